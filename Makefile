@@ -1,0 +1,59 @@
+# Every target does its own set-up: an environment in .venv, from hash-pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export UPLIFT_HOME ?= $(CURDIR)/.uplift
+export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
+unexport PYTHONPATH
+
+.PHONY: help run test lint format dev serve ui lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list
+	$(BIN)/python -m dagster_project.run simulated hillstrom
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## style, types, SQL, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder sql/experiments
+	$(BIN)/sqlfluff lint --disable-progress-bar $(filter-out sql/experiments,$(wildcard sql/*))
+	$(BIN)/lint-imports
+
+format: $(READY) ## rewrite code in the project's format
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+dev: $(READY) ## the Dagster UI on port 3000
+	DAGSTER_HOME=$$($(BIN)/python -m dagster_project.instance) $(BIN)/dagster dev -w workspace.yaml -p 3000
+
+serve: $(READY) ## the API on port 8000
+	$(BIN)/uvicorn serve.app:from_environment --factory --port 8000
+
+ui: $(READY) ## the Streamlit app on port 8501
+	$(BIN)/streamlit run ui/app.py --server.port 8501 --server.headless true
+
+# Debian's python3 comes without ensurepip, so pip is called from outside the environment.
+$(READY): requirements/all.txt requirements/bootstrap.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --without-pip --clear $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/all.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@touch $(READY)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --override requirements/overrides.txt
+lock: $(READY) ## pin all dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
+	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
+
+clean: ## remove the environment and all that runs made
+	rm -rf $(VENV) $(UPLIFT_HOME)

@@ -1,0 +1,1 @@
+"""Orchestration: the assets that turn an experiment's file into published decisions."""

@@ -1,0 +1,31 @@
+"""The assets of every experiment, made by one factory: ``<experiment>/<layer>``."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets.decisions import export_asset, published_asset, treat_list_asset
+from dagster_project.assets.evaluation import evaluation_asset, thresholds_asset
+from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
+from dagster_project.assets.scoring import scores_asset
+from dagster_project.assets.training import cells_asset, models_asset
+from dagster_project.folders import ExperimentFolder
+
+LAYERS = (
+    raw_asset,
+    features_asset,
+    assignment_asset,
+    cells_asset,
+    models_asset,
+    scores_asset,
+    evaluation_asset,
+    thresholds_asset,
+    treat_list_asset,
+    export_asset,
+    published_asset,
+)
+
+
+def experiment_assets(folder: ExperimentFolder) -> list[dg.AssetsDefinition]:
+    """All assets of one experiment."""
+    return [layer(folder) for layer in LAYERS]

@@ -1,0 +1,60 @@
+"""evaluation and thresholds: what acting on the scores is worth on held-out users."""
+
+# No postponed annotations here: Dagster reads those of an asset as they stand.
+import dagster as dg
+import pyarrow as pa
+
+from dagster_project.assets.common import asset_options
+from dagster_project.evaluation import evaluate, summary_markdown, threshold_rows
+from dagster_project.folders import ExperimentFolder
+from dagster_project.metadata import describe_table
+from dagster_project.resources import Engine
+from dagster_project.sqlfiles import Identifier
+
+
+def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """Figures, curves and deciles of every learner."""
+
+    @dg.asset(
+        **asset_options(folder, "evaluation", ["scores"], kinds=("duckdb", "python")),
+        description="Policy value, Qini and uplift by decile on held-out users, with standard "
+        "errors. One row per arm, learner and figure.",
+    )
+    def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+        with engine.warehouse() as db:
+            result = evaluate(db, folder)
+            for name, rows in result.items():
+                table = Identifier.of("evaluation", name)
+                db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+            context.log.info(
+                f"{folder.name}/evaluation: {len(result['metrics'])} figures on held-out users"
+            )
+            metrics = describe_table(db, Identifier.of("evaluation", "metrics"))
+            summary = summary_markdown(folder, result["policy_value"], result["metrics"])
+            return dg.MaterializeResult(metadata=metrics | {"summary": dg.MetadataValue.md(summary)})
+
+    return evaluation
+
+
+def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """The held-out thresholds that the list and the service share."""
+
+    @dg.asset(
+        **asset_options(folder, "thresholds", ["scores"]),
+        description="The score from which on a user is treated, by budget, from held-out users. "
+        "One row per model version, arm, learner and budget.",
+    )
+    def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+        table = Identifier.of("decisions", "thresholds")
+        with engine.warehouse() as db:
+            rows = pa.Table.from_pylist(threshold_rows(db, folder))
+            rows = rows.set_column(
+                rows.column_names.index("threshold"),
+                "threshold",
+                rows.column("threshold").cast(pa.float32()),
+            )
+            db.replace_rows(table, {"experiment": folder.name}, rows)
+            context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
+            return dg.MaterializeResult(metadata=describe_table(db, table))
+
+    return thresholds

@@ -1,0 +1,40 @@
+"""What Dagster loads: the assets and one job of every experiment found under ``sql/experiments``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from dagster_project.assets import experiment_assets
+from dagster_project.folders import ExperimentFolder
+from dagster_project.resources import Engine
+from dagster_project.settings import SQL_FOLDER, Settings
+from uplift_core.experiment import discover
+
+
+def experiment_folders() -> list[ExperimentFolder]:
+    """Every experiment that is declared."""
+    found = discover(SQL_FOLDER / "experiments")
+    return [ExperimentFolder.read(experiment, folder) for experiment, folder in found.values()]
+
+
+def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
+    """Assets and jobs of ``folders``, run by ``engine``."""
+    return dg.Definitions(
+        assets=[asset for folder in folders for asset in experiment_assets(folder)],
+        jobs=[_job(folder) for folder in folders],
+        resources={"engine": engine},
+    )
+
+
+def _job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name=f"uplift_{folder.name}",
+        selection=dg.AssetSelection.key_prefixes([folder.name]),
+        description=f"{folder.experiment.title}: from the file to the published treat list.",
+        tags={"experiment": folder.name},
+    )
+
+
+defs = build_definitions(experiment_folders(), Engine.from_settings(Settings()))

@@ -1,0 +1,36 @@
+"""An experiment as the batch sees it: the declaration, its folder, and the names of its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_project.feature_sql import FeatureSql, read_feature_sql
+from dagster_project.sqlfiles import OutcomeNames, Tables
+from uplift_core.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """An experiment, the folder that declares it, and the names of its tables."""
+
+    experiment: Experiment
+    folder: Path
+    features_sql: FeatureSql
+    tables: Tables
+
+    @classmethod
+    def read(cls, experiment: Experiment, folder: Path) -> ExperimentFolder:
+        """Check the experiment's feature file and name its tables."""
+        sql = read_feature_sql(experiment, folder)
+        return cls(experiment, folder, sql, Tables.of(experiment))
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.experiment.name
+
+    @property
+    def outcomes(self) -> list[OutcomeNames]:
+        """Identifiers of every outcome."""
+        return [OutcomeNames.of(outcome) for outcome in self.experiment.outcomes]

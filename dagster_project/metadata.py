@@ -1,0 +1,40 @@
+"""What a materialization shows of its table in the Dagster UI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+PREVIEW_ROWS = 5
+
+
+def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as a markdown table."""
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def describe_table(db: Warehouse, table: Identifier, sql: str = "") -> dict[str, dg.MetadataValue]:
+    """Row count, column schema, the first rows, and the SQL that made the table."""
+    columns = db.rows(f"describe {table}")
+    rows = db.rows(f"select * from {table} limit {PREVIEW_ROWS}")
+    schema = dg.TableSchema([dg.TableColumn(name=str(c[0]), type=str(c[1])) for c in columns])
+    found: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(db.count(table)),
+        "dagster/column_schema": dg.MetadataValue.table_schema(schema),
+        "table": dg.MetadataValue.text(str(table).replace('"', "")),
+        "preview": dg.MetadataValue.md(markdown_table([str(c[0]) for c in columns], rows)),
+    }
+    if sql:
+        found["sql"] = dg.MetadataValue.md(f"```sql\n{sql}\n```")
+    return found
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")

@@ -1,0 +1,122 @@
+"""Between the warehouse and the learners: cells in, bundle and registry rows out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier, sql_sha256
+from dagster_project.warehouse import Warehouse
+from uplift_core import bundle
+from uplift_core.boosting import Doubles
+from uplift_core.bundle import Manifest, RawColumn
+from uplift_core.cells import BinEdges, Cells
+from uplift_core.experiment import RAW_SQL
+from uplift_core.learners import LEARNER_NAMES, ContrastModel
+
+
+def read_cells(db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges) -> Cells:
+    """The train cells of one contrast for the default outcome, in the table's canonical order."""
+    experiment, tables = folder.experiment, folder.tables
+    contrast = experiment.contrast(arm)
+    outcome = experiment.outcome(experiment.defaults.outcome)
+    names = next(o for o in folder.outcomes if o.name == Identifier.of(outcome.name))
+    rows = db.arrow(
+        f"select cell, arm = $arm as w, fold, n, {names.sum} as y_sum, {names.events} as events "
+        f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
+        "order by cell, arm = $arm, fold",
+        {"arm": contrast.arm, "control": contrast.control},
+    )
+
+    def doubles(name: str) -> Doubles:
+        return rows.column(name).to_numpy().astype(np.float64)
+
+    return Cells(
+        x=read_feature_cells(db, folder, edges.features),
+        cell=rows.column("cell").to_numpy().astype(np.int64),
+        w=rows.column("w").to_numpy().astype(np.int8),
+        fold=rows.column("fold").to_numpy().astype(np.int8),
+        n=doubles("n"),
+        y_sum=doubles("y_sum"),
+        events=doubles("events"),
+        propensity=contrast.propensity,
+        binary=outcome.kind == "binary",
+        max_bin=edges.max_bin,
+    )
+
+
+def read_feature_cells(db: Warehouse, folder: ExperimentFolder, features: tuple[str, ...]) -> np.ndarray:
+    """Features of every cell, (n_feature_cells, n_features) float32; the row is the cell's number."""
+    columns = ", ".join(str(Identifier.of(name)) for name in features)
+    rows = db.arrow(f"select {columns} from {folder.tables.feature_cells} order by cell")
+    return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)
+
+
+def write_bundle(
+    db: Warehouse,
+    root: Path,
+    folder: ExperimentFolder,
+    edges: BinEdges,
+    models: dict[str, ContrastModel],
+) -> tuple[str, Path]:
+    """Save the bundle: all that scoring a user from raw attributes needs."""
+    registry = Identifier.of("raw", "registry")
+    (data_sha256,) = db.one(
+        f"select sha256 from {registry} where experiment = $name", {"name": folder.name}
+    )
+    types = dict(r[:2] for r in db.rows(f"describe {folder.tables.raw}"))
+    text = folder.features_sql.text
+    manifest = Manifest(
+        experiment=folder.experiment,
+        outcome=folder.experiment.defaults.outcome,
+        features=edges.features,
+        features_sql=text,
+        raw_columns=tuple(
+            RawColumn(name=name, type=types[name]) for name in folder.features_sql.raw_columns
+        ),
+        edges=edges.to_dict(),
+        data_sha256=data_sha256,
+        sql_sha256=sql_sha256((folder.folder / RAW_SQL).read_text(encoding="utf-8"), text),
+        libraries=bundle.library_versions() | {"duckdb": duckdb.__version__},
+    )
+    return bundle.save(root, manifest, models)
+
+
+def registry_rows(folder: ExperimentFolder, version: str, path: Path) -> pa.Table:
+    """One row per arm and learner for ``models.registry``."""
+    experiment = folder.experiment
+    manifest = bundle.load(path).manifest
+    arms = [(arm, learner) for arm in experiment.treatments for learner in LEARNER_NAMES]
+    shared = {
+        "model_version": version,
+        "experiment": experiment.name,
+        "outcome": manifest.outcome,
+        "parameters": experiment.boosting.model_dump_json(exclude={"threads"}),
+        "seed": experiment.boosting.seed,
+        "data_sha256": manifest.data_sha256,
+        "sql_sha256": manifest.sql_sha256,
+        "bundle_sha256": bundle.manifest_sha256(path),
+        "libraries": json.dumps(manifest.libraries, sort_keys=True),
+        "is_current": True,
+        "trained_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    return pa.Table.from_pylist(
+        [
+            shared | {"arm": arm, "learner": name, "champion": name == experiment.defaults.learner}
+            for arm, name in arms
+        ]
+    )
+
+
+def current_version(db: Warehouse, experiment: str) -> str:
+    """The model version that the experiment's scores come from."""
+    registry = Identifier.of("models", "registry")
+    sql = f"select distinct model_version from {registry} where experiment = $name and is_current"
+    (version,) = db.one(sql, {"name": experiment})
+    return str(version)

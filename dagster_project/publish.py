@@ -1,0 +1,140 @@
+"""Publishing: an immutable snapshot of the warehouse, then one atomic change of the pointer.
+
+A snapshot holds the experiment that was just finished as it stands in the warehouse, and every
+other experiment as it was published before: a run that was stopped half-way in one experiment
+cannot slip its tables in with another's.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.models import current_version
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import SCHEMAS, Home, Warehouse
+from uplift_core import bundle
+from uplift_core.errors import UpliftError
+from uplift_core.files import sha256_file, sync_file, sync_folder
+from uplift_core.publication import (
+    NothingPublishedError,
+    Pointer,
+    PublishedExperiment,
+    read_pointer,
+    write_pointer,
+)
+
+KEEP = 7
+TRAINING = "training"  # cells are the batch's own; nobody else reads them
+
+
+def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
+    """Write a new snapshot and make it current; older ones than the last seven are removed."""
+    home.published.mkdir(parents=True, exist_ok=True)
+    previous = _previous(home.published)
+    now = datetime.now(UTC)
+    version = current_version(db, folder.name)
+    loaded = bundle.load(home.bundles / version)  # verifies what is about to be pointed at
+    defaults = loaded.manifest.experiment.defaults
+    entry = PublishedExperiment(
+        model_version=version,
+        bundle_sha256=bundle.manifest_sha256(home.bundles / version),
+        arm=defaults.arm,
+        learner=defaults.learner,
+        published_at=now,
+    )
+    snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{folder.name}"
+    file = f"snapshot-{snapshot_id}.duckdb"
+    others = dict(previous.experiments) if previous else {}
+    temporary = home.published / f".{file}.part"
+    try:
+        before = home.published / previous.file if previous else None
+        _copy(db, temporary, before, folder.name)
+        sync_file(temporary)
+        temporary.replace(home.published / file)
+        sync_folder(home.published)
+    finally:
+        temporary.unlink(missing_ok=True)
+    pointer = Pointer(
+        snapshot_id=snapshot_id,
+        file=file,
+        sha256=sha256_file(home.published / file),
+        published_at=now,
+        experiments=others | {folder.name: entry},
+    )
+    write_pointer(home.published, pointer)
+    _prune(home.published, keep=pointer.file)
+    return pointer
+
+
+def _previous(published: Path) -> Pointer | None:
+    try:
+        pointer = read_pointer(published)
+    except NothingPublishedError:
+        return None
+    if not (published / pointer.file).is_file():
+        raise UpliftError(f"{published}: the pointer names {pointer.file}, which is missing")
+    return pointer
+
+
+def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: str) -> None:
+    """Copy this experiment's tables from the warehouse, all others' from the previous snapshot."""
+    db.rows("commit")  # databases cannot be attached inside a transaction
+    (own,) = db.one("select current_database()")
+    try:
+        db.rows("attach $path as snapshot", {"path": str(target)})
+        if previous:
+            db.rows("attach $path as previous (read_only)", {"path": str(previous)})
+        db.rows("begin")
+        databases = [own, "previous"] if previous else [own]
+        _copy_schema(db, own)
+        for database in databases:
+            for schema, table in _tables(db, database):
+                _copy_table(db, database, schema, table, experiment, fresh=database == own)
+        db.rows("commit")
+    finally:
+        db.rows(f"use {Identifier.of(own)}")
+        for name in ("snapshot", "previous"):
+            db.rows(f"detach database if exists {name}")
+    db.rows("begin")
+
+
+def _copy_schema(db: Warehouse, own: str) -> None:
+    db.rows("use snapshot")
+    for schema in SCHEMAS:
+        if schema != TRAINING:
+            db.rows(f"create schema {Identifier.of(schema)}")
+    db.rows(f"use {Identifier.of(own)}")
+
+
+def _tables(db: Warehouse, database: str) -> list[tuple[str, str]]:
+    rows = db.rows(
+        "select schema_name, table_name from duckdb_tables() where database_name = $database "
+        "and schema_name = any($schemas) order by all",
+        {"database": database, "schemas": [s for s in SCHEMAS if s != TRAINING]},
+    )
+    return [(str(schema), str(table)) for schema, table in rows]
+
+
+def _copy_table(  # noqa: PLR0913 - where from, what, whose
+    db: Warehouse, database: str, schema: str, table: str, experiment: str, *, fresh: bool
+) -> None:
+    """Copy the rows that belong to ``experiment`` if ``fresh``, those that don't otherwise."""
+    source = Identifier.of(database, schema, table)
+    target = Identifier.of("snapshot", schema, table)
+    columns = {row[0] for row in db.rows(f"describe {source}")}
+    if "experiment" in columns:
+        rows = f"from {source} where (experiment = $experiment) = $fresh"
+        binds: dict[str, object] = {"experiment": experiment, "fresh": fresh}
+        db.rows(f"create table if not exists {target} as from {source} limit 0")
+        db.rows(f"insert into {target} by name {rows}", binds)
+    elif (table == experiment) == fresh:
+        db.rows(f"create table {target} as from {source}")
+
+
+def _prune(published: Path, *, keep: str) -> None:
+    snapshots = sorted(p.name for p in published.glob("snapshot-*.duckdb"))
+    for name in snapshots[:-KEEP]:
+        if name != keep:
+            (published / name).unlink()

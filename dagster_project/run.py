@@ -1,0 +1,94 @@
+"""The main job: materialize experiments through Dagster and say what came of it.
+
+``python -m dagster_project.run simulated hillstrom``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from dagster_project.definitions import build_definitions, experiment_folders
+from dagster_project.folders import ExperimentFolder
+from dagster_project.instance import prepare_dagster_home
+from dagster_project.resources import Engine
+from dagster_project.settings import Settings
+from dagster_project.summary import Summary, read_summary
+from uplift_core.errors import UpliftError
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the experiments in turn; stop at the first that fails. Returns the exit code."""
+    console = Console(highlight=False)
+    folders = {folder.name: folder for folder in experiment_folders()}
+    parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
+    parser.add_argument("experiments", nargs="+", choices=sorted(folders))
+    chosen = [folders[name] for name in parser.parse_args(arguments).experiments]
+    engine = Engine.from_settings(Settings())
+    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
+    definitions = build_definitions(list(folders.values()), engine)
+    with dg.DagsterInstance.get() as instance:
+        for folder in chosen:
+            if not _materialize(console, definitions, folder, instance):
+                return 1
+    _report(console, engine, chosen)
+    return 0
+
+
+def _materialize(
+    console: Console,
+    definitions: dg.Definitions,
+    folder: ExperimentFolder,
+    instance: dg.DagsterInstance,
+) -> bool:
+    started = time.monotonic()
+    console.print(f"[bold]{folder.experiment.title}[/bold] ({folder.name})")
+    job = definitions.resolve_job_def(f"uplift_{folder.name}")
+    result = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data
+            reason = error.user_failure_data.description if error.user_failure_data else None
+            text = reason or (error.error.to_string() if error.error else "unknown error")
+            console.print(f"[bold red]stopped at {event.step_key}[/bold red]: ", end="")
+            console.print(text, markup=False)
+            console.print("Nothing new was published; what was published before still stands.")
+            return False
+    console.print(f"  done in {time.monotonic() - started:.0f} s")
+    return True
+
+
+def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder]) -> None:
+    for folder in chosen:
+        _table(console, read_summary(engine.paths, folder))
+    home = engine.paths
+    console.print(f"\nSnapshot for SQL   {home.published}")
+    console.print(f"Treat lists        {home.exports}")
+    console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
+    console.print("                   make ui (Streamlit, port 8501)")
+
+
+def _table(console: Console, summary: Summary) -> None:
+    table = Table(title=summary.title, title_justify="left", caption_justify="left")
+    table.caption = summary.note
+    for heading in ("learner", "policy value", "random", "gain over random", "Qini"):
+        table.add_column(heading, justify="left" if heading == "learner" else "right")
+    for row in summary.rows:
+        table.add_row(*row)
+    console.print()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,22 @@
+"""Settings of the batch, from the environment (prefix ``UPLIFT_``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SQL_FOLDER = REPOSITORY / "sql"
+
+
+class Settings(BaseSettings):
+    """Where things lie and how much of the machine the batch may use."""
+
+    model_config = SettingsConfigDict(env_prefix="UPLIFT_")
+
+    home: Path = REPOSITORY / ".uplift"
+    data_dir: Path | None = None  # searched first for source files
+    memory_limit: str = "4GB"  # of DuckDB; beyond it, it spills to UPLIFT_HOME/tmp
+    threads: int = 0  # of DuckDB and XGBoost; 0: all cores
+    download: bool = True  # whether source files may be fetched from the network

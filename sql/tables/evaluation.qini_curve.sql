@@ -1,0 +1,9 @@
+/* Points of each learner's Qini curve, at most 1,001.  Grain: experiment, arm, outcome, learner, targeted. */
+create table if not exists evaluation.qini_curve (
+    experiment varchar not null,
+    arm varchar not null,
+    outcome varchar not null,
+    learner varchar not null,
+    targeted double not null, -- users, best first
+    incremental double not null -- outcomes that the treatment added among them
+)

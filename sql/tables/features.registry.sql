@@ -1,0 +1,11 @@
+/* What each feature is and which SQL makes it.  Grain: experiment, name. */
+create table if not exists features.registry (
+    experiment varchar not null,
+    position integer not null, -- order of the features in the models, from 1
+    name varchar not null,
+    type varchar not null,
+    description varchar not null,
+    sql_file varchar not null,
+    sql_sha256 varchar not null,
+    primary key (experiment, name)
+)

@@ -1,0 +1,7 @@
+/* Which file each experiment's raw table was loaded from.  Grain: experiment. */
+create table if not exists raw.registry (
+    experiment varchar primary key,
+    source varchar not null, -- the file's name
+    sha256 varchar not null,
+    row_count bigint not null
+)

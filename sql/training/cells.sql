@@ -1,0 +1,36 @@
+/* All users of equal binned features, arm, split and fold as one row: n, and for each outcome its
+   sum, its sum of squares and how many are not 0.
+   Grain: cell, arm, split, fold.  Inputs: training.<experiment>_user_cells,
+   training.<experiment>_feature_cells, assignment.<experiment>.
+   Sums of fractions are taken in DECIMAL: exact, and so the same whatever order threads add in. */
+with grouped as (
+    select
+        user_cells.cell,
+        assignment.arm,
+        assignment.split,
+        assignment.fold,
+        {% for outcome in outcomes %}
+            sum(assignment.{{ outcome.name }}::decimal(38, 10))::double as {{ outcome.sum }},
+            sum((assignment.{{ outcome.name }} * assignment.{{ outcome.name }})::decimal(38, 10))::double
+                as {{ outcome.sum_sq }},
+            count(*) filter (assignment.{{ outcome.name }} <> 0) as {{ outcome.events }},
+        {% endfor %}
+        count(*) as n
+    from {{ user_cells }} as user_cells
+    inner join {{ assignment }} as assignment using (user_id)
+    group by all
+)
+
+select
+    grouped.cell,
+    feature_cells.* exclude (cell),
+    grouped.arm,
+    grouped.split,
+    grouped.fold,
+    grouped.n{% for outcome in outcomes %},
+        grouped.{{ outcome.sum }},
+        grouped.{{ outcome.sum_sq }},
+        grouped.{{ outcome.events }}{% endfor %}
+from grouped
+inner join {{ feature_cells }} as feature_cells using (cell)
+order by grouped.cell, grouped.arm, grouped.split, grouped.fold

@@ -1,0 +1,1 @@
+"""The Streamlit app; it talks HTTP to the API alone."""

@@ -1,0 +1,1 @@
+"""The science of the uplift engine: learners, cells, evaluation and decisions, without any storage."""

@@ -1,0 +1,91 @@
+"""The one place that calls XGBoost.
+
+Learners speak of outcome models and effect models; this module knows how XGBoost is told about
+them: histograms with the cells' own bins as cut points, an explicit base score, leaves sized by
+expected events, one seed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xgboost
+from pydantic import BaseModel, ConfigDict, Field
+
+Objective = Literal["binary:logistic", "reg:squarederror"]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+
+class BoostingParameters(BaseModel):
+    """Parameters of every booster that an experiment's learners are made of.
+
+    The defaults are cautious (shallow trees, few rounds, large leaves): effects are small beside
+    the outcome's noise, and an over-fitted learner ranks users worse than no learner.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: Annotated[int, Field(ge=1)] = 60
+    max_depth: Annotated[int, Field(ge=1, le=16)] = 3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    # Users with a non-zero outcome that a leaf should hold under control, in expectation.
+    min_leaf_events: Annotated[float, Field(ge=0)] = 20.0
+    reg_lambda: Annotated[float, Field(ge=0)] = 1.0
+    seed: Annotated[int, Field(ge=0)] = 7
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
+
+
+def fit(  # noqa: PLR0913 - a booster is made of exactly these
+    x: Floats,
+    label: Doubles,
+    weight: Doubles,
+    *,
+    objective: Objective,
+    min_child_weight: float,
+    parameters: BoostingParameters,
+    max_bin: int,
+) -> xgboost.Booster:
+    """Fit one booster.
+
+    Args:
+        x: (n, n_features) float32, lower edges of bins; NaN is missing.
+        label: (n,) mean outcome or pseudo-outcome of each cell.
+        weight: (n,) users in each cell, times the loss's own weight.
+        objective: logistic takes labels in [0, 1], squared error any.
+        min_child_weight: smallest sum of hessians in a leaf: of weights under squared error, of
+            weight * p * (1 - p) under the logistic loss.
+        parameters: of the experiment.
+        max_bin: at least the number of bins of every feature, or XGBoost would merge some.
+    """
+    base = float(np.average(label, weights=weight))
+    if objective == "binary:logistic":
+        base = min(max(base, 1e-7), 1 - 1e-7)
+    data = xgboost.QuantileDMatrix(
+        x, label=label, weight=weight, max_bin=max_bin, nthread=parameters.threads or None
+    )
+    return xgboost.train(
+        {
+            "objective": objective,
+            "tree_method": "hist",
+            "max_bin": max_bin,
+            "max_depth": parameters.max_depth,
+            "eta": parameters.learning_rate,
+            "min_child_weight": min_child_weight,
+            "lambda": parameters.reg_lambda,
+            "base_score": base,
+            "seed": parameters.seed,
+            "nthread": parameters.threads,
+        },
+        data,
+        num_boost_round=parameters.rounds,
+    )
+
+
+def predict(booster: xgboost.Booster, x: Floats) -> Floats:
+    """Predicted mean of each row of ``x``: (n,) float32. Equal for one row and for many."""
+    if not len(x):
+        return np.empty(0, dtype=np.float32)
+    return np.asarray(booster.inplace_predict(x), dtype=np.float32)

@@ -1,0 +1,158 @@
+"""Cells: all users with equal binned features, arm and fold, as one weighted row.
+
+Histogram trees see only binned features. A cell of ``n`` users with outcomes ``y`` therefore stands
+for them exactly: the logistic loss with label ``sum(y)/n`` and weight ``n`` has the gradient and the
+hessian of its users, and so has squared error on any pseudo-outcome that is affine in y within the
+cell, as those of the X-, R- and DR-learner are.
+
+A bin is known by its lower edge, a value of the feature itself, and closed on the left. XGBoost's
+cut points on such data are edges, and ``x < cut`` sends a raw value and its bin's edge the same
+way. A model trained on cells thus scores raw features directly.
+
+NaN is a bin of its own, and XGBoost's missing-value direction is learned for it as on rows.
+Infinite values are refused before features are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from uplift_core.boosting import Doubles, Floats
+from uplift_core.errors import DataError
+
+MAX_BINS = 256
+
+
+@dataclass(frozen=True)
+class BinEdges:
+    """Lower edges of each feature's bins, ascending, unique and finite; from the train split only."""
+
+    features: tuple[str, ...]
+    edges: tuple[Floats, ...]
+
+    def __post_init__(self) -> None:
+        for name, edge in zip(self.features, self.edges, strict=True):
+            if edge.dtype != np.float32 or not np.all(np.isfinite(edge)):
+                raise DataError(f"feature '{name}': edges must be finite float32 values")
+            if len(edge) == 0 or np.any(np.diff(edge) <= 0):
+                raise DataError(f"feature '{name}': edges must be ascending and at least one")
+
+    @property
+    def max_bin(self) -> int:
+        """The largest number of bins of any feature, and never below XGBoost's default."""
+        return max(MAX_BINS, *(len(edge) for edge in self.edges))
+
+    def bin(self, x: Floats) -> Floats:
+        """Replace each value of ``x`` (n, n_features) by its bin's lower edge; NaN stays NaN.
+
+        Values below the first edge belong to the first bin.
+        """
+        binned = np.empty_like(x, dtype=np.float32)
+        for j, edge in enumerate(self.edges):
+            column = x[:, j]
+            index = np.searchsorted(edge, column, side="right") - 1
+            binned[:, j] = np.where(np.isnan(column), np.nan, edge[np.maximum(index, 0)])
+        return binned
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """For JSON: feature -> edges. float32 values survive the trip through float64 exactly."""
+        pairs = zip(self.features, self.edges, strict=True)
+        return {name: [float(v) for v in edge] for name, edge in pairs}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Sequence[float]]) -> Self:
+        """The inverse of ``to_dict``; features keep their order."""
+        edges = tuple(np.asarray(edge, dtype=np.float32) for edge in data.values())
+        return cls(features=tuple(data), edges=edges)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The train cells of one contrast and one outcome.
+
+    Features are stored once per distinct combination: row ``i`` has features ``x[cell[i]]``.
+
+    Attributes:
+        x: (n_feature_cells, n_features) float32 lower edges.
+        cell: (n_cells,) index into ``x``.
+        w: (n_cells,) 1 under treatment, 0 under control.
+        fold: (n_cells,) cross-fitting fold.
+        n: (n_cells,) users.
+        y_sum: (n_cells,) sum of their outcomes.
+        events: (n_cells,) users among them with a non-zero outcome.
+        propensity: e = P(W = 1), by design.
+        binary: whether every outcome is 0 or 1.
+        max_bin: bins that XGBoost must be able to tell apart.
+    """
+
+    x: Floats
+    cell: npt.NDArray[np.int64]
+    w: npt.NDArray[np.int8]
+    fold: npt.NDArray[np.int8]
+    n: Doubles
+    y_sum: Doubles
+    events: Doubles
+    propensity: float
+    binary: bool
+    max_bin: int = MAX_BINS
+
+    def __post_init__(self) -> None:
+        lengths = {len(a) for a in (self.cell, self.w, self.fold, self.n, self.y_sum, self.events)}
+        if len(lengths) != 1:
+            raise DataError(f"cells: columns differ in length: {sorted(lengths)}")
+        for value, name in ((0, "control"), (1, "treatment")):
+            if not np.any(self.w == value):
+                raise DataError(f"cells: the train split holds no user under {name}")
+
+    @property
+    def y_mean(self) -> Doubles:
+        """(n_cells,) mean outcome."""
+        return np.asarray(self.y_sum / self.n, dtype=np.float64)
+
+    @property
+    def features(self) -> Floats:
+        """(n_cells, n_features) float32 features of each cell."""
+        return self.x[self.cell]
+
+    @property
+    def event_rate(self) -> float:
+        """Share of users under control with a non-zero outcome; at least one event is assumed."""
+        control = self.w == 0
+        return float(max(self.events[control].sum(), 1.0) / self.n[control].sum())
+
+    @property
+    def n_folds(self) -> int:
+        """Number of cross-fitting folds."""
+        return int(self.fold.max()) + 1
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What one booster is fitted on: rows of features with a label and a weight each."""
+
+    x: Floats
+    label: Doubles
+    weight: Doubles
+
+
+def merge(x: Floats, key: npt.NDArray[np.int64], label: Doubles, weight: Doubles) -> Regression:
+    """Add up rows of equal features: one row of ``x`` for each ``key`` that carries weight.
+
+    The gradient and the hessian of both losses in use are linear in the labels, so the sum of the
+    weights and the weighted mean of the labels leave the fit as it was, on fewer rows.
+
+    Args:
+        x: (n_keys, n_features) features.
+        key: (n,) row of ``x`` that each label belongs to.
+        label: (n,) labels.
+        weight: (n,) weights.
+    """
+    total: Doubles = np.bincount(key, weights=weight, minlength=len(x)).astype(np.float64)
+    sums = np.bincount(key, weights=weight * label, minlength=len(x))
+    kept = np.flatnonzero(total)
+    return Regression(x=x[kept], label=sums[kept] / total[kept], weight=total[kept])

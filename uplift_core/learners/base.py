@@ -1,0 +1,47 @@
+"""What all meta-learners have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Protocol, Self, get_args
+
+import xgboost
+
+from uplift_core.boosting import Floats
+from uplift_core.cells import Cells
+from uplift_core.learners.nuisance import Fitter, Nuisances
+
+LearnerName = Literal["s", "t", "x", "r", "dr"]
+LEARNER_NAMES: tuple[LearnerName, ...] = get_args(LearnerName)
+
+MU0 = "mu0"
+MU1 = "mu1"
+
+
+class Learner(Protocol):
+    """A fitted meta-learner of one contrast: a handful of boosters and how to combine them.
+
+    ``boosters`` maps the role of each booster to it. ``mu0`` and ``mu1`` are the shared arm models;
+    all other roles are the learner's own.
+    """
+
+    name: ClassVar[LearnerName]
+    boosters: Mapping[str, xgboost.Booster]
+    propensity: float
+
+    def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None: ...
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
+        """Fit on the train cells of one contrast."""
+        ...
+
+    def predict(self, x: Floats) -> Floats:
+        """CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
+        ...
+
+
+class _Base:
+    def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None:
+        self.boosters = boosters
+        self.propensity = propensity

@@ -1,0 +1,37 @@
+"""DR-learner: regress the doubly robust score (Kennedy 2023)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from uplift_core import boosting
+from uplift_core.boosting import Doubles, Floats
+from uplift_core.cells import Cells, merge
+from uplift_core.learners.base import LearnerName, _Base
+from uplift_core.learners.nuisance import Fitter, Nuisances
+
+
+class DRLearner(_Base):
+    """tau regresses phi = mu1 - mu0 + W (Y - mu1) / e - (1 - W) (Y - mu0) / (1 - e) on x.
+
+    mu0 and mu1 are cross-fitted; e is the design's (Algorithm 1, equation 2).
+    """
+
+    name: ClassVar[LearnerName] = "dr"
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
+        """Regress phi on the features."""
+        data = merge(cells.x, cells.cell, dr_pseudo_outcome(cells, nuisances), cells.n)
+        return cls({"tau": fitter.effect_model(data, weight_per_user=1.0)}, cells.propensity)
+
+    def predict(self, x: Floats) -> Floats:
+        """CATE of each row of ``x``: (n,) float32."""
+        return boosting.predict(self.boosters["tau"], x)
+
+
+def dr_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> Doubles:
+    """Phi of each cell: (n_cells,)."""
+    e, y = cells.propensity, cells.y_mean
+    mu0, mu1 = nuisances.mu0_oof, nuisances.mu1_oof
+    return mu1 - mu0 + cells.w * (y - mu1) / e - (1 - cells.w) * (y - mu0) / (1 - e)

@@ -1,0 +1,41 @@
+"""R-learner: residual on residual (Nie & Wager 2021)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from uplift_core import boosting
+from uplift_core.boosting import Doubles, Floats
+from uplift_core.cells import Cells, merge
+from uplift_core.learners.base import LearnerName, _Base
+from uplift_core.learners.nuisance import Fitter, Nuisances
+
+
+class RLearner(_Base):
+    """tau minimises the R-loss, sum of ((Y - m(x)) - (W - e) * tau(x))**2 (equation 4).
+
+    As a weighted regression: the pseudo-outcome (Y - m) / (W - e) with weight (W - e)**2. m is
+    cross-fitted; e is the design's. The weight is all the propensity weighting there is: no
+    inverse-propensity weight is put on top.
+    """
+
+    name: ClassVar[LearnerName] = "r"
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
+        """Regress the residual ratio on the features."""
+        e = cells.propensity
+        label, weight = r_pseudo_outcome(cells, nuisances)
+        data = merge(cells.x, cells.cell, label, weight)
+        tau = fitter.effect_model(data, weight_per_user=e * (1 - e))
+        return cls({"tau": tau}, e)
+
+    def predict(self, x: Floats) -> Floats:
+        """CATE of each row of ``x``: (n,) float32."""
+        return boosting.predict(self.boosters["tau"], x)
+
+
+def r_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> tuple[Doubles, Doubles]:
+    """Label (Y - m) / (W - e) and weight n * (W - e)**2 of each cell, both (n_cells,)."""
+    w_residual = cells.w - cells.propensity
+    return (cells.y_mean - nuisances.m_oof) / w_residual, cells.n * w_residual**2

@@ -1,0 +1,40 @@
+"""S-learner: one outcome model that knows the arm (Künzel et al. 2019, section 2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+
+from uplift_core import boosting
+from uplift_core.boosting import Floats
+from uplift_core.cells import Cells, merge
+from uplift_core.learners.base import LearnerName, _Base
+from uplift_core.learners.nuisance import Fitter, Nuisances
+
+
+class SLearner(_Base):
+    """tau(x) = f(x, 1) - f(x, 0), where f(x, w) = E[Y | x, W = w] is one model.
+
+    The arm is the last feature.
+    """
+
+    name: ClassVar[LearnerName] = "s"
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
+        """Fit f on all cells, with the arm as a feature."""
+        x = np.vstack([_with_arm(cells.x, 0), _with_arm(cells.x, 1)])
+        key = cells.cell + cells.w.astype(np.int64) * len(cells.x)
+        data = merge(x, key, cells.y_mean, cells.n)
+        f = fitter.outcome_model(data, users_share=1.0)
+        return cls({"f": f}, cells.propensity)
+
+    def predict(self, x: Floats) -> Floats:
+        """CATE of each row of ``x``: (n,) float32."""
+        f = self.boosters["f"]
+        return boosting.predict(f, _with_arm(x, 1)) - boosting.predict(f, _with_arm(x, 0))
+
+
+def _with_arm(x: Floats, w: int) -> Floats:
+    return np.column_stack([x, np.full(len(x), w, dtype=np.float32)])

@@ -1,0 +1,26 @@
+"""T-learner: one outcome model an arm (Künzel et al. 2019, section 2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from uplift_core import boosting
+from uplift_core.boosting import Floats
+from uplift_core.cells import Cells
+from uplift_core.learners.base import MU0, MU1, LearnerName, _Base
+from uplift_core.learners.nuisance import Fitter, Nuisances
+
+
+class TLearner(_Base):
+    """tau(x) = mu1(x) - mu0(x)."""
+
+    name: ClassVar[LearnerName] = "t"
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
+        """Nothing is fitted: the T-learner is the two shared arm models."""
+        return cls({MU0: nuisances.mu0, MU1: nuisances.mu1}, cells.propensity)
+
+    def predict(self, x: Floats) -> Floats:
+        """CATE of each row of ``x``: (n,) float32."""
+        return boosting.predict(self.boosters[MU1], x) - boosting.predict(self.boosters[MU0], x)

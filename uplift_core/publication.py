@@ -1,0 +1,69 @@
+"""The pointer to what is published: ``published/CURRENT.json``.
+
+The batch replaces it atomically as its last act; the service and the UI follow it. A snapshot file
+is immutable and has a name of its own, so nobody reads a half-written or a changed one.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from uplift_core.errors import UpliftError
+from uplift_core.files import replace_file
+
+POINTER = "CURRENT.json"
+
+
+class NothingPublishedError(UpliftError):
+    """There is no published snapshot yet, or its pointer cannot be read."""
+
+
+class PublishedExperiment(BaseModel):
+    """What one experiment's tables in the snapshot were made by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_version: str
+    bundle_sha256: str
+    arm: str
+    learner: str
+    published_at: datetime
+
+
+class Pointer(BaseModel):
+    """Which snapshot is current, what is in it, and how to verify it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    snapshot_id: str
+    file: str
+    sha256: str
+    published_at: datetime
+    experiments: dict[str, PublishedExperiment]
+
+
+def read_pointer(published: Path) -> Pointer:
+    """Read ``published/CURRENT.json``.
+
+    Raises:
+        NothingPublishedError: it is missing or of another format.
+    """
+    path = published / POINTER
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NothingPublishedError(f"{path}: nothing is published yet; run `make run`") from error
+    except ValidationError as error:
+        raise NothingPublishedError(f"{path}: unreadable pointer: {error}") from error
+
+
+def write_pointer(published: Path, pointer: Pointer) -> None:
+    """Make ``pointer`` the current one, atomically."""
+    text = json.dumps(pointer.model_dump(mode="json"), indent=2)
+    replace_file(published / POINTER, text.encode())
