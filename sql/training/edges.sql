@@ -26,7 +26,7 @@ quantiles as (
     where not counted.keep_all
 )
 
-select distinct value as edge
+select distinct found.value as edge
 from (
     select few.value
     from few
@@ -35,5 +35,5 @@ from (
     union all
     select quantiles.value
     from quantiles
-)
+) as found
 order by edge
