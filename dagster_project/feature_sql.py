@@ -15,7 +15,14 @@ from sqlglot import exp
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, Experiment
 
-VOLATILE = {"random", "uuid", "gen_random_uuid", "now", "today", "current_timestamp", "nextval"}
+# Functions whose value differs from run to run, as DuckDB spells them.
+VOLATILE = frozenset(
+    {"random", "setseed", "uuid", "uuidv4", "uuidv7", "gen_random_uuid", "nextval", "currval"}
+    | {"now", "today", "current_date", "current_time", "current_timestamp", "transaction_timestamp"}
+    | {"get_current_time", "get_current_timestamp", "localtime", "localtimestamp"}
+    | {"current_localtime", "current_localtimestamp", "txid_current", "getvariable"}
+)
+RESERVED = frozenset({"cell", "arm", "split", "fold", "n"})  # the cells' own columns
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,9 @@ def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
 
 
 def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
-    if any(select.find_all(exp.Star)) or any(select.find_all(exp.Columns)):
-        raise ExperimentError(f"{where}: name every column; a star could let an outcome in")
-    ctes = {cte.alias for cte in select.find_all(exp.CTE)}
-    for table in select.find_all(exp.Table):
-        if (table.db, table.name) != ("raw", experiment.name) and table.name not in ctes:
-            raise ExperimentError(
-                f"{where} reads {table.sql('duckdb')}; features come from raw.{experiment.name} alone"
-            )
+    _refuse_tables(where, select, experiment)
+    _refuse_hidden_columns(where, select)
+    _refuse_names(where, select, experiment)
     forbidden = {name.lower() for name in experiment.forbidden_columns}
     for column in select.find_all(exp.Column):
         if column.name.lower() in forbidden:
@@ -64,10 +66,48 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
                 f"{where} reads '{column.name}', which is the arm, an outcome or declared as no "
                 "feature; features are what was known before the treatment"
             )
-    for function in select.find_all(exp.Func):
-        name = (function.name or function.key).lower()
-        if name in VOLATILE or function.key in {"rand", "uuid", "currenttimestamp", "currentdate"}:
+    for node in select.find_all(exp.Func, exp.TableSample):
+        name = node.sql("duckdb").partition("(")[0].strip().lower()
+        if name in VOLATILE or isinstance(node, exp.TableSample):
             raise ExperimentError(f"{where} calls {name}(); features must be the same on every run")
+
+
+def _refuse_tables(where: str, select: exp.Select, experiment: Experiment) -> None:
+    ctes = {("", "", cte.alias) for cte in select.find_all(exp.CTE)}
+    for table in select.find_all(exp.Table):
+        if (table.catalog, table.db, table.name) not in ctes | {("", "raw", experiment.name)}:
+            raise ExperimentError(
+                f"{where} reads {table.sql('duckdb')}; features come from raw.{experiment.name} alone"
+            )
+
+
+def _refuse_hidden_columns(where: str, select: exp.Select) -> None:
+    """Refuse columns that are read without being named: by star, by place, as part of a row."""
+    if any(select.find_all(exp.Star, exp.Columns, exp.PositionalColumn)):
+        raise ExperimentError(f"{where}: name every column; a star could let an outcome in")
+    if any(alias.columns for alias in select.find_all(exp.TableAlias)):
+        raise ExperimentError(f"{where}: an alias renames columns; use their own names")
+    tables = select.find_all(exp.Table, exp.Subquery, exp.CTE)
+    rows = {table.alias_or_name.lower() for table in tables}
+    for column in select.find_all(exp.Column):
+        if column.name.lower() in rows:
+            raise ExperimentError(
+                f"{where} reads '{column.name}', a table's whole row; name its columns"
+            )
+
+
+def _refuse_names(where: str, select: exp.Select, experiment: Experiment) -> None:
+    """Refuse features without a name of their own."""
+    for item in select.expressions:
+        if not isinstance(item, exp.Alias | exp.Column):
+            raise ExperimentError(f"{where}: {item.sql('duckdb')} has no name; add 'as <name>'")
+    names = [item.alias_or_name.lower() for item in select.expressions]
+    sums = {f"{o.name}_{what}" for o in experiment.outcomes for what in ("sum", "sum_sq", "events")}
+    for name in names:
+        if names.count(name) > 1:
+            raise ExperimentError(f"{where} yields '{name}' twice; give each feature a name of its own")
+        if name in RESERVED | sums:
+            raise ExperimentError(f"{where}: '{name}' is a column of the cells; rename the feature")
 
 
 def _descriptions(select: exp.Select) -> dict[str, str]:

@@ -59,6 +59,22 @@ class BinEdges:
             binned[:, j] = np.where(np.isnan(column), np.nan, edge[np.maximum(index, 0)])
         return binned
 
+    @classmethod
+    def of(cls, features: Sequence[str], x: Floats, max_bins: int = MAX_BINS) -> Self:
+        """Edges of the columns of ``x`` (n, n_features), as ``sql/training/edges.sql`` finds them.
+
+        Every distinct value where there are at most ``max_bins``, else quantiles of equal shares.
+        """
+        levels = np.arange(max_bins) / max_bins
+        edges = []
+        for column in x.T:
+            known = column[~np.isnan(column)]
+            values = np.unique(known) if len(known) else np.zeros(1)
+            if len(values) > max_bins:
+                values = np.unique(np.quantile(known, levels, method="lower"))
+            edges.append(values.astype(np.float32))
+        return cls(tuple(features), tuple(edges))
+
     def to_dict(self) -> dict[str, list[float]]:
         """For JSON: feature -> edges. float32 values survive the trip through float64 exactly."""
         pairs = zip(self.features, self.edges, strict=True)
@@ -129,6 +145,47 @@ class Cells:
     def n_folds(self) -> int:
         """Number of cross-fitting folds."""
         return int(self.fold.max()) + 1
+
+
+def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
+    edges: BinEdges,
+    x: Floats,
+    w: npt.ArrayLike,
+    y: npt.ArrayLike,
+    fold: npt.ArrayLike,
+    *,
+    propensity: float,
+    binary: bool,
+) -> Cells:
+    """Cells of users in memory, in the order of ``sql/training/cells.sql``.
+
+    Args:
+        edges: of the features.
+        x: (n, n_features) raw features.
+        w: (n,) 1 under treatment, 0 under control.
+        y: (n,) outcomes.
+        fold: (n,) cross-fitting folds.
+        propensity: e, by design.
+        binary: whether every outcome is 0 or 1.
+    """
+    w, fold = np.asarray(w, dtype=np.int8), np.asarray(fold, dtype=np.int8)
+    y = np.asarray(y, dtype=np.float64)
+    distinct, cell = np.unique(edges.bin(x), axis=0, return_inverse=True)
+    n_folds = int(fold.max()) + 1
+    key = (cell.ravel().astype(np.int64) * 2 + w) * n_folds + fold
+    kept, group = np.unique(key, return_inverse=True)
+    return Cells(
+        x=distinct,
+        cell=kept // (2 * n_folds),
+        w=(kept // n_folds % 2).astype(np.int8),
+        fold=(kept % n_folds).astype(np.int8),
+        n=np.bincount(group).astype(np.float64),
+        y_sum=np.bincount(group, weights=y),
+        events=np.bincount(group, weights=y != 0),
+        propensity=propensity,
+        binary=binary,
+        max_bin=edges.max_bin,
+    )
 
 
 @dataclass(frozen=True)

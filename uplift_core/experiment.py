@@ -23,17 +23,21 @@ from pydantic import (
     model_validator,
 )
 
-from uplift_core.boosting import BoostingParameters
+from uplift_core.boosting import LearnerParameters
 from uplift_core.errors import ExperimentError
 
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
 FEATURES_SQL = "features.sql"
+RESERVED = frozenset({"user_id", "arm", "split", "fold"})  # columns of every assignment table
 
 
 def _share(value: object) -> object:
     """Let a share be written as a fraction (``"1/3"``), which a decimal cannot say exactly."""
-    return float(Fraction(value)) if isinstance(value, str) else value
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except ZeroDivisionError as error:
+        raise ValueError("a share's denominator must not be 0") from error
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
@@ -141,7 +145,7 @@ class Experiment(_Declared):
     defaults: Defaults
     # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
-    boosting: BoostingParameters = BoostingParameters()
+    learners: LearnerParameters = LearnerParameters()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -150,8 +154,12 @@ class Experiment(_Declared):
         total = sum(arm.share for arm in self.arms)
         rules = [
             (len(set(arms)) == len(arms), f"arms {arms} repeat a name"),
-            (len({a.value for a in self.arms}) == len(arms), "two arms share one value"),
+            (len({str(a.value) for a in self.arms}) == len(arms), "two arms share one value"),
             (len(set(outcomes)) == len(outcomes), f"outcomes {outcomes} repeat a name"),
+            (
+                not RESERVED & set(outcomes),
+                f"outcomes {outcomes}: {sorted(RESERVED)} are the assignment's own; rename the outcome",
+            ),
             (self.control in arms, f"control '{self.control}' is none of the arms {arms}"),
             (bool(self.treatments), "an experiment needs the control and at least one other arm"),
             (bool(outcomes), "an experiment needs at least one outcome"),

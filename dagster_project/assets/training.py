@@ -64,13 +64,14 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         "models.registry holds one row per model version, arm and learner.",
     )
     def models(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        parameters = experiment.boosting.model_copy(update={"threads": engine.threads})
         with engine.warehouse() as db:
             edges = read_edges(db, folder)
             fitted = {}
             for arm in experiment.treatments:
                 context.log.info(f"{experiment.name}/models: training {arm} against the control")
-                fitted[arm] = fit_contrast(read_cells(db, folder, arm, edges), parameters)
+                fitted[arm] = fit_contrast(
+                    read_cells(db, folder, arm, edges), experiment.learners, engine.threads
+                )
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
             registry = Identifier.of("models", "registry")
             db.rows(

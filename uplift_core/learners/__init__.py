@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import xgboost
 
 from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, Floats
+from uplift_core.boosting import Floats, LearnerParameters
 from uplift_core.cells import Cells
 from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
 from uplift_core.learners.dr import DRLearner
@@ -66,9 +66,9 @@ class ContrastModel:
         return cls(learners, boosters[MU0], propensity)
 
 
-def fit_contrast(cells: Cells, parameters: BoostingParameters) -> ContrastModel:
-    """Fit the nuisances once, then every learner on them."""
-    fitter = Fitter.for_cells(cells, parameters)
+def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) -> ContrastModel:
+    """Fit the nuisances once, then every learner on them; ``threads`` 0 takes all cores."""
+    fitter = Fitter.for_cells(cells, parameters, threads)
     nuisances = fit_nuisances(cells, fitter)
     learners = {name: learner.fit(cells, nuisances, fitter) for name, learner in LEARNERS.items()}
     return ContrastModel(learners, nuisances.mu0, cells.propensity)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xgboost
 
 from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, Doubles, Floats, Objective
+from uplift_core.boosting import BoostingParameters, Doubles, Floats, LearnerParameters, Objective
 from uplift_core.cells import Cells, Regression, merge
 
 
@@ -25,18 +25,19 @@ class Fitter:
 
     binary: bool
     max_bin: int
-    min_leaf_users: float
-    parameters: BoostingParameters
+    users_per_event: float
+    parameters: LearnerParameters
+    threads: int = 0
 
     @classmethod
-    def for_cells(cls, cells: Cells, parameters: BoostingParameters) -> Fitter:
+    def for_cells(cls, cells: Cells, parameters: LearnerParameters, threads: int = 0) -> Fitter:
         """The fitter of a contrast; leaves are sized by the control's event rate and share."""
-        control_events_per_user = cells.event_rate * (1 - cells.propensity)
         return cls(
             binary=cells.binary,
             max_bin=cells.max_bin,
-            min_leaf_users=parameters.min_leaf_events / control_events_per_user,
+            users_per_event=1 / (cells.event_rate * (1 - cells.propensity)),
             parameters=parameters,
+            threads=threads,
         )
 
     def outcome_model(self, data: Regression, *, users_share: float) -> xgboost.Booster:
@@ -47,13 +48,14 @@ class Fitter:
             users_share: share of the contrast's users that this model may see; leaves shrink with
                 it, so that models of one arm split as finely as models of both.
         """
-        smallest = self.min_leaf_users * users_share
+        grown = self.parameters.outcome
+        smallest = grown.min_leaf_events * self.users_per_event * users_share
         objective: Objective = "reg:squarederror"
         if self.binary:
             objective = "binary:logistic"
             rate = float(np.average(data.label, weights=data.weight))
             smallest *= rate * (1 - rate)
-        return self._fit(data, objective, smallest)
+        return self._fit(data, objective, smallest, grown)
 
     def effect_model(self, data: Regression, *, weight_per_user: float) -> xgboost.Booster:
         """Regress a pseudo-outcome, by squared error.
@@ -63,17 +65,23 @@ class Fitter:
             weight_per_user: mean weight of a user of the contrast; turns the smallest leaf from
                 users into weight.
         """
-        return self._fit(data, "reg:squarederror", self.min_leaf_users * weight_per_user)
+        grown = self.parameters.effect
+        smallest = grown.min_leaf_events * self.users_per_event * weight_per_user
+        return self._fit(data, "reg:squarederror", smallest, grown)
 
-    def _fit(self, data: Regression, objective: Objective, smallest: float) -> xgboost.Booster:
+    def _fit(
+        self, data: Regression, objective: Objective, smallest: float, grown: BoostingParameters
+    ) -> xgboost.Booster:
         return boosting.fit(
             data.x,
             data.label,
             data.weight,
             objective=objective,
             min_child_weight=smallest,
-            parameters=self.parameters,
+            parameters=grown,
             max_bin=self.max_bin,
+            seed=self.parameters.seed,
+            threads=self.threads,
         )
 
 
