@@ -34,5 +34,5 @@ def _tables(chunks: Iterator[Simulated]) -> Iterator[pa.Table]:
         columns = {name: pa.array(users.x[:, i], pa.float32()) for i, name in enumerate(COVARIATES)}
         columns["treated"] = pa.array(users.w.astype("uint8"))
         columns["converted"] = pa.array(users.y.astype("uint8"))
-        columns["p0"], columns["p1"] = pa.array(users.p0), pa.array(users.p1)
+        columns["p0"], columns["p1"] = pa.array(users.mu0), pa.array(users.mu1)
         yield pa.table(columns)
