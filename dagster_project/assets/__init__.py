@@ -5,7 +5,11 @@ from __future__ import annotations
 import dagster as dg
 
 from dagster_project.assets.decisions import export_asset, published_asset, treat_list_asset
-from dagster_project.assets.evaluation import evaluation_asset, thresholds_asset
+from dagster_project.assets.evaluation import (
+    crosscheck_asset,
+    evaluation_asset,
+    thresholds_asset,
+)
 from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
@@ -19,6 +23,7 @@ LAYERS = (
     models_asset,
     scores_asset,
     evaluation_asset,
+    crosscheck_asset,
     thresholds_asset,
     treat_list_asset,
     export_asset,

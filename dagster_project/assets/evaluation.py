@@ -5,6 +5,7 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
+from dagster_project.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation import evaluate, summary_markdown, threshold_rows
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -34,6 +35,27 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             return dg.MaterializeResult(metadata=metrics | {"summary": dg.MetadataValue.md(summary)})
 
     return evaluation
+
+
+def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """Agreement with econml."""
+
+    @dg.asset(
+        **asset_options(folder, "crosscheck", ["features", "assignment"], kinds=("python", "duckdb")),
+        description="How far the learners agree with econml's: with equal folds and models the "
+        "largest difference, with folds of its own the rank correlation. "
+        "One row per arm, learner and tier.",
+    )
+    def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+        table = Identifier.of("evaluation", "crosscheck")
+        arm = folder.experiment.defaults.arm
+        with engine.warehouse() as db:
+            rows = crosscheck(folder, arm, *read_rows(db, folder, arm))
+            db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+            context.log.info(f"{folder.name}/crosscheck: {len(rows)} comparisons")
+            return dg.MaterializeResult(metadata=describe_table(db, table))
+
+    return econml_crosscheck
 
 
 def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:

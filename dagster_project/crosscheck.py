@@ -1,0 +1,117 @@
+"""The cross-check against econml, in two tiers.
+
+Tier 1: the same folds, the same models, the same seed, the designed propensity. What then differs is
+the learners' arithmetic alone: the largest absolute difference says whether the two agree.
+Tier 2: econml draws its own folds. What then differs is mostly the noise of the folds, so the rank
+correlation is reported beside that of two of our own fits with different folds, the noise floor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.peers import Folds, econml_effects
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import Doubles, Floats
+from uplift_core.cells import BinEdges, cells_of_rows
+from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
+from uplift_core.learners.nuisance import Fitter
+
+MAX_USERS = 100_000  # econml works on rows; of a larger experiment a sample by salted md5 is compared
+TIER_2 = ("r", "dr")  # the learners with folds
+OTHER_SEED = 2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Users of one contrast: features, arm, outcome, fold and split."""
+
+    x: Floats
+    w: npt.NDArray[np.int8]
+    y: Doubles
+    fold: npt.NDArray[np.int8]
+    train: npt.NDArray[np.bool_]
+
+
+def read_rows(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[tuple[str, ...], Rows]:
+    """Feature names, and at most ``MAX_USERS`` users of the contrast."""
+    experiment = folder.experiment
+    contrast = experiment.contrast(arm)
+    sql = render(
+        "evaluation/crosscheck_rows.sql",
+        features=folder.tables.features,
+        assignment=folder.tables.assignment,
+        outcome=Identifier.of(experiment.defaults.outcome),
+    )
+    binds = {
+        "arm": arm,
+        "control": contrast.control,
+        "salt": experiment.split.salt,
+        "max_users": MAX_USERS,
+    }
+    found = db.arrow(sql, binds)
+    own = ("crosscheck_w", "crosscheck_y", "crosscheck_fold", "crosscheck_train", "user_id")
+    names = tuple(name for name in found.column_names if name not in own)
+    x = np.column_stack([found.column(name).to_numpy() for name in names]).astype(np.float32)
+    w, y, fold, train = (
+        found.column(name).to_numpy(zero_copy_only=False) for name in own if name != "user_id"
+    )
+    return names, Rows(x, w.astype(np.int8), y.astype(np.float64), fold.astype(np.int8), train)
+
+
+def crosscheck(
+    folder: ExperimentFolder, arm: str, names: tuple[str, ...], rows: Rows
+) -> list[dict[str, Any]]:
+    """Rows of ``evaluation.crosscheck`` for one contrast."""
+    e = folder.experiment.contrast(arm).propensity
+    binary = folder.experiment.outcome(folder.experiment.defaults.outcome).kind == "binary"
+    train, held = rows.train, ~rows.train
+    edges = BinEdges.of(names, rows.x[train])
+    x, x_held = edges.bin(rows.x[train]), rows.x[held]
+    w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
+
+    def ours(own_fold: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
+        cells = cells_of_rows(edges, x, w, y, own_fold, propensity=e, binary=binary)
+        fitter = Fitter.for_cells(cells, folder.experiment.learners)
+        return fit_contrast(cells, folder.experiment.learners), fitter
+
+    model, fitter = ours(fold)
+    other_fold = np.random.default_rng(OTHER_SEED).permutation(fold)
+    other, _ = ours(other_fold)
+    found = []
+    for learner in LEARNER_NAMES:
+        own = model.predict(x_held, learner).astype(np.float64)
+        peer = econml_effects(learner, fitter, e, x, w, y, _splits(fold), x_held)
+        found.append((learner, 1, "max_abs_difference", float(np.abs(own - peer).max())))
+        if learner in TIER_2:
+            n_folds = int(fold.max()) + 1
+            apart = econml_effects(learner, fitter, e, x, w, y, n_folds, x_held)
+            floor = other.predict(x_held, learner).astype(np.float64)
+            found.append((learner, 2, "spearman", spearman(own, apart)))
+            found.append((learner, 2, "spearman_own_folds", spearman(own, floor)))
+    label = {
+        "experiment": folder.name,
+        "arm": arm,
+        "outcome": folder.experiment.defaults.outcome,
+    }
+    return [
+        label | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held.sum())}
+        for name, tier, metric, value in found
+    ]
+
+
+def spearman(a: Doubles, b: Doubles) -> float:
+    """Spearman's rank correlation of two score arrays (n,)."""
+    from scipy.stats import spearmanr  # noqa: PLC0415 - seconds to import, used here alone
+
+    return float(spearmanr(a, b).statistic)
+
+
+def _splits(fold: npt.NDArray[np.int8]) -> Folds:
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(int(fold.max()) + 1)]
