@@ -23,16 +23,26 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
     """Assets and jobs of ``folders``, run by ``engine``."""
     return dg.Definitions(
         assets=[asset for folder in folders for asset in experiment_assets(folder)],
-        jobs=[_job(folder) for folder in folders],
+        jobs=[job(folder) for folder in folders for job in (_uplift_job, _tuning_job)],
         resources={"engine": engine},
     )
 
 
-def _job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+def _uplift_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         name=f"uplift_{folder.name}",
-        selection=dg.AssetSelection.key_prefixes([folder.name]),
+        selection=dg.AssetSelection.key_prefixes([folder.name])
+        - dg.AssetSelection.assets([folder.name, "tuning"]),
         description=f"{folder.experiment.title}: from the file to the published treat list.",
+        tags={"experiment": folder.name},
+    )
+
+
+def _tuning_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name=f"tune_{folder.name}",
+        selection=dg.AssetSelection.assets([folder.name, "tuning"]),
+        description="Searches a grid of parameters by cross-validated loss; needs the cells.",
         tags={"experiment": folder.name},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import duckdb
@@ -11,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, sql_sha256
+from dagster_project.sqlfiles import Identifier, render, sql_sha256
 from dagster_project.warehouse import Warehouse
 from uplift_core import bundle
-from uplift_core.boosting import Doubles
+from uplift_core.boosting import Doubles, LearnerParameters
 from uplift_core.bundle import Manifest, RawColumn
-from uplift_core.cells import BinEdges, Cells
+from uplift_core.cells import MAX_BINS, BinEdges, Cells
 from uplift_core.experiment import RAW_SQL
 from uplift_core.learners import LEARNER_NAMES, ContrastModel
 
@@ -88,17 +89,16 @@ def write_bundle(
     return bundle.save(root, manifest, models)
 
 
-def registry_rows(folder: ExperimentFolder, version: str, path: Path) -> pa.Table:
+def registry_rows(
+    folder: ExperimentFolder, version: str, path: Path, used: dict[str, LearnerParameters]
+) -> pa.Table:
     """One row per arm and learner for ``models.registry``."""
     experiment = folder.experiment
     manifest = bundle.load(path).manifest
-    arms = [(arm, learner) for arm in experiment.treatments for learner in LEARNER_NAMES]
     shared = {
         "model_version": version,
         "experiment": experiment.name,
         "outcome": manifest.outcome,
-        "parameters": experiment.learners.model_dump_json(),
-        "seed": experiment.learners.seed,
         "data_sha256": manifest.data_sha256,
         "sql_sha256": manifest.sql_sha256,
         "bundle_sha256": bundle.manifest_sha256(path),
@@ -106,12 +106,18 @@ def registry_rows(folder: ExperimentFolder, version: str, path: Path) -> pa.Tabl
         "is_current": True,
         "trained_at": datetime.now(UTC).replace(tzinfo=None),
     }
-    return pa.Table.from_pylist(
-        [
-            shared | {"arm": arm, "learner": name, "champion": name == experiment.defaults.learner}
-            for arm, name in arms
-        ]
-    )
+    rows = [
+        shared
+        | {
+            "arm": arm,
+            "learner": learner,
+            "parameters": used[arm].model_dump_json(),
+            "seed": used[arm].seed,
+            "champion": learner == experiment.defaults.learner,
+        }
+        for arm, learner in product(experiment.treatments, LEARNER_NAMES)
+    ]
+    return pa.Table.from_pylist(rows)
 
 
 def current_version(db: Warehouse, experiment: str) -> str:
@@ -120,3 +126,30 @@ def current_version(db: Warehouse, experiment: str) -> str:
     sql = f"select distinct model_version from {registry} where experiment = $name and is_current"
     (version,) = db.one(sql, {"name": experiment})
     return str(version)
+
+
+def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    """Lower bin edges of every feature, from the train split."""
+    tables = folder.tables
+    names = features_of(db, folder)
+    levels = [k / MAX_BINS for k in range(MAX_BINS)]
+    edges = []
+    for name in names:
+        sql = render(
+            "training/edges.sql",
+            feature=Identifier.of(name),
+            features=tables.features,
+            assignment=tables.assignment,
+        )
+        found: pa.Table = db.arrow(sql, {"max_bins": MAX_BINS, "levels": levels})
+        values = found.column("edge").to_numpy().astype(np.float32)
+        edges.append(values if len(values) else np.zeros(1, dtype=np.float32))
+    return BinEdges(names, tuple(edges))
+
+
+def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:
+    """Names of the experiment's features, in the models' order."""
+    registry = Identifier.of("features", "registry")
+    sql = f"select name from {registry} where experiment = $experiment order by position"
+    rows = db.rows(sql, {"experiment": folder.name})
+    return tuple(row[0] for row in rows)

@@ -13,6 +13,7 @@ from dagster_project.assets.evaluation import (
 from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
+from dagster_project.assets.tuning import tuning_asset
 from dagster_project.folders import ExperimentFolder
 
 LAYERS = (
@@ -20,6 +21,7 @@ LAYERS = (
     features_asset,
     assignment_asset,
     cells_asset,
+    tuning_asset,
     models_asset,
     scores_asset,
     evaluation_asset,

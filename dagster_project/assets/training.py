@@ -1,22 +1,31 @@
 """cells and models: from features to a model bundle."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
+from typing import Literal
+
 import dagster as dg
-import numpy as np
-import pyarrow as pa
+from pydantic import Field
 
 from dagster_project.assets.common import asset_options
 from dagster_project.binning import binned_select
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import read_cells, registry_rows, write_bundle
+from dagster_project.models import read_cells, read_edges, registry_rows, write_bundle
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
-from uplift_core.cells import MAX_BINS, BinEdges
+from dagster_project.tuning import tuned_parameters
 from uplift_core.errors import DataError
 from uplift_core.files import replace_file
 from uplift_core.learners import fit_contrast
+
+
+class ModelConfig(dg.Config):
+    """Which parameters to train with."""
+
+    parameters: Literal["declared", "tuned"] = Field(
+        default="declared",
+        description="declared: those of experiment.toml; tuned: those that the asset tuning chose",
+    )
 
 
 def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -63,22 +72,25 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="The S-, T-, X-, R- and DR-learner of each treatment arm, in one bundle. "
         "models.registry holds one row per model version, arm and learner.",
     )
-    def models(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def models(
+        context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine
+    ) -> dg.MaterializeResult:
         with engine.warehouse() as db:
             edges = read_edges(db, folder)
-            fitted = {}
+            fitted, used = {}, {}
             for arm in experiment.treatments:
                 context.log.info(f"{experiment.name}/models: training {arm} against the control")
-                fitted[arm] = fit_contrast(
-                    read_cells(db, folder, arm, edges), experiment.learners, engine.threads
-                )
+                tuned = config.parameters == "tuned"
+                used[arm] = tuned_parameters(db, folder, arm) if tuned else experiment.learners
+                cells = read_cells(db, folder, arm, edges)
+                fitted[arm] = fit_contrast(cells, used[arm], engine.threads)
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
             registry = Identifier.of("models", "registry")
             db.rows(
                 f"update {registry} set is_current = false where experiment = $experiment",
                 {"experiment": experiment.name},
             )
-            rows = registry_rows(folder, version, path)
+            rows = registry_rows(folder, version, path, used)
             db.replace_rows(registry, {"model_version": version}, rows)
             context.log.info(f"{experiment.name}/models: {version}")
             return dg.MaterializeResult(
@@ -87,30 +99,3 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
 
     return models
-
-
-def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
-    """Lower bin edges of every feature, from the train split."""
-    tables = folder.tables
-    names = features_of(db, folder)
-    levels = [k / MAX_BINS for k in range(MAX_BINS)]
-    edges = []
-    for name in names:
-        sql = render(
-            "training/edges.sql",
-            feature=Identifier.of(name),
-            features=tables.features,
-            assignment=tables.assignment,
-        )
-        found: pa.Table = db.arrow(sql, {"max_bins": MAX_BINS, "levels": levels})
-        values = found.column("edge").to_numpy().astype(np.float32)
-        edges.append(values if len(values) else np.zeros(1, dtype=np.float32))
-    return BinEdges(names, tuple(edges))
-
-
-def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:
-    """Names of the experiment's features, in the models' order."""
-    registry = Identifier.of("features", "registry")
-    sql = f"select name from {registry} where experiment = $experiment order by position"
-    rows = db.rows(sql, {"experiment": folder.name})
-    return tuple(row[0] for row in rows)

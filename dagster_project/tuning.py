@@ -1,0 +1,53 @@
+"""Between the tuning table and the learners' parameters."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.errors import DataError
+from uplift_core.tuning import Trial
+
+TUNING = Identifier.of("models", "tuning")
+
+
+def tuning_rows(folder: ExperimentFolder, arm: str, trials: list[Trial]) -> pa.Table:
+    """Rows of ``models.tuning`` for one contrast."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "experiment": folder.name,
+                "arm": arm,
+                "outcome": folder.experiment.defaults.outcome,
+                "kind": trial.kind,
+                "parameters": trial.parameters.model_dump_json(),
+                "loss": trial.loss,
+                "std_error": trial.std_error,
+                "dr_loss": None if math.isnan(trial.dr_loss) else trial.dr_loss,
+                "chosen": trial.chosen,
+            }
+            for trial in trials
+        ]
+    )
+
+
+def tuned_parameters(db: Warehouse, folder: ExperimentFolder, arm: str) -> LearnerParameters:
+    """The declared parameters with those that tuning chose for this arm.
+
+    Raises:
+        DataError: the arm was not tuned.
+    """
+    rows = db.rows(
+        f"select kind, parameters from {TUNING} "
+        "where experiment = $experiment and arm = $arm and outcome = $outcome and chosen",
+        {"experiment": folder.name, "arm": arm, "outcome": folder.experiment.defaults.outcome},
+    )
+    if not rows:
+        raise DataError(f"{folder.name}: arm '{arm}' is not tuned; run the job tune_{folder.name} first")
+    chosen = {kind: BoostingParameters.model_validate_json(text) for kind, text in rows}
+    return folder.experiment.learners.model_copy(update=chosen)

@@ -1,0 +1,14 @@
+/* Parameters that were tried and their cross-validated loss on the train split.
+   Grain: experiment, arm, outcome, kind, parameters. */
+create table if not exists models.tuning (
+    experiment varchar not null,
+    arm varchar not null,
+    outcome varchar not null,
+    kind varchar not null, -- outcome, effect: the models that the parameters are for
+    parameters varchar not null, -- JSON
+    loss double not null, -- per user; log loss or squared error for outcomes, R-loss for effects
+    std_error double not null, -- of the difference to the best, over folds
+    dr_loss double, -- of effects, beside the R-loss
+    chosen boolean not null,
+    primary key (experiment, arm, outcome, kind, parameters)
+)

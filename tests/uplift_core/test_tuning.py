@@ -1,0 +1,56 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.uplift_core.learners.rct import make_rct
+from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.cells import Cells
+from uplift_core.tuning import grid, tune
+
+CAUTIOUS = BoostingParameters(rounds=40, max_depth=2, learning_rate=0.1, min_leaf_events=40)
+WILD = BoostingParameters(rounds=200, max_depth=8, learning_rate=0.5, min_leaf_events=0, reg_lambda=0)
+START = LearnerParameters(outcome=CAUTIOUS, effect=CAUTIOUS)
+
+
+@pytest.fixture(scope="module")
+def cells() -> Cells:
+    return make_rct(n=6000, max_bins=64).cells()
+
+
+def test_the_overfitted_candidate_is_not_chosen_and_every_trial_is_told(cells):
+    told = []
+    chosen, trials = tune(cells, START, [WILD], tell=lambda done, n: told.append((done, n)))
+    assert chosen.outcome == CAUTIOUS
+    assert chosen.effect == CAUTIOUS
+    assert [(t.kind, t.parameters, t.chosen) for t in trials] == [
+        ("outcome", WILD, False),
+        ("outcome", CAUTIOUS, True),
+        ("effect", WILD, False),
+        ("effect", CAUTIOUS, True),
+    ]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    wild = next(t for t in trials if t.kind == "effect" and t.parameters == WILD)
+    assert wild.dr_loss > next(t for t in trials if t.kind == "effect" and t.chosen).dr_loss
+
+
+def test_start_wins_no_tie_break_it_does_not_earn(cells):
+    _, trials = tune(cells, START, [WILD])
+    for kind in ("outcome", "effect"):
+        losses = {t.parameters: t.loss for t in trials if t.kind == kind}
+        best = next(t for t in trials if t.kind == kind and t.chosen)
+        assert losses[best.parameters] == min(losses.values())
+        assert best.std_error == 0
+
+
+def test_losses_are_per_user_whatever_the_weights(cells):
+    doubled = replace(cells, n=2 * cells.n, y_sum=2 * cells.y_sum, events=2 * cells.events)
+    free = BoostingParameters(rounds=5, max_depth=2, learning_rate=0.1, min_leaf_events=0, reg_lambda=0)
+    start = LearnerParameters(outcome=free, effect=free)
+    once, twice = tune(cells, start, [free])[1], tune(doubled, start, [free])[1]
+    assert [t.loss for t in twice] == pytest.approx([t.loss for t in once], rel=1e-6)
+
+
+def test_the_grid_holds_distinct_candidates():
+    assert len(set(grid())) == len(grid()) >= 30
+    assert np.isfinite([g.learning_rate for g in grid()]).all()

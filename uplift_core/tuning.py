@@ -1,0 +1,162 @@
+"""Choosing parameters by cross-validated loss, on the train cells alone and without any truth.
+
+Outcome models are compared by the loss of their out-of-fold predictions (log loss where the outcome
+is binary, squared error otherwise). Effect models are compared by the R-loss of held-out folds, the
+criterion that Schuler et al. (2018) found to choose best; the DR-loss is recorded beside it.
+
+Losses leave out the variance of outcomes within cells: it is the same for every candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+from uplift_core import boosting
+from uplift_core.boosting import BoostingParameters, Doubles, LearnerParameters
+from uplift_core.cells import Cells, merge
+from uplift_core.learners.dr import dr_pseudo_outcome
+from uplift_core.learners.nuisance import Fitter, Nuisances, fit_nuisances
+from uplift_core.learners.r import r_pseudo_outcome
+
+Kind = Literal["outcome", "effect"]
+Tell = Callable[[int, int], None]  # trials done, trials in all
+
+# (rounds, learning rate) are tied: half the rate wants about twice the rounds.
+PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1))
+DEPTHS = (1, 2, 3)
+LEAVES = (20, 60, 300)
+CERTAIN = 1e-6  # a prediction of exactly 0 or 1 would cost an infinite log loss
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate and its loss.
+
+    Attributes:
+        kind: which models the parameters are for.
+        parameters: the candidate.
+        loss: mean over users; what is minimised.
+        std_error: of the loss's difference to the best candidate of its kind, over folds.
+        dr_loss: DR-loss of an effect candidate; NaN for an outcome candidate.
+        chosen: whether this is the best of its kind.
+    """
+
+    kind: Kind
+    parameters: BoostingParameters
+    loss: float
+    std_error: float
+    dr_loss: float
+    chosen: bool
+
+
+def grid() -> list[BoostingParameters]:
+    """The candidates of either kind: every pace, depth and leaf size."""
+    return [
+        BoostingParameters(rounds=rounds, learning_rate=rate, max_depth=depth, min_leaf_events=leaf)
+        for (rounds, rate), depth, leaf in product(PACES, DEPTHS, LEAVES)
+    ]
+
+
+def tune(
+    cells: Cells,
+    start: LearnerParameters,
+    candidates: list[BoostingParameters] | None = None,
+    *,
+    threads: int = 0,
+    tell: Tell = lambda _done, _all: None,
+) -> tuple[LearnerParameters, list[Trial]]:
+    """Choose the outcome models' parameters, then, with their nuisances, the effect models'.
+
+    Args:
+        cells: train cells of one contrast.
+        start: where the seed comes from, and the parameters that are tried besides the grid.
+        candidates: to try; the grid by default.
+        threads: to train with; 0 takes all cores.
+        tell: called after every trial with how many are done and how many there are.
+    """
+    tried = list(dict.fromkeys([*(candidates or grid()), start.outcome, start.effect]))
+    count = iter(range(1, 2 * len(tried) + 1))
+
+    def counted(losses: Iterator[tuple[Doubles, float]]) -> list[tuple[Doubles, float]]:
+        found = []
+        for loss in losses:
+            found.append(loss)
+            tell(next(count), 2 * len(tried))
+        return found
+
+    outcomes = counted(_outcome_losses(cells, start, tried, threads))
+    outcome_trials = _trials("outcome", tried, outcomes)
+    parameters = start.model_copy(update={"outcome": _chosen(outcome_trials)})
+    nuisances = fit_nuisances(cells, Fitter.for_cells(cells, parameters, threads))
+    effects = counted(_effect_losses(cells, nuisances, parameters, tried, threads))
+    effect_trials = _trials("effect", tried, effects)
+    parameters = parameters.model_copy(update={"effect": _chosen(effect_trials)})
+    return parameters, outcome_trials + effect_trials
+
+
+def _outcome_losses(
+    cells: Cells, start: LearnerParameters, tried: list[BoostingParameters], threads: int
+) -> Iterator[tuple[Doubles, float]]:
+    for candidate in tried:
+        parameters = start.model_copy(update={"outcome": candidate})
+        fitted = fit_nuisances(cells, Fitter.for_cells(cells, parameters, threads))
+        own_arm = np.where(cells.w == 1, fitted.mu1_oof, fitted.mu0_oof)
+        loss = _loss(cells, own_arm) + _loss(cells, fitted.m_oof)
+        yield _by_fold(cells, loss / 2), float("nan")
+
+
+def _effect_losses(
+    cells: Cells,
+    nuisances: Nuisances,
+    parameters: LearnerParameters,
+    tried: list[BoostingParameters],
+    threads: int,
+) -> Iterator[tuple[Doubles, float]]:
+    e = cells.propensity
+    label, weight = r_pseudo_outcome(cells, nuisances)
+    phi = dr_pseudo_outcome(cells, nuisances)
+    for candidate in tried:
+        fitter = Fitter.for_cells(cells, parameters.model_copy(update={"effect": candidate}), threads)
+        tau = np.empty(len(cells.n))
+        for fold in range(cells.n_folds):
+            held, seen = cells.fold == fold, cells.fold != fold
+            data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
+            booster = fitter.effect_model(data, weight_per_user=e * (1 - e))
+            tau[held] = boosting.predict(booster, cells.x[cells.cell[held]])
+        dr_loss = float(np.average((phi - tau) ** 2, weights=cells.n))
+        yield _by_fold(cells, weight * (label - tau) ** 2), dr_loss
+
+
+def _loss(cells: Cells, predicted: Doubles) -> Doubles:
+    """Loss of each cell's users together: (n_cells,)."""
+    if not cells.binary:
+        return cells.n * (cells.y_mean - predicted) ** 2
+    sure = np.clip(predicted, CERTAIN, 1 - CERTAIN)
+    loss = cells.y_sum * np.log(sure) + (cells.n - cells.y_sum) * np.log1p(-sure)
+    return np.asarray(-loss, dtype=np.float64)
+
+
+def _by_fold(cells: Cells, loss: Doubles) -> Doubles:
+    """Mean loss of each fold's users: (n_folds,)."""
+    return np.asarray(np.bincount(cells.fold, weights=loss) / np.bincount(cells.fold, weights=cells.n))
+
+
+def _trials(
+    kind: Kind, tried: list[BoostingParameters], losses: list[tuple[Doubles, float]]
+) -> list[Trial]:
+    best = int(np.argmin([loss.mean() for loss, _ in losses]))
+    trials = []
+    for i, (parameters, (loss, dr_loss)) in enumerate(zip(tried, losses, strict=True)):
+        apart = loss - losses[best][0]
+        error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
+        trials.append(Trial(kind, parameters, float(loss.mean()), error, dr_loss, chosen=i == best))
+    return trials
+
+
+def _chosen(trials: list[Trial]) -> BoostingParameters:
+    return next(trial.parameters for trial in trials if trial.chosen)
