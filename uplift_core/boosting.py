@@ -19,6 +19,11 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
+# Below this many rows one thread does nearly as well as two, and does not stall for long when other
+# work holds a core: threads wait for each other at every level of every tree.
+ONE_THREAD_ROWS = 50_000
+
+
 class BoostingParameters(BaseModel):
     """How one kind of booster is grown."""
 
@@ -76,11 +81,12 @@ def fit(  # noqa: PLR0913 - a booster is made of exactly these
         parameters: how the booster is grown.
         max_bin: at least the number of bins of every feature, or XGBoost would merge some.
         seed: XGBoost's; equal seeds and threads give equal bytes.
-        threads: to train with; 0 takes all cores.
+        threads: to train with at most; 0 takes all cores.
     """
     base = float(np.average(label, weights=weight))
     if objective == "binary:logistic":
         base = min(max(base, 1e-7), 1 - 1e-7)
+    threads = 1 if len(x) < ONE_THREAD_ROWS else threads
     data = xgboost.QuantileDMatrix(
         x, label=label, weight=weight, max_bin=max_bin, nthread=threads or None
     )

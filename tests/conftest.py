@@ -1,0 +1,56 @@
+"""Finished runs that tests of every package read from; nobody writes into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project.warehouse import Warehouse
+from tests.support import SMALL, folder_of, memory_warehouse, open_snapshot, real_file, run_job
+
+
+@pytest.fixture(scope="session")
+def simulated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UPLIFT_HOME after a run of the simulated experiment on 5,000 users."""
+    home = tmp_path_factory.mktemp("simulated") / "home"
+    run_job(folder_of("simulated", n_users=SMALL), home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def hillstrom_file() -> Path:
+    """The real Hillstrom file."""
+    return real_file(folder_of("hillstrom").experiment)
+
+
+@pytest.fixture(scope="session")
+def hillstrom_home(tmp_path_factory: pytest.TempPathFactory, hillstrom_file: Path) -> Path:
+    """UPLIFT_HOME after a run on the real Hillstrom file."""
+    home = tmp_path_factory.mktemp("hillstrom") / "home"
+    run_job(folder_of("hillstrom"), home, data_dir=hillstrom_file.parent)
+    return home
+
+
+@pytest.fixture
+def snapshot() -> Iterator[Callable[[Path], duckdb.DuckDBPyConnection]]:
+    """``snapshot(home)`` opens the published snapshot read-only; closed after the test."""
+    opened: list[duckdb.DuckDBPyConnection] = []
+
+    def open_(home: Path) -> duckdb.DuckDBPyConnection:
+        opened.append(open_snapshot(home))
+        return opened[-1]
+
+    yield open_
+    for con in opened:
+        con.close()
+
+
+@pytest.fixture
+def db() -> Iterator[Warehouse]:
+    """An empty warehouse in memory."""
+    warehouse = memory_warehouse()
+    yield warehouse
+    warehouse.con.close()

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.serve.support import BUDGETS, attributes_of, manifest_of, query
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.publication import read_pointer
+
+EXPERIMENTS = ("simulated", "hillstrom")
+N_USERS = 200
+
+
+def ask(api: TestClient, body: object) -> dict:
+    answer = api.post("/score", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(api: TestClient, body: object) -> str:
+    """The detail of a 422; the body is written by Python's json, which also writes NaN."""
+    headers = {"Content-Type": "application/json"}
+    content = body if isinstance(body, str) else json.dumps(body)
+    answer = api.post("/score", content=content, headers=headers)
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail"}
+    assert problem["status"] == 422
+    return problem["detail"]
+
+
+@pytest.fixture(params=EXPERIMENTS)
+def experiment(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest, experiment: str) -> Path:
+    return request.getfixturevalue(f"{experiment}_served")
+
+
+@pytest.fixture
+def api(request: pytest.FixtureRequest, experiment: str) -> TestClient:
+    return request.getfixturevalue(f"{experiment}_api")
+
+
+def thresholds(home: Path, experiment: str) -> dict[tuple[str, str, float], float]:
+    rows = query(home, "from decisions.thresholds where experiment = $e", e=experiment)
+    return {(r["arm"], r["learner"], r["budget"]): r["threshold"] for r in rows}
+
+
+def test_users_are_scored_and_decided_as_in_the_batch_to_the_bit(
+    served: Path, api: TestClient, experiment: str
+) -> None:
+    sql = (
+        f"from raw.{experiment} join scores.{experiment} using (user_id) "
+        f"where arm = $arm order by md5(user_id::varchar) limit {N_USERS}"
+    )
+    limits = thresholds(served, experiment)
+    arms = manifest_of(served, experiment).experiment.treatments
+    by_arm = {arm: query(served, sql, arm=arm) for arm in arms}
+    treated = 0
+    for i in range(N_USERS):
+        arm = arms[i % len(arms)]
+        row = by_arm[arm][i]
+        for j, learner in enumerate(LEARNER_NAMES):
+            budget = BUDGETS[(i // len(arms) + j) % len(BUDGETS)]
+            answer = ask(
+                api,
+                {
+                    "experiment": experiment,
+                    "attributes": attributes_of(served, experiment, row),
+                    "arm": arm,
+                    "learner": learner,
+                    "budget": budget,
+                },
+            )
+            score = np.float32(row[f"cate_{learner}"])
+            assert np.float32(answer["score"]).tobytes() == score.tobytes()
+            assert np.float32(answer["response"]).tobytes() == np.float32(row["response"]).tobytes()
+            assert answer["threshold"] == limits[arm, learner, budget]
+            assert (answer["decision"] == "treat") == bool(score >= np.float32(answer["threshold"]))
+            treated += answer["decision"] == "treat"
+    assert 0 < treated < N_USERS * len(LEARNER_NAMES)
+
+
+@pytest.mark.parametrize("learner", LEARNER_NAMES)
+def test_the_threshold_itself_is_treated_and_the_next_lower_score_is_not(
+    served: Path, api: TestClient, experiment: str, learner: str
+) -> None:
+    arm = manifest_of(served, experiment).experiment.defaults.arm
+    limits = thresholds(served, experiment)
+    users = f"from raw.{experiment} join scores.{experiment} using (user_id) where arm = $arm"
+    score = f"cate_{learner}"
+    for budget in BUDGETS:
+        limit = limits[arm, learner, budget]
+        at = query(served, f"{users} and {score} = $t::float limit 1", arm=arm, t=limit)
+        below = query(
+            served,
+            f"{users} and {score} < $t::float order by {score} desc limit 1",
+            arm=arm,
+            t=limit,
+        )
+        for rows, decision in ((at, "treat"), (below, "no_treat")):
+            for row in rows:  # below the whole population's threshold there may be nobody
+                body = {
+                    "experiment": experiment,
+                    "attributes": attributes_of(served, experiment, row),
+                    "learner": learner,
+                    "budget": budget,
+                }
+                assert ask(api, body)["decision"] == decision
+        assert at
+        assert below or budget == 1
+
+
+def test_what_is_left_out_is_the_published_default(
+    hillstrom_api: TestClient, hillstrom_served: Path, hillstrom_user: dict
+) -> None:
+    pointer = read_pointer(hillstrom_served / "published")
+    entry = pointer.experiments["hillstrom"]
+    answer = ask(hillstrom_api, {"attributes": hillstrom_user})
+    assert answer["experiment"] == "hillstrom"
+    assert answer["arm"] == entry.arm
+    assert answer["learner"] == entry.learner
+    assert answer["budget"] == 0.3
+    assert answer["outcome"] == "visit"
+    assert answer["model_version"] == entry.model_version
+    assert answer["snapshot_id"] == pointer.snapshot_id
+    explicit = {k: answer[k] for k in ("experiment", "arm", "learner", "budget")}
+    assert ask(hillstrom_api, {"attributes": hillstrom_user, **explicit}) == answer
+    assert ask(hillstrom_api, {"attributes": hillstrom_user, **dict.fromkeys(explicit)}) == answer
+
+
+def test_no_budget_treats_nobody_and_is_valid_json(
+    simulated_api: TestClient, simulated_user: dict
+) -> None:
+    for budget in (0, 1e-9):
+        answer = ask(simulated_api, {"attributes": simulated_user, "budget": budget})
+        assert answer["decision"] == "no_treat"
+        assert answer["threshold"] is None
+
+
+def test_the_full_budget_treats_every_held_out_user(
+    simulated_api: TestClient, simulated_served: Path
+) -> None:
+    rows = query(
+        simulated_served,
+        "from raw.simulated join scores.simulated using (user_id) where split = 'holdout' "
+        "order by cate_r limit 5",
+    )
+    for row in rows:
+        body = {"attributes": attributes_of(simulated_served, "simulated", row), "budget": 1}
+        assert ask(simulated_api, body)["decision"] == "treat"
+
+
+def test_a_budget_between_two_percents_has_its_own_threshold(
+    simulated_api: TestClient, simulated_user: dict
+) -> None:
+    budgets = (0.05, 0.0525, 0.055, 0.0575, 0.06)
+    found = [ask(simulated_api, {"attributes": simulated_user, "budget": b}) for b in budgets]
+    limits = [answer["threshold"] for answer in found]
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] > limits[2] > limits[-1]
+
+
+def test_null_is_a_value_that_is_not_known(simulated_api: TestClient, simulated_user: dict) -> None:
+    answer = ask(simulated_api, {"attributes": simulated_user | {"x4": None}})
+    assert np.isfinite(answer["score"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"experiment": "nope"}, ["experiment = 'nope'", "hillstrom"]),
+        ({"arm": "nope"}, ["arm = 'nope'", "womens", "mens"]),
+        ({"arm": "none"}, ["arm = 'none'", "treatment arms"]),
+        ({"learner": "nope"}, ["learner = 'nope'", "s, t, x, r, dr"]),
+        ({"learner": "response"}, ["learner = 'response'"]),
+        ({"budget": -0.01}, ["budget = -0.01", "greater than or equal to 0"]),
+        ({"budget": 1.01}, ["budget = 1.01", "less than or equal to 1"]),
+        ({"budget": float("nan")}, ["budget = nan", "finite"]),
+        ({"budget": float("inf")}, ["budget = inf"]),
+        ({"budget": "0.3"}, ["budget = '0.3'", "number"]),
+        ({"budget": True}, ["budget = True", "number"]),
+        ({"bugdet": 0.3}, ["bugdet", "unknown"]),
+        ({"attributes": [1]}, ["attributes = [1]"]),
+        ({"arm": "\ud800"}, ["arm = "]),
+        ({"learner": "x" * 10_000}, ["learner = ", "at most 64"]),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(
+    hillstrom_api: TestClient, hillstrom_user: dict, change: dict, words: list[str]
+) -> None:
+    detail = refused(hillstrom_api, {"attributes": hillstrom_user} | change)
+    assert all(word in detail for word in words), detail
+    assert len(detail) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("recency", 300, "a whole number from 0 to 255"),
+        ("recency", -1, "a whole number from 0 to 255"),
+        ("recency", 3.5, "a whole number"),
+        ("recency", "3", "a whole number"),
+        ("recency", True, "a whole number"),
+        ("recency", 10**400, "a whole number"),
+        ("history", "1", "a finite number"),
+        ("history", False, "a finite number"),
+        ("history", float("nan"), "a finite number"),
+        ("history", float("inf"), "a finite number"),
+        ("history", float("-inf"), "a finite number"),
+        ("history", 10**400, "a finite number"),
+        ("history", {"a": [[1]]}, "a finite number"),
+        ("zip_code", 7, "a text"),
+        ("zip_code", ["Urban"], "a text"),
+        ("zip_code", "\ud800", "a text"),
+    ],
+)
+def test_a_wrong_attribute_is_named_with_its_value(
+    hillstrom_api: TestClient, hillstrom_user: dict, name: str, value: object, words: str
+) -> None:
+    detail = refused(hillstrom_api, {"attributes": hillstrom_user | {name: value}})
+    assert detail.startswith(f"attributes.{name} = ")
+    assert words in detail
+    assert len(detail) < 300
+
+
+def test_a_value_that_no_feature_can_hold_is_refused(
+    hillstrom_api: TestClient, hillstrom_user: dict
+) -> None:
+    detail = refused(hillstrom_api, {"attributes": hillstrom_user | {"history": 1e300}})
+    assert "history" in detail
+    assert "out of range" in detail
+
+
+def test_attributes_must_be_those_of_the_experiment(
+    hillstrom_api: TestClient, hillstrom_user: dict
+) -> None:
+    short = {k: v for k, v in hillstrom_user.items() if k not in {"recency", "mens"}}
+    assert "mens, recency missing" in refused(hillstrom_api, {"attributes": short})
+    for extra in ("visit", "user_id", "\ud800", "RECENCY", "a" * 10_000):
+        detail = refused(hillstrom_api, {"attributes": hillstrom_user | {extra: 1}})
+        assert "is not among those of hillstrom" in detail
+        assert len(detail) < 300
+    assert "attributes: missing" in refused(hillstrom_api, {})
+
+
+@pytest.mark.parametrize("body", ["{", "", "3", "null", "[]"])
+def test_a_body_that_is_no_object_is_refused(hillstrom_api: TestClient, body: str) -> None:
+    assert "body" in refused(hillstrom_api, body)
+
+
+def test_a_form_is_told_to_be_json(hillstrom_api: TestClient) -> None:
+    answer = hillstrom_api.post("/score", content='{"attributes": {}}')
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"budget": ' + "9" * 5000 + "}"])
+def test_a_body_that_defies_parsing_is_a_bad_request(hillstrom_api: TestClient, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = hillstrom_api.post("/score", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"

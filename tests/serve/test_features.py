@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serve.errors import RequestError
+from serve.features import FeatureQuery
+from tests.serve.support import attributes_of, manifest_of, query
+from uplift_core.bundle import Manifest, RawColumn
+
+
+@pytest.fixture(scope="module")
+def manifest(simulated_served: Path) -> Manifest:
+    return manifest_of(simulated_served, "simulated")
+
+
+def query_of(manifest: Manifest, sql: str, *columns: tuple[str, str]) -> FeatureQuery:
+    """A feature query with hand-made SQL; its feature is called f."""
+    raw = tuple(RawColumn(name=name, type=type_) for name, type_ in columns)
+    update = {"features_sql": sql, "features": ("f",), "raw_columns": raw}
+    return FeatureQuery(manifest.model_copy(update=update))
+
+
+def test_features_are_the_batchs_in_the_models_order(simulated_served: Path, manifest: Manifest) -> None:
+    backwards = manifest.model_copy(update={"features": manifest.features[::-1]})
+    for row in query(simulated_served, "from raw.simulated order by user_id limit 20"):
+        attributes = attributes_of(simulated_served, "simulated", row)
+        (stored,) = query(
+            simulated_served, "from features.simulated where user_id = $u", u=row["user_id"]
+        )
+        expected = np.array([[stored[name] for name in manifest.features]], dtype=np.float32)
+        found = FeatureQuery(manifest).features(attributes)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(FeatureQuery(backwards).features(attributes), expected[:, ::-1])
+
+
+def test_null_is_missing(manifest: Manifest) -> None:
+    features = query_of(manifest, "select user_id, a::float as f from raw.simulated", ("a", "DOUBLE"))
+    assert np.isnan(features.features({"a": None})).all()
+    assert features.features({"a": 2.5}) == np.float32(2.5)
+
+
+def test_an_infinite_feature_is_refused_by_name(manifest: Manifest) -> None:
+    sql = "select user_id, (1 / a)::float as f from raw.simulated"
+    features = query_of(manifest, sql, ("a", "DOUBLE"))
+    assert features.features({"a": 4.0}) == np.float32(0.25)
+    with pytest.raises(RequestError, match="feature 'f' becomes infinite"):
+        features.features({"a": 1e-300})
+
+
+def test_a_value_that_the_sql_cannot_cast_is_the_callers_error(manifest: Manifest) -> None:
+    sql = "select user_id, a::float as f from raw.simulated"
+    features = query_of(manifest, sql, ("a", "VARCHAR"))
+    assert features.features({"a": "1.5"}) == np.float32(1.5)
+    with pytest.raises(RequestError, match="no features can be computed.*'abc'"):
+        features.features({"a": "abc"})
+
+
+def test_a_user_that_the_sql_drops_is_refused(manifest: Manifest) -> None:
+    sql = "select user_id, a::float as f from raw.simulated where a > 0"
+    with pytest.raises(RequestError, match="0 rows"):
+        query_of(manifest, sql, ("a", "DOUBLE")).features({"a": -1})
+
+
+def test_a_bundles_sql_reads_no_files_and_no_python(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("f\n1\n")
+    for sql in (
+        f"select 0 as user_id, f from read_csv('{tmp_path / 'secret.csv'}')",
+        f"from '{tmp_path / 'secret.csv'}'",
+        "from empty",  # a local variable where the query is tried
+    ):
+        with pytest.raises(Exception, match="[Pp]ermission|disabled|does not exist"):
+            query_of(manifest, sql)

@@ -1,0 +1,230 @@
+"""What many tests share: finished runs, hand-made tables, real files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from dagster_project.definitions import build_definitions
+from dagster_project.folders import ExperimentFolder
+from dagster_project.resources import Engine
+from dagster_project.settings import REPOSITORY, SQL_FOLDER
+from dagster_project.warehouse import SCHEMAS, Warehouse
+from uplift_core.evaluation.groups import ScoreGroups
+from uplift_core.experiment import Experiment, load_experiment
+from uplift_core.publication import read_pointer
+
+EXPERIMENTS = SQL_FOLDER / "experiments"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SMALL = 5_000  # users of the small simulated run
+
+
+def folder_of(name: str, **source: object) -> ExperimentFolder:
+    """A built-in experiment, with keys of its source replaced."""
+    experiment = load_experiment(EXPERIMENTS / name)
+    changed = experiment.model_copy(update={"source": experiment.source.model_copy(update=source)})
+    return ExperimentFolder.read(changed, EXPERIMENTS / name)
+
+
+def with_experiment(folder: ExperimentFolder, **changes: object) -> ExperimentFolder:
+    """The same experiment with top-level keys of its declaration replaced."""
+    return ExperimentFolder.read(folder.experiment.model_copy(update=changes), folder.folder)
+
+
+def run_job(
+    folder: ExperimentFolder,
+    home: Path,
+    *,
+    data_dir: Path | None = None,
+    only: Sequence[str] = (),
+    raise_on_error: bool = True,
+) -> dg.ExecuteInProcessResult:
+    """Materialize an experiment in process: all of it, or the layers ``only``."""
+    engine = Engine(
+        home=str(home), data_dir=str(data_dir) if data_dir else None, threads=1, download=False
+    )
+    job = build_definitions([folder], engine).resolve_job_def(f"uplift_{folder.name}")
+    selection = [dg.AssetKey([folder.name, layer]) for layer in only] or None
+    return job.execute_in_process(
+        run_config=QUIET, raise_on_error=raise_on_error, asset_selection=selection
+    )
+
+
+def failure_text(result: dg.ExecuteInProcessResult) -> str:
+    """What the first failed step told its user."""
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            return data.error.to_string() if data.error else ""
+    raise AssertionError("no step failed")
+
+
+def real_file(experiment: Experiment) -> Path:
+    """The real source file; where it is missing, CI fails and a developer's run skips visibly."""
+    name = experiment.source.filename
+    places = [Path(p) for p in (os.environ.get("UPLIFT_DATA_DIR"),) if p]
+    places.append(REPOSITORY.parent / "shared" / "data")
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    message = (
+        f"the real {experiment.name} file {name} is in none of {[str(p) for p in places]}; "
+        "set UPLIFT_DATA_DIR to the folder that holds it"
+    )
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def open_snapshot(home: Path) -> duckdb.DuckDBPyConnection:
+    """The current snapshot, read-only."""
+    published = home / "published"
+    return duckdb.connect(str(published / read_pointer(published).file), read_only=True)
+
+
+def is_timestamp(type_: str) -> bool:
+    """Whether a column says when a run was made rather than what came of it."""
+    return type_.startswith("TIMESTAMP")
+
+
+def memory_warehouse() -> Warehouse:
+    """An empty warehouse in memory: all schemas and all shared tables."""
+    db = Warehouse(duckdb.connect(":memory:", config={"threads": 2}))
+    for schema in SCHEMAS:
+        db.rows(f"create schema {schema}")
+    for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
+        db.rows(file.read_text(encoding="utf-8"))
+    return db
+
+
+@contextmanager
+def rolled_back(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Whatever is written inside is undone."""
+    con.execute("begin")
+    try:
+        yield
+    finally:
+        con.execute("rollback")
+
+
+def make_table(db: Warehouse, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    """Create ``table`` with DDL ``columns`` and hand-made rows."""
+    db.rows(f"create table {table} ({columns})")
+    for row in rows:
+        marks = ", ".join("?" for _ in row)
+        db.con.execute(f"insert into {table} values ({marks})", list(row))
+
+
+def dicts(db: Warehouse, sql: str, binds: Mapping[str, object] = {}) -> list[dict[str, object]]:
+    """Rows of a query as dicts, in order."""
+    return db.arrow(sql, binds).to_pylist()
+
+
+def float32s(*, nan: bool = False) -> st.SearchStrategy[float]:
+    """Finite float32 values of every size, with NaN if asked for."""
+    finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    return finite | st.just(math.nan) if nan else finite
+
+
+def edge_lists(max_size: int = 12) -> st.SearchStrategy[list[float]]:
+    """Ascending, distinct float32 bin edges (0 and -0 are one)."""
+    return st.lists(float32s(), min_size=1, max_size=max_size, unique_by=lambda v: v + 0.0).map(sorted)
+
+
+@dataclass(frozen=True)
+class Users:
+    """Held-out users of one contrast, one entry each: what score groups are made of."""
+
+    score: np.ndarray
+    w: np.ndarray
+    y: np.ndarray
+    mu0: np.ndarray
+    mu1: np.ndarray
+    propensity: float
+
+    @property
+    def phi(self) -> np.ndarray:
+        """Doubly robust score of the effect."""
+        return self.mu1 - self.mu0 + self.w * (self.y - self.mu1) / self.propensity - self.control_part
+
+    @property
+    def phi0(self) -> np.ndarray:
+        """Doubly robust score of the outcome under control."""
+        return self.mu0 + self.control_part
+
+    @property
+    def control_part(self) -> np.ndarray:
+        """(1 - W)(Y - mu0)/(1 - e)."""
+        return (1 - self.w) * (self.y - self.mu0) / (1 - self.propensity)
+
+    def treated_share(self, budget: float) -> np.ndarray:
+        """Share of each user that the best ``budget`` takes, user by user; ties share what is left."""
+        above = (self.score[None, :] > self.score[:, None]).sum(axis=1)
+        tied = (self.score[None, :] == self.score[:, None]).sum(axis=1)
+        return np.clip((budget * len(self.score) - above) / tied, 0, 1)
+
+    def permuted(self, order: np.ndarray) -> Users:
+        """The same users in another order."""
+        return Users(
+            *(getattr(self, f.name)[order] for f in fields(self) if f.name != "propensity"),
+            propensity=self.propensity,
+        )
+
+    def groups(self) -> ScoreGroups:
+        """Their score groups, by plain numpy; sums are exact (math.fsum)."""
+        scores = -np.unique(-self.score)
+        place = {float(score): i for i, score in enumerate(scores)}
+        inside: list[list[int]] = [[] for _ in scores]
+        for user, score in enumerate(self.score):
+            inside[place[float(score)]].append(user)
+
+        def sums(values: np.ndarray) -> np.ndarray:
+            return np.asarray([math.fsum(values[users]) for users in inside])
+
+        w, y = self.w, self.y
+        return ScoreGroups(
+            score=scores,
+            n=sums(np.ones(len(w))),
+            n_treated=sums(w),
+            y_treated=sums(w * y),
+            y_control=sums((1 - w) * y),
+            yy_treated=sums(w * y**2),
+            yy_control=sums((1 - w) * y**2),
+            phi=sums(self.phi),
+            phi_sq=sums(self.phi**2),
+            phi0=sums(self.phi0),
+            phi0_sq=sums(self.phi0**2),
+            phi0_phi=sums(self.phi0 * self.phi),
+            propensity=self.propensity,
+        )
+
+
+def random_users(
+    seed: int, n: int = 400, *, propensity: float = 0.5, levels: int = 0, binary: bool = True
+) -> Users:
+    """Users of a random RCT with imperfect models; ``levels`` > 0 ties scores to that many values."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=n).astype(np.float32).astype(np.float64)
+    if levels:
+        score = np.floor(levels * rng.random(n)) / levels
+    w = (rng.random(n) < propensity).astype(float)
+    w[:2] = 0, 1
+    chance = np.clip(0.3 + 0.1 * w * score, 0.02, 0.98)
+    y = (rng.random(n) < chance).astype(float)
+    y[:2] = 1, 1
+    if not binary:
+        y *= rng.gamma(2.0, 30.0, n)
+    mu0, mu1 = 0.3 + 0.05 * rng.normal(size=n), 0.35 + 0.05 * rng.normal(size=n)
+    return Users(score, w, y, mu0, mu1, propensity)

@@ -1,0 +1,133 @@
+"""Qini and deciles: equal to scikit-uplift, blind to order, honest about ties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from sklift.metrics import qini_auc_score
+from sklift.metrics import qini_curve as sklift_qini_curve
+
+from tests.support import Users, random_users
+from uplift_core.evaluation.curves import qini_auc, qini_curve, uplift_by_decile
+
+pytestmark = pytest.mark.filterwarnings("ignore:Function stable_cumsum:FutureWarning")
+
+DATA = {
+    "distinct": {"n": 2_000},
+    "tied": {"n": 2_000, "levels": 7},
+    "imbalanced": {"n": 2_000, "propensity": 0.85},
+    "imbalanced and tied": {"n": 2_000, "propensity": 0.85, "levels": 5},
+    "few controls": {"n": 300, "propensity": 0.97, "levels": 40},
+    "hardly any users": {"n": 7},
+}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("seed", range(5))
+def test_qini_auc_is_scikit_uplifts(data: dict[str, float], seed: int) -> None:
+    users = random_users(seed, **data)
+    assert qini_auc(users.groups()) == pytest.approx(
+        qini_auc_score(users.y, users.score, users.w), rel=1e-12, abs=1e-12
+    )
+
+
+def test_the_curve_is_scikit_uplifts_point_by_point() -> None:
+    users = random_users(3, 500, levels=20)
+    targeted, incremental = sklift_qini_curve(users.y, users.score, users.w)
+    curve = qini_curve(users.groups())
+    assert curve.targeted.tolist() == targeted.tolist()
+    assert curve.incremental == pytest.approx(incremental, abs=1e-9)
+
+
+@pytest.mark.parametrize("arm", ["womens", "mens"])
+@pytest.mark.parametrize("score", ["cate_s", "cate_t", "cate_x", "cate_r", "cate_dr", "response"])
+def test_the_published_qini_of_hillstrom_is_scikit_uplifts(
+    hillstrom_home: Path, snapshot: Callable[[Path], duckdb.DuckDBPyConnection], arm: str, score: str
+) -> None:
+    con = snapshot(hillstrom_home)
+    rows = con.execute(
+        f"select visit, {score}, (a.arm = $arm)::int as w from scores.hillstrom as s "
+        "join assignment.hillstrom as a using (user_id) "
+        "where s.arm = $arm and a.split = 'holdout' and a.arm in ($arm, 'none')",
+        {"arm": arm},
+    ).fetchall()
+    y, cate, w = (np.asarray(column) for column in zip(*rows, strict=True))
+    (published,) = con.execute(
+        "select value from evaluation.metrics where experiment = 'hillstrom' and arm = $arm "
+        "and learner = $learner and metric = 'qini_auc'",
+        {"arm": arm, "learner": score.removeprefix("cate_")},
+    ).fetchone()
+    assert published == pytest.approx(qini_auc_score(y, cate, w), rel=1e-12, abs=1e-12)
+
+
+def test_one_score_for_all_is_exactly_random() -> None:
+    for seed in range(20):
+        users = random_users(seed, 101, propensity=0.7, levels=1)
+        assert qini_auc(users.groups()) == 0
+
+
+def test_the_perfect_ranking_has_a_qini_of_one_and_its_reverse_is_below_random() -> None:
+    users = random_users(1, 500)
+    perfect = users.w * users.y - (1 - users.w) * users.y
+    best = Users(perfect, users.w, users.y, users.mu0, users.mu1, users.propensity)
+    worst = Users(-perfect, users.w, users.y, users.mu0, users.mu1, users.propensity)
+    assert qini_auc(best.groups()) == pytest.approx(1, abs=1e-12)
+    assert qini_auc(worst.groups()) < 0
+
+
+def test_curves_and_deciles_do_not_depend_on_row_order() -> None:
+    users = random_users(5, levels=9)
+    reference = users.groups()
+    for seed in range(5):
+        shuffled = users.permuted(np.random.default_rng(seed).permutation(len(users.w))).groups()
+        assert qini_auc(shuffled) == qini_auc(reference)
+        assert uplift_by_decile(shuffled) == uplift_by_decile(reference)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 3, 13])
+def test_deciles_are_tenths_that_add_up_to_all_users(levels: int) -> None:
+    users = random_users(8, 437, propensity=0.6, levels=levels)
+    deciles = uplift_by_decile(users.groups())
+    assert [d.decile for d in deciles] == list(range(1, 11))
+    assert [d.n for d in deciles] == pytest.approx([43.7] * 10)
+    assert sum(d.n for d in deciles) == pytest.approx(437, abs=1e-9)
+    assert sum(d.n_treated for d in deciles) == pytest.approx(users.w.sum(), abs=1e-9)
+    treated = sum(d.rate_treated * d.n_treated for d in deciles)
+    assert treated == pytest.approx((users.w * users.y).sum())
+    assert all(d.score_low <= d.score_high for d in deciles)
+    assert all(a.score_low >= b.score_high for a, b in zip(deciles, deciles[1:], strict=False))
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_deciles_uplift_and_error_are_those_of_its_users(binary: bool) -> None:
+    users = random_users(2, 1_000, propensity=0.4, binary=binary)
+    best_first = np.argsort(-users.score)
+    for decile in uplift_by_decile(users.groups()):
+        inside = best_first[100 * (decile.decile - 1) : 100 * decile.decile]
+        y, w = users.y[inside], users.w[inside]
+        assert decile.score_high == users.score[inside[0]]
+        assert decile.score_low == users.score[inside[-1]]
+        assert decile.uplift == pytest.approx(y[w == 1].mean() - y[w == 0].mean(), abs=1e-12)
+        errors = [y[w == arm].var() / (w == arm).sum() for arm in (0, 1)]
+        assert decile.std_error == pytest.approx(np.sqrt(sum(errors)), rel=1e-9)
+
+
+def test_one_score_for_all_gives_every_decile_the_average_effect() -> None:
+    users = random_users(4, 300, levels=1)
+    average = users.y[users.w == 1].mean() - users.y[users.w == 0].mean()
+    assert [d.uplift for d in uplift_by_decile(users.groups())] == pytest.approx([average] * 10)
+
+
+def test_a_decile_without_an_arm_has_no_uplift() -> None:
+    users = random_users(6, 100)
+    best = users.score >= np.sort(users.score)[-20]
+    one_armed = Users(
+        users.score, np.where(best, 1.0, users.w), users.y, users.mu0, users.mu1, users.propensity
+    )
+    uplifts = [d.uplift for d in uplift_by_decile(one_armed.groups())]
+    assert np.isnan(uplifts[:2]).all()
+    assert np.isfinite(uplifts[2:]).all()

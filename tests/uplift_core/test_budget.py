@@ -1,0 +1,101 @@
+"""Budgets become thresholds that occur and lists of exact size."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uplift_core.budget import list_size, threshold
+from uplift_core.errors import DataError
+
+BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
+
+
+@st.composite
+def distributions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct float32 scores, descending, and how many users have each."""
+    floats = st.floats(-1, 1, width=32)
+    scores = draw(st.lists(floats, min_size=1, max_size=30, unique_by=lambda v: np.float32(v) + 0))
+    counts = draw(st.lists(st.integers(1, 50), min_size=len(scores), max_size=len(scores)))
+    return -np.sort(-np.asarray(scores, np.float32)), np.asarray(counts, np.int64)
+
+
+def treated(scores: np.ndarray, counts: np.ndarray, value: float) -> int:
+    return int(counts[scores >= np.float32(value)].sum())
+
+
+@given(distributions(), BUDGETS)
+def test_a_threshold_treats_the_budget_and_would_not_without_its_last_score(
+    distribution: tuple[np.ndarray, np.ndarray], budget: float
+) -> None:
+    scores, counts = distribution
+    wanted = list_size(budget, int(counts.sum()))
+    value = threshold(scores, counts, budget)
+    assert treated(scores, counts, value) >= wanted
+    if wanted:
+        assert value in scores.tolist()
+        strictly_above = int(counts[scores > np.float32(value)].sum())
+        assert strictly_above < wanted
+    else:
+        assert value == math.inf
+
+
+@given(distributions(), BUDGETS, BUDGETS)
+def test_a_larger_budget_never_has_a_higher_threshold(
+    distribution: tuple[np.ndarray, np.ndarray], one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    assert threshold(*distribution, low) >= threshold(*distribution, high)
+
+
+@given(distributions())
+def test_the_whole_budget_treats_everybody(distribution: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, counts = distribution
+    assert treated(scores, counts, threshold(scores, counts, 1.0)) == counts.sum()
+
+
+def test_ties_are_treated_together() -> None:
+    scores, counts = np.asarray([0.3, 0.2, 0.1], np.float32), np.asarray([1, 8, 1])
+    assert threshold(scores, counts, 0.2) == float(np.float32(0.2))
+    assert treated(scores, counts, threshold(scores, counts, 0.2)) == 9
+
+
+@given(st.floats(0, 1), st.integers(0, 10**8))
+def test_list_size_is_the_nearest_whole_number(budget: float, n: int) -> None:
+    size = list_size(budget, n)
+    assert 0 <= size <= n
+    assert abs(size - budget * n) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("budget", "n", "size"),
+    [
+        (0.3, 64_000, 19_200),
+        (0.5, 5, 3),
+        (0.5, 3, 2),
+        (0.1, 4, 0),
+        (0, 9, 0),
+        (1, 9, 9),
+        (0.29, 100, 29),
+    ],
+)
+def test_list_size_rounds_halves_up(budget: float, n: int, size: int) -> None:
+    assert list_size(budget, n) == size
+
+
+@pytest.mark.parametrize("budget", [-0.01, 1.01, math.nan, math.inf])
+def test_a_budget_is_a_share(budget: float) -> None:
+    with pytest.raises(DataError, match=r"budget .*must be a share from 0 to 1"):
+        list_size(budget, 10)
+    with pytest.raises(DataError, match="must be a share from 0 to 1"):
+        threshold(np.asarray([0.5], np.float32), np.asarray([10]), budget)
+
+
+@pytest.mark.parametrize("scores", [[], [math.nan], [math.inf, 0.1], [0.1, -math.inf]])
+def test_scores_without_users_or_not_finite_are_refused(scores: list[float]) -> None:
+    with pytest.raises(DataError, match="finite scores only"):
+        threshold(np.asarray(scores, np.float32), np.ones(len(scores), np.int64), 0.5)
