@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from dagster_project.warehouse import Warehouse
-from tests.support import SMALL, folder_of, memory_warehouse, open_snapshot, real_file, run_job
+from tests.support import SMALL, Open, folder_of, memory_warehouse, open_snapshot, real_file, run_job
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def hillstrom_home(tmp_path_factory: pytest.TempPathFactory, hillstrom_file: Pat
 
 
 @pytest.fixture
-def snapshot() -> Iterator[Callable[[Path], duckdb.DuckDBPyConnection]]:
+def snapshot() -> Iterator[Open]:
     """``snapshot(home)`` opens the published snapshot read-only; closed after the test."""
     opened: list[duckdb.DuckDBPyConnection] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from uplift_core.publication import read_pointer
 
 EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
 SMALL = 5_000  # users of the small simulated run
 
 
@@ -47,6 +48,7 @@ def run_job(
     *,
     data_dir: Path | None = None,
     only: Sequence[str] = (),
+    decision_date: str = "",
     raise_on_error: bool = True,
 ) -> dg.ExecuteInProcessResult:
     """Materialize an experiment in process: all of it, or the layers ``only``."""
@@ -54,9 +56,12 @@ def run_job(
         home=str(home), data_dir=str(data_dir) if data_dir else None, threads=1, download=False
     )
     job = build_definitions([folder], engine).resolve_job_def(f"uplift_{folder.name}")
+    config = dict(QUIET)
+    if decision_date:
+        config["ops"] = {f"{folder.name}__treat_list": {"config": {"decision_date": decision_date}}}
     selection = [dg.AssetKey([folder.name, layer]) for layer in only] or None
     return job.execute_in_process(
-        run_config=QUIET, raise_on_error=raise_on_error, asset_selection=selection
+        run_config=config, raise_on_error=raise_on_error, asset_selection=selection
     )
 
 

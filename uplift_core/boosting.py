@@ -7,12 +7,12 @@ expected events, one seed.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xgboost
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Objective = Literal["binary:logistic", "reg:squarederror"]
 Floats = npt.NDArray[np.float32]
@@ -37,6 +37,10 @@ class BoostingParameters(BaseModel):
     reg_lambda: Annotated[float, Field(ge=0)] = 1.0
 
 
+OUTCOME_DEFAULTS = BoostingParameters(rounds=150, max_depth=2, learning_rate=0.1, min_leaf_events=60)
+EFFECT_DEFAULTS = BoostingParameters(rounds=100, max_depth=2, learning_rate=0.05, min_leaf_events=300)
+
+
 class LearnerParameters(BaseModel):
     """Parameters of all boosters of an experiment; a declaration may override any of them.
 
@@ -48,13 +52,20 @@ class LearnerParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    outcome: BoostingParameters = BoostingParameters(
-        rounds=150, max_depth=2, learning_rate=0.1, min_leaf_events=60
-    )
-    effect: BoostingParameters = BoostingParameters(
-        rounds=100, max_depth=2, learning_rate=0.05, min_leaf_events=300
-    )
+    outcome: BoostingParameters = OUTCOME_DEFAULTS
+    effect: BoostingParameters = EFFECT_DEFAULTS
     seed: Annotated[int, Field(ge=0)] = 7
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults_of_what_is_not_said(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        defaults = {"outcome": OUTCOME_DEFAULTS, "effect": EFFECT_DEFAULTS}
+        said = {
+            kind: value for kind, value in data.items() if isinstance(value, dict) and kind in defaults
+        }
+        return data | {kind: defaults[kind].model_dump() | value for kind, value in said.items()}
 
 
 def fit(  # noqa: PLR0913 - a booster is made of exactly these

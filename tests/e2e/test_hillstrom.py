@@ -42,7 +42,8 @@ def test_the_list_is_of_exact_size_and_best_first(rows):
         f"select arm, count(*) filter ({treated}), count(*) from decisions.treat_list group by 1"
     ) == [("womens", 19_200, 64_000)]
     ((worst_in, best_out),) = rows(
-        f"select min(score) filter ({treated}), max(score) filter (not {treated}) from decisions.treat_list"
+        f"select min(score) filter ({treated}), max(score) filter (not {treated}) "
+        "from decisions.treat_list"
     )
     assert worst_in >= best_out
 

@@ -138,7 +138,7 @@ def test_arm_values_that_only_differ_in_type_are_one_value() -> None:
         ('sha256 = "0e58', 'sha256 = "XYZ', ["sha256", "XYZ", "pattern"]),
         ("size = 3964977", "size = 0", ["size", "greater than 0"]),
         ("[defaults]", '[defaults]\nlearner = "z"', ["defaults.learner", "'z'", "'dr'"]),
-        ("[defaults]", "[boosting]\nmax_depth = 40\n[defaults]", ["boosting.max_depth", "40"]),
+        ("[defaults]", "[learners]\nseed = -1\n[defaults]", ["learners.seed", "-1"]),
         (
             'name = "hillstrom"',
             'name = "hillstorm"',

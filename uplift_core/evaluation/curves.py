@@ -9,6 +9,8 @@ import numpy as np
 from uplift_core.boosting import Doubles
 from uplift_core.evaluation.groups import ScoreGroups
 
+TINY = 1e-6  # users; less of a group than that is rounding of k / n_bins, not a part of the decile
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -80,7 +82,7 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     rows = []
     for k in range(n_bins):
         share = groups.treated_share((k + 1) / n_bins) - groups.treated_share(k / n_bins)
-        inside = groups.score[share > 0]
+        inside = groups.score[share * groups.n > TINY]
         n, n_t = float(share @ groups.n), float(share @ groups.n_treated)
         rate_t, var_t = _mean_variance(share, groups.y_treated, groups.yy_treated, n_t)
         rate_c, var_c = _mean_variance(share, groups.y_control, groups.yy_control, n - n_t)

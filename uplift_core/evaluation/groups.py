@@ -71,5 +71,7 @@ class ScoreGroups:
 
         A group that the budget cuts gives its users in equal shares.
         """
+        if len(self.n) == 1:  # one score for all is random targeting, to the bit
+            return np.asarray([budget], dtype=np.float64)
         before = np.cumsum(self.n) - self.n
         return np.asarray(np.clip((budget * self.n_users - before) / self.n, 0, 1))

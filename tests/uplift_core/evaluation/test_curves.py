@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 from sklift.metrics import qini_auc_score
 from sklift.metrics import qini_curve as sklift_qini_curve
 
-from tests.support import Users, random_users
+from tests.support import Open, Users, random_users
 from uplift_core.evaluation.curves import qini_auc, qini_curve, uplift_by_decile
 
 pytestmark = pytest.mark.filterwarnings("ignore:Function stable_cumsum:FutureWarning")
@@ -46,7 +45,7 @@ def test_the_curve_is_scikit_uplifts_point_by_point() -> None:
 @pytest.mark.parametrize("arm", ["womens", "mens"])
 @pytest.mark.parametrize("score", ["cate_s", "cate_t", "cate_x", "cate_r", "cate_dr", "response"])
 def test_the_published_qini_of_hillstrom_is_scikit_uplifts(
-    hillstrom_home: Path, snapshot: Callable[[Path], duckdb.DuckDBPyConnection], arm: str, score: str
+    hillstrom_home: Path, snapshot: Open, arm: str, score: str
 ) -> None:
     con = snapshot(hillstrom_home)
     rows = con.execute(
@@ -99,7 +98,7 @@ def test_deciles_are_tenths_that_add_up_to_all_users(levels: int) -> None:
     treated = sum(d.rate_treated * d.n_treated for d in deciles)
     assert treated == pytest.approx((users.w * users.y).sum())
     assert all(d.score_low <= d.score_high for d in deciles)
-    assert all(a.score_low >= b.score_high for a, b in zip(deciles, deciles[1:], strict=False))
+    assert all(a.score_low >= b.score_high for a, b in pairwise(deciles))
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -114,6 +113,12 @@ def test_a_deciles_uplift_and_error_are_those_of_its_users(binary: bool) -> None
         assert decile.uplift == pytest.approx(y[w == 1].mean() - y[w == 0].mean(), abs=1e-12)
         errors = [y[w == arm].var() / (w == arm).sum() for arm in (0, 1)]
         assert decile.std_error == pytest.approx(np.sqrt(sum(errors)), rel=1e-9)
+
+
+def test_deciles_of_distinct_scores_do_not_overlap() -> None:
+    # 0.7 * 90 is 62.99999999999999: user 63 is in decile 7 all the same.
+    deciles = uplift_by_decile(random_users(9, 90).groups())
+    assert all(a.score_low > b.score_high for a, b in pairwise(deciles))
 
 
 def test_one_score_for_all_gives_every_decile_the_average_effect() -> None:

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from uplift_core import boosting
+from uplift_core.boosting import EFFECT_DEFAULTS, OUTCOME_DEFAULTS, BoostingParameters, LearnerParameters
+from uplift_core.cells import BinEdges
+
+GROWN = BoostingParameters(rounds=5, max_depth=4, learning_rate=0.3, min_leaf_events=0)
+
+
+def fit(x, label, weight=None, objective="reg:squarederror", **changed):
+    options = {
+        "min_child_weight": 0.0,
+        "parameters": GROWN,
+        "max_bin": 256,
+        "seed": 1,
+        "threads": 1,
+    } | changed
+    weight = np.ones(len(label)) if weight is None else weight
+    return boosting.fit(x, label, weight, objective=objective, **options)
+
+
+def test_an_override_keeps_the_other_defaults():
+    changed = LearnerParameters.model_validate({"effect": {"rounds": 3}})
+    assert changed.effect == EFFECT_DEFAULTS.model_copy(update={"rounds": 3})
+    assert changed.outcome == OUTCOME_DEFAULTS
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"effect": {"round": 3}}, {"outcome": {"max_depth": 0}}, {"trees": 3}]
+)
+def test_wrong_parameters_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        LearnerParameters.model_validate(wrong)
+
+
+def test_every_cut_is_an_edge():
+    rng = np.random.default_rng(1)
+    raw = rng.normal(size=(20_000, 2)).astype(np.float32)
+    edges = BinEdges.of(["a", "b"], raw)
+    booster = fit(edges.bin(raw), raw[:, 0].astype(float) * raw[:, 1], max_bin=edges.max_bin)
+    splits = booster.trees_to_dataframe().query("Feature != 'Leaf'")
+    for feature, edge in zip(("f0", "f1"), edges.edges, strict=True):
+        cuts = splits[splits["Feature"] == feature]["Split"].to_numpy().astype(np.float32)
+        assert len(cuts) > 5
+        assert np.isin(cuts, edge).all()
+
+
+def test_the_base_score_is_the_weighted_mean():
+    x = np.zeros((4, 1), dtype=np.float32)
+    label, weight = np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0, 4.0])
+    for objective in ("reg:squarederror", "binary:logistic"):
+        booster = fit(x, label, weight, objective)
+        assert boosting.predict(booster, x) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_no_rows_no_predictions():
+    booster = fit(np.zeros((4, 1), dtype=np.float32), np.arange(4.0))
+    assert boosting.predict(booster, np.empty((0, 1), dtype=np.float32)).shape == (0,)
