@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -38,7 +39,11 @@ def api_of(home: Path, **settings: object) -> Iterator[TestClient]:
 
 def manifest_of(home: Path, experiment: str) -> Manifest:
     """The manifest of the published bundle."""
-    version = read_pointer(home / "published").experiments[experiment].model_version
+    return _manifest(home, read_pointer(home / "published").experiments[experiment].model_version)
+
+
+@cache
+def _manifest(home: Path, version: str) -> Manifest:
     return bundle.load(home / "bundles" / version).manifest
 
 

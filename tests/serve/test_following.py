@@ -93,7 +93,7 @@ def test_what_is_broken_is_logged_and_the_old_kept(
 def test_broken_from_the_start_is_unavailable_until_it_is_mended(home: Path, damage: object) -> None:
     damage(home)
     follower = follower_on(home)
-    with pytest.raises(UnavailableError, match="log says why.*make run"):
+    with pytest.raises(UnavailableError, match=r"log says why.*make run"):
         follower.current()
 
 

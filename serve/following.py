@@ -1,0 +1,98 @@
+"""Following the pointer: the newest release that could be loaded."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+import duckdb
+
+from serve.errors import UnavailableError
+from serve.release import Release, load_release
+from serve.settings import Settings
+from uplift_core.errors import UpliftError
+from uplift_core.publication import POINTER
+
+LOG = logging.getLogger(__name__)
+# What an altered, half-copied or foreign file can raise; ValueError includes XGBoost's and pydantic's.
+BROKEN = (UpliftError, OSError, ValueError, KeyError, duckdb.Error)
+
+Stamp = tuple[int, int, int] | None  # of the pointer file; None: there is none
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the last attempt came to. Replaced as a whole, so it is read without a lock."""
+
+    stamp: Stamp = None
+    release: Release | None = None
+    failed: bool = True
+    retry_at: float = 0.0  # by the monotonic clock, in seconds
+
+
+class Follower:
+    """Holds one release and replaces it when the batch has published another.
+
+    Each request costs one ``stat``. When the pointer has changed, one request loads the new release
+    and the others are answered from the old one. A release that cannot be loaded is logged, the old
+    one is kept, and it is tried again after ``retry_seconds``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._state = _State()
+
+    def current(self) -> Release:
+        """The release to answer from.
+
+        Raises:
+            UnavailableError: none could be loaded so far.
+        """
+        # Who has nothing to answer from waits; all others leave the loading to the one who is at it.
+        nothing_held = self._state.release is None
+        if not self._settled() and self._lock.acquire(blocking=nothing_held):
+            try:
+                if not self._settled():
+                    self._state = self._load()
+            finally:
+                self._lock.release()
+        return self._answer()
+
+    def _settled(self) -> bool:
+        state = self._state
+        if state.stamp != self._stamp():
+            return False
+        return not state.failed or time.monotonic() < state.retry_at
+
+    def _stamp(self) -> Stamp:
+        try:
+            stat = (self._settings.published / POINTER).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+    def _load(self) -> _State:
+        stamp = self._stamp()  # before reading: a change meanwhile is seen by the next request
+        held = self._state.release
+        try:
+            release = load_release(self._settings)
+        except BROKEN as error:
+            kept = f"still on {held.snapshot.snapshot_id}" if held else "nothing to answer from"
+            LOG.warning("cannot load what is published, %s: %s", kept, error)
+            retry_at = time.monotonic() + self._settings.retry_seconds
+            return _State(stamp, held, failed=True, retry_at=retry_at)
+        LOG.info("now on snapshot %s", release.snapshot.snapshot_id)
+        return _State(stamp, release, failed=False)
+
+    def _answer(self) -> Release:
+        state = self._state
+        if state.release is not None:
+            return state.release
+        if state.stamp is None:
+            raise UnavailableError("nothing is published yet; run `make run`, then ask again")
+        raise UnavailableError(
+            "what is published cannot be loaded (the service's log says why); run `make run`"
+        )

@@ -1,0 +1,91 @@
+"""Errors as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from serve.errors import ServiceError, shown
+
+MEDIA_TYPE = "application/problem+json"
+LOG = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = "about:blank"  # the status says it all
+    title: str
+    status: int
+    detail: str
+
+
+def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """What the API's description says about these statuses."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {int(status): {"description": status.phrase, "content": content} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of ``app`` with a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+
+
+def _answer(status: int, detail: str) -> JSONResponse:
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(problem.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+
+
+def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    status = error.status if isinstance(error, ServiceError) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return _answer(status, str(error))
+
+
+def _validation_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    items = error.errors() if isinstance(error, RequestValidationError) else []
+    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, _readable(items))
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        return _unexpected_error(request, error)
+    status = HTTPStatus(error.status_code)
+    where = f"{request.method} {shown(request.url.path)}"
+    answer = _answer(status, f"{where}: {error.detail}")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
+
+
+def _readable(items: Sequence[Any]) -> str:
+    lines = []
+    for item in items:
+        path = [str(part) for part in item["loc"] if part != "body"]
+        field = shown(".".join(path))[1:-1] if path else "body"
+        if item["type"] == "json_invalid":
+            lines.append("body: not valid JSON")
+        elif isinstance(item["input"], bytes):  # curl's default type, for one, is a form's
+            lines.append("body: not sent as JSON; set the header Content-Type: application/json")
+        elif item["type"] == "missing":
+            lines.append(f"{field}: missing" if path else "body: missing; send a JSON object")
+        elif item["type"] == "extra_forbidden":
+            lines.append(f"{field}: unknown; remove it or correct its spelling")
+        else:
+            message = item["msg"].removeprefix("Input ").removeprefix("Value ")
+            lines.append(f"{field} = {shown(item['input'])}: {message}")
+    return "; ".join(lines)

@@ -1,0 +1,135 @@
+"""A release: a snapshot with the models that made it, verified against the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from serve.errors import RequestError, shown
+from serve.features import FeatureQuery
+from serve.settings import Settings
+from serve.snapshot import Snapshot, open_snapshot
+from uplift_core import bundle
+from uplift_core.bundle import Bundle
+from uplift_core.errors import BundleError
+from uplift_core.experiment import Experiment
+from uplift_core.learners import LEARNER_NAMES, ContrastModel, LearnerName
+from uplift_core.publication import PublishedExperiment, read_pointer
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """All that scoring one experiment's users needs."""
+
+    published: PublishedExperiment
+    bundle: Bundle
+    features: FeatureQuery
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment's declaration, as it was when the models were trained."""
+        return self.bundle.manifest.experiment
+
+    def arm(self, name: str | None) -> str:
+        """A treatment arm by name; the published one if ``name`` is None.
+
+        Raises:
+            RequestError: there is no such treatment arm.
+        """
+        if name is None:
+            return self.published.arm
+        return _one_of(f"{self.experiment.name}'s treatment arms", "arm", name, self.bundle.models)
+
+    def learner(self, name: str | None) -> LearnerName:
+        """A learner by name; the published one if ``name`` is None.
+
+        Raises:
+            RequestError: there is no such learner.
+        """
+        wanted = self.published.learner if name is None else name
+        for learner in LEARNER_NAMES:
+            if learner == wanted:
+                return learner
+        raise _not_one_of("the learners", "learner", wanted, LEARNER_NAMES)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the service answers from until something newer is published. Immutable."""
+
+    snapshot: Snapshot
+    models: Mapping[str, PublishedModel]
+
+    def model(self, experiment: str | None) -> PublishedModel:
+        """The models of an experiment; None will do where only one is published.
+
+        Raises:
+            RequestError: there is no such experiment, or several and none was named.
+        """
+        if experiment is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        if experiment is None:
+            raise RequestError(
+                f"experiment: missing; several are published, choose one of {_listed(self.models)}"
+            )
+        name = _one_of("the published experiments", "experiment", experiment, self.models)
+        return self.models[name]
+
+
+def load_release(settings: Settings) -> Release:
+    """Load what ``published/CURRENT.json`` points at: all of it, or an error.
+
+    Raises:
+        UpliftError: nothing is published, or a file is not what the pointer says.
+        OSError, ValueError, KeyError, duckdb.Error: a file cannot be read.
+    """
+    pointer = read_pointer(settings.published)
+    models = {
+        name: _load_model(settings.bundles, name, entry) for name, entry in pointer.experiments.items()
+    }
+    path = settings.published / pointer.file
+    return Release(open_snapshot(path, pointer.snapshot_id, pointer.sha256), models)
+
+
+def _load_model(bundles: Path, name: str, entry: PublishedExperiment) -> PublishedModel:
+    folder = bundles / entry.model_version
+    loaded = bundle.load(folder)
+    if bundle.manifest_sha256(folder) != entry.bundle_sha256:
+        raise BundleError(f"{folder}: not the bundle that was published; restore it or run `make run`")
+    if loaded.manifest.experiment.name != name:
+        raise BundleError(f"{folder}: a bundle of another experiment than {name}")
+    if entry.arm not in loaded.models or entry.learner not in LEARNER_NAMES:
+        raise BundleError(f"{folder}: has no learner '{entry.learner}' for an arm '{entry.arm}'")
+    nothing_known = np.full((1, len(loaded.manifest.features)), np.nan, dtype=np.float32)
+    for model in loaded.models.values():
+        _make_ready(model)
+        for learner in LEARNER_NAMES:  # refuses features that are not the models' own
+            model.predict(nothing_known, learner)
+    return PublishedModel(entry, loaded, FeatureQuery(loaded.manifest))
+
+
+def _make_ready(model: ContrastModel) -> None:
+    """One thread a prediction: set here and once, because setting it is not thread-safe."""
+    for booster in model.boosters.values():
+        booster.set_param({"nthread": 1})
+
+
+def _one_of(what: str, field: str, value: str, choices: Mapping[str, object]) -> str:
+    if value not in choices:
+        raise _not_one_of(what, field, value, choices)
+    return value
+
+
+def _not_one_of(
+    what: str, field: str, value: str, choices: Mapping[str, object] | tuple[str, ...]
+) -> RequestError:
+    return RequestError(
+        f"{field} = {shown(value)}: is not among {what}; choose one of {_listed(choices)}"
+    )
+
+
+def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
+    return ", ".join(names)

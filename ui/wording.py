@@ -1,0 +1,68 @@
+"""Decisions in words."""
+
+from __future__ import annotations
+
+from ui.client import Decision
+
+# By the API's names; others are shown as they are called.
+TREATMENTS = {
+    "womens": "the e-mail with women's goods",
+    "mens": "the e-mail with men's goods",
+}
+OUTCOMES = {"visit": "visit the shop's site within two weeks"}
+MINUS = "\N{MINUS SIGN}"
+LEARNERS = {
+    "s": "S-learner",
+    "t": "T-learner",
+    "x": "X-learner",
+    "r": "R-learner",
+    "dr": "DR-learner",
+}
+
+
+def points(effect: float) -> str:
+    """A difference of two shares in percentage points, signed and short."""
+    return f"{100 * effect:+.2f} pp".replace("-", MINUS)
+
+
+def points_in_words(effect: float) -> str:
+    """A difference of two shares in percentage points, for a sentence."""
+    return f"{100 * effect:.2f} percentage points".replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """A share in whole percents, with a decimal where there is one."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def headline(decision: Decision) -> str:
+    """The decision at this budget, in a line."""
+    verdict = "Treat" if decision.decision == "treat" else "Don't treat"
+    return f"{verdict} at a budget of {percent(decision.budget)}"
+
+
+def effect(decision: Decision) -> str:
+    """What the treatment is expected to change for this user."""
+    treatment = TREATMENTS.get(decision.arm, decision.arm)
+    treatment = treatment[0].upper() + treatment[1:]
+    chance = f"this customer's chance to {OUTCOMES.get(decision.outcome, decision.outcome)}"
+    if decision.score == 0:
+        return f"{treatment} should not change {chance}."
+    change = "raise" if decision.score > 0 else "lower"
+    # Effect and outcome come from different models: their sum is about right, and may leave 0 to 1.
+    treated = min(max(decision.response + decision.score, 0.0), 1.0)
+    return (
+        f"{treatment} should {change} {chance} by **{points_in_words(abs(decision.score))}**, "
+        f"from about {percent(decision.response)} to about {percent(treated)}."
+    )
+
+
+def reason(decision: Decision) -> str:
+    """Why that leads to the decision."""
+    if decision.threshold is None:
+        return "This budget is too small to treat anybody."
+    line = points_in_words(decision.threshold)
+    share = f"the {percent(decision.budget)} of customers who gain most"
+    if decision.decision == "treat":
+        return f"It reaches {line}, the least uplift among {share}."
+    return f"It stays below {line}, the least uplift among {share}."
