@@ -32,7 +32,8 @@ class BoostingParameters(BaseModel):
     rounds: Annotated[int, Field(ge=1)]
     max_depth: Annotated[int, Field(ge=1, le=16)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    # Users with a non-zero outcome that a leaf should hold under control, in expectation.
+    # Users with a non-zero outcome that a leaf should hold under control, in expectation; at most a
+    # tenth of all there are.
     min_leaf_events: Annotated[float, Field(ge=0)]
     reg_lambda: Annotated[float, Field(ge=0)] = 1.0
 

@@ -109,6 +109,9 @@ def load(folder: Path) -> Bundle:
     manifest, digest = _read_manifest(folder)
     if folder.name != f"{manifest.experiment.name}-{digest[:12]}":
         raise BundleError(f"{folder}: the manifest's sha256 {digest[:12]}… is not in its name")
+    surplus = {path.name for path in folder.iterdir()} - {MANIFEST, *manifest.files}
+    if surplus:
+        raise BundleError(f"{folder}: {', '.join(sorted(surplus))} is not in the manifest; remove it")
     by_arm: dict[str, dict[str, xgboost.Booster]] = {}
     for name, expected in manifest.files.items():
         path = folder / name
@@ -141,7 +144,10 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
     if not path.is_file():
         raise BundleError(f"{folder}: no {MANIFEST}; not a model bundle")
     content = path.read_bytes()
-    data: dict[str, Any] = json.loads(content)
+    try:
+        data: dict[str, Any] = dict(json.loads(content))
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({error}); train again") from error
     if data.get("format") != FORMAT:
         raise BundleError(f"{path}: format {data.get('format')!r}, this version reads {FORMAT}")
     try:

@@ -12,6 +12,8 @@ from uplift_core import boosting
 from uplift_core.boosting import BoostingParameters, Doubles, Floats, LearnerParameters, Objective
 from uplift_core.cells import Cells, Regression, merge
 
+MAX_LEAF_SHARE = 0.1  # of all control events, whatever a leaf should hold
+
 
 @dataclass(frozen=True)
 class Fitter:
@@ -26,6 +28,7 @@ class Fitter:
     binary: bool
     max_bin: int
     users_per_event: float
+    control_events: float
     parameters: LearnerParameters
     threads: int = 0
 
@@ -36,6 +39,7 @@ class Fitter:
             binary=cells.binary,
             max_bin=cells.max_bin,
             users_per_event=1 / (cells.event_rate * (1 - cells.propensity)),
+            control_events=float(cells.events[cells.w == 0].sum()),
             parameters=parameters,
             threads=threads,
         )
@@ -49,7 +53,7 @@ class Fitter:
                 it, so that models of one arm split as finely as models of both.
         """
         grown = self.parameters.outcome
-        smallest = grown.min_leaf_events * self.users_per_event * users_share
+        smallest = self._smallest_leaf(grown) * users_share
         objective: Objective = "reg:squarederror"
         if self.binary:
             objective = "binary:logistic"
@@ -66,8 +70,13 @@ class Fitter:
                 users into weight.
         """
         grown = self.parameters.effect
-        smallest = grown.min_leaf_events * self.users_per_event * weight_per_user
+        smallest = self._smallest_leaf(grown) * weight_per_user
         return self._fit(data, "reg:squarederror", smallest, grown)
+
+    def _smallest_leaf(self, grown: BoostingParameters) -> float:
+        """Users of both arms in the smallest leaf; a small experiment may still split ten ways."""
+        events = min(grown.min_leaf_events, MAX_LEAF_SHARE * self.control_events)
+        return events * self.users_per_event
 
     def _fit(
         self, data: Regression, objective: Objective, smallest: float, grown: BoostingParameters

@@ -1,0 +1,336 @@
+"""Rows in, rows out: what each shared SQL file makes of a few hand-made rows."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dagster_project.binning import binned_select
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import Identifier, render
+from tests.support import dicts, folder_of, make_table
+from uplift_core.cells import BinEdges
+
+FOLDER = folder_of("hillstrom")
+TABLES = FOLDER.tables
+NAN = math.nan
+
+
+def float_column(values):
+    return np.asarray(values, dtype=np.float32)[:, None]
+
+
+@pytest.mark.parametrize("path", sorted(SQL_FOLDER.rglob("*.sql")), ids=lambda p: p.stem)
+def test_every_file_says_its_grain(path):
+    head = path.read_text(encoding="utf-8").split("*/")[0]
+    assert head.startswith("/*")
+    assert "Grain:" in head
+
+
+def test_assignment(db):
+    make_table(
+        db,
+        "raw.hillstrom",
+        "user_id bigint, segment varchar, visit utinyint, conversion utinyint, spend double",
+        [(1, "No E-Mail", 0, 0, 0.0), (2, "Womens E-Mail", 1, 1, 29.99), (3, "Mens E-Mail", 1, 0, 0.0)],
+    )
+    sql = render(
+        "training/assignment.sql",
+        raw=TABLES.raw,
+        arm_column=Identifier.of("segment"),
+        outcomes=FOLDER.outcomes,
+    )
+    binds = {
+        "salt": "s",
+        "holdout": 0.3,
+        "folds": 5,
+        "arm_values": ["No E-Mail", "Womens E-Mail", "Mens E-Mail"],
+        "arm_names": ["none", "womens", "mens"],
+    }
+    found = dicts(db, sql, binds)
+    assert [(r["user_id"], r["arm"], r["visit"], r["spend"]) for r in found] == [
+        (1, "none", 0, 0.0),
+        (2, "womens", 1, 29.99),
+        (3, "mens", 1, 0.0),
+    ]
+    assert all(r["split"] in {"train", "holdout"} and 0 <= r["fold"] < 5 for r in found)
+    assert dicts(db, sql, binds) == found
+    assert dicts(db, sql, binds | {"holdout": 1.0})[0]["split"] == "holdout"
+    assert dicts(db, sql, binds | {"holdout": 0.0})[0]["split"] == "train"
+
+
+def test_splits_and_folds_are_even_and_independent(db):
+    db.rows(
+        "create table raw.hillstrom as select range + 1 as user_id, 'No E-Mail' as segment, "
+        "0::utinyint as visit, 0::utinyint as conversion, 0.0::double as spend from range(20000)"
+    )
+    sql = render(
+        "training/assignment.sql",
+        raw=TABLES.raw,
+        arm_column=Identifier.of("segment"),
+        outcomes=FOLDER.outcomes,
+    )
+    binds = {"salt": "s", "holdout": 0.3, "folds": 5, "arm_values": ["No E-Mail"], "arm_names": ["none"]}
+    rows = db.rows(f"select split, fold, count(*) from ({sql}) group by all", binds)
+    shares = {(split, fold): n / 20_000 for split, fold, n in rows}
+    for fold in range(5):
+        assert shares["holdout", fold] == pytest.approx(0.06, abs=0.006)
+        assert shares["train", fold] == pytest.approx(0.14, abs=0.009)
+
+
+def make_features(db, values, splits):
+    make_table(db, "features.hillstrom", "user_id bigint, recency float", list(enumerate(values, 1)))
+    make_table(db, "assignment.hillstrom", "user_id bigint, split varchar", list(enumerate(splits, 1)))
+
+
+def edges_of(db, max_bins):
+    sql = render(
+        "training/edges.sql",
+        feature=Identifier.of("recency"),
+        features=TABLES.features,
+        assignment=TABLES.assignment,
+    )
+    levels = [k / max_bins for k in range(max_bins)]
+    return [r["edge"] for r in dicts(db, sql, {"max_bins": max_bins, "levels": levels})]
+
+
+def test_few_values_keep_each_and_come_from_train_alone(db):
+    make_features(db, [3, 1, NAN, 3, 9, None], ["train"] * 4 + ["holdout", "train"])
+    assert edges_of(db, 2) == [1, 3]
+
+
+def test_many_values_become_quantiles_that_occur_as_in_numpy(db):
+    values = [float((37 * k) % 101) / 4 for k in range(101)]
+    make_features(db, values, ["train"] * 101)
+    edges = edges_of(db, 4)
+    assert len(edges) == 4
+    assert edges[0] == min(values)
+    assert set(edges) <= set(values)
+    numpy = BinEdges.of(["recency"], float_column(values), 4)
+    assert edges == numpy.edges[0].tolist()
+
+
+def test_cells_add_up_their_users(db):
+    make_table(
+        db,
+        "features.hillstrom",
+        "user_id bigint, recency float, history float",
+        [(1, 0.5, 7), (2, 1.0, 7), (3, 2.5, 7), (4, NAN, 7), (5, None, 9), (6, 2.0, 7)],
+    )
+    make_table(
+        db,
+        "assignment.hillstrom",
+        "user_id bigint, arm varchar, split varchar, fold tinyint, visit utinyint, "
+        "conversion utinyint, spend double",
+        [
+            (1, "none", "train", 0, 1, 0, 0.1),
+            (2, "none", "train", 0, 0, 0, 0.2),
+            (3, "none", "train", 0, 1, 1, 0.0),
+            (4, "mens", "train", 1, 1, 0, 5.5),
+            (5, "mens", "train", 1, 1, 1, 2.5),
+            (6, "none", "holdout", 0, 1, 0, 0.0),
+        ],
+    )
+    edges = BinEdges(("recency", "history"), (float_column([1, 2])[:, 0], float_column([7])[:, 0]))
+    db.create(TABLES.binned, binned_select(edges, TABLES))
+    lists = {"feature_list": Identifier.listed(edges.features)}
+    db.create(TABLES.feature_cells, render("training/feature_cells.sql", binned=TABLES.binned, **lists))
+    db.create(
+        TABLES.user_cells,
+        render(
+            "training/user_cells.sql",
+            binned=TABLES.binned,
+            feature_cells=TABLES.feature_cells,
+            **lists,
+        ),
+    )
+    # 0.5 lies below the first edge and belongs to the first bin; NaN and null are one bin, the last.
+    assert db.rows("select user_id, cell from training.hillstrom_user_cells order by 1") == [
+        (1, 0),
+        (2, 0),
+        (3, 1),
+        (4, 2),
+        (5, 2),
+        (6, 1),
+    ]
+    sql = render(
+        "training/cells.sql",
+        user_cells=TABLES.user_cells,
+        feature_cells=TABLES.feature_cells,
+        assignment=TABLES.assignment,
+        outcomes=FOLDER.outcomes,
+    )
+    found = [
+        (r["cell"], r["arm"], r["split"], r["n"], r["visit_sum"], r["spend_sum"], r["spend_events"])
+        for r in dicts(db, sql)
+    ]
+    assert found == [
+        (0, "none", "train", 2, 1.0, pytest.approx(0.3, abs=1e-15), 2),
+        (1, "none", "holdout", 1, 1.0, 0.0, 0),
+        (1, "none", "train", 1, 1.0, 0.0, 0),
+        (2, "mens", "train", 2, 2.0, 8.0, 2),
+    ]
+
+
+def test_scores_reach_every_user_of_a_cell(db):
+    make_table(
+        db, "training.hillstrom_user_cells", "user_id bigint, cell bigint", [(1, 0), (2, 1), (3, 0)]
+    )
+    make_table(
+        db,
+        "assignment.hillstrom",
+        "user_id bigint, split varchar",
+        [(1, "train"), (2, "holdout"), (3, "train")],
+    )
+    make_table(
+        db,
+        "predictions",
+        "cell bigint, arm varchar, cate_s float, cate_t float, cate_x float, cate_r float, "
+        "cate_dr float, response float",
+        [(0, "mens", 1, 2, 3, 4, 5, 6), (1, "mens", 7, 8, 9, 10, 11, 12)],
+    )
+    sql = render("scores/scores.sql", user_cells=TABLES.user_cells, assignment=TABLES.assignment)
+    assert db.rows(sql) == [
+        (1, "mens", "train", 1, 2, 3, 4, 5, 6),
+        (2, "mens", "holdout", 7, 8, 9, 10, 11, 12),
+        (3, "mens", "train", 1, 2, 3, 4, 5, 6),
+    ]
+
+
+def make_scores(db):
+    make_table(
+        db,
+        "scores.hillstrom",
+        "user_id bigint, arm varchar, split varchar, cate_t float, cate_r float, response float",
+        [
+            (1, "mens", "holdout", 0.5, 2, 0.25),
+            (2, "mens", "holdout", 0.5, 2, 0.25),
+            (3, "mens", "holdout", 0.5, 1, 0.25),
+            (4, "mens", "train", 0.5, 3, 0.25),
+            (5, "mens", "holdout", 0.5, 9, 0.25),
+        ],
+    )
+
+
+def test_score_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
+    make_scores(db)
+    make_table(
+        db,
+        "assignment.hillstrom",
+        "user_id bigint, arm varchar, visit utinyint",
+        [(1, "mens", 1), (2, "none", 1), (3, "none", 0), (4, "mens", 1), (5, "womens", 1)],
+    )
+    sql = render(
+        "evaluation/score_groups.sql",
+        scores=TABLES.scores,
+        assignment=TABLES.assignment,
+        score=Identifier.of("cate_r"),
+        outcome=Identifier.of("visit"),
+    )
+    found = dicts(db, sql, {"arm": "mens", "control": "none", "propensity": 0.5})
+    # mu0 = .25, mu1 = .75: phi is .5 + .25/.5 = 1 for users 1 and 3, .5 - .75/.5 = -1 for user 2.
+    assert [(r["score"], r["n"], r["n_treated"], r["y_treated"], r["y_control"]) for r in found] == [
+        (2, 2, 1, 1, 1),
+        (1, 1, 0, 0, 0),
+    ]
+    assert [(r["phi"], r["phi_sq"]) for r in found] == [(0, 2), (1, 1)]
+    assert [r["phi0"] for r in found] == [0.25 + 0.25 + 0.75 / 0.5, 0.25 - 0.25 / 0.5]
+
+
+def test_holdout_scores_count_all_arms_users(db):
+    make_scores(db)
+    sql = render("decisions/holdout_scores.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
+    assert db.rows(sql, {"arm": "mens"}) == [(9, 1), (2, 2), (1, 1)]
+
+
+def test_the_list_is_cut_exactly_and_ties_go_by_salted_md5(db):
+    db.rows(
+        "create table scores.hillstrom as select range + 1 as user_id, 'mens' as arm, "
+        "(range < 5)::float as cate_r from range(20)"
+    )
+    sql = render("decisions/treat_list.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
+    binds = {
+        "decision_date": "2026-01-01",
+        "experiment": "hillstrom",
+        "arm": "mens",
+        "learner": "r",
+        "budget": 0.4,
+        "size": 8,
+        "threshold": 0.0,
+        "model_version": "v",
+        "salt": "s",
+    }
+
+    def treated(salt):
+        rows = dicts(db, sql, binds | {"salt": salt})
+        assert [r["rank"] for r in rows] == list(range(1, 21))
+        return {r["user_id"] for r in rows if r["decision"] == "treat"}
+
+    assert len(treated("s")) == 8
+    assert {1, 2, 3, 4, 5} <= treated("s")
+    assert treated("s") == treated("s")
+    assert treated("s") != treated("another salt")
+    assert treated("s") <= {
+        r["user_id"] for r in dicts(db, sql, binds | {"size": 12}) if r["decision"] == "treat"
+    }
+
+
+def test_crosscheck_rows_are_the_contrasts_users(db):
+    make_table(db, "features.hillstrom", "user_id bigint, recency float", [(k, k) for k in range(1, 6)])
+    make_table(
+        db,
+        "assignment.hillstrom",
+        "user_id bigint, arm varchar, split varchar, fold tinyint, visit utinyint",
+        [
+            (1, "mens", "train", 0, 1),
+            (2, "none", "holdout", 1, 0),
+            (3, "womens", "train", 0, 1),
+            (4, "mens", "holdout", 2, 1),
+            (5, "none", "train", 3, 0),
+        ],
+    )
+    sql = render(
+        "evaluation/crosscheck_rows.sql",
+        features=TABLES.features,
+        assignment=TABLES.assignment,
+        outcome=Identifier.of("visit"),
+    )
+    binds = {"arm": "mens", "control": "none", "salt": "s", "max_users": 10}
+    found = {
+        r["user_id"]: (r["crosscheck_w"], r["crosscheck_y"], r["crosscheck_train"])
+        for r in dicts(db, sql, binds)
+    }
+    assert found == {1: (1, 1, True), 2: (0, 0, False), 4: (1, 1, False), 5: (0, 0, True)}
+    assert len(dicts(db, sql, binds | {"max_users": 2})) == 2
+
+
+@pytest.mark.parametrize(
+    ("binary", "values", "expected"),
+    [
+        (True, [0, 1, 1], (0, None, None)),
+        (True, [0, 2, 3], (2, 2, "2.0")),
+        (True, [0, None, 1], (1, 2, None)),
+        (False, [0.5, -3, 1e9], (0, None, None)),
+        (False, [math.inf, 1, NAN], (2, 1, "inf")),
+    ],
+)
+def test_outcome_violations(db, binary, values, expected):
+    make_table(db, "raw.hillstrom", "user_id bigint, spend double", list(enumerate(values, 1)))
+    sql = render("quality/outcome_violations.sql", raw=TABLES.raw, outcome=Identifier.of("spend"))
+    assert db.one(sql, {"binary": binary}) == expected
+
+
+def test_arm_violations(db):
+    rows = [(1, "a"), (2, "z"), (3, None), (4, "b")]
+    make_table(db, "raw.hillstrom", "user_id bigint, segment varchar", rows)
+    sql = render("quality/arm_violations.sql", raw=TABLES.raw, arm_column=Identifier.of("segment"))
+    assert db.one(sql, {"arm_values": ["a", "b"]}) == (2, 2, "z")
+
+
+def test_feature_violations(db):
+    rows = [(1, 0.5), (2, NAN), (3, None), (4, -math.inf)]
+    make_table(db, "features.hillstrom", "user_id bigint, recency float", rows)
+    sql = render(
+        "quality/feature_violations.sql", features=TABLES.features, feature=Identifier.of("recency")
+    )
+    assert db.one(sql) == (1, 4, "-inf")
