@@ -42,7 +42,7 @@ def test_hillstrom(db, tmp_path):
 def test_hillstrom_columns_in_another_order_are_refused(db, tmp_path):
     path = tmp_path / "file.csv"
     path.write_text("history_segment,recency\n2) $100 - $200,10\n")
-    with pytest.raises(Exception, match="(?i)column|header|convert"):
+    with pytest.raises(Exception, match=r"(?i)column|header|convert"):
         load(db, "hillstrom", path)
 
 

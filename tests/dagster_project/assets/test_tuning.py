@@ -1,0 +1,47 @@
+import json
+import shutil
+
+import dagster as dg
+import pytest
+
+from dagster_project.definitions import build_definitions
+from dagster_project.resources import Engine
+from tests.support import QUIET, SMALL, failure_text, folder_of
+from uplift_core.boosting import BoostingParameters
+
+TUNED = {"ops": {"simulated__models": {"config": {"parameters": "tuned"}}}}
+FEW = [
+    BoostingParameters(rounds=rounds, max_depth=2, learning_rate=0.1, min_leaf_events=20)
+    for rounds in (3, 30)
+]
+
+
+@pytest.fixture
+def engine(simulated_home, tmp_path, monkeypatch) -> Engine:
+    monkeypatch.setattr("uplift_core.tuning.grid", lambda: FEW)
+    shutil.copytree(simulated_home, tmp_path / "home")
+    return Engine(home=str(tmp_path / "home"), threads=2, download=False)
+
+
+def run(engine: Engine, job: str, **options) -> dg.ExecuteInProcessResult:
+    definitions = build_definitions([folder_of("simulated", n_users=SMALL)], engine)
+    return definitions.resolve_job_def(job).execute_in_process(raise_on_error=False, **options)
+
+
+def test_models_train_with_what_tuning_chose(engine):
+    assert run(engine, "tune_simulated", run_config=QUIET).success
+    models = [dg.AssetKey(["simulated", "models"])]
+    assert run(engine, "uplift_simulated", run_config=QUIET | TUNED, asset_selection=models).success
+    with engine.warehouse() as db:
+        trials = db.rows("select kind, parameters, chosen from models.tuning")
+        current = db.rows("select distinct parameters from models.registry where is_current")
+    assert {kind for kind, _, _ in trials} == {"outcome", "effect"}
+    chosen = {kind: json.loads(parameters) for kind, parameters, chosen in trials if chosen}
+    ((used,),) = current
+    assert json.loads(used) == chosen | {"seed": 7}
+
+
+def test_tuned_models_without_tuning_are_refused(engine):
+    models = [dg.AssetKey(["simulated", "models"])]
+    result = run(engine, "uplift_simulated", run_config=QUIET | TUNED, asset_selection=models)
+    assert "run the job tune_simulated first" in failure_text(result)
