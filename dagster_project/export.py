@@ -68,8 +68,9 @@ def _write(db: Warehouse, folder: ExperimentFolder, date: str, temporary: Path) 
 
 def _manifest(db: Warehouse, folder: ExperimentFolder, date: str) -> dict[str, Any]:
     lists = db.arrow(
-        "select arm, learner, model_version, budget, threshold, count(*) as rows, "
-        f"count(*) filter (decision = 'treat') as treat from {TREAT_LIST} "
+        "select arm, learner, model_version, budget, "
+        "case when isfinite(threshold) then threshold end as threshold, "  # JSON knows no infinity
+        f"count(*) as rows, count(*) filter (decision = 'treat') as treat from {TREAT_LIST} "
         "where experiment = $name and decision_date = $date::date group by all order by arm",
         {"name": folder.name, "date": date},
     )

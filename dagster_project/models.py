@@ -21,6 +21,9 @@ from uplift_core.cells import MAX_BINS, BinEdges, Cells
 from uplift_core.experiment import RAW_SQL
 from uplift_core.learners import LEARNER_NAMES, ContrastModel
 
+EDGE_SAMPLE = 200_000  # users; quantiles of so many are within 0.2 % of all users'
+EDGE_SAMPLE_TABLE = Identifier.of("training", "edge_sample")
+
 
 def read_cells(db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges) -> Cells:
     """The train cells of one contrast for the default outcome, in the table's canonical order."""
@@ -133,17 +136,20 @@ def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
     tables = folder.tables
     names = features_of(db, folder)
     levels = [k / MAX_BINS for k in range(MAX_BINS)]
+    sample = render("training/edge_sample.sql", features=tables.features, assignment=tables.assignment)
+    binds = {"salt": folder.experiment.split.salt, "max_users": EDGE_SAMPLE}
+    db.create(EDGE_SAMPLE_TABLE, sample, binds)
     edges = []
     for name in names:
         sql = render(
             "training/edges.sql",
             feature=Identifier.of(name),
-            features=tables.features,
-            assignment=tables.assignment,
+            edge_sample=EDGE_SAMPLE_TABLE,
         )
         found: pa.Table = db.arrow(sql, {"max_bins": MAX_BINS, "levels": levels})
         values = found.column("edge").to_numpy().astype(np.float32)
         edges.append(values if len(values) else np.zeros(1, dtype=np.float32))
+    db.rows(f"drop table {EDGE_SAMPLE_TABLE}")
     return BinEdges(names, tuple(edges))
 
 

@@ -18,7 +18,7 @@ from uplift_core import bundle
 from uplift_core.errors import UpliftError
 from uplift_core.files import sha256_file, sync_file, sync_folder
 from uplift_core.publication import (
-    NothingPublishedError,
+    POINTER,
     Pointer,
     PublishedExperiment,
     read_pointer,
@@ -69,10 +69,9 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
 
 
 def _previous(published: Path) -> Pointer | None:
-    try:
-        pointer = read_pointer(published)
-    except NothingPublishedError:
+    if not (published / POINTER).exists():
         return None
+    pointer = read_pointer(published)  # an unreadable one is no reason to drop the other experiments
     if not (published / pointer.file).is_file():
         raise UpliftError(f"{published}: the pointer names {pointer.file}, which is missing")
     return pointer
@@ -87,11 +86,14 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: str) -
         if previous:
             db.rows("attach $path as previous (read_only)", {"path": str(previous)})
         db.rows("begin")
-        databases = [own, "previous"] if previous else [own]
-        _copy_schema(db, own)
-        for database in databases:
-            for schema, table in _tables(db, database):
-                _copy_table(db, database, schema, table, experiment, fresh=database == own)
+        try:
+            _copy_schema(db, own)
+            for database in [own, "previous"] if previous else [own]:
+                for schema, table in _tables(db, database):
+                    _copy_table(db, database, schema, table, experiment, fresh=database == own)
+        except BaseException:
+            db.rows("rollback")  # or detaching would fail, and hide what happened
+            raise
         db.rows("commit")
     finally:
         db.rows(f"use {Identifier.of(own)}")

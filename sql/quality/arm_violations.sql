@@ -3,6 +3,6 @@
 select
     count(*) as n,
     min(user_id) as first_user,
-    arg_min({{ arm_column }}, user_id)::varchar as first_value
+    arg_min_null({{ arm_column }}, user_id)::varchar as first_value
 from {{ raw }}
 where {{ arm_column }} is null or list_position({{ bind.arm_values }}, {{ arm_column }}::varchar) is null

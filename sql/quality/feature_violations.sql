@@ -3,6 +3,6 @@
 select
     count(*) as n,
     min(user_id) as first_user,
-    arg_min({{ feature }}, user_id)::varchar as first_value
+    arg_min_null({{ feature }}, user_id)::varchar as first_value
 from {{ features }}
 where isinf({{ feature }})

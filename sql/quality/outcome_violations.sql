@@ -3,7 +3,7 @@
 select
     count(*) as n,
     min(user_id) as first_user,
-    arg_min({{ outcome }}, user_id)::varchar as first_value
+    arg_min_null({{ outcome }}, user_id)::varchar as first_value
 from {{ raw }}
 where {{ outcome }} is null
     or not isfinite({{ outcome }}::double)

@@ -1,16 +1,15 @@
-/* Lower edges of one feature's bins: every distinct value of the train split where there are at most
+/* Lower edges of one feature's bins: every distinct value of the sample where there are at most
    $max_bins, quantiles of equal shares (values that occur) where there are more. NaN has no edge.
-   Grain: edge.  Inputs: features.<experiment>, assignment.<experiment>. */
-with train as (
-    select features.{{ feature }} as value
-    from {{ features }} as features
-    inner join {{ assignment }} as assignment using (user_id)
-    where assignment.split = 'train' and not isnan(features.{{ feature }})
+   Grain: edge.  Inputs: the edge sample.  Bound: $max_bins, $levels. */
+with sample as (
+    select {{ feature }} as value
+    from {{ edge_sample }}
+    where not isnan({{ feature }})
 ),
 
 few as (
     select distinct value
-    from train
+    from sample
     limit {{ bind.max_bins }} + 1
 ),
 
@@ -20,8 +19,8 @@ counted as (
 ),
 
 quantiles as (
-    select unnest(quantile_disc(train.value, {{ bind.levels }})) as value
-    from train
+    select unnest(quantile_disc(sample.value, {{ bind.levels }})) as value
+    from sample
     cross join counted
     where not counted.keep_all
 )

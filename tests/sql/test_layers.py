@@ -83,13 +83,11 @@ def make_features(db, values, splits):
     make_table(db, "assignment.hillstrom", "user_id bigint, split varchar", list(enumerate(splits, 1)))
 
 
-def edges_of(db, max_bins):
-    sql = render(
-        "training/edges.sql",
-        feature=Identifier.of("recency"),
-        features=TABLES.features,
-        assignment=TABLES.assignment,
-    )
+def edges_of(db, max_bins, max_users=1000):
+    sample = render("training/edge_sample.sql", features=TABLES.features, assignment=TABLES.assignment)
+    table = Identifier.of("training", "edge_sample")
+    db.create(table, sample, {"salt": "s", "max_users": max_users})
+    sql = render("training/edges.sql", feature=Identifier.of("recency"), edge_sample=table)
     levels = [k / max_bins for k in range(max_bins)]
     return [r["edge"] for r in dicts(db, sql, {"max_bins": max_bins, "levels": levels})]
 
@@ -97,6 +95,18 @@ def edges_of(db, max_bins):
 def test_few_values_keep_each_and_come_from_train_alone(db):
     make_features(db, [3, 1, NAN, 3, 9, None], ["train"] * 4 + ["holdout", "train"])
     assert edges_of(db, 2) == [1, 3]
+
+
+def test_a_sample_for_edges_does_not_depend_on_the_order_of_rows(db):
+    values = [float(k) for k in range(500)]
+    make_features(db, values, ["train"] * 500)
+    edges = edges_of(db, 4, max_users=50)
+    for table in ("features", "assignment"):
+        db.rows(
+            f"create or replace table {table}.hillstrom as from {table}.hillstrom order by user_id desc"
+        )
+    assert edges_of(db, 4, max_users=50) == edges
+    assert edges != edges_of(db, 4)
 
 
 def test_many_values_become_quantiles_that_occur_as_in_numpy(db):
