@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean
+.PHONY: help run test lint format dev serve ui lock clean bench bench-learners bench-hillstrom
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,4 +56,26 @@ lock: $(READY) ## pin all dependencies anew
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
 
 clean: ## remove the environment and all that runs made
-	rm -rf $(VENV) $(UPLIFT_HOME)
+	rm -rf $(VENV) $(BENCH_VENV) $(UPLIFT_HOME)
+
+# The peers have an environment of their own: the product does not depend on them.
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+BENCH := PYTHONWARNINGS=ignore $(BENCH_VENV)/bin/python -m bench
+BENCH_RESULTS := $(UPLIFT_HOME)/bench
+ROWS ?= 1000000 5000000
+REPEATS ?= 1
+
+bench: bench-learners bench-hillstrom ## all benchmarks against the peers
+
+bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
+	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json
+
+bench-hillstrom: $(BENCH_READY) ## policy value on Hillstrom's e-mail against the peers', 20 splits
+	$(BENCH).hillstrom_splits --json $(BENCH_RESULTS)/hillstrom.json
+
+$(BENCH_READY): requirements/bench.txt pyproject.toml $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH_VENV)
+	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python --no-deps --require-hashes -r requirements/bench.txt
+	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python --no-deps --no-build-isolation --offline --editable .
+	@touch $(BENCH_READY)

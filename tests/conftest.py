@@ -9,14 +9,22 @@ import duckdb
 import pytest
 
 from dagster_project.warehouse import Warehouse
-from tests.support import SMALL, Open, folder_of, memory_warehouse, open_snapshot, real_file, run_job
+from tests.support import (
+    Open,
+    folder_of,
+    memory_warehouse,
+    open_snapshot,
+    real_file,
+    run_job,
+    small_simulation,
+)
 
 
 @pytest.fixture(scope="session")
 def simulated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UPLIFT_HOME after a run of the simulated experiment on 5,000 users."""
     home = tmp_path_factory.mktemp("simulated") / "home"
-    run_job(folder_of("simulated", n_users=SMALL), home)
+    run_job(small_simulation(), home)
     return home
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dagster_project.definitions import build_definitions
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
-from dagster_project.warehouse import SCHEMAS, Warehouse
+from dagster_project.warehouse import SCHEMAS, Home, Warehouse, open_warehouse
 from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.experiment import Experiment, load_experiment
 from uplift_core.publication import read_pointer
@@ -42,7 +42,15 @@ def with_experiment(folder: ExperimentFolder, **changes: object) -> ExperimentFo
     return ExperimentFolder.read(folder.experiment.model_copy(update=changes), folder.folder)
 
 
-def run_job(
+def small_simulation() -> ExperimentFolder:
+    """The simulated experiment on few users, with leaves small enough to find effects among them."""
+    folder = folder_of("simulated", n_users=SMALL)
+    learners = folder.experiment.learners
+    effect = learners.effect.model_copy(update={"min_leaf_events": 30})
+    return with_experiment(folder, learners=learners.model_copy(update={"effect": effect}))
+
+
+def run_job(  # noqa: PLR0913 - each test needs a few
     folder: ExperimentFolder,
     home: Path,
     *,
@@ -112,16 +120,6 @@ def memory_warehouse() -> Warehouse:
     for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
         db.rows(file.read_text(encoding="utf-8"))
     return db
-
-
-@contextmanager
-def rolled_back(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Whatever is written inside is undone."""
-    con.execute("begin")
-    try:
-        yield
-    finally:
-        con.execute("rollback")
 
 
 def make_table(db: Warehouse, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
@@ -233,3 +231,8 @@ def random_users(
         y *= rng.gamma(2.0, 30.0, n)
     mu0, mu1 = 0.3 + 0.05 * rng.normal(size=n), 0.35 + 0.05 * rng.normal(size=n)
     return Users(score, w, y, mu0, mu1, propensity)
+
+
+def opened(home: Home) -> AbstractContextManager[Warehouse]:
+    """The warehouse of a home, with little of the machine."""
+    return open_warehouse(home, memory_limit="500MB", threads=1)

@@ -1,5 +1,6 @@
 /* Lower edges of one feature's bins: every distinct value of the sample where there are at most
-   $max_bins, quantiles of equal shares (values that occur) where there are more. NaN has no edge.
+   $max_bins, quantiles of equal shares (values that occur) where there are more. NaN has no edge; a
+   value too rare for the sample shares the bin below it.
    Grain: edge.  Inputs: the edge sample.  Bound: $max_bins, $levels. */
 with sample as (
     select {{ feature }} as value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import SMALL, Open, folder_of, is_timestamp, run_job
+from tests.support import SMALL, Open, is_timestamp, run_job, small_simulation
 from uplift_core import bundle
 from uplift_core.publication import read_pointer
 
@@ -32,7 +32,7 @@ def again(simulated_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     home = tmp_path_factory.mktemp("again") / "home"
     shutil.copytree(simulated_home, home)
     (date,) = (p.name for p in (simulated_home / "exports" / "simulated").iterdir())
-    run_job(folder_of("simulated", n_users=SMALL), home, decision_date=date)
+    run_job(small_simulation(), home, decision_date=date)
     return home
 
 
@@ -60,21 +60,22 @@ def test_the_estimated_average_effect_is_the_true_one(simulated_home: Path, snap
         "where split = 'holdout'"
     ).fetchone()
     (effect, error) = con.execute(
-        "select a.value - n.value, sqrt(a.std_error ** 2 + n.std_error ** 2) from evaluation.metrics as a "
-        "join evaluation.metrics as n using (arm, learner) where learner = 'r' "
-        "and a.metric = 'mean_if_all_treated' and n.metric = 'mean_if_none_treated'"
+        "select a.value - n.value, sqrt(a.std_error ** 2 + n.std_error ** 2) "
+        "from evaluation.metrics as a join evaluation.metrics as n using (arm, learner) "
+        "where learner = 'r' and a.metric = 'mean_if_all_treated' and n.metric = 'mean_if_none_treated'"
     ).fetchone()
     assert abs(effect - truth) < 3 * error
 
 
 def test_every_learner_ranks_by_the_true_effect(simulated_home: Path, snapshot: Open) -> None:
-    """Rank correlation with the truth among held-out users; 0 would be noise, 3,500 train users are few."""
+    """Rank correlation with the truth among held-out users; 0 would be noise."""
     con = snapshot(simulated_home)
     for learner in ("s", "t", "x", "r", "dr"):
         (correlation,) = con.execute(
             f"with ranked as (select rank() over (order by cate_{learner}) as a, "
-            "rank() over (order by true_cate) as b from scores.simulated join raw.simulated using (user_id) "
-            "where split = 'holdout') select corr(a, b) from ranked"
+            "rank() over (order by true_cate) as b "
+            "from scores.simulated join raw.simulated using (user_id) where split = 'holdout') "
+            "select corr(a, b) from ranked"
         ).fetchone()
         assert correlation > 0.3, learner
 
@@ -86,9 +87,10 @@ def test_the_gain_estimated_is_the_gain_in_truth(simulated_home: Path, snapshot:
         "with ranked as (select true_cate, row_number() over (order by cate_r desc, user_id) "
         "/ count(*) over () as place from scores.simulated join raw.simulated using (user_id) "
         "where split = 'holdout') "
-        "select budget, gain_over_random, gain_std_error, (select avg((place <= budget)::int * true_cate) "
-        "- budget * avg(true_cate) from ranked) from evaluation.policy_value "
-        "where learner = 'r' and estimator = 'aipw' and budget in (0.1, 0.3, 0.5, 0.7)"
+        "select budget, gain_over_random, gain_std_error, "
+        "(select avg((place <= budget)::int * true_cate) - budget * avg(true_cate) from ranked) "
+        "from evaluation.policy_value where learner = 'r' and estimator = 'aipw' "
+        "and budget in (0.1, 0.3, 0.5, 0.7)"
     ).fetchall()
     assert len(rows) == 4
     for budget, gain, error, truth in rows:

@@ -132,7 +132,7 @@ def test_one_altered_bit_in_any_model_is_refused(saved: Path) -> None:
     for path in models:
         original = path.read_bytes()
         alter(path)
-        with pytest.raises(BundleError, match=f"{path.name}: altered.*train again"):
+        with pytest.raises(BundleError, match=rf"{path.name}: altered.*train again"):
             bundle.load(saved)
         path.write_bytes(original)
     bundle.load(saved)
@@ -141,7 +141,7 @@ def test_one_altered_bit_in_any_model_is_refused(saved: Path) -> None:
 def test_one_altered_character_in_the_manifest_is_refused(saved: Path) -> None:
     path = saved / MANIFEST
     path.write_text(path.read_text().replace("abababab", "abababac", 1))
-    with pytest.raises(BundleError, match="manifest's sha256 .* is not in its name"):
+    with pytest.raises(BundleError, match=r"manifest's sha256 .* is not in its name"):
         bundle.load(saved)
 
 

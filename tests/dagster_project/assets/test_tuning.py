@@ -6,7 +6,7 @@ import pytest
 
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
-from tests.support import QUIET, SMALL, failure_text, folder_of
+from tests.support import QUIET, failure_text, small_simulation
 from uplift_core.boosting import BoostingParameters
 
 TUNED = {"ops": {"simulated__models": {"config": {"parameters": "tuned"}}}}
@@ -24,7 +24,7 @@ def engine(simulated_home, tmp_path, monkeypatch) -> Engine:
 
 
 def run(engine: Engine, job: str, **options) -> dg.ExecuteInProcessResult:
-    definitions = build_definitions([folder_of("simulated", n_users=SMALL)], engine)
+    definitions = build_definitions([small_simulation()], engine)
     return definitions.resolve_job_def(job).execute_in_process(raise_on_error=False, **options)
 
 

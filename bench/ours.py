@@ -1,0 +1,199 @@
+"""Our contender: the batch's own SQL and learners, from the table of rows to the table of scores.
+
+The same steps as the Dagster assets features, assignment, cells, models and scores, each with the
+warehouse opened anew, in one process and without Dagster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import xgboost
+
+from bench.criteo_like import FEATURES
+from bench.setting import FOLDS, LEARNING_RATE, MAX_DEPTH, ROUNDS, SEED
+from dagster_project.binning import binned_select
+from dagster_project.folders import ExperimentFolder
+from dagster_project.models import read_cells, read_edges, read_feature_cells
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from uplift_core.boosting import BoostingParameters, Floats, LearnerParameters
+from uplift_core.cells import BinEdges, Cells
+from uplift_core.experiment import load_experiment
+from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
+
+ARM = "treated"
+
+
+@dataclass
+class Clock:
+    """Seconds by step, and within ``fit`` those inside XGBoost itself."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to ``name``."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def watch(self, owner: object, attribute: str) -> None:
+        """Time all calls of ``owner.attribute`` from now on."""
+        watched: Callable = getattr(owner, attribute)
+        name = f"xgboost.{attribute}"
+
+        @wraps(watched)
+        def timed(*args: object, **kwargs: object) -> object:
+            with self.step(name):
+                return watched(*args, **kwargs)
+
+        setattr(owner, attribute, timed)
+
+
+def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
+    """Fit all five learners on ``raw.criteo`` of the warehouse and write ``scores.criteo``.
+
+    Returns:
+        Seconds by step.
+    """
+    folder, clock, paths = criteo_folder(), Clock(), Home(home)
+    for attribute in ("QuantileDMatrix", "train"):
+        clock.watch(xgboost, attribute)
+    with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
+        with clock.step("features"):
+            write_features(db, folder)
+        with clock.step("assignment"):
+            write_assignment(db, folder)
+    with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
+        with clock.step("edges"):
+            edges = read_edges(db, folder)
+        write_cells(db, folder, edges, clock)
+    with (
+        open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db,
+        clock.step("read cells"),
+    ):
+        cells = read_cells(db, folder, ARM, edges)
+    with clock.step("fit"):
+        model = fit_contrast(cells, equal_parameters(cells), threads)
+    with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
+        write_scores(db, folder, model, clock)
+    return clock.seconds
+
+
+def criteo_folder() -> ExperimentFolder:
+    """The experiment as declared, but for the arm's column, the folds, and that nobody is held out."""
+    folder = SQL_FOLDER / "experiments" / "criteo"
+    declared = load_experiment(folder)
+    split = declared.split.model_copy(update={"holdout": 0.0, "folds": FOLDS})
+    experiment = declared.model_copy(update={"arm_column": "w", "split": split})
+    return ExperimentFolder.read(experiment, folder)
+
+
+def equal_parameters(cells: Cells) -> LearnerParameters:
+    """The peers' boosting; a leaf holds one user or more, as XGBoost's default has it on rows."""
+    grown = BoostingParameters(
+        rounds=ROUNDS,
+        max_depth=MAX_DEPTH,
+        learning_rate=LEARNING_RATE,
+        min_leaf_events=cells.event_rate * (1 - cells.propensity),
+    )
+    return LearnerParameters(outcome=grown, effect=grown, seed=SEED)
+
+
+def write_features(db: Warehouse, folder: ExperimentFolder) -> None:
+    """The features table and its rows of the registry."""
+    db.create(folder.tables.features, folder.features_sql.text)
+    count = len(FEATURES)
+    registry = pa.table(
+        {
+            "experiment": [folder.name] * count,
+            "position": pa.array(range(1, count + 1), pa.int32()),
+            "name": FEATURES,
+            **{column: ["-"] * count for column in ("type", "description", "sql_file", "sql_sha256")},
+        }
+    )
+    db.replace_rows(Identifier.of("features", "registry"), {"experiment": folder.name}, registry)
+
+
+def write_assignment(db: Warehouse, folder: ExperimentFolder) -> None:
+    """Arms, folds and outcomes."""
+    experiment, tables = folder.experiment, folder.tables
+    sql = render(
+        "training/assignment.sql",
+        raw=tables.raw,
+        arm_column=Identifier.of(experiment.arm_column),
+        outcomes=folder.outcomes,
+    )
+    binds = {
+        "salt": experiment.split.salt,
+        "holdout": experiment.split.holdout,
+        "folds": experiment.split.folds,
+        "arm_values": [str(arm.value) for arm in experiment.arms],
+        "arm_names": [arm.name for arm in experiment.arms],
+    }
+    db.create(tables.assignment, sql, binds)
+
+
+def write_cells(db: Warehouse, folder: ExperimentFolder, edges: BinEdges, clock: Clock) -> None:
+    """Bin the features, number their combinations, add users up."""
+    tables = folder.tables
+    names = {"feature_list": Identifier.listed(edges.features)}
+    fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
+    with clock.step("bin"):
+        db.create(tables.binned, binned_select(edges, tables))
+    for step in ("feature_cells", "user_cells"):
+        with clock.step(step.replace("_", " ")):
+            db.create(getattr(tables, step), render(f"training/{step}.sql", **fill))
+    with clock.step("cells"):
+        sql = render(
+            "training/cells.sql",
+            user_cells=tables.user_cells,
+            feature_cells=tables.feature_cells,
+            assignment=tables.assignment,
+            outcomes=folder.outcomes,
+        )
+        db.create(tables.cells, sql)
+        db.rows(f"drop table {tables.binned}")
+
+
+def write_scores(db: Warehouse, folder: ExperimentFolder, model: ContrastModel, clock: Clock) -> None:
+    """Predict each distinct cell once and join to the users."""
+    tables = folder.tables
+    with clock.step("predict"):
+        predictions = predict(model, read_feature_cells(db, folder, FEATURES))
+    with clock.step("write scores"), db.relation("predictions", predictions):
+        sql = render("scores/scores.sql", user_cells=tables.user_cells, assignment=tables.assignment)
+        db.create(tables.scores, sql)
+
+
+def predict(model: ContrastModel, x: Floats) -> pa.Table:
+    """Predictions for every cell (row of ``x``)."""
+    columns = {
+        "cell": pa.array(np.arange(len(x))),
+        "arm": pa.repeat(ARM, len(x)),
+        "response": pa.array(model.predict_response(x)),
+    }
+    for learner in LEARNER_NAMES:
+        columns[f"cate_{learner}"] = pa.array(model.predict(x, learner))
+    return pa.table(columns)
+
+
+def mean_scores(home: Path) -> dict[str, float]:
+    """Mean CATE by learner, of what was written."""
+    con = duckdb.connect(str(Home(home).warehouse), read_only=True)
+    means = ", ".join(f"avg(cate_{name})" for name in LEARNER_NAMES)
+    found = con.execute(f"select {means} from scores.criteo").fetchall()[0]
+    con.close()
+    return dict(zip(LEARNER_NAMES, found, strict=True))

@@ -1,0 +1,36 @@
+"""What every contender is given: the same rows, the same boosting, the same threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROUNDS = 100
+MAX_DEPTH = 5
+LEARNING_RATE = 0.1
+MAX_BIN = 256
+SEED = 7
+PROPENSITY = 0.85  # of Criteo's design
+FOLDS = 2  # of ours; econml's default
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A row of the table: a name, and what it does with folds and propensities."""
+
+    name: str
+    note: str
+
+
+OURS = "ours: S T X R DR"
+BASELINE = "causalml X"
+CONTENDERS = (
+    Contender(OURS, f"{FOLDS} folds; all five, and the response model"),
+    Contender(BASELINE, "no folds; propensity passed in"),
+    Contender("causalml S", "no folds; no propensity"),
+    Contender("causalml T", "no folds; no propensity"),
+    Contender("causalml R", "5 folds, its default, one at a time; propensity passed in"),
+    Contender("causalml DR", "3 folds, fixed; propensity passed in"),
+    Contender("econml XLearner", "no folds; propensity: DummyClassifier"),
+    Contender("econml DRLearner", "2 folds, its default; propensity: DummyClassifier"),
+    Contender("econml NonParamDML", "2 folds, its default; propensity: DummyClassifier"),
+)

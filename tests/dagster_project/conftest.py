@@ -1,0 +1,25 @@
+"""A finished small run that a test may write into."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.warehouse import Home
+from tests.support import small_simulation
+
+
+@pytest.fixture
+def home(simulated_home: Path, tmp_path: Path) -> Home:
+    """A copy of the finished simulated run."""
+    shutil.copytree(simulated_home, tmp_path / "home")
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def simulated() -> ExperimentFolder:
+    """The experiment of that run."""
+    return small_simulation()

@@ -1,0 +1,85 @@
+"""Treat lists: exact size, the best first, one date at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from dagster_project.decisions import write_treat_list
+from dagster_project.folders import ExperimentFolder
+from dagster_project.warehouse import Home
+from tests.support import SMALL, opened
+from uplift_core.errors import DataError, ExperimentError
+
+DATE = "2999-12-31"
+TREATED = "select count(*) filter (decision = 'treat'), count(*) from decisions.treat_list "
+
+
+@pytest.mark.parametrize(("budget", "size"), [(0.0, 0), (0.1, 500), (0.3333, 1667), (1.0, SMALL)])
+def test_the_list_is_of_exact_size(
+    home: Home, simulated: ExperimentFolder, budget: float, size: int
+) -> None:
+    with opened(home) as db:
+        assert write_treat_list(db, simulated, decision_date=DATE, arm="treated", budget=budget) == size
+        assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (size, SMALL)
+
+
+def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        ((today,),) = db.rows("select distinct decision_date from decisions.treat_list")
+        before = db.rows("from decisions.treat_list order by rank")
+        for budget in (0.5, 0.2):
+            write_treat_list(db, simulated, decision_date=DATE, arm="treated", budget=budget)
+        assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (1000, SMALL)
+        again = db.rows(
+            "from decisions.treat_list where decision_date = $date order by rank", {"date": today}
+        )
+        assert again == before
+
+
+def test_the_threshold_is_that_of_the_holdout_at_the_same_budget(home: Home) -> None:
+    with opened(home) as db:
+        ((listed, published),) = db.rows(
+            "select distinct l.threshold, t.threshold from decisions.treat_list as l "
+            "join decisions.thresholds as t using (model_version, arm, learner, budget)"
+        )
+        assert listed == published
+        occurs = "select count(*) from scores.simulated where split = 'holdout' and cate_r = $at::float"
+        assert db.one(occurs, {"at": listed})[0] > 0
+
+
+def test_thresholds_treat_at_least_their_budget_of_the_holdout(home: Home) -> None:
+    with opened(home) as db:
+        rows = db.rows("select budget, treated_share, n, learner from decisions.thresholds")
+    assert len(rows) == 5 * 100
+    for budget, share, n, learner in rows:
+        assert share * n >= round(budget * n) - 1e-6, (learner, budget)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "fault"),
+    [
+        (
+            {"arm": "control"},
+            ExperimentError,
+            r"'control' is no treatment arm; choose one of \['treated'\]",
+        ),
+        ({"arm": "nobody"}, ExperimentError, "'nobody' is no treatment arm"),
+        ({"budget": 30.0}, DataError, r"budget 30\.0: must be a share from 0 to 1"),
+        ({"budget": -0.1}, DataError, "must be a share"),
+    ],
+)
+def test_a_list_nobody_can_mean_is_refused(
+    home: Home,
+    simulated: ExperimentFolder,
+    change: dict[str, object],
+    error: type[Exception],
+    fault: str,
+) -> None:
+    wanted = {"decision_date": DATE, "arm": "treated", "budget": 0.3} | change
+    with opened(home) as db:
+        before = db.rows("select count(*) from decisions.treat_list")
+        with pytest.raises(error, match=fault):
+            write_treat_list(db, simulated, **wanted)
+        assert db.rows("select count(*) from decisions.treat_list") == before

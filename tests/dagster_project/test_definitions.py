@@ -1,0 +1,88 @@
+"""What Dagster loads. A name that changes here changes for everybody who schedules or links to it."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from dagster_project.assets.common import WAREHOUSE_POOL
+from dagster_project.definitions import defs
+
+EXPERIMENTS = ["criteo", "hillstrom", "simulated"]
+LAYERS = [
+    "assignment",
+    "cells",
+    "crosscheck",
+    "evaluation",
+    "export",
+    "features",
+    "models",
+    "published",
+    "raw",
+    "scores",
+    "thresholds",
+    "treat_list",
+    "tuning",
+]
+GRAPH = defs.resolve_asset_graph()
+ASSETS = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+
+
+def test_every_asset_key() -> None:
+    keys = sorted(key.to_user_string() for key in GRAPH.get_all_asset_keys())
+    assert keys == [f"{experiment}/{layer}" for experiment in EXPERIMENTS for layer in LAYERS]
+
+
+def test_every_job() -> None:
+    jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    assert jobs == {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune")}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_main_job_makes_everything_but_tuning(name: str) -> None:
+    job = defs.resolve_job_def(f"uplift_{name}")
+    made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
+    assert made == set(LAYERS) - {"tuning"}
+
+
+@pytest.mark.parametrize("key", sorted(GRAPH.get_all_asset_keys()), ids=lambda key: key.to_user_string())
+def test_every_asset_says_what_it_is_and_takes_its_turn(key: dg.AssetKey) -> None:
+    node = GRAPH.get(key)
+    assert node.group_name == key.path[-1]
+    assert node.owners == ["team:uplift"]
+    assert node.tags["experiment"] == key.path[0]
+    assert node.kinds
+    assert node.pools == {WAREHOUSE_POOL}
+    assert len(node.description) > 20
+
+
+def test_tables_state_their_grain() -> None:
+    without = [
+        key.to_user_string()
+        for key in GRAPH.get_all_asset_keys()
+        if "ne row per" not in GRAPH.get(key).description and key.path[-1] != "published"
+    ]
+    assert without == []
+
+
+def test_data_flows_one_way_through_the_layers() -> None:
+    """The order in which layers may run; no experiment depends on another."""
+    for name in EXPERIMENTS:
+        ancestors = GRAPH.get_ancestor_asset_keys(dg.AssetKey([name, "published"]))
+        assert {key.path[0] for key in ancestors} == {name}
+        assert {key.path[-1] for key in ancestors} >= {
+            *("raw", "features", "assignment", "cells", "models", "scores"),
+            *("evaluation", "thresholds", "treat_list", "export"),
+        }
+        assert GRAPH.get(dg.AssetKey([name, "raw"])).parent_keys == set()
+
+
+def test_what_is_published_waits_for_all_that_is_in_the_snapshot() -> None:
+    for name in EXPERIMENTS:
+        ancestors = GRAPH.get_ancestor_asset_keys(dg.AssetKey([name, "published"]))
+        missing = set(LAYERS) - {key.path[-1] for key in ancestors} - {"published", "tuning"}
+        assert missing == set()
+
+
+def test_all_jobs_can_be_built() -> None:
+    dg.Definitions.validate_loadable(defs)

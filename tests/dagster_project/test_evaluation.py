@@ -1,0 +1,159 @@
+"""From scores in the warehouse to score groups and figures, whatever the order of rows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dagster_project.evaluation import (
+    BUDGETS,
+    SCORES,
+    evaluate,
+    read_score_groups,
+    summary_markdown,
+    threshold_rows,
+)
+from dagster_project.folders import ExperimentFolder
+from dagster_project.warehouse import Home, Warehouse
+from tests.support import Users, memory_warehouse, opened, random_users
+from uplift_core.evaluation.curves import qini_auc
+from uplift_core.evaluation.groups import ScoreGroups
+from uplift_core.evaluation.policy import gain_over_random, policy_value
+
+
+def float32(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32).astype(np.float64)
+
+
+def some_users() -> Users:
+    """Tied scores; models as float32, as the scores table holds them."""
+    users = random_users(21, 600, levels=25)
+    mu0, cate_t = float32(users.mu0), float32(users.mu1 - users.mu0)
+    return Users(float32(users.score), users.w, users.y, mu0, mu0 + cate_t, users.propensity)
+
+
+def load(db: Warehouse, users: Users, order: np.ndarray) -> None:
+    """Scores and assignment of ``users``, in this order, among users of the train split."""
+    n = len(order)
+    columns = {
+        "user_id": pa.array(order + 1, pa.int64()),
+        "arm": pa.array(np.where(users.w[order] == 1, "treated", "control").tolist()),
+        "converted": pa.array(users.y[order].astype(np.uint8)),
+        "score": pa.array(users.score[order], pa.float32()),
+        "cate_t": pa.array((users.mu1 - users.mu0)[order], pa.float32()),
+        "response": pa.array(users.mu0[order], pa.float32()),
+    }
+    with db.relation("users", pa.table(columns)):
+        db.rows(
+            "create or replace table assignment.simulated as "
+            "select user_id, arm, 'holdout' as split, 0::tinyint as fold, converted from users"
+        )
+        db.rows(
+            "create or replace table scores.simulated as "
+            "select user_id, 'treated' as arm, 'holdout' as split, score as cate_s, cate_t, "
+            "score as cate_x, score as cate_r, score as cate_dr, response from users"
+        )
+    for table in ("assignment", "scores"):  # users of the train split, whom nothing may count
+        db.rows(
+            f"insert into {table}.simulated by name "
+            f"select * replace (user_id + {n} as user_id, 'train' as split) from {table}.simulated"
+        )
+
+
+def groups_in_order(
+    users: Users, folder: ExperimentFolder, order: np.ndarray, threads: int
+) -> ScoreGroups:
+    db = memory_warehouse()
+    db.rows(f"set threads = {threads}")
+    load(db, users, order)
+    groups = read_score_groups(db, folder, "treated", "converted", "r")
+    db.con.close()
+    return groups
+
+
+def test_sql_adds_up_what_numpy_adds_up(simulated: ExperimentFolder) -> None:
+    users = some_users()
+    found = groups_in_order(users, simulated, np.arange(600), 2)
+    for field in fields(ScoreGroups):
+        expected = getattr(users.groups(), field.name)
+        assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=1e-9), field.name
+
+
+def test_no_figure_depends_on_row_order_or_threads(simulated: ExperimentFolder) -> None:
+    users = some_users()
+    reference = groups_in_order(users, simulated, np.arange(600), 1)
+    for seed, threads in ((1, 1), (2, 2), (3, 2)):
+        order = np.random.default_rng(seed).permutation(600)
+        found = groups_in_order(users, simulated, order, threads)
+        for field in fields(ScoreGroups):
+            expected = np.asarray(getattr(reference, field.name))
+            assert np.asarray(getattr(found, field.name)).tobytes() == expected.tobytes(), field.name
+        assert qini_auc(found) == qini_auc(reference)
+        assert policy_value(found, 0.3) == policy_value(reference, 0.3)
+
+
+def test_one_score_for_all_gains_exactly_nothing(simulated: ExperimentFolder) -> None:
+    users = some_users()
+    blind = Users(np.full(600, 0.25), users.w, users.y, users.mu0, users.mu1, users.propensity)
+    groups = groups_in_order(blind, simulated, np.arange(600), 2)
+    assert qini_auc(groups) == 0
+    assert [gain_over_random(groups, b).value for b in BUDGETS] == [0.0] * 100
+
+
+def test_every_table_is_filled_for_every_learner_and_arm(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        tables = evaluate(db, simulated)
+    assert tables.keys() == {"metrics", "qini_curve", "deciles", "policy_value"}
+    for rows in tables.values():
+        assert {(row["arm"], row["learner"]) for row in rows} == {("treated", name) for name in SCORES}
+    assert len(tables["deciles"]) == 10 * len(SCORES)
+    assert len(tables["policy_value"]) == 2 * len(BUDGETS) * len(SCORES)
+    for row in tables["policy_value"]:
+        assert np.isfinite([row["value"], row["std_error"], row["gain_over_random"]]).all()
+
+
+def test_curves_start_at_nobody_end_at_everybody_and_are_no_longer_than_needed(home: Home) -> None:
+    with opened(home) as db:
+        (held,) = db.one("select count(*) from assignment.simulated where split = 'holdout'")
+        rows = db.rows(
+            "select min(targeted), max(targeted), count(*), count(distinct targeted), "
+            "arg_min(incremental, targeted) from evaluation.qini_curve group by learner"
+        )
+    assert len(rows) == len(SCORES)
+    for first, last, points, distinct, start in rows:
+        assert (first, last, start) == (0, held, 0)
+        assert points == distinct <= 1001
+
+
+def test_what_was_published_is_what_is_computed_again(home: Home, simulated: ExperimentFolder) -> None:
+    with opened(home) as db:
+        metrics = evaluate(db, simulated)["metrics"]
+        stored = db.rows("select learner, metric, value from evaluation.metrics order by all")
+        assert sorted((m["learner"], m["metric"], m["value"]) for m in metrics) == stored
+        thresholds = threshold_rows(db, simulated)
+        stored = db.rows("select learner, budget, threshold from decisions.thresholds order by all")
+    assert sorted((t["learner"], t["budget"], t["threshold"]) for t in thresholds) == stored
+
+
+def test_the_summary_holds_every_learner_at_the_default_budget(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        tables = evaluate(db, simulated)
+    lines = summary_markdown(simulated, tables["policy_value"], tables["metrics"]).splitlines()
+    rows = [line.split("|")[2].strip() for line in lines if line.startswith("| treated")]
+    assert rows == list(SCORES)
+    assert any("value at 30%" in line for line in lines)
+
+
+def test_an_experiment_that_was_never_scored_is_no_empty_evaluation(simulated: ExperimentFolder) -> None:
+    db = memory_warehouse()
+    with pytest.raises(duckdb.CatalogException, match="simulated"):
+        evaluate(db, simulated)
+    db.con.close()

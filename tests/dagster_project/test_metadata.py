@@ -1,0 +1,28 @@
+"""What a materialization shows."""
+
+from __future__ import annotations
+
+from dagster_project.metadata import describe_table, markdown_table
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from tests.support import make_table
+
+
+def test_a_markdown_table_survives_its_values() -> None:
+    assert markdown_table(["a", "b"], [("x|y", 1 / 3), (None, 2)]).splitlines() == [
+        "| a | b |",
+        "|---|---|",
+        "| x\\|y | 0.333333 |",
+        "| None | 2 |",
+    ]
+
+
+def test_a_table_is_described_by_rows_columns_preview_and_sql(db: Warehouse) -> None:
+    make_table(db, "raw.toy", "a integer, b varchar", [(i, f"text {i}") for i in range(9)])
+    found = describe_table(db, Identifier.of("raw", "toy"), "select 1")
+    assert found["dagster/row_count"].value == 9
+    columns = [(c.name, c.type) for c in found["dagster/column_schema"].value.columns]
+    assert columns == [("a", "INTEGER"), ("b", "VARCHAR")]
+    assert found["table"].value == "raw.toy"
+    assert len(found["preview"].value.splitlines()) == 2 + 5
+    assert "select 1" in found["sql"].value

@@ -1,0 +1,233 @@
+"""Publishing: immutable snapshots, one atomic pointer, other experiments as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project import publish as module
+from dagster_project.folders import ExperimentFolder
+from dagster_project.publish import KEEP, publish
+from dagster_project.warehouse import Home
+from tests.support import Open, opened
+from uplift_core.errors import BundleError, UpliftError
+from uplift_core.files import sha256_file
+from uplift_core.publication import (
+    POINTER,
+    Pointer,
+    PublishedExperiment,
+    read_pointer,
+    write_pointer,
+)
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+OTHER = PublishedExperiment(
+    model_version="other-000000000000",
+    bundle_sha256="ab" * 32,
+    arm="a",
+    learner="t",
+    published_at=LONG_AGO,
+)
+METRIC = "('{experiment}', 'a', 'y', 't', '{metric}', 'holdout', {value}, null, null, null, 10)"
+
+
+def snapshots(home: Home) -> list[str]:
+    return sorted(p.name for p in home.published.glob("snapshot-*"))
+
+
+def publish_again(home: Home, folder: ExperimentFolder) -> Pointer:
+    with opened(home) as db:
+        return publish(db, home, folder)
+
+
+@pytest.fixture
+def with_other(home: Home, simulated: ExperimentFolder) -> Home:
+    """A home whose snapshot also holds the experiment `other`, and an old state of `simulated`.
+
+    In the warehouse, `other` is half-way through a later run.
+    """
+    file = "snapshot-20200101T000000000000Z-other.duckdb"
+    con = duckdb.connect(str(home.published / file))
+    con.execute("create schema raw; create schema evaluation; create schema scores")
+    con.execute("create table raw.other as select 1::bigint as user_id, 'published' as state")
+    con.execute("create table scores.simulated as select 0::bigint as user_id")
+    with opened(home) as db:
+        (ddl,) = db.one("select sql from duckdb_tables() where table_name = 'metrics'")
+        con.execute(ddl)
+        con.execute(
+            "insert into evaluation.metrics values "
+            + METRIC.format(experiment="other", metric="kept", value=0.25)
+            + ", "
+            + METRIC.format(experiment="simulated", metric="outdated", value=0.5)
+        )
+        con.close()
+        db.rows("create table raw.other as select 2::bigint as user_id, 'half-way' as state")
+        db.rows("create table features.other as select 2::bigint as user_id")
+        db.rows(
+            "insert into evaluation.metrics values "
+            + METRIC.format(experiment="other", metric="half-way", value=0.75)
+        )
+    before = read_pointer(home.published)
+    write_pointer(
+        home.published,
+        before.model_copy(update={"file": file, "experiments": {"other": OTHER, **before.experiments}}),
+    )
+    return home
+
+
+def test_the_pointer_says_what_is_in_the_snapshot(home: Home, simulated: ExperimentFolder) -> None:
+    before = read_pointer(home.published)
+    pointer = publish_again(home, simulated)
+    assert read_pointer(home.published) == pointer
+    assert pointer.sha256 == sha256_file(home.published / pointer.file)
+    assert pointer.snapshot_id in pointer.file
+    entry = pointer.experiments["simulated"]
+    assert entry.model_version == before.experiments["simulated"].model_version
+    assert (home.bundles / entry.model_version).is_dir()
+    assert (entry.arm, entry.learner) == ("treated", simulated.experiment.defaults.learner)
+    assert entry.published_at == pointer.published_at > before.published_at
+
+
+def test_the_snapshot_equals_the_warehouse_without_its_training_tables(
+    home: Home, simulated: ExperimentFolder, snapshot: Open
+) -> None:
+    publish_again(home, simulated)
+    con = snapshot(home.root)
+    with opened(home) as db:
+        tables = db.rows(
+            "select schema_name, table_name, estimated_size from duckdb_tables() "
+            "where schema_name <> 'training' order by all"
+        )
+        for schema, table, _ in tables:
+            count = f'select count(*) from "{schema}"."{table}"'
+            assert con.execute(count).fetchone() == db.one(count), table
+    assert con.execute("select count(*) from duckdb_tables()").fetchone() == (len(tables),)
+
+
+def test_other_experiments_stay_as_they_were_published(
+    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+) -> None:
+    pointer = publish_again(with_other, simulated)
+    con = snapshot(with_other.root)
+    assert con.execute("from raw.other").fetchall() == [(1, "published")]
+    metrics = con.execute("select experiment, metric, value from evaluation.metrics").fetchall()
+    assert [row for row in metrics if row[0] == "other"] == [("other", "kept", 0.25)]
+    assert "features.other" not in {
+        f"{schema}.{table}"
+        for schema, table in con.execute(
+            "select schema_name, table_name from duckdb_tables()"
+        ).fetchall()
+    }
+    assert pointer.experiments["other"] == OTHER
+
+
+def test_of_the_experiment_itself_nothing_old_remains(
+    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+) -> None:
+    publish_again(with_other, simulated)
+    con = snapshot(with_other.root)
+    metrics = {m for (m,) in con.execute("select metric from evaluation.metrics").fetchall()}
+    assert "outdated" not in metrics
+    assert "qini_auc" in metrics
+    assert con.execute("select count(*) > 1 from scores.simulated").fetchone() == (True,)
+
+
+def test_the_last_seven_snapshots_are_kept(home: Home, simulated: ExperimentFolder) -> None:
+    old = [f"snapshot-2020010{day}T000000000000Z-simulated.duckdb" for day in range(1, 10)]
+    for name in old:
+        (home.published / name).touch()
+    current = read_pointer(home.published).file
+    pointer = publish_again(home, simulated)
+    assert snapshots(home) == sorted([*old[-(KEEP - 2) :], current, pointer.file])
+    assert KEEP == 7
+
+
+def test_the_current_snapshot_is_kept_even_if_the_clock_went_back(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    later = [f"snapshot-2999010{day}T000000000000Z-simulated.duckdb" for day in range(1, 9)]
+    for name in later:
+        (home.published / name).touch()
+    pointer = publish_again(home, simulated)
+    assert pointer.file in snapshots(home)
+
+
+def crash(*_: object, **__: object) -> None:
+    raise OSError("power cut")
+
+
+@pytest.mark.parametrize("step", ["_copy_table", "sync_file", "sha256_file", "write_pointer"])
+def test_a_crash_before_the_pointer_leaves_the_old_state_current(
+    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    before = (home.published / POINTER).read_bytes()
+    file = read_pointer(home.published)
+    monkeypatch.setattr(module, step, crash)
+    with pytest.raises(OSError, match="power cut"):
+        publish_again(home, simulated)
+    assert (home.published / POINTER).read_bytes() == before
+    assert sha256_file(home.published / file.file) == file.sha256
+    assert [p.name for p in home.published.glob(".*")] == []
+    monkeypatch.undo()
+    assert publish_again(home, simulated).file != file.file
+
+
+def test_what_the_asset_wrote_before_is_kept_and_the_warehouse_stays_usable(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        publish(db, home, simulated)
+        db.rows("create table raw.later as select 1 as a")
+    with opened(home) as db:
+        assert db.rows("from raw.later") == [(1,)]
+        assert {name for (name,) in db.rows("select database_name from duckdb_databases()")}.isdisjoint(
+            {"snapshot", "previous"}
+        )
+
+
+def test_a_pointer_to_a_missing_snapshot_is_told(home: Home, simulated: ExperimentFolder) -> None:
+    file = read_pointer(home.published).file
+    (home.published / file).unlink()
+    with pytest.raises(UpliftError, match=f"the pointer names {file}, which is missing"):
+        publish_again(home, simulated)
+
+
+def test_an_unreadable_pointer_does_not_lose_the_other_experiments(
+    with_other: Home, simulated: ExperimentFolder
+) -> None:
+    path = with_other.published / POINTER
+    path.write_text("{")
+    with pytest.raises(UpliftError, match="unreadable pointer"):
+        publish_again(with_other, simulated)
+    assert path.read_text() == "{"
+
+
+def test_the_first_publication_needs_no_previous_one(home: Home, simulated: ExperimentFolder) -> None:
+    for path in home.published.iterdir():
+        path.unlink()
+    assert list(publish_again(home, simulated).experiments) == ["simulated"]
+
+
+def spoil_model(bundle: Path) -> None:
+    path = next(bundle.glob("*.ubj"))
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def spoil_manifest(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize("spoil", [spoil_model, spoil_manifest])
+def test_a_bundle_that_does_not_verify_is_not_published(
+    home: Home, simulated: ExperimentFolder, spoil: Callable[[Path], None]
+) -> None:
+    before = (home.published / POINTER).read_bytes()
+    (bundle,) = home.bundles.iterdir()
+    spoil(bundle)
+    with pytest.raises(BundleError):
+        publish_again(home, simulated)
+    assert (home.published / POINTER).read_bytes() == before

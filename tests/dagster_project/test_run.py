@@ -1,0 +1,74 @@
+"""The main job's command: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from dagster_project import run
+from dagster_project.folders import ExperimentFolder
+from dagster_project.resources import expected_errors
+from dagster_project.summary import read_summary
+from dagster_project.warehouse import Home
+from tests.support import folder_of
+from uplift_core.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """A home and a data folder of its own, no network."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))  # so that what the command sets is undone
+    monkeypatch.setenv("UPLIFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UPLIFT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("UPLIFT_DOWNLOAD", "false")
+
+
+def test_an_unknown_experiment_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(["nobody"])
+    assert ended.value.code == 2
+    assert "choose from" in (said := capsys.readouterr().err)
+    assert "hillstrom" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "hillstrom: no source file. Put"), (b"wrong", "is not the declared file")],
+)
+def test_a_run_that_stops_says_where_why_and_that_nothing_was_published(
+    tmp_path, capsys: pytest.CaptureFixture[str], content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / folder_of("hillstrom").experiment.source.filename).write_bytes(content)
+    assert run.main(["hillstrom"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "stopped at hillstrom__raw" in said
+    assert reason in said
+    assert "Nothing new was published; what was published before still stands." in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "home" / "published").exists()
+
+
+def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    summary = read_summary(home, simulated)
+    assert len(summary.rows) == 6
+    assert [row[0] for row in summary.rows if row[0].endswith(" *")] == ["R-learner *"]
+    values = [float(row[1].split()[0]) for row in summary.rows]
+    assert values == sorted(values, reverse=True)
+    assert "30% treated" in summary.title
+    assert "held-out users" in summary.note
+
+
+def test_expected_errors_show_their_message_alone() -> None:
+    with pytest.raises(dg.Failure) as caught, expected_errors():
+        raise DataError("column 'visit' holds 2")
+    assert caught.value.description == "column 'visit' holds 2"
+    assert caught.value.allow_retries is False
+
+
+def test_other_errors_keep_their_own_type() -> None:
+    with pytest.raises(ZeroDivisionError), expected_errors():
+        1 / 0  # noqa: B018
