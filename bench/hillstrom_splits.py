@@ -129,7 +129,7 @@ def causal_forest(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores
 
 
 def causalml_x(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
-    """causalml's X-learner as its users call it: XGBRegressor's defaults, the design's propensity."""
+    """X-learner of causalml as its users call it: XGBRegressor's defaults, the design's propensity."""
     from causalml.inference.meta import BaseXRegressor  # noqa: PLC0415 - slow to import
     from xgboost import XGBRegressor  # noqa: PLC0415
 
