@@ -95,12 +95,12 @@ def source_file(experiment: Experiment) -> Path:
 
 def ours(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
     """Our five learners and the response model, with default parameters."""
-    edges = BinEdges.of(train.names, train.x)
+    experiment = load_experiment(SQL_FOLDER / "experiments" / "hillstrom")
+    edges = BinEdges.of(train.names, train.x, experiment.learners.max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(train.y))
     cells = cells_of_rows(
         edges, train.x, train.w, train.y, fold, propensity=train.propensity, binary=True
     )
-    experiment = load_experiment(SQL_FOLDER / "experiments" / "hillstrom")
     model = fit_contrast(cells, experiment.learners)
     found = {f"ours {name.upper()}": model.predict(x, name) for name in LEARNER_NAMES}
     return found | {RESPONSE: model.predict_response(x)}

@@ -158,7 +158,8 @@ def setting(given: argparse.Namespace) -> str:
     return (
         f"All: {ROUNDS} rounds, depth {MAX_DEPTH}, learning rate {LEARNING_RATE}, {MAX_BIN} bins, "
         f"hist, {given.threads} threads; from a DuckDB table of rows to a DuckDB table of scores for "
-        f"all rows, median of {given.repeats}; imports not counted. others: cores that other "
+        f"all rows, median of {given.repeats}; imports not counted. DuckDB under ours may hold "
+        f"{given.memory_limit}. others: cores that other "
         "processes of the machine kept busy meanwhile."
     )
 
@@ -175,7 +176,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--patience", type=float, default=300, help="seconds to wait for other processes to be done"
     )
-    parser.add_argument("--memory-limit", default="4GB", help="of DuckDB, for ours")
+    parser.add_argument("--memory-limit", default="400MB", help="of DuckDB, for ours")
     parser.add_argument("--only", nargs="*", default=[], help="names of contenders")
     parser.add_argument("--folder", type=Path, required=True, help="for the rows and the scores")
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")

@@ -19,10 +19,10 @@ import pyarrow as pa
 import xgboost
 
 from bench.criteo_like import FEATURES
-from bench.setting import FOLDS, LEARNING_RATE, MAX_DEPTH, ROUNDS, SEED
+from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
 from dagster_project.binning import binned_select
 from dagster_project.folders import ExperimentFolder
-from dagster_project.models import read_cells, read_edges, read_feature_cells
+from dagster_project.models import find_edges, read_cells, read_feature_cells
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
@@ -78,7 +78,7 @@ def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
             write_assignment(db, folder)
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
         with clock.step("edges"):
-            edges = read_edges(db, folder)
+            edges = find_edges(db, folder)
         write_cells(db, folder, edges, clock)
     with (
         open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db,
@@ -97,7 +97,8 @@ def criteo_folder() -> ExperimentFolder:
     folder = SQL_FOLDER / "experiments" / "criteo"
     declared = load_experiment(folder)
     split = declared.split.model_copy(update={"holdout": 0.0, "folds": FOLDS})
-    experiment = declared.model_copy(update={"arm_column": "w", "split": split})
+    learners = declared.learners.model_copy(update={"max_bins": MAX_BIN})
+    experiment = declared.model_copy(update={"arm_column": "w", "split": split, "learners": learners})
     return ExperimentFolder.read(experiment, folder)
 
 
@@ -109,7 +110,7 @@ def equal_parameters(cells: Cells) -> LearnerParameters:
         learning_rate=LEARNING_RATE,
         min_leaf_events=cells.event_rate * (1 - cells.propensity),
     )
-    return LearnerParameters(outcome=grown, effect=grown, seed=SEED)
+    return LearnerParameters(outcome=grown, effect=grown, seed=SEED, max_bins=MAX_BIN)
 
 
 def write_features(db: Warehouse, folder: ExperimentFolder) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 ROUNDS = 100
 MAX_DEPTH = 5
 LEARNING_RATE = 0.1
-MAX_BIN = 256
+MAX_BIN = 64
 SEED = 7
 PROPENSITY = 0.85  # of Criteo's design
 FOLDS = 2  # of ours; econml's default

@@ -24,7 +24,7 @@ from uplift_core.tuning import tune
 
 FOLDS = 5
 USERS, HOLDOUT = 40_000, 0.3
-ATE_SEEDS = 10
+ATE_SEEDS = 50
 PAPER_N, PAPER_RUNS = 1000, 20
 # Mean squared error with boosting at n = 1000, d = 6, sigma = 1: Nie & Wager (2021), appendix, tables
 # of setups A to D. Only in B is treatment randomized there; the others are shown for orientation.
@@ -39,7 +39,7 @@ PAPER: dict[NieWagerSetup, dict[str, float]] = {
 def cells_of(users: Simulated, seed: int, *, propensity: float, binary: bool) -> Cells:
     """Train cells of simulated users."""
     x = users.x.astype(np.float32)
-    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x)
+    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, LearnerParameters().max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(x))
     return cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
 

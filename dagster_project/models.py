@@ -17,12 +17,11 @@ from dagster_project.warehouse import Warehouse
 from uplift_core import bundle
 from uplift_core.boosting import Doubles, LearnerParameters
 from uplift_core.bundle import Manifest, RawColumn
-from uplift_core.cells import MAX_BINS, BinEdges, Cells
+from uplift_core.cells import BinEdges, Cells
 from uplift_core.experiment import RAW_SQL
 from uplift_core.learners import LEARNER_NAMES, ContrastModel
 
-EDGE_SAMPLE = 200_000  # users; quantiles of so many are within 0.2 % of all users'
-EDGE_SAMPLE_TABLE = Identifier.of("training", "edge_sample")
+EDGES = Identifier.of("training", "edges")
 
 
 def read_cells(db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges) -> Cells:
@@ -131,26 +130,47 @@ def current_version(db: Warehouse, experiment: str) -> str:
     return str(version)
 
 
-def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
-    """Lower bin edges of every feature, from the train split."""
-    tables = folder.tables
+def find_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    """Lower bin edges of every feature, from the train split; kept in ``training.edges``."""
     names = features_of(db, folder)
-    levels = [k / MAX_BINS for k in range(MAX_BINS)]
-    sample = render("training/edge_sample.sql", features=tables.features, assignment=tables.assignment)
-    binds = {"salt": folder.experiment.split.salt, "max_users": EDGE_SAMPLE}
-    db.create(EDGE_SAMPLE_TABLE, sample, binds)
-    edges = []
-    for name in names:
-        sql = render(
-            "training/edges.sql",
-            feature=Identifier.of(name),
-            edge_sample=EDGE_SAMPLE_TABLE,
-        )
-        found: pa.Table = db.arrow(sql, {"max_bins": MAX_BINS, "levels": levels})
-        values = found.column("edge").to_numpy().astype(np.float32)
-        edges.append(values if len(values) else np.zeros(1, dtype=np.float32))
-    db.rows(f"drop table {EDGE_SAMPLE_TABLE}")
-    return BinEdges(names, tuple(edges))
+    sql = render(
+        "training/edges.sql",
+        features=folder.tables.features,
+        assignment=folder.tables.assignment,
+        feature_names=[Identifier.of(name) for name in names],
+        feature_list=Identifier.listed(names),
+    )
+    rows = db.rows(
+        f"select feature, list(edge order by edge) from ({sql}) group by feature",
+        {"max_bins": folder.experiment.learners.max_bins},
+    )
+    # A feature that is missing for everybody still has one bin, which nobody falls into.
+    edges = {name: [0.0] for name in names} | dict(rows)
+    found = BinEdges.from_dict(edges)
+    db.replace_rows(EDGES, {"experiment": folder.name}, _edge_rows(folder, found))
+    return found
+
+
+def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    """The edges that the experiment's cells were binned by."""
+    rows = db.rows(
+        f"select feature, list(edge order by edge) from {EDGES} where experiment = $experiment "
+        "group by position, feature order by position",
+        {"experiment": folder.name},
+    )
+    return BinEdges.from_dict(dict(rows))
+
+
+def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
+    counts = [len(edge) for edge in edges.edges]
+    return pa.table(
+        {
+            "experiment": pa.repeat(folder.name, sum(counts)),
+            "position": pa.array(np.repeat(np.arange(1, len(counts) + 1, dtype=np.int32), counts)),
+            "feature": pa.array(np.repeat(np.asarray(edges.features, dtype=object), counts)),
+            "edge": pa.array(np.concatenate(edges.edges)),
+        }
+    )
 
 
 def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:

@@ -56,6 +56,9 @@ class LearnerParameters(BaseModel):
     outcome: BoostingParameters = OUTCOME_DEFAULTS
     effect: BoostingParameters = EFFECT_DEFAULTS
     seed: Annotated[int, Field(ge=0)] = 7
+    # Bins of a feature. On simulated experiments 64 rank users as well as 256 do, and rows fall into
+    # half as many cells.
+    max_bins: Annotated[int, Field(ge=2, le=256)] = 64
 
     @model_validator(mode="before")
     @classmethod

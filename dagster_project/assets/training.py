@@ -10,7 +10,7 @@ from dagster_project.assets.common import asset_options
 from dagster_project.binning import binned_select
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import read_cells, read_edges, registry_rows, write_bundle
+from dagster_project.models import find_edges, read_cells, read_edges, registry_rows, write_bundle
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.tuning import tuned_parameters
@@ -38,7 +38,7 @@ def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     )
     def cells(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            edges = read_edges(db, folder)
+            edges = find_edges(db, folder)
             binned = binned_select(edges, tables)
             replace_file(engine.paths.generated_sql / f"{folder.name}_binned.sql", binned.encode())
             db.create(tables.binned, binned)

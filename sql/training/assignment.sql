@@ -1,18 +1,22 @@
 /* Who was in which arm, what came of it, and who is held out.
    Grain: user_id.  Inputs: raw.<experiment>.
    Bound: $salt; $holdout, the share held out; $folds; $arm_values and $arm_names, the arms in the raw file
-   and here. Split and fold are salted md5 of the user id: stable over versions and row order. */
+   and here. Split and fold come from one salted md5 of the user id, the split from its high digits and
+   the fold from its remainder: stable over versions and row order. */
+with hashed as (
+    select
+        *,
+        md5_number_lower({{ bind.salt }} || '/' || user_id) as _user_hash
+    from {{ raw }}
+)
+
 select
     user_id,
     list_extract(
         {{ bind.arm_names }}, list_position({{ bind.arm_values }}, {{ arm_column }}::varchar)
     )::varchar as arm,
-    case
-        when md5_number_lower({{ bind.salt }} || '/split/' || user_id) / 18446744073709551616.0 < {{ bind.holdout }}
-            then 'holdout'
-        else 'train'
-    end as split,
-    (md5_number_lower({{ bind.salt }} || '/fold/' || user_id) % {{ bind.folds }})::tinyint as fold
+    case when _user_hash / 18446744073709551616.0 < {{ bind.holdout }} then 'holdout' else 'train' end as split,
+    (_user_hash % {{ bind.folds }})::tinyint as fold
     {%- for outcome in outcomes %}, {{ outcome.column }}::{{ outcome.type }} as {{ outcome.name }}{% endfor %}
-from {{ raw }}
+from hashed
 order by user_id

@@ -1,39 +1,58 @@
-/* Lower edges of one feature's bins: every distinct value of the sample where there are at most
-   $max_bins, quantiles of equal shares (values that occur) where there are more. NaN has no edge; a
-   value too rare for the sample shares the bin below it.
-   Grain: edge.  Inputs: the edge sample.  Bound: $max_bins, $levels. */
-with sample as (
-    select {{ feature }} as value
-    from {{ edge_sample }}
-    where not isnan({{ feature }})
+/* Lower edges of every feature's bins, from the train users: every distinct value where there are at
+   most $max_bins, else the values that hold the quantiles k / $max_bins of the users. NaN has no edge.
+   Exact: from the users of each value, so counts of parts of the data add up to the same edges.
+   Grain: feature, edge.  Inputs: features.<experiment>, assignment.<experiment>.  Bound: $max_bins. */
+with train as (
+    select features.* exclude (user_id)
+    from {{ features }} as features
+    inner join {{ assignment }} as assignment using (user_id)
+    where assignment.split = 'train'
 ),
 
-few as (
-    select distinct value
-    from sample
-    limit {{ bind.max_bins }} + 1
+-- One scan for all features: each grouping set counts the users of one feature's values.
+by_value as (
+    select
+        {{ feature_list }},
+        count(*) as _users
+    from train
+    group by grouping sets ({% for feature in feature_names %}({{ feature }}){% if not loop.last %}, {% endif %}{% endfor %})
 ),
 
 counted as (
-    select count(*) <= {{ bind.max_bins }} as keep_all
-    from few
+    select
+        feature,
+        value,
+        _users as n
+    from by_value
+    unpivot (value for feature in ({{ feature_list }}))
+    where not isnan(value)
 ),
 
-quantiles as (
-    select unnest(quantile_disc(sample.value, {{ bind.levels }})) as value
-    from sample
-    cross join counted
-    where not counted.keep_all
+ranked as (
+    select
+        feature,
+        value,
+        (sum(n) over (partition by feature order by value))::bigint as reached, -- users up to this value
+        reached - n as before,
+        (sum(n) over (partition by feature))::bigint - 1 as last, -- quantile q is the value in place q * last
+        count(*) over (partition by feature) as n_values
+    from counted
+),
+
+held as (
+    select
+        feature,
+        value,
+        n_values,
+        -- How many of the quantiles 0 to $max_bins - 1 lie at or below this value, and how many below it.
+        least((reached * {{ bind.max_bins }} + last - 1) // last, {{ bind.max_bins }}) as quantiles,
+        least((before * {{ bind.max_bins }} + last - 1) // last, {{ bind.max_bins }}) as quantiles_before
+    from ranked
 )
 
-select distinct found.value as edge
-from (
-    select few.value
-    from few
-    cross join counted
-    where counted.keep_all
-    union all
-    select quantiles.value
-    from quantiles
-) as found
-order by edge
+select
+    feature,
+    value as edge
+from held
+where n_values <= {{ bind.max_bins }} or quantiles > quantiles_before
+order by feature, edge

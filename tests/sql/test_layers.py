@@ -83,13 +83,15 @@ def make_features(db, values, splits):
     make_table(db, "assignment.hillstrom", "user_id bigint, split varchar", list(enumerate(splits, 1)))
 
 
-def edges_of(db, max_bins, max_users=1000):
-    sample = render("training/edge_sample.sql", features=TABLES.features, assignment=TABLES.assignment)
-    table = Identifier.of("training", "edge_sample")
-    db.create(table, sample, {"salt": "s", "max_users": max_users})
-    sql = render("training/edges.sql", feature=Identifier.of("recency"), edge_sample=table)
-    levels = [k / max_bins for k in range(max_bins)]
-    return [r["edge"] for r in dicts(db, sql, {"max_bins": max_bins, "levels": levels})]
+def edges_of(db, max_bins):
+    sql = render(
+        "training/edges.sql",
+        features=TABLES.features,
+        assignment=TABLES.assignment,
+        feature_names=[Identifier.of("recency")],
+        feature_list=Identifier.of("recency"),
+    )
+    return [r["edge"] for r in dicts(db, sql, {"max_bins": max_bins})]
 
 
 def test_few_values_keep_each_and_come_from_train_alone(db):
@@ -97,27 +99,26 @@ def test_few_values_keep_each_and_come_from_train_alone(db):
     assert edges_of(db, 2) == [1, 3]
 
 
-def test_a_sample_for_edges_does_not_depend_on_the_order_of_rows(db):
-    values = [float(k) for k in range(500)]
-    make_features(db, values, ["train"] * 500)
-    edges = edges_of(db, 4, max_users=50)
-    for table in ("features", "assignment"):
-        db.rows(
-            f"create or replace table {table}.hillstrom as from {table}.hillstrom order by user_id desc"
-        )
-    assert edges_of(db, 4, max_users=50) == edges
-    assert edges != edges_of(db, 4)
-
-
-def test_many_values_become_quantiles_that_occur_as_in_numpy(db):
-    values = [float((37 * k) % 101) / 4 for k in range(101)]
-    make_features(db, values, ["train"] * 101)
-    edges = edges_of(db, 4)
-    assert len(edges) == 4
+@pytest.mark.parametrize("max_bins", [2, 4, 7, 64])
+@pytest.mark.parametrize("n", [65, 101, 500])
+def test_many_values_become_quantiles_that_occur_as_in_numpy(db, n, max_bins):
+    values = [float((37 * k) % 83) ** 2 / 4 for k in range(n)]
+    make_features(db, values, ["train"] * n)
+    edges = edges_of(db, max_bins)
     assert edges[0] == min(values)
     assert set(edges) <= set(values)
-    numpy = BinEdges.of(["recency"], float_column(values), 4)
+    numpy = BinEdges.of(["recency"], float_column(values), max_bins)
     assert edges == numpy.edges[0].tolist()
+
+
+def test_edges_keep_a_rare_value_of_few_and_depend_on_no_order(db):
+    values = [0.0] * 998 + [7.0, 9.0]
+    make_features(db, values, ["train"] * 1000)
+    assert edges_of(db, 3) == [0, 7, 9]
+    for table in ("features", "assignment"):
+        db.rows(f"drop table {table}.hillstrom")
+    make_features(db, values[::-1], ["train"] * 1000)
+    assert edges_of(db, 3) == [0, 7, 9]
 
 
 def test_cells_add_up_their_users(db):

@@ -38,7 +38,7 @@ def test_models_train_with_what_tuning_chose(engine):
     assert {kind for kind, _, _ in trials} == {"outcome", "effect"}
     chosen = {kind: json.loads(parameters) for kind, parameters, chosen in trials if chosen}
     ((used,),) = current
-    assert json.loads(used) == chosen | {"seed": 7}
+    assert json.loads(used) == chosen | {"seed": 7, "max_bins": 64}
 
 
 def test_tuned_models_without_tuning_are_refused(engine):

@@ -1,0 +1,9 @@
+/* Lower bin edges of every feature: what cells were binned by and models were trained on.
+   Grain: experiment, position, edge. */
+create table if not exists training.edges (
+    experiment varchar not null,
+    position integer not null, -- of the feature, from 1
+    feature varchar not null,
+    edge float not null,
+    primary key (experiment, position, edge)
+)
