@@ -72,7 +72,7 @@ def crosscheck(
     e = folder.experiment.contrast(arm).propensity
     binary = folder.experiment.outcome(folder.experiment.defaults.outcome).kind == "binary"
     train, held = rows.train, ~rows.train
-    edges = BinEdges.of(names, rows.x[train])
+    edges = BinEdges.of(names, rows.x[train], folder.experiment.learners.max_bins)
     x, x_held = edges.bin(rows.x[train]), rows.x[held]
     w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
 

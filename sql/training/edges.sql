@@ -15,7 +15,11 @@ by_value as (
         {{ feature_list }},
         count(*) as _users
     from train
-    group by grouping sets ({% for feature in feature_names %}({{ feature }}){% if not loop.last %}, {% endif %}{% endfor %})
+    group by grouping sets (
+        {%- for feature in feature_names %}
+            ({{ feature }}){% if not loop.last %},{% endif %}
+        {%- endfor %}
+    )
 ),
 
 counted as (
