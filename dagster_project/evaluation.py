@@ -19,8 +19,8 @@ from uplift_core.boosting import Floats
 from uplift_core.budget import threshold
 from uplift_core.evaluation.curves import qini_auc, qini_curve, uplift_by_decile
 from uplift_core.evaluation.groups import ScoreGroups
+from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.policy import (
-    Estimate,
     gain_over_random,
     policy_value,
     policy_value_ipw,
@@ -146,7 +146,7 @@ def _metrics(folder: ExperimentFolder, groups: ScoreGroups) -> Rows:
         _metric("mean_if_none_treated", random_value(groups, 0.0), n),
     ]
     if outcome.kind == "binary":
-        rows.append(_metric("qini_auc", Estimate(qini_auc(groups), float("nan")), n))
+        rows.append(_metric("qini_auc", qini_auc(groups), n))
     return rows
 
 

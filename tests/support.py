@@ -157,6 +157,11 @@ class Users:
     mu1: np.ndarray
     propensity: float
 
+    def take(self, rows: np.ndarray) -> Users:
+        """Some of them."""
+        each = (getattr(self, name)[rows] for name in ("score", "w", "y", "mu0", "mu1"))
+        return Users(*each, self.propensity)
+
     @property
     def phi(self) -> np.ndarray:
         """Doubly robust score of the effect."""

@@ -100,7 +100,7 @@ def test_one_score_for_all_gains_exactly_nothing(simulated: ExperimentFolder) ->
     users = some_users()
     blind = Users(np.full(600, 0.25), users.w, users.y, users.mu0, users.mu1, users.propensity)
     groups = groups_in_order(blind, simulated, np.arange(600), 2)
-    assert qini_auc(groups) == 0
+    assert qini_auc(groups).value == 0
     assert [gain_over_random(groups, b).value for b in BUDGETS] == [0.0] * 100
 
 

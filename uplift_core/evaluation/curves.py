@@ -1,4 +1,4 @@
-"""Qini curve, its area, and uplift by decile."""
+"""Qini and uplift curves, their areas, uplift at k and by decile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uplift_core.boosting import Doubles
+from uplift_core.evaluation.estimate import Estimate, Influence, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
 TINY = 1e-6  # users; less of a group than that is rounding of k / n_bins, not a part of the decile
@@ -29,33 +30,68 @@ def qini_curve(groups: ScoreGroups) -> Curve:
     return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control)
 
 
-def qini_auc(groups: ScoreGroups) -> float:
+def qini_auc(groups: ScoreGroups) -> Estimate:
     """Area between the Qini curve and the random line, over that of the perfect curve.
 
     Equal to scikit-uplift's ``qini_auc_score``. Binary outcomes only: the perfect curve takes the
     treated who responded first and the controls who responded last.
     """
     curve = qini_curve(groups)
-    n, n_t = groups.n.sum(), groups.n_treated.sum()
-    y_t, y_c = groups.y_treated.sum(), groups.y_control.sum()
-    kinds = np.array([y_t, n - y_t - y_c, y_c])
-    present = kinds > 0
-    perfect = _qini(
-        kinds[present],
-        np.array([y_t, n_t - y_t, 0.0])[present],
-        np.array([y_t, 0.0, 0.0])[present],
-        np.array([0.0, 0.0, y_c])[present],
+    perfect = _perfect(groups)
+    users, end = groups.n_users, float(curve.incremental[-1])
+    above, best = curve.area() - users * end / 2, perfect.area() - users * end / 2
+    value = above / best
+    to_end = _slopes_of_end(groups)
+    to_line = {term: users * slope / 2 for term, slope in to_end.items()}
+    to_line |= {term: to_line[term] + end / 2 for term in ("treated", "control")}
+    to_area, to_perfect = _slopes_of_area(groups, curve), _slopes_of_perfect(groups, to_end)
+    influence = {
+        term: users * (to_area[term] - to_line[term] - value * (to_perfect[term] - to_line[term])) / best
+        for term in to_area
+    }
+    return estimate(groups, value, influence)
+
+
+def auuc(groups: ScoreGroups) -> Estimate:
+    """Area under the uplift curve: mean over targeted shares q of q * (mean Y_t - mean Y_c).
+
+    Incremental outcomes per user of the whole population (Gutierrez & Gérardy 2017, equation 11,
+    divided by the number of users), by the trapezoidal rule; binary or not.
+    """
+    users, n = groups.n_users, groups.n
+    targeted = np.cumsum(n)
+    treated, control = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
+    rate_t, per_t = _ratio(np.cumsum(groups.y_treated), treated), _ratio(1.0, treated)
+    rate_c, per_c = _ratio(np.cumsum(groups.y_control), control), _ratio(1.0, control)
+    uplift = rate_t - rate_c
+    height = np.r_[0.0, uplift * targeted / users]
+    value = float(np.trapezoid(height, np.r_[0.0, targeted])) / users
+    width = _widths(n)
+    own = (height[1:] + height[:-1]) / 2
+    shared = own + _above(width * uplift) / users - 2 * value
+    influence = {
+        "y_treated": _above(width * targeted * per_t) / users,
+        "y_control": -_above(width * targeted * per_c) / users,
+        "treated": shared - _above(width * targeted * rate_t * per_t) / users,
+        "control": shared + _above(width * targeted * rate_c * per_c) / users,
+    }
+    return estimate(groups, value, influence)
+
+
+def uplift_at(groups: ScoreGroups, k: float) -> Estimate:
+    """Difference in mean outcome between the arms among the best ``k`` of all users.
+
+    scikit-uplift's ``uplift_at_k`` with strategy 'overall'; a tied score at the cut counts in part.
+    """
+    pi = groups.treated_share(k)
+    return _difference_of_means(groups, pi, pi)
+
+
+def uplift_at_by_group(groups: ScoreGroups, k: float) -> Estimate:
+    """The same where each arm's best ``k`` is taken by itself (strategy 'by_group')."""
+    return _difference_of_means(
+        groups, _share_of(groups.n_treated, k), _share_of(groups.n_control, k)
     )
-    baseline = n * perfect.incremental[-1] / 2
-    return (curve.area() - float(baseline)) / (perfect.area() - float(baseline))
-
-
-def _qini(n: Doubles, n_treated: Doubles, y_treated: Doubles, y_control: Doubles) -> Curve:
-    targeted, treated = np.cumsum(n), np.cumsum(n_treated)
-    control = targeted - treated
-    ratio = np.divide(treated, control, out=np.zeros_like(treated), where=control != 0)
-    incremental = np.cumsum(y_treated) - np.cumsum(y_control) * ratio
-    return Curve(np.r_[0.0, targeted], np.r_[0.0, incremental])
 
 
 @dataclass(frozen=True)
@@ -102,8 +138,100 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     return rows
 
 
+def _qini(n: Doubles, n_treated: Doubles, y_treated: Doubles, y_control: Doubles) -> Curve:
+    targeted, treated = np.cumsum(n), np.cumsum(n_treated)
+    incremental = np.cumsum(y_treated) - np.cumsum(y_control) * _ratio(treated, targeted - treated)
+    return Curve(np.r_[0.0, targeted], np.r_[0.0, incremental])
+
+
+def _perfect(groups: Sums) -> Curve:
+    n, n_t = groups.n.sum(), groups.n_treated.sum()
+    y_t, y_c = groups.y_treated.sum(), groups.y_control.sum()
+    kinds = np.array([y_t, n - y_t - y_c, y_c])
+    present = kinds > 0
+    return _qini(
+        kinds[present],
+        np.array([y_t, n_t - y_t, 0.0])[present],
+        np.array([y_t, 0.0, 0.0])[present],
+        np.array([0.0, 0.0, y_c])[present],
+    )
+
+
+def _slopes_of_area(groups: ScoreGroups, curve: Curve) -> Influence:
+    """How the area under the Qini curve moves with one more user of a group, by the user's terms."""
+    treated, control = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
+    y_control, per_control = np.cumsum(groups.y_control), _ratio(1.0, control)
+    width, ratio = _widths(groups.n), treated * per_control
+    own = (curve.incremental[1:] + curve.incremental[:-1]) / 2
+    return {
+        "y_treated": _above(width),
+        "y_control": -_above(width * ratio),
+        "treated": own - _above(width * y_control * per_control),
+        "control": own + _above(width * y_control * ratio * per_control),
+    }
+
+
+def _slopes_of_end(groups: Sums) -> Influence:
+    """How the Qini curve's end, the same for every ranking, moves with one more user."""
+    n_t, n_c = groups.n_treated.sum(), groups.n_control.sum()
+    y_c, ones = groups.y_control.sum(), np.ones(len(groups.n))
+    return {
+        "y_treated": ones,
+        "y_control": -ones * n_t / n_c,
+        "treated": -ones * y_c / n_c,
+        "control": ones * y_c * n_t / n_c**2,
+    }
+
+
+def _slopes_of_perfect(groups: Sums, to_end: Influence) -> Influence:
+    """How the area under the perfect curve moves: it rises to y_t, stays, and falls to the end."""
+    n, y_t, y_c = groups.n.sum(), groups.y_treated.sum(), groups.y_control.sum()
+    end = y_t - y_c * groups.n_treated.sum() / groups.n_control.sum()
+    slopes = {term: y_c * slope / 2 for term, slope in to_end.items()}
+    slopes["y_treated"] = slopes["y_treated"] + n - y_t - y_c / 2
+    slopes["y_control"] = slopes["y_control"] + (end - y_t) / 2
+    return slopes | {term: slopes[term] + y_t for term in ("treated", "control")}
+
+
+def _difference_of_means(groups: ScoreGroups, pi_t: Doubles, pi_c: Doubles) -> Estimate:
+    """Mean outcome of the share ``pi_t`` of the treated, less that of ``pi_c`` of the controls."""
+    n_t, n_c = float(pi_t @ groups.n_treated), float(pi_c @ groups.n_control)
+    if n_t <= 0 or n_c <= 0:
+        return Estimate(float("nan"), float("nan"))
+    rate_t, rate_c = pi_t @ groups.y_treated / n_t, pi_c @ groups.y_control / n_c
+    per_t, per_c = groups.n_users * pi_t / n_t, groups.n_users * pi_c / n_c
+    influence = {
+        "y_treated": per_t,
+        "treated": -per_t * rate_t,
+        "y_control": -per_c,
+        "control": per_c * rate_c,
+    }
+    return estimate(groups, float(rate_t - rate_c), influence)
+
+
+def _share_of(n: Doubles, k: float) -> Doubles:
+    """Share of each group's ``n`` users that the best ``k`` of them all takes."""
+    before = np.cumsum(n) - n
+    return np.clip(_ratio(k * n.sum() - before, n), 0, 1)
+
+
 def _mean_variance(share: Doubles, y: Doubles, yy: Doubles, n: float) -> tuple[float, float]:
     if n <= 0:
         return float("nan"), float("nan")
     mean = float(share @ y) / n
     return mean, max(float(share @ yy) / n - mean**2, 0.0) / n
+
+
+def _widths(n: Doubles) -> Doubles:
+    """What the height at each group's end adds to the area per unit, by the trapezoidal rule."""
+    return np.asarray((n + np.r_[n[1:], 0.0]) / 2)
+
+
+def _above(values: Doubles) -> Doubles:
+    """Sum over the group itself and all of lower score: what a user's weight there reaches."""
+    return np.asarray(np.cumsum(values[::-1])[::-1])
+
+
+def _ratio(above: Doubles | float, below: Doubles) -> Doubles:
+    """Quotient, 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)

@@ -1,4 +1,4 @@
-"""Score groups: all held-out users of one score as one row.
+"""Score groups: all users of one score as one row.
 
 No figure computed from them can depend on the order of users, and the cost of every figure is that
 of the one ``GROUP BY`` that made the groups.
@@ -6,55 +6,30 @@ of the one ``GROUP BY`` that made the groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core.boosting import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import SUMS, Sums
 
 
-@dataclass(frozen=True)
-class ScoreGroups:
+@dataclass(frozen=True, kw_only=True)
+class ScoreGroups(Sums):
     """Users of one contrast's two arms by score, best score first.
-
-    phi is a user's doubly robust score of the effect, phi0 that of the outcome under control
-    (Robins, Rotnitzky & Zhao 1994), both with outcome models fitted on train and the designed
-    propensity.
 
     Attributes:
         score: (n_groups,) distinct and descending.
-        n: users.
-        n_treated: users under treatment.
-        y_treated: sum of outcomes under treatment.
-        y_control: sum of outcomes under control.
-        yy_treated: sum of squared outcomes under treatment.
-        yy_control: sum of squared outcomes under control.
-        phi: sum of phi.
-        phi_sq: sum of phi squared.
-        phi0: sum of phi0.
-        phi0_sq: sum of phi0 squared.
-        phi0_phi: sum of phi0 * phi.
-        propensity: e, by design.
     """
 
     score: Doubles
-    n: Doubles
-    n_treated: Doubles
-    y_treated: Doubles
-    y_control: Doubles
-    yy_treated: Doubles
-    yy_control: Doubles
-    phi: Doubles
-    phi_sq: Doubles
-    phi0: Doubles
-    phi0_sq: Doubles
-    phi0_phi: Doubles
-    propensity: float
 
     def __post_init__(self) -> None:
-        arrays = [getattr(self, f.name) for f in fields(self) if f.name != "propensity"]
-        if len({len(a) for a in arrays}) != 1 or not len(self.score):
+        super().__post_init__()
+        if len(self.score) != len(self.n):
             raise DataError("score groups: columns must be of one length, at least 1")
         if not np.all(np.isfinite(self.score)):
             raise DataError("score groups: a score is not finite")
@@ -62,9 +37,9 @@ class ScoreGroups:
             raise DataError("score groups: scores must be distinct and descending")
 
     @property
-    def n_users(self) -> float:
-        """All users."""
-        return float(self.n.sum())
+    def before(self) -> Doubles:
+        """(n_groups,) users with a better score."""
+        return np.asarray(np.cumsum(self.n) - self.n, dtype=np.float64)
 
     def treated_share(self, budget: float) -> Doubles:
         """pi: (n_groups,) share of each group that the best ``budget`` of all users takes.
@@ -73,5 +48,64 @@ class ScoreGroups:
         """
         if len(self.n) == 1:  # one score for all is random targeting, to the bit
             return np.asarray([budget], dtype=np.float64)
-        before = np.cumsum(self.n) - self.n
-        return np.asarray(np.clip((budget * self.n_users - before) / self.n, 0, 1))
+        return np.asarray(np.clip((budget * self.n_users - self.before) / self.n, 0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointGroups(Sums):
+    """Users of one contrast's two arms by the scores of several rankings at once.
+
+    What compares rankings on the same users is computed here: a group's users are alike in every one.
+
+    Attributes:
+        scores: name of the ranking -> (n_groups,) its score.
+    """
+
+    scores: Mapping[str, Doubles]
+
+    def by(self, name: str) -> tuple[ScoreGroups, npt.NDArray[np.int64]]:
+        """Groups of one ranking, and the place of each joint group among them: (n_groups,)."""
+        negative, place = np.unique(-np.asarray(self.scores[name], np.float64), return_inverse=True)
+        place = place.ravel()
+        sums = {
+            column: np.bincount(place, weights=getattr(self, column), minlength=len(negative))
+            for column in SUMS
+        }
+        return ScoreGroups(score=-negative, **sums, propensity=self.propensity), place
+
+
+def joint_groups(  # noqa: PLR0913 - what a held-out user is known by
+    scores: Mapping[str, Doubles],
+    w: Doubles,
+    y: Doubles,
+    mu0: Doubles,
+    mu1: Doubles,
+    propensity: float,
+) -> JointGroups:
+    """Every user in memory as a group of their own; ``sql/evaluation/joint_groups.sql`` adds up more.
+
+    Args:
+        scores: name of the ranking -> (n,) score.
+        w: (n,) 1 under treatment, 0 under control.
+        y: (n,) outcomes.
+        mu0: (n,) predicted outcome under control, by a model that did not see the user.
+        mu1: (n,) predicted outcome under treatment, likewise.
+        propensity: e, by design.
+    """
+    phi0 = mu0 + (1 - w) * (y - mu0) / (1 - propensity)
+    phi = mu1 + w * (y - mu1) / propensity - phi0
+    return JointGroups(
+        n=np.ones(len(w)),
+        n_treated=w,
+        y_treated=w * y,
+        y_control=(1 - w) * y,
+        yy_treated=w * y**2,
+        yy_control=(1 - w) * y**2,
+        phi=phi,
+        phi_sq=phi**2,
+        phi0=phi0,
+        phi0_sq=phi0**2,
+        phi0_phi=phi0 * phi,
+        propensity=propensity,
+        scores=scores,
+    )

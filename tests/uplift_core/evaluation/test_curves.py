@@ -29,7 +29,7 @@ DATA = {
 @pytest.mark.parametrize("seed", range(5))
 def test_qini_auc_is_scikit_uplifts(data: dict[str, float], seed: int) -> None:
     users = random_users(seed, **data)
-    assert qini_auc(users.groups()) == pytest.approx(
+    assert qini_auc(users.groups()).value == pytest.approx(
         qini_auc_score(users.y, users.score, users.w), rel=1e-12, abs=1e-12
     )
 
@@ -66,7 +66,7 @@ def test_the_published_qini_of_hillstrom_is_scikit_uplifts(
 def test_one_score_for_all_is_exactly_random() -> None:
     for seed in range(20):
         users = random_users(seed, 101, propensity=0.7, levels=1)
-        assert qini_auc(users.groups()) == 0
+        assert qini_auc(users.groups()).value == 0
 
 
 def test_the_perfect_ranking_has_a_qini_of_one_and_its_reverse_is_below_random() -> None:
@@ -74,8 +74,8 @@ def test_the_perfect_ranking_has_a_qini_of_one_and_its_reverse_is_below_random()
     perfect = users.w * users.y - (1 - users.w) * users.y
     best = Users(perfect, users.w, users.y, users.mu0, users.mu1, users.propensity)
     worst = Users(-perfect, users.w, users.y, users.mu0, users.mu1, users.propensity)
-    assert qini_auc(best.groups()) == pytest.approx(1, abs=1e-12)
-    assert qini_auc(worst.groups()) < 0
+    assert qini_auc(best.groups()).value == pytest.approx(1, abs=1e-12)
+    assert qini_auc(worst.groups()).value < 0
 
 
 def test_curves_and_deciles_do_not_depend_on_row_order() -> None:

@@ -1,0 +1,56 @@
+"""Is the predicted effect the effect? Best linear predictor and group effects.
+
+Chernozhukov, Demirer, Duflo & Fernández-Val (2018), with doubly robust scores of held-out users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from uplift_core.evaluation.estimate import Estimate, estimate
+from uplift_core.evaluation.groups import ScoreGroups
+
+QUINTILES = 5
+
+
+def calibration_slope(groups: ScoreGroups) -> Estimate:
+    """Slope of the regression of phi on the score: 1 is calibrated, 0 is noise.
+
+    The standard error is heteroscedasticity-consistent (HC0). NaN where all scores are equal.
+    """
+    n, s = groups.n_users, groups.score
+    centred = s - float(groups.n @ s) / n
+    spread = float(groups.n @ centred**2)
+    if spread <= 0:
+        return Estimate(float("nan"), float("nan"))
+    slope = float(centred @ groups.phi) / spread
+    mean = float(groups.phi.sum()) / n
+    scale = n * centred / spread
+    return estimate(groups, slope, {"phi": scale, "one": -scale * (mean + slope * centred)})
+
+
+@dataclass(frozen=True)
+class GroupEffect:
+    """One fifth of the users by score; 1 is the best. Cut groups count by the share inside."""
+
+    quantile: int
+    n: float
+    predicted: float
+    effect: float
+    std_error: float
+
+
+def group_effects(groups: ScoreGroups, n_bins: int = QUINTILES) -> list[GroupEffect]:
+    """Average effect (mean phi) in each fifth of users by score, beside the mean score (GATES)."""
+    rows = []
+    for k in range(n_bins):
+        share = groups.treated_share((k + 1) / n_bins) - groups.treated_share(k / n_bins)
+        n = float(share @ groups.n)
+        effect = float(share @ groups.phi) / n
+        scale = groups.n_users * share / n
+        found = estimate(groups, effect, {"phi": scale, "one": -scale * effect})
+        predicted = float((share * groups.n) @ groups.score) / n
+        rows.append(GroupEffect(k + 1, n, predicted, effect, found.std_error))
+    return rows

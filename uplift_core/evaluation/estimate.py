@@ -1,0 +1,161 @@
+"""Estimates with standard errors from the influence of each user (the infinitesimal jackknife).
+
+A smooth statistic of the users moves by ``influence_i / n`` when user i is given a little more weight
+(Efron 1982, chapter 6; Hampel 1974). The influences have mean 0, and sqrt(sum(influence_i**2)) / n is
+the statistic's standard error.
+
+On grouped users an influence is a linear function of what differs between the users of a group: of
+phi and phi0, or of the arm and the outcome. Its coefficients are constant within a group, so the sum
+of its squares follows from the group's sums, exactly, without any user at hand and without resampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import combinations_with_replacement
+
+import numpy as np
+import numpy.typing as npt
+
+from uplift_core.boosting import Doubles
+from uplift_core.errors import DataError
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+# A user's influence is the sum over terms of coefficient * term. The terms: 1, phi, phi0; the arm's
+# indicators W ('treated') and 1 - W ('control'); W * Y ('y_treated') and (1 - W) * Y ('y_control').
+Influence = Mapping[str, Doubles]
+
+# The sum over a group's users of a product of two terms is one of the group's columns, or 0.
+PRODUCTS = {
+    ("one", "one"): "n",
+    ("one", "phi"): "phi",
+    ("one", "phi0"): "phi0",
+    ("phi", "phi"): "phi_sq",
+    ("phi", "phi0"): "phi0_phi",
+    ("phi0", "phi0"): "phi0_sq",
+    ("treated", "treated"): "n_treated",
+    ("treated", "y_treated"): "y_treated",
+    ("y_treated", "y_treated"): "yy_treated",
+    ("control", "control"): "n_control",
+    ("control", "y_control"): "y_control",
+    ("y_control", "y_control"): "yy_control",
+}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What is known of each group of one contrast's users: sums over them, each (n_groups,) float64.
+
+    phi is a user's doubly robust score of the effect, phi0 that of the outcome under control
+    (Robins, Rotnitzky & Zhao 1994), both with outcome models that did not see the user and with the
+    designed propensity.
+
+    Attributes:
+        n: users.
+        n_treated: users under treatment.
+        y_treated: sum of outcomes under treatment.
+        y_control: sum of outcomes under control.
+        yy_treated: sum of squared outcomes under treatment.
+        yy_control: sum of squared outcomes under control.
+        phi: sum of phi.
+        phi_sq: sum of phi squared.
+        phi0: sum of phi0.
+        phi0_sq: sum of phi0 squared.
+        phi0_phi: sum of phi0 * phi.
+        propensity: e, by design.
+    """
+
+    n: Doubles
+    n_treated: Doubles
+    y_treated: Doubles
+    y_control: Doubles
+    yy_treated: Doubles
+    yy_control: Doubles
+    phi: Doubles
+    phi_sq: Doubles
+    phi0: Doubles
+    phi0_sq: Doubles
+    phi0_phi: Doubles
+    propensity: float
+
+    def __post_init__(self) -> None:
+        if len({len(getattr(self, name)) for name in SUMS}) != 1 or not len(self.n):
+            raise DataError("score groups: columns must be of one length, at least 1")
+
+    @property
+    def n_users(self) -> float:
+        """All users."""
+        return float(self.n.sum())
+
+    @property
+    def n_control(self) -> Doubles:
+        """(n_groups,) users under control."""
+        return self.n - self.n_treated
+
+
+SUMS = tuple(f.name for f in fields(Sums) if f.name != "propensity")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its standard error, and the influence of each group's users on it."""
+
+    value: float
+    std_error: float
+    influence: Influence = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - Z95 * self.std_error
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + Z95 * self.std_error
+
+    @property
+    def z(self) -> float:
+        """Value over standard error; 0 where both are 0."""
+        return self.value / self.std_error if self.std_error > 0 else 0.0
+
+
+def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:
+    """A figure with the standard error that its influence gives."""
+    squares = 0.0
+    for pair in combinations_with_replacement(sorted(influence), 2):
+        column = PRODUCTS.get(pair)
+        if column is not None:
+            a, b = pair
+            times = 1.0 if a == b else 2.0
+            squares += times * float(np.sum(influence[a] * influence[b] * getattr(sums, column)))
+    return Estimate(value, float(np.sqrt(max(squares, 0.0)) / sums.n_users), influence)
+
+
+def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
+    """The paired difference a - b of two figures on the same users.
+
+    Args:
+        sums: of the groups that both influences are given for.
+        a: with influence, see ``spread``.
+        b: with influence.
+    """
+    zero = np.zeros(1)
+    terms = {*a.influence, *b.influence}
+    apart = {t: a.influence.get(t, zero) - b.influence.get(t, zero) for t in terms}
+    return estimate(sums, a.value - b.value, apart)
+
+
+def spread(of: Estimate, place: npt.NDArray[np.int64]) -> Estimate:
+    """The same figure with its influence given for other groups: group ``place[j]`` for group j."""
+    return Estimate(of.value, of.std_error, {t: c[place] for t, c in of.influence.items()})
+
+
+def pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
+    """The mean of figures on disjoint users, weighted by their numbers: [(users, figure), ...]."""
+    total = sum(n for n, _ in parts)
+    value = sum(n * part.value for n, part in parts) / total
+    error = np.sqrt(sum((n * part.std_error) ** 2 for n, part in parts)) / total
+    return Estimate(float(value), float(error))
