@@ -14,19 +14,19 @@ from functools import wraps
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import xgboost
 
 from bench.criteo_like import FEATURES
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
 from dagster_project.binning import binned_select
+from dagster_project.cells import find_edges, read_cells, read_feature_cells
 from dagster_project.folders import ExperimentFolder
-from dagster_project.models import find_edges, read_cells, read_feature_cells
+from dagster_project.predictions import predictions_of
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
-from uplift_core.boosting import BoostingParameters, Floats, LearnerParameters
+from uplift_core.boosting import BoostingParameters, LearnerParameters
 from uplift_core.cells import BinEdges, Cells
 from uplift_core.experiment import load_experiment
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
@@ -173,22 +173,18 @@ def write_scores(db: Warehouse, folder: ExperimentFolder, model: ContrastModel, 
     """Predict each distinct cell once and join to the users."""
     tables = folder.tables
     with clock.step("predict"):
-        predictions = predict(model, read_feature_cells(db, folder, FEATURES))
-    with clock.step("write scores"), db.relation("predictions", predictions):
-        sql = render("scores/scores.sql", user_cells=tables.user_cells, assignment=tables.assignment)
+        x = read_feature_cells(db, folder, FEATURES)
+        predictions = predictions_of(model, x, ARM, folder.experiment.defaults.outcome)
+    with clock.step("write scores"):
+        with db.relation("predictions_of_arms", predictions):
+            db.create(tables.predictions, "from predictions_of_arms order by arm, cell")
+        sql = render(
+            "scores/scores.sql",
+            predictions=tables.predictions,
+            user_cells=tables.user_cells,
+            assignment=tables.assignment,
+        )
         db.create(tables.scores, sql)
-
-
-def predict(model: ContrastModel, x: Floats) -> pa.Table:
-    """Predictions for every cell (row of ``x``)."""
-    columns = {
-        "cell": pa.array(np.arange(len(x))),
-        "arm": pa.repeat(ARM, len(x)),
-        "response": pa.array(model.predict_response(x)),
-    }
-    for learner in LEARNER_NAMES:
-        columns[f"cate_{learner}"] = pa.array(model.predict(x, learner))
-    return pa.table(columns)
 
 
 def mean_scores(home: Path) -> dict[str, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dagster_project.evaluation import SCORES, threshold_rows
+from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
+from dagster_project.predictions import SCORES
 from dagster_project.sqlfiles import Identifier, render
+from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse import Warehouse
 from uplift_core.budget import list_size
 from uplift_core.errors import DataError
@@ -17,8 +19,8 @@ def write_treat_list(
     db: Warehouse, folder: ExperimentFolder, *, decision_date: str, arm: str, budget: float
 ) -> int:
     """Replace one date's list by the best round(budget * N) users; returns how many are treated."""
-    learner = folder.experiment.defaults.learner
     folder.experiment.contrast(arm)
+    learner = deciding_learner(db, folder, arm)
     (users,) = db.one(f"select count(*) from {folder.tables.scores} where arm = $arm", {"arm": arm})
     size = list_size(budget, users)
     key = {"decision_date": decision_date, "experiment": folder.name, "arm": arm}

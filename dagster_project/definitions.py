@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from dagster_project.assets import experiment_assets
+from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import SQL_FOLDER, Settings
@@ -22,7 +23,7 @@ def experiment_folders() -> list[ExperimentFolder]:
 def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
     """Assets and jobs of ``folders``, run by ``engine``."""
     return dg.Definitions(
-        assets=[asset for folder in folders for asset in experiment_assets(folder)],
+        assets=[evaluator, *(asset for folder in folders for asset in experiment_assets(folder))],
         jobs=[job(folder) for folder in folders for job in (_uplift_job, _tuning_job)],
         resources={"engine": engine},
     )
@@ -31,7 +32,8 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
 def _uplift_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         name=f"uplift_{folder.name}",
-        selection=dg.AssetSelection.key_prefixes([folder.name])
+        selection=dg.AssetSelection.assets(EVALUATOR)
+        | dg.AssetSelection.key_prefixes([folder.name])
         - dg.AssetSelection.assets([folder.name, "tuning"]),
         description=f"{folder.experiment.title}: from the file to the published treat list.",
         tags={"experiment": folder.name},

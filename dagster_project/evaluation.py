@@ -1,166 +1,155 @@
-"""From scores to rows of the evaluation and threshold tables."""
+"""From scores of held-out users to rows of the evaluation tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
 from dagster_project.metadata import markdown_table
-from dagster_project.models import current_version
-from dagster_project.sqlfiles import Identifier, render
+from dagster_project.predictions import SCORES
 from dagster_project.warehouse import Warehouse
-from uplift_core.boosting import Floats
-from uplift_core.budget import threshold
-from uplift_core.evaluation.curves import qini_auc, qini_curve, uplift_by_decile
-from uplift_core.evaluation.groups import ScoreGroups
-from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.calibration import calibration_slope, group_effects
+from uplift_core.evaluation.curves import (
+    auuc,
+    qini_auc,
+    qini_curve,
+    uplift_at,
+    uplift_at_by_group,
+    uplift_by_decile,
+)
+from uplift_core.evaluation.estimate import Estimate, difference, spread
+from uplift_core.evaluation.groups import JointGroups, ScoreGroups
 from uplift_core.evaluation.policy import (
+    average_effect,
+    average_effect_ipw,
     gain_over_random,
-    policy_value,
-    policy_value_ipw,
+    policy_curve,
     random_value,
 )
-from uplift_core.learners import LEARNER_NAMES
+from uplift_core.evaluation.rate import autoc, qini
+from uplift_core.experiment import Experiment
 
-RESPONSE = "response"
-SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
 BUDGETS = tuple(k / 100 for k in range(1, 101))
+UPLIFT_AT = (0.1, 0.2, 0.3, 0.5)
 CURVE_POINTS = 1000
+RANDOM = "random"
+TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "calibration")
 
 Rows = list[dict[str, Any]]
+Tell = Callable[[str], None]
 
 
-def read_score_groups(
-    db: Warehouse, folder: ExperimentFolder, arm: str, outcome: str, learner: str
-) -> ScoreGroups:
-    """Held-out users of one contrast by one learner's score."""
-    contrast = folder.experiment.contrast(arm)
-    sql = render(
-        "evaluation/score_groups.sql",
-        scores=folder.tables.scores,
-        assignment=folder.tables.assignment,
-        score=Identifier.of(SCORES[learner]),
-        outcome=Identifier.of(outcome),
-    )
-    binds = {"arm": arm, "control": contrast.control, "propensity": contrast.propensity}
-    rows = db.arrow(sql, binds)
-    names = [field.name for field in fields(ScoreGroups) if field.name != "propensity"]
-    columns = {name: rows.column(name).to_numpy() for name in names}
-    return ScoreGroups(**columns, propensity=contrast.propensity)
-
-
-def evaluate(db: Warehouse, folder: ExperimentFolder) -> dict[str, Rows]:
+def evaluate(db: Warehouse, folder: ExperimentFolder, tell: Tell = lambda _: None) -> dict[str, Rows]:
     """Rows of every evaluation table of one experiment: table name -> rows."""
-    tables: dict[str, Rows] = {name: [] for name in ("metrics", "qini_curve", "deciles", "policy_value")}
-    outcome = folder.experiment.defaults.outcome
-    for arm in folder.experiment.treatments:
-        for learner in SCORES:
-            groups = read_score_groups(db, folder, arm, outcome, learner)
-            label = {
-                "experiment": folder.name,
-                "arm": arm,
-                "outcome": outcome,
-                "learner": learner,
-            }
-            tables["metrics"] += [label | row for row in _metrics(folder, groups)]
-            tables["qini_curve"] += [label | row for row in _curve(groups)]
-            tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
-            tables["policy_value"] += [
-                label | row for budget in BUDGETS for row in _policy(groups, budget)
-            ]
+    experiment = folder.experiment
+    tables: dict[str, Rows] = {name: [] for name in TABLES}
+    for arm, declared in product(experiment.treatments, experiment.outcomes):
+        tell(f"{arm}, {declared.name}")
+        joint = read_holdout(db, folder, arm, declared.name)
+        found = evaluate_joint(joint, experiment, arm, declared.name)
+        label = {"experiment": folder.name, "arm": arm, "outcome": declared.name}
+        for name, rows in found.items():
+            tables[name] += [label | row for row in rows]
     return tables
 
 
-def threshold_rows(
-    db: Warehouse,
-    folder: ExperimentFolder,
-    *,
-    arms: Sequence[str] | None = None,
-    learners: Sequence[str] = LEARNER_NAMES,
-    budgets: Sequence[float] = BUDGETS,
-) -> Rows:
-    """Rows of ``decisions.thresholds``, by default for every arm, learner and whole percent."""
-    version = current_version(db, folder.name)
-    rows: Rows = []
-    for arm, learner in product(arms or folder.experiment.treatments, learners):
-        label = {
-            "model_version": version,
-            "experiment": folder.name,
-            "arm": arm,
-            "learner": learner,
-        }
-        scores, counts = _holdout_scores(db, folder, arm, learner)
-        n = int(counts.sum())
-        for budget in budgets:
-            value = threshold(scores, counts, budget)
-            treated = int(counts[scores >= np.float32(value)].sum())
-            row = {"budget": budget, "threshold": value, "treated_share": treated / n, "n": n}
-            rows.append(label | row)
-    return rows
+def evaluate_joint(
+    joint: JointGroups, experiment: Experiment, arm: str, outcome: str
+) -> dict[str, Rows]:
+    """All figures of one contrast and outcome: table name -> rows, each with its learner."""
+    tables: dict[str, Rows] = {name: [] for name in TABLES}
+    paired: dict[str, dict[str, Estimate]] = {}
+    binary = experiment.outcome(outcome).kind == "binary"
+    for learner in SCORES:
+        groups, place = joint.by(learner)
+        label = {"learner": learner}
+        metrics = dict(_metrics(groups, binary=binary))
+        ranks = {"autoc": metrics["autoc"], "qini": metrics["qini"]}
+        ranks[_gain_name(experiment)] = gain_over_random(groups, experiment.defaults.budget)
+        paired[learner] = {name: spread(found, place) for name, found in ranks.items()}
+        tables["metrics"] += [label | row for row in _metric_rows(metrics, int(groups.n_users))]
+        tables["qini_curve"] += [label | row for row in _curve(groups)]
+        tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
+        tables["policy_value"] += [label | row for row in _policy(groups, experiment, arm, outcome)]
+        tables["calibration"] += [label | row for row in _calibration(groups)]
+    tables["comparisons"] = list(_comparisons(joint, paired))
+    return tables
 
 
-def _holdout_scores(
-    db: Warehouse, folder: ExperimentFolder, arm: str, learner: str
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    sql = render(
-        "decisions/holdout_scores.sql",
-        scores=folder.tables.scores,
-        score=Identifier.of(SCORES[learner]),
-    )
-    found = db.arrow(sql, {"arm": arm})
-    return found.column("score").to_numpy(), found.column("n").to_numpy().astype(np.int64)
-
-
-def summary_markdown(folder: ExperimentFolder, policy: Rows, metrics: Rows) -> str:
-    """Policy value at the default budget and Qini, by arm and learner."""
-    budget = folder.experiment.defaults.budget
-    qini = {(m["arm"], m["learner"]): m["value"] for m in metrics if m["metric"] == "qini_auc"}
+def summary_markdown(folder: ExperimentFolder, tables: dict[str, Rows]) -> str:
+    """Policy value at the default budget, Qini and AUTOC of the default outcome, by arm and learner."""
+    defaults = folder.experiment.defaults
+    figures = {
+        (m["arm"], m["learner"], m["metric"]): _text(m["value"], m["std_error"])
+        for m in tables["metrics"]
+        if m["outcome"] == defaults.outcome
+    }
     rows = [
         (
             row["arm"],
             row["learner"],
-            f"{row['value']:.5f} ± {row['std_error']:.5f}",
+            _text(row["value"], row["std_error"]),
             f"{row['random_value']:.5f}",
-            f"{row['gain_over_random']:+.5f} ± {row['gain_std_error']:.5f}",
-            f"{qini[row['arm'], row['learner']]:.4f}" if qini else "",
+            _text(row["gain_over_random"], row["gain_std_error"], sign=True),
+            figures.get((row["arm"], row["learner"], "qini_auc"), ""),
+            figures.get((row["arm"], row["learner"], "autoc"), ""),
         )
-        for row in policy
-        if row["estimator"] == "aipw" and row["budget"] == budget
+        for row in tables["policy_value"]
+        if row["estimator"] == "aipw"
+        and row["budget"] == defaults.budget
+        and row["outcome"] == defaults.outcome
     ]
-    head = ["arm", "learner", f"value at {budget:.0%}", "random", "gain over random", "Qini"]
-    note = f"Mean {folder.experiment.defaults.outcome} per held-out user; ± one standard error.\n\n"
+    budget = f"value at {defaults.budget:.0%}"
+    head = ["arm", "learner", budget, "random", "gain over random", "Qini", "AUTOC"]
+    note = f"Mean {defaults.outcome} per held-out user; ± one standard error.\n\n"
     return note + markdown_table(head, rows)
 
 
-def _metrics(folder: ExperimentFolder, groups: ScoreGroups) -> Rows:
-    outcome = folder.experiment.outcome(folder.experiment.defaults.outcome)
-    n = int(groups.n_users)
-    rows = [
-        _metric("mean_if_all_treated", random_value(groups, 1.0), n),
-        _metric("mean_if_none_treated", random_value(groups, 0.0), n),
+def _text(value: float, error: float | None, *, sign: bool = False) -> str:
+    shown = f"{value:+.5f}" if sign else f"{value:.5f}"
+    return shown if error is None else f"{shown} ± {error:.5f}"
+
+
+def _gain_name(experiment: Experiment) -> str:
+    return f"gain_at_{100 * experiment.defaults.budget:g}"
+
+
+def _metrics(groups: ScoreGroups, *, binary: bool) -> Iterator[tuple[str, Estimate]]:
+    yield "mean_if_all_treated", random_value(groups, 1.0)
+    yield "mean_if_none_treated", random_value(groups, 0.0)
+    yield "ate", average_effect(groups)
+    yield "ate_ipw", average_effect_ipw(groups)
+    yield "autoc", autoc(groups)
+    yield "qini", qini(groups)
+    yield "auuc", auuc(groups)
+    if binary and groups.y_treated.sum() > 0:
+        yield "qini_auc", qini_auc(groups)
+    for k in UPLIFT_AT:
+        yield f"uplift_at_{100 * k:g}", uplift_at(groups, k)
+        yield f"uplift_at_{100 * k:g}_by_group", uplift_at_by_group(groups, k)
+    yield "calibration_slope", calibration_slope(groups)
+
+
+def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
+    return [
+        {
+            "metric": name,
+            "split": "holdout",
+            "value": found.value,
+            "std_error": found.std_error,
+            "ci_low": found.ci_low,
+            "ci_high": found.ci_high,
+            "n": n,
+        }
+        for name, found in metrics.items()
+        if not np.isnan(found.value)  # a slope on one score, a mean over nobody
     ]
-    if outcome.kind == "binary":
-        rows.append(_metric("qini_auc", qini_auc(groups), n))
-    return rows
-
-
-def _metric(name: str, estimate: Estimate, n: int) -> dict[str, Any]:
-    known = not np.isnan(estimate.std_error)
-    return {
-        "metric": name,
-        "split": "holdout",
-        "value": estimate.value,
-        "std_error": estimate.std_error if known else None,
-        "ci_low": estimate.ci_low if known else None,
-        "ci_high": estimate.ci_high if known else None,
-        "n": n,
-    }
 
 
 def _curve(groups: ScoreGroups) -> Rows:
@@ -172,19 +161,78 @@ def _curve(groups: ScoreGroups) -> Rows:
     ]
 
 
-def _policy(groups: ScoreGroups, budget: float) -> Rows:
-    random, gain = random_value(groups, budget), gain_over_random(groups, budget)
-    estimates = {"aipw": policy_value(groups, budget), "ipw": policy_value_ipw(groups, budget)}
+def _calibration(groups: ScoreGroups) -> Rows:
     return [
-        {
-            "estimator": name,
-            "budget": budget,
-            "value": estimate.value,
-            "std_error": estimate.std_error,
-            "random_value": random.value,
-            "gain_over_random": gain.value,
-            "gain_std_error": gain.std_error,
-            "n": int(groups.n_users),
-        }
-        for name, estimate in estimates.items()
+        asdict(row) | _interval(Estimate(row.effect, row.std_error)) for row in group_effects(groups)
     ]
+
+
+def _interval(found: Estimate) -> dict[str, float]:
+    return {"ci_low": found.ci_low, "ci_high": found.ci_high}
+
+
+def _comparisons(joint: JointGroups, paired: dict[str, dict[str, Estimate]]) -> Iterator[dict[str, Any]]:
+    for learner, found in paired.items():
+        for metric, own in found.items():
+            yield _comparison(joint, learner, RANDOM, metric, own)
+            for other in paired:
+                if other != learner:
+                    apart = difference(joint, own, paired[other][metric])
+                    yield _comparison(joint, learner, other, metric, apart)
+
+
+def _comparison(
+    joint: JointGroups, learner: str, other: str, metric: str, apart: Estimate
+) -> dict[str, Any]:
+    sure = apart.ci_low > 0 or apart.ci_high < 0
+    return {
+        "learner": learner,
+        "other": other,
+        "metric": metric,
+        "difference": apart.value,
+        "std_error": apart.std_error,
+        **_interval(apart),
+        "z": apart.z,
+        "verdict": ("better" if apart.value > 0 else "worse") if sure else "inconclusive",
+        "n": int(joint.n_users),
+    }
+
+
+def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str) -> Rows:
+    curve, n = policy_curve(groups, BUDGETS), int(groups.n_users)
+    worth, cost = experiment.outcome(outcome).value, experiment.arm(arm).cost
+    rows: Rows = []
+    for i, budget in enumerate(BUDGETS):
+        value = Estimate(float(curve.value[i]), float(curve.value_error[i]))
+        ipw = Estimate(float(curve.value_ipw[i]), float(curve.value_ipw_error[i]))
+        incremental, error = float(curve.incremental[i]), float(curve.incremental_error[i])
+        shared: dict[str, Any] = {"budget": budget, "n": n}
+        rows.append(
+            shared
+            | {
+                "estimator": "aipw",
+                "value": value.value,
+                "std_error": value.std_error,
+                **_interval(value),
+                "random_value": float(curve.random[i]),
+                "gain_over_random": float(curve.gain[i]),
+                "gain_std_error": float(curve.gain_error[i]),
+                "incremental": incremental,
+                "incremental_std_error": error,
+                "net_value": None if worth is None else worth * incremental - cost * budget,
+                "net_std_error": None if worth is None else abs(worth) * error,
+            }
+        )
+        rows.append(
+            shared
+            | {
+                "estimator": "ipw",
+                "value": ipw.value,
+                "std_error": ipw.std_error,
+                **_interval(ipw),
+                "random_value": float(curve.random_ipw[i]),
+                "gain_over_random": float(curve.gain_ipw[i]),
+                "gain_std_error": float(curve.gain_ipw_error[i]),
+            }
+        )
+    return rows

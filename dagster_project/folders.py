@@ -34,3 +34,7 @@ class ExperimentFolder:
     def outcomes(self) -> list[OutcomeNames]:
         """Identifiers of every outcome."""
         return [OutcomeNames.of(outcome) for outcome in self.experiment.outcomes]
+
+    def outcome(self, name: str) -> OutcomeNames:
+        """Identifiers of one outcome."""
+        return OutcomeNames.of(self.experiment.outcome(name))

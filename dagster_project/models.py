@@ -1,64 +1,51 @@
-"""Between the warehouse and the learners: cells in, bundle and registry rows out."""
+"""From fitted learners to a bundle and its rows of the registry."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
+from dagster_project.cells import read_cells, read_edges
+from dagster_project.champion import REGISTRY, judge_learners
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, render, sql_sha256
+from dagster_project.sqlfiles import Identifier, sql_sha256
 from dagster_project.warehouse import Warehouse
 from uplift_core import bundle
-from uplift_core.boosting import Doubles, LearnerParameters
+from uplift_core.boosting import LearnerParameters
 from uplift_core.bundle import Manifest, RawColumn
-from uplift_core.cells import BinEdges, Cells
+from uplift_core.cells import BinEdges
+from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import RAW_SQL
-from uplift_core.learners import LEARNER_NAMES, ContrastModel
-
-EDGES = Identifier.of("training", "edges")
-
-
-def read_cells(db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges) -> Cells:
-    """The train cells of one contrast for the default outcome, in the table's canonical order."""
-    experiment, tables = folder.experiment, folder.tables
-    contrast = experiment.contrast(arm)
-    outcome = experiment.outcome(experiment.defaults.outcome)
-    names = next(o for o in folder.outcomes if o.name == Identifier.of(outcome.name))
-    rows = db.arrow(
-        f"select cell, arm = $arm as w, fold, n, {names.sum} as y_sum, {names.events} as events "
-        f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
-        "order by cell, arm = $arm, fold",
-        {"arm": contrast.arm, "control": contrast.control},
-    )
-
-    def doubles(name: str) -> Doubles:
-        return rows.column(name).to_numpy().astype(np.float64)
-
-    return Cells(
-        x=read_feature_cells(db, folder, edges.features),
-        cell=rows.column("cell").to_numpy().astype(np.int64),
-        w=rows.column("w").to_numpy().astype(np.int8),
-        fold=rows.column("fold").to_numpy().astype(np.int8),
-        n=doubles("n"),
-        y_sum=doubles("y_sum"),
-        events=doubles("events"),
-        propensity=contrast.propensity,
-        binary=outcome.kind == "binary",
-        max_bin=edges.max_bin,
-    )
+from uplift_core.learners import (
+    LEARNER_NAMES,
+    ContrastModel,
+    Fitter,
+    fit_arm_models,
+    fit_contrast,
+)
 
 
-def read_feature_cells(db: Warehouse, folder: ExperimentFolder, features: tuple[str, ...]) -> np.ndarray:
-    """Features of every cell, (n_feature_cells, n_features) float32; the row is the cell's number."""
-    columns = ", ".join(str(Identifier.of(name)) for name in features)
-    rows = db.arrow(f"select {columns} from {folder.tables.feature_cells} order by cell")
-    return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)
+def train_arm(
+    db: Warehouse, folder: ExperimentFolder, arm: str, parameters: LearnerParameters, threads: int
+) -> tuple[ContrastModel, Verdict]:
+    """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
+    edges, default = read_edges(db, folder), folder.experiment.defaults.outcome
+    cells = read_cells(db, folder, arm, edges)
+    model = fit_contrast(cells, parameters, threads)
+    others = {}
+    for outcome in folder.experiment.outcomes:
+        if outcome.name != default:
+            own = read_cells(db, folder, arm, edges, outcome.name)
+            others[outcome.name] = fit_arm_models(own, Fitter.for_cells(own, parameters, threads))
+    verdict = judge_learners(db, folder, arm, cells, parameters, threads=threads)
+    return replace(model, others=others), verdict
 
 
 def write_bundle(
@@ -92,7 +79,11 @@ def write_bundle(
 
 
 def registry_rows(
-    folder: ExperimentFolder, version: str, path: Path, used: dict[str, LearnerParameters]
+    folder: ExperimentFolder,
+    version: str,
+    path: Path,
+    used: dict[str, LearnerParameters],
+    verdicts: dict[str, Verdict],
 ) -> pa.Table:
     """One row per arm and learner for ``models.registry``."""
     experiment = folder.experiment
@@ -105,6 +96,7 @@ def registry_rows(
         "sql_sha256": manifest.sql_sha256,
         "bundle_sha256": bundle.manifest_sha256(path),
         "libraries": json.dumps(manifest.libraries, sort_keys=True),
+        "budget": experiment.defaults.budget,
         "is_current": True,
         "trained_at": datetime.now(UTC).replace(tzinfo=None),
     }
@@ -115,67 +107,41 @@ def registry_rows(
             "learner": learner,
             "parameters": used[arm].model_dump_json(),
             "seed": used[arm].seed,
-            "champion": learner == experiment.defaults.learner,
         }
+        | _evidence(verdicts[arm], learner)
         for arm, learner in product(experiment.treatments, LEARNER_NAMES)
     ]
     return pa.Table.from_pylist(rows)
 
 
-def current_version(db: Warehouse, experiment: str) -> str:
-    """The model version that the experiment's scores come from."""
-    registry = Identifier.of("models", "registry")
-    sql = f"select distinct model_version from {registry} where experiment = $name and is_current"
-    (version,) = db.one(sql, {"name": experiment})
-    return str(version)
-
-
-def find_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
-    """Lower bin edges of every feature, from the train split; kept in ``training.edges``."""
-    names = features_of(db, folder)
-    sql = render(
-        "training/edges.sql",
-        features=folder.tables.features,
-        assignment=folder.tables.assignment,
-        feature_names=[Identifier.of(name) for name in names],
-        feature_list=Identifier.listed(names),
-    )
-    rows = db.rows(
-        f"select feature, list(edge order by edge) from ({sql}) group by feature",
-        {"max_bins": folder.experiment.learners.max_bins},
-    )
-    # A feature that is missing for everybody still has one bin, which nobody falls into.
-    edges = {name: [0.0] for name in names} | dict(rows)
-    found = BinEdges.from_dict(edges)
-    db.replace_rows(EDGES, {"experiment": folder.name}, _edge_rows(folder, found))
-    return found
-
-
-def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
-    """The edges that the experiment's cells were binned by."""
-    rows = db.rows(
-        f"select feature, list(edge order by edge) from {EDGES} where experiment = $experiment "
-        "group by position, feature order by position",
+def write_registry(db: Warehouse, folder: ExperimentFolder, version: str, rows: pa.Table) -> None:
+    """Add a version to the registry and make it the experiment's current one."""
+    db.rows(
+        f"update {REGISTRY} set is_current = false where experiment = $experiment",
         {"experiment": folder.name},
     )
-    return BinEdges.from_dict(dict(rows))
+    db.replace_rows(REGISTRY, {"model_version": version}, rows)
 
 
-def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
-    counts = [len(edge) for edge in edges.edges]
-    return pa.table(
-        {
-            "experiment": pa.repeat(folder.name, sum(counts)),
-            "position": pa.array(np.repeat(np.arange(1, len(counts) + 1, dtype=np.int32), counts)),
-            "feature": pa.array(np.repeat(np.asarray(edges.features, dtype=object), counts)),
-            "edge": pa.array(np.concatenate(edges.edges)),
-        }
-    )
+def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
+    found = verdict.candidates[learner]
+    return {
+        "champion": learner == verdict.champion,
+        "runner_up": learner == verdict.runner_up,
+        "gate": verdict.word,
+        "gate_reason": verdict.reason,
+        "gain_over_random": found.over_random.value,
+        "gain_over_random_std_error": found.over_random.std_error,
+        "gain_over_response": found.over_response.value,
+        "gain_over_response_std_error": found.over_response.std_error,
+        "n": verdict.n,
+        "needed_users": verdict.needed,
+        "detectable_gain": verdict.detectable,
+    }
 
 
-def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:
-    """Names of the experiment's features, in the models' order."""
-    registry = Identifier.of("features", "registry")
-    sql = f"select name from {registry} where experiment = $experiment order by position"
-    rows = db.rows(sql, {"experiment": folder.name})
-    return tuple(row[0] for row in rows)
+def current_version(db: Warehouse, experiment: str) -> str:
+    """The model version that the experiment's scores come from."""
+    sql = f"select distinct model_version from {REGISTRY} where experiment = $name and is_current"
+    (version,) = db.one(sql, {"name": experiment})
+    return str(version)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.sqlfiles import Identifier
@@ -26,6 +27,7 @@ from uplift_core.publication import (
 )
 
 KEEP = 7
+PROOF = "proof"  # the evaluator's, no experiment's own
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
 
@@ -41,7 +43,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
         model_version=version,
         bundle_sha256=bundle.manifest_sha256(home.bundles / version),
         arm=defaults.arm,
-        learner=defaults.learner,
+        learner=deciding_learner(db, folder, defaults.arm),
         published_at=now,
     )
     snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{folder.name}"
@@ -127,8 +129,8 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
     target = Identifier.of("snapshot", schema, table)
     columns = {row[0] for row in db.rows(f"describe {source}")}
     if "experiment" in columns:
-        rows = f"from {source} where (experiment = $experiment) = $fresh"
-        binds: dict[str, object] = {"experiment": experiment, "fresh": fresh}
+        rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
+        binds: dict[str, object] = {"experiment": experiment, "proof": PROOF, "fresh": fresh}
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
     elif (table == experiment) == fresh:

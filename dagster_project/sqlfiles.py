@@ -108,6 +108,7 @@ class Tables:
     feature_cells: Identifier
     user_cells: Identifier
     cells: Identifier
+    predictions: Identifier
 
     @classmethod
     def of(cls, experiment: Experiment) -> Tables:
@@ -115,7 +116,7 @@ class Tables:
         name = experiment.name
         training = {
             what: Identifier.of("training", f"{name}_{what}")
-            for what in ("binned", "feature_cells", "user_cells", "cells")
+            for what in ("binned", "feature_cells", "user_cells", "cells", "predictions")
         }
         layers = ("raw", "features", "assignment", "scores")
         return cls(**{layer: Identifier.of(layer, name) for layer in layers}, **training)

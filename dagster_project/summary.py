@@ -17,8 +17,9 @@ select policy.learner, policy.value, policy.std_error, policy.random_value,
 from evaluation.policy_value as policy
 left join evaluation.metrics as metrics
     on metrics.experiment = policy.experiment and metrics.arm = policy.arm
-    and metrics.learner = policy.learner and metrics.metric = 'qini_auc'
-where policy.experiment = $experiment and policy.arm = $arm
+    and metrics.learner = policy.learner and metrics.outcome = policy.outcome
+    and metrics.metric = 'qini_auc'
+where policy.experiment = $experiment and policy.arm = $arm and policy.outcome = $outcome
     and policy.budget = $budget and policy.estimator = 'aipw'
 order by policy.value desc
 """
@@ -45,14 +46,20 @@ def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
     """Policy value, gain and Qini of each learner at the default budget."""
     defaults = folder.experiment.defaults
     pointer = read_pointer(home.published)
+    decides = pointer.experiments[folder.name].learner
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         found = con.execute(
             QUERY,
-            {"experiment": folder.name, "arm": defaults.arm, "budget": defaults.budget},
+            {
+                "experiment": folder.name,
+                "arm": defaults.arm,
+                "outcome": defaults.outcome,
+                "budget": defaults.budget,
+            },
         ).fetchall()
     rows = [
         (
-            NAMES[learner] + (" *" if learner == defaults.learner else ""),
+            NAMES[learner] + (" *" if learner == decides else ""),
             f"{value:.4f} ± {error:.4f}",
             f"{random:.4f}",
             f"{gain:+.4f} ± {gain_error:.4f}",

@@ -16,7 +16,7 @@ Infinite values are refused before features are written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -146,6 +146,12 @@ class Cells:
     def n_folds(self) -> int:
         """Number of cross-fitting folds."""
         return int(self.fold.max()) + 1
+
+    def without_fold(self, fold: int) -> Cells:
+        """The cells of all other folds, which are numbered from 0 again."""
+        kept = self.fold != fold
+        rows = {name: getattr(self, name)[kept] for name in ("cell", "w", "n", "y_sum", "events")}
+        return replace(self, **rows, fold=self.fold[kept] - (self.fold[kept] > fold))
 
 
 def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these

@@ -50,19 +50,27 @@ class _Declared(BaseModel):
 
 
 class Arm(_Declared):
-    """One arm: its name here, its value in the raw file's arm column, its designed share."""
+    """One arm: its name here, its value in the raw file's arm column, its designed share.
+
+    ``cost`` is what treating one user costs, in money.
+    """
 
     name: Name
     value: str | int
     share: Share
+    cost: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Outcome(_Declared):
-    """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number."""
+    """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number.
+
+    ``value`` is what one unit of it is worth, in the money of the arms' costs.
+    """
 
     name: Name
     kind: Literal["binary", "continuous"]
     column: str = ""  # in the raw file; the outcome's name unless given
+    value: float | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -105,17 +113,20 @@ class Split(_Declared):
     """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
 
     holdout: Share = 0.3
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    folds: Annotated[int, Field(ge=3, le=20)] = 5
     salt: str
 
 
 class Defaults(_Declared):
-    """What a list or a score is made for when nobody says otherwise."""
+    """What a list or a score is made for when nobody says otherwise.
+
+    Without a ``learner`` each arm's champion decides, see ``uplift_core.evaluation.gate``.
+    """
 
     arm: Name
     outcome: Name
     budget: Share
-    learner: Literal["s", "t", "x", "r", "dr"] = "r"
+    learner: Literal["s", "t", "x", "r", "dr"] | None = None
 
 
 class Contrast(_Declared):
@@ -198,6 +209,14 @@ class Experiment(_Declared):
             control=self.control,
             propensity=share[arm] / (share[arm] + share[self.control]),
         )
+
+    def arm(self, name: str) -> Arm:
+        """The arm called ``name``, the control among them."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        names = [arm.name for arm in self.arms]
+        raise ExperimentError(f"{self.name}: no arm '{name}'; choose one of {names}")
 
     def outcome(self, name: str) -> Outcome:
         """The outcome called ``name``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -18,7 +18,7 @@ def asset_options(
     layer: str,
     deps: Sequence[str] = (),
     kinds: Sequence[str] = ("duckdb", "sql"),
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Options of ``@dg.asset`` for one layer of an experiment; its key is ``<experiment>/<layer>``."""
     return {
         "key": dg.AssetKey([folder.name, layer]),

@@ -5,25 +5,28 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
+from dagster_project.assets.proof import EVALUATOR
 from dagster_project.crosscheck import crosscheck, read_rows
-from dagster_project.evaluation import evaluate, summary_markdown, threshold_rows
+from dagster_project.evaluation import evaluate, summary_markdown
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier
+from dagster_project.thresholds import threshold_rows
 
 
 def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """Figures, curves and deciles of every learner."""
+    deps = [dg.AssetKey([folder.name, "scores"]), EVALUATOR]
 
     @dg.asset(
-        **asset_options(folder, "evaluation", ["scores"], kinds=("duckdb", "python")),
+        **(asset_options(folder, "evaluation", kinds=("duckdb", "python")) | {"deps": deps}),
         description="Policy value, Qini and uplift by decile on held-out users, with standard "
         "errors. One row per arm, learner and figure.",
     )
     def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            result = evaluate(db, folder)
+            result = evaluate(db, folder, lambda what: context.log.info(f"{folder.name}: {what}"))
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
                 db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
@@ -31,7 +34,7 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                 f"{folder.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
             metrics = describe_table(db, Identifier.of("evaluation", "metrics"))
-            summary = summary_markdown(folder, result["policy_value"], result["metrics"])
+            summary = summary_markdown(folder, result)
             return dg.MaterializeResult(metadata=metrics | {"summary": dg.MetadataValue.md(summary)})
 
     return evaluation

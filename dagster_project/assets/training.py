@@ -8,15 +8,16 @@ from pydantic import Field
 
 from dagster_project.assets.common import asset_options
 from dagster_project.binning import binned_select
+from dagster_project.cells import find_edges, read_edges
+from dagster_project.champion import REGISTRY
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import find_edges, read_cells, read_edges, registry_rows, write_bundle
+from dagster_project.models import registry_rows, train_arm, write_bundle, write_registry
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.tuning import tuned_parameters
 from uplift_core.errors import DataError
 from uplift_core.files import replace_file
-from uplift_core.learners import fit_contrast
 
 
 class ModelConfig(dg.Config):
@@ -76,25 +77,21 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine
     ) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            edges = read_edges(db, folder)
-            fitted, used = {}, {}
+            fitted, used, verdicts = {}, {}, {}
             for arm in experiment.treatments:
                 context.log.info(f"{experiment.name}/models: training {arm} against the control")
                 tuned = config.parameters == "tuned"
                 used[arm] = tuned_parameters(db, folder, arm) if tuned else experiment.learners
-                cells = read_cells(db, folder, arm, edges)
-                fitted[arm] = fit_contrast(cells, used[arm], engine.threads)
+                fitted[arm], verdicts[arm] = train_arm(db, folder, arm, used[arm], engine.threads)
+                context.log.info(f"{experiment.name}/models: {arm}: {verdicts[arm].text}")
+            edges = read_edges(db, folder)
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
-            registry = Identifier.of("models", "registry")
-            db.rows(
-                f"update {registry} set is_current = false where experiment = $experiment",
-                {"experiment": experiment.name},
-            )
-            rows = registry_rows(folder, version, path, used)
-            db.replace_rows(registry, {"model_version": version}, rows)
+            write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
             context.log.info(f"{experiment.name}/models: {version}")
+            metadata = describe_table(db, REGISTRY)
+            metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             return dg.MaterializeResult(
-                metadata=describe_table(db, registry)
+                metadata=metadata
                 | {"model_version": version, "bundle": dg.MetadataValue.path(str(path))}
             )
 

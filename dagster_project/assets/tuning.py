@@ -8,9 +8,9 @@ import pyarrow as pa
 from rich.progress import Progress, TaskID
 
 from dagster_project.assets.common import asset_options
+from dagster_project.cells import read_cells, read_edges
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import read_cells, read_edges
 from dagster_project.resources import Engine
 from dagster_project.tuning import TUNING, tuning_rows
 from uplift_core.tuning import tune

@@ -1,7 +1,7 @@
 /* Every user's CATE under each learner, for each treatment arm, and the response model's prediction
    (outcome under control).
-   Grain: user_id, arm.  Inputs: predictions (one row per cell and arm),
-   training.<experiment>_user_cells, assignment.<experiment>. */
+   Grain: user_id, arm.  Inputs: training.<experiment>_predictions, training.<experiment>_user_cells,
+   assignment.<experiment>. */
 select
     user_cells.user_id,
     predictions.arm,
@@ -12,7 +12,7 @@ select
     predictions.cate_r,
     predictions.cate_dr,
     predictions.response
-from predictions
+from {{ predictions }} as predictions
 inner join {{ user_cells }} as user_cells using (cell)
 inner join {{ assignment }} as assignment using (user_id)
 order by predictions.arm, user_cells.user_id

@@ -9,9 +9,15 @@ create table if not exists evaluation.policy_value (
     budget double not null,
     value double not null,
     std_error double not null,
+    ci_low double not null, -- 95 %
+    ci_high double not null, -- 95 %
     random_value double not null,
     gain_over_random double not null,
     gain_std_error double not null,
+    incremental double, -- over treating nobody; aipw alone
+    incremental_std_error double,
+    net_value double, -- incremental in money, less the cost; where the declaration gives both
+    net_std_error double,
     n bigint not null,
     primary key (experiment, arm, outcome, learner, estimator, budget)
 )

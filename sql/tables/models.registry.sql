@@ -1,4 +1,6 @@
-/* Every model that was trained.  Grain: model_version, arm, learner. */
+/* Every model that was trained.  Grain: model_version, arm, learner.
+   Gains are out of fold, inside the train split, at the experiment's default budget: mean outcome per
+   user over random targeting of equal size, and over targeting by the response model. */
 create table if not exists models.registry (
     model_version varchar not null,
     experiment varchar not null,
@@ -11,7 +13,18 @@ create table if not exists models.registry (
     sql_sha256 varchar not null,
     bundle_sha256 varchar not null, -- of the bundle's manifest, which holds the sha256 of every file
     libraries varchar not null, -- JSON: name -> version
-    champion boolean not null, -- the learner that decides
+    champion boolean not null, -- the best on the evidence; it decides unless the declaration names another
+    runner_up boolean not null,
+    gate varchar not null, -- of the arm: passed or inconclusive
+    gate_reason varchar not null,
+    budget double not null, -- of the comparison
+    gain_over_random double not null,
+    gain_over_random_std_error double not null,
+    gain_over_response double not null,
+    gain_over_response_std_error double not null,
+    n bigint not null, -- train users behind the gains
+    needed_users bigint, -- that would open the gate with 80 % power if the estimates are right
+    detectable_gain double not null, -- over random, with 80 % power, by this many users
     is_current boolean not null, -- the version that the scores come from
     trained_at timestamp not null,
     primary key (model_version, arm, learner)

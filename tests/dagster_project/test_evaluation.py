@@ -11,17 +11,18 @@ import pytest
 
 from dagster_project.evaluation import (
     BUDGETS,
-    SCORES,
+    TABLES,
     evaluate,
-    read_score_groups,
     summary_markdown,
-    threshold_rows,
 )
 from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
+from dagster_project.predictions import SCORES
+from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse import Home, Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users
 from uplift_core.evaluation.curves import qini_auc
-from uplift_core.evaluation.groups import ScoreGroups
+from uplift_core.evaluation.groups import JointGroups, ScoreGroups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
 
 
@@ -30,54 +31,65 @@ def float32(values: np.ndarray) -> np.ndarray:
 
 
 def some_users() -> Users:
-    """Tied scores; models as float32, as the scores table holds them."""
-    users = random_users(21, 600, levels=25)
-    mu0, cate_t = float32(users.mu0), float32(users.mu1 - users.mu0)
-    return Users(float32(users.score), users.w, users.y, mu0, mu0 + cate_t, users.propensity)
+    """Tied scores and few models' values: several users a cell."""
+    users = random_users(21, 600, levels=5)
+    score = float32(users.score)
+    mu0 = float32(0.3 + 0.1 * np.floor(3 * users.mu0))
+    return Users(score, users.w, users.y, mu0, float32(mu0 + score / 8), users.propensity)
 
 
 def load(db: Warehouse, users: Users, order: np.ndarray) -> None:
-    """Scores and assignment of ``users``, in this order, among users of the train split."""
+    """Cells and predictions of ``users``, added up in this order, among users of the train split."""
     n = len(order)
+    _, cell = np.unique(np.c_[users.score, users.mu0], axis=0, return_inverse=True)
     columns = {
-        "user_id": pa.array(order + 1, pa.int64()),
+        "cell": pa.array(cell.ravel()[order], pa.int64()),
         "arm": pa.array(np.where(users.w[order] == 1, "treated", "control").tolist()),
-        "converted": pa.array(users.y[order].astype(np.uint8)),
+        "fold": pa.array(order % 3, pa.int8()),
+        "y": pa.array(users.y[order].astype(np.int32)),
         "score": pa.array(users.score[order], pa.float32()),
-        "cate_t": pa.array((users.mu1 - users.mu0)[order], pa.float32()),
-        "response": pa.array(users.mu0[order], pa.float32()),
+        "mu0": pa.array(users.mu0[order], pa.float32()),
+        "mu1": pa.array(users.mu1[order], pa.float32()),
     }
     with db.relation("users", pa.table(columns)):
         db.rows(
-            "create or replace table assignment.simulated as "
-            "select user_id, arm, 'holdout' as split, 0::tinyint as fold, converted from users"
-        )
+            "create or replace table training.simulated_cells as "
+            "select cell, arm, split, fold, count(*) as n, sum(y)::double as converted_sum, "
+            "sum(y * y)::double as converted_sum_sq, sum(y) as converted_events "
+            "from users cross join (values ('holdout'), ('train'), ('train')) as s (split) group by all"
+        )  # the users of the train split are those whom nothing may count
         db.rows(
-            "create or replace table scores.simulated as "
-            "select user_id, 'treated' as arm, 'holdout' as split, score as cate_s, cate_t, "
-            "score as cate_x, score as cate_r, score as cate_dr, response from users"
+            "create or replace table training.simulated_predictions as "
+            "select distinct cell, 'treated' as arm, score as cate_s, score / 2 as cate_t, "
+            "score as cate_x, score as cate_r, score as cate_dr, mu0 as response, "
+            "mu0 as mu0_converted, mu1 as mu1_converted from users"
         )
-    for table in ("assignment", "scores"):  # users of the train split, whom nothing may count
-        db.rows(
-            f"insert into {table}.simulated by name "
-            f"select * replace (user_id + {n} as user_id, 'train' as split) from {table}.simulated"
-        )
+    (counted,) = db.one("select sum(n) from training.simulated_cells where split = 'holdout'")
+    assert counted == n
+
+
+def joint_in_order(
+    users: Users, folder: ExperimentFolder, order: np.ndarray, threads: int
+) -> JointGroups:
+    db = memory_warehouse()
+    db.rows(f"set threads = {threads}")
+    load(db, users, order)
+    joint = read_holdout(db, folder, "treated", "converted")
+    db.con.close()
+    return joint
 
 
 def groups_in_order(
     users: Users, folder: ExperimentFolder, order: np.ndarray, threads: int
 ) -> ScoreGroups:
-    db = memory_warehouse()
-    db.rows(f"set threads = {threads}")
-    load(db, users, order)
-    groups = read_score_groups(db, folder, "treated", "converted", "r")
-    db.con.close()
-    return groups
+    return joint_in_order(users, folder, order, threads).by("r")[0]
 
 
 def test_sql_adds_up_what_numpy_adds_up(simulated: ExperimentFolder) -> None:
     users = some_users()
-    found = groups_in_order(users, simulated, np.arange(600), 2)
+    joint = joint_in_order(users, simulated, np.arange(600), 2)
+    assert len(joint.n) < 100
+    found = joint.by("r")[0]
     for field in fields(ScoreGroups):
         expected = getattr(users.groups(), field.name)
         assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=1e-9), field.name
@@ -100,6 +112,7 @@ def test_one_score_for_all_gains_exactly_nothing(simulated: ExperimentFolder) ->
     users = some_users()
     blind = Users(np.full(600, 0.25), users.w, users.y, users.mu0, users.mu1, users.propensity)
     groups = groups_in_order(blind, simulated, np.arange(600), 2)
+    assert len(groups.n) == 1
     assert qini_auc(groups).value == 0
     assert [gain_over_random(groups, b).value for b in BUDGETS] == [0.0] * 100
 
@@ -109,7 +122,7 @@ def test_every_table_is_filled_for_every_learner_and_arm(
 ) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
-    assert tables.keys() == {"metrics", "qini_curve", "deciles", "policy_value"}
+    assert tables.keys() == set(TABLES)
     for rows in tables.values():
         assert {(row["arm"], row["learner"]) for row in rows} == {("treated", name) for name in SCORES}
     assert len(tables["deciles"]) == 10 * len(SCORES)
@@ -146,7 +159,7 @@ def test_the_summary_holds_every_learner_at_the_default_budget(
 ) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
-    lines = summary_markdown(simulated, tables["policy_value"], tables["metrics"]).splitlines()
+    lines = summary_markdown(simulated, tables).splitlines()
     rows = [line.split("|")[2].strip() for line in lines if line.startswith("| treated")]
     assert rows == list(SCORES)
     assert any("value at 30%" in line for line in lines)

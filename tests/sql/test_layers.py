@@ -195,12 +195,17 @@ def test_scores_reach_every_user_of_a_cell(db):
     )
     make_table(
         db,
-        "predictions",
+        "training.hillstrom_predictions",
         "cell bigint, arm varchar, cate_s float, cate_t float, cate_x float, cate_r float, "
         "cate_dr float, response float",
         [(0, "mens", 1, 2, 3, 4, 5, 6), (1, "mens", 7, 8, 9, 10, 11, 12)],
     )
-    sql = render("scores/scores.sql", user_cells=TABLES.user_cells, assignment=TABLES.assignment)
+    sql = render(
+        "scores/scores.sql",
+        predictions=TABLES.predictions,
+        user_cells=TABLES.user_cells,
+        assignment=TABLES.assignment,
+    )
     assert db.rows(sql) == [
         (1, "mens", "train", 1, 2, 3, 4, 5, 6),
         (2, "mens", "holdout", 7, 8, 9, 10, 11, 12),
@@ -223,29 +228,68 @@ def make_scores(db):
     )
 
 
-def test_score_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
-    make_scores(db)
+def joint_groups_of(db, *, by_fold, split):
+    sql = render(
+        "evaluation/joint_groups.sql",
+        cells=TABLES.cells,
+        predictions=TABLES.predictions,
+        outcome=FOLDER.outcome("visit"),
+        scores=[Identifier.of("cate_r")],
+        score_list=Identifier.of("cate_r"),
+        mu0=Identifier.of("response"),
+        mu1=Identifier.of("mu1_visit"),
+        by_fold=by_fold,
+    )
+    binds = {"arm": "mens", "control": "none", "propensity": 0.5, "split": split}
+    return dicts(db, sql, binds)
+
+
+def make_cells(db):
     make_table(
         db,
-        "assignment.hillstrom",
-        "user_id bigint, arm varchar, visit utinyint",
-        [(1, "mens", 1), (2, "none", 1), (3, "none", 0), (4, "mens", 1), (5, "womens", 1)],
+        "training.hillstrom_cells",
+        "cell bigint, arm varchar, split varchar, fold tinyint, n bigint, visit_sum double, "
+        "visit_sum_sq double",
+        [
+            (0, "mens", "holdout", 0, 1, 1, 1),
+            (1, "none", "holdout", 1, 1, 1, 1),
+            (2, "none", "holdout", 0, 1, 0, 0),
+            (0, "mens", "train", 0, 7, 3, 3),
+            (1, "womens", "holdout", 0, 5, 5, 5),
+        ],
     )
-    sql = render(
-        "evaluation/score_groups.sql",
-        scores=TABLES.scores,
-        assignment=TABLES.assignment,
-        score=Identifier.of("cate_r"),
-        outcome=Identifier.of("visit"),
+
+
+def test_joint_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
+    make_cells(db)
+    make_table(
+        db,
+        "training.hillstrom_predictions",
+        "cell bigint, arm varchar, cate_r float, response float, mu1_visit float",
+        [(0, "mens", 2, 0.25, 0.75), (1, "mens", 2, 0.25, 0.75), (2, "mens", 1, 0.25, 0.75)]
+        + [(0, "womens", 9, 0.5, 0.5)],
     )
-    found = dicts(db, sql, {"arm": "mens", "control": "none", "propensity": 0.5})
-    # mu0 = .25, mu1 = .75: phi is .5 + .25/.5 = 1 for users 1 and 3, .5 - .75/.5 = -1 for user 2.
-    assert [(r["score"], r["n"], r["n_treated"], r["y_treated"], r["y_control"]) for r in found] == [
+    found = sorted(joint_groups_of(db, by_fold=False, split="holdout"), key=lambda r: -r["cate_r"])
+    # phi is .5 + .25/.5 = 1 in cells 0 and 2, .5 - .75/.5 = -1 in cell 1.
+    assert [(r["cate_r"], r["n"], r["n_treated"], r["y_treated"], r["y_control"]) for r in found] == [
         (2, 2, 1, 1, 1),
         (1, 1, 0, 0, 0),
     ]
     assert [(r["phi"], r["phi_sq"]) for r in found] == [(0, 2), (1, 1)]
     assert [r["phi0"] for r in found] == [0.25 + 0.25 + 0.75 / 0.5, 0.25 - 0.25 / 0.5]
+
+
+def test_out_of_fold_groups_take_each_folds_own_predictions(db):
+    make_cells(db)
+    make_table(
+        db,
+        "training.hillstrom_predictions",
+        "cell bigint, fold tinyint, arm varchar, cate_r float, response float, mu1_visit float",
+        [(0, 0, "mens", 2, 0.25, 0.75), (0, 1, "mens", 5, 0.5, 0.5)],
+    )
+    (found,) = joint_groups_of(db, by_fold=True, split="train")
+    assert (found["fold"], found["cate_r"], found["n"], found["y_treated"]) == (0, 2, 7, 3)
+    assert found["phi"] == 7 * (0.75 - 0.25) + (3 - 7 * 0.75) / 0.5
 
 
 def test_holdout_scores_count_all_arms_users(db):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from uplift_core.evaluation.estimate import Estimate, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 

@@ -26,11 +26,11 @@ from uplift_core.evaluation.policy import (
     policy_value_ipw,
 )
 from uplift_core.evaluation.rate import autoc, qini
-from uplift_core.learners import ContrastModel, fit_contrast
+from uplift_core.learners import ContrastModel, LearnerName, fit_contrast
 from uplift_core.simulation import Simulated, marketing_rct, nie_wager_rct
 
 BUDGET = 0.3
-RANKING = "x"
+RANKING: LearnerName = "x"
 TRAIN_USERS, POPULATION, FOLDS = 5_000, 200_000, 5
 NULL_LEARNERS = ("s", "t", "x", "r", "dr")
 MARGIN = 3.0  # Monte-Carlo standard errors
@@ -81,9 +81,7 @@ def prove(replications: int, n_users: int, *, seed: int = 0, threads: int = 1) -
     yield from _no_difference(replications, n_users, seed)
 
 
-def _coverage(
-    e: float, replications: int, n_users: int, seed: int, threads: int
-) -> Iterator[Proof]:
+def _coverage(e: float, replications: int, n_users: int, seed: int, threads: int) -> Iterator[Proof]:
     """Intervals of every figure, for a ranking that was learned from other users."""
     model = _fitted(e, seed, threads)
     population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
@@ -96,7 +94,9 @@ def _coverage(
     for name, estimates in found.items():
         covered = [abs(f.value - truth[name]) <= Z95 * f.std_error for f in estimates]
         mean = float(np.mean([f.value for f in estimates]))
-        yield _proof(f"marketing, e = {e}", f"covers {name}", covered, 0.95, truth[name], mean)
+        yield _proof(
+            f"marketing, e = {e}", f"covers {name}", covered, 0.95, truth=truth[name], mean=mean
+        )
 
 
 def _no_difference(replications: int, n_users: int, seed: int) -> Iterator[Proof]:
@@ -106,11 +106,13 @@ def _no_difference(replications: int, n_users: int, seed: int) -> Iterator[Proof
     for k in range(replications):
         users = next(nie_wager_rct("C", n_users, seed + 10_000 + k, chunk=n_users))
         shared = users.x @ rng.standard_normal(users.x.shape[1])
-        scores = {
+        scores: dict[str, Doubles] = {
             name: shared + users.x @ rng.standard_normal(users.x.shape[1]) for name in NULL_LEARNERS
         }
         mu0, mu1 = users.mu0 + 0.2 * users.x[:, 1], users.mu1 + 0.2 * users.x[:, 2]
-        joint = joint_groups(scores | {RESPONSE: users.mu0}, users.w, users.y, mu0, mu1, 0.5)
+        joint = joint_groups(
+            scores | {RESPONSE: users.mu0}, users.w, users.y, mu0=mu0, mu1=mu1, propensity=0.5
+        )
         sides = []
         for name in NULL_LEARNERS[:2]:
             groups, place = joint.by(name)
@@ -142,7 +144,7 @@ def _observed(model: ContrastModel, users: Simulated, e: float) -> JointGroups:
     mu0 = model.predict_response(x).astype(np.float64)
     mu1 = mu0 + model.predict(x, "t")
     scores = {RANKING: model.predict(x, RANKING).astype(np.float64)}
-    return joint_groups(scores, users.w, users.y, mu0, mu1, e)
+    return joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 
 def _expected(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:
@@ -172,9 +174,9 @@ def _proof(  # noqa: PLR0913 - the columns of the table
     claim: str,
     happened: list[bool],
     nominal: float,
+    *,
     truth: float = float("nan"),
     mean: float = float("nan"),
-    *,
     at_most: bool = False,
 ) -> Proof:
     error = float(np.sqrt(nominal * (1 - nominal) / len(happened)))

@@ -89,9 +89,7 @@ def uplift_at(groups: ScoreGroups, k: float) -> Estimate:
 
 def uplift_at_by_group(groups: ScoreGroups, k: float) -> Estimate:
     """The same where each arm's best ``k`` is taken by itself (strategy 'by_group')."""
-    return _difference_of_means(
-        groups, _share_of(groups.n_treated, k), _share_of(groups.n_control, k)
-    )
+    return _difference_of_means(groups, _share_of(groups.n_treated, k), _share_of(groups.n_control, k))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Verdict:
     detectable: float
     reason: str
 
+    @property
+    def text(self) -> str:
+        """Word and reason."""
+        return f"{self.word}. {self.reason}"
+
 
 def compare(
     folds: Sequence[JointGroups], learners: Sequence[str], budget: float

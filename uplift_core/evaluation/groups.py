@@ -68,7 +68,7 @@ class JointGroups(Sums):
         negative, place = np.unique(-np.asarray(self.scores[name], np.float64), return_inverse=True)
         place = place.ravel()
         sums = {
-            column: np.bincount(place, weights=getattr(self, column), minlength=len(negative))
+            column: np.bincount(place, weights=getattr(self, column)).astype(np.float64)
             for column in SUMS
         }
         return ScoreGroups(score=-negative, **sums, propensity=self.propensity), place
@@ -78,6 +78,7 @@ def joint_groups(  # noqa: PLR0913 - what a held-out user is known by
     scores: Mapping[str, Doubles],
     w: Doubles,
     y: Doubles,
+    *,
     mu0: Doubles,
     mu1: Doubles,
     propensity: float,

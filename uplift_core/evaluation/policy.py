@@ -53,7 +53,7 @@ def average_effect(groups: Sums) -> Estimate:
 
 
 def average_effect_ipw(groups: Sums) -> Estimate:
-    """The average treatment effect by inverse propensity weighting: mean(W Y / e - (1 - W) Y / (1 - e))."""
+    """The same by inverse propensity weighting alone: mean(W Y / e - (1 - W) Y / (1 - e))."""
     e = groups.propensity
     value = float(np.sum(groups.y_treated / e - groups.y_control / (1 - e))) / groups.n_users
     constant, ones = np.full(len(groups.n), -value), np.ones(len(groups.n))

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import xgboost
 
 from uplift_core import boosting
 from uplift_core.boosting import Floats, LearnerParameters
 from uplift_core.cells import Cells
+from uplift_core.errors import DataError
 from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
 from uplift_core.learners.dr import DRLearner
-from uplift_core.learners.nuisance import Fitter, fit_nuisances
+from uplift_core.learners.nuisance import ArmModels, Fitter, fit_arm_models, fit_nuisances
 from uplift_core.learners.r import RLearner
 from uplift_core.learners.s import SLearner
 from uplift_core.learners.t import TLearner
@@ -31,11 +33,16 @@ LEARNERS: dict[LearnerName, type[Learner]] = {
 
 @dataclass(frozen=True)
 class ContrastModel:
-    """All learners of one contrast, and the response model beside them."""
+    """All learners of one contrast, and the response model beside them.
+
+    ``others`` holds both arms' models of the experiment's other outcomes: no learner ranks by them, but
+    the evaluation asks what acting on the scores does to those outcomes, too.
+    """
 
     learners: dict[LearnerName, Learner]
     response: xgboost.Booster
     propensity: float
+    others: Mapping[str, ArmModels] = field(default_factory=dict)
 
     def predict(self, x: Floats, learner: LearnerName) -> Floats:
         """CATE by one learner for each row of raw features ``x``: (n,) float32."""
@@ -45,6 +52,12 @@ class ContrastModel:
         """Predicted outcome under control, the 'most ML' baseline: (n,) float32."""
         return boosting.predict(self.response, x)
 
+    def predict_outcomes(self, x: Floats, outcome: str | None = None) -> tuple[Floats, Floats]:
+        """Predicted outcome under control and under treatment, of ``others`` if named: (n,) each."""
+        t = self.learners["t"].boosters
+        models = self.others[outcome] if outcome else ArmModels(t[MU0], t[MU1])
+        return boosting.predict(models.mu0, x), boosting.predict(models.mu1, x)
+
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
         """All distinct boosters by role; the learners' own roles are prefixed with their name."""
@@ -52,6 +65,8 @@ class ContrastModel:
         for name, learner in self.learners.items():
             for role, booster in learner.boosters.items():
                 found[role if role in (MU0, MU1) else f"{name}_{role}"] = booster
+        for outcome, models in self.others.items():
+            found |= {f"{MU0}_of_{outcome}": models.mu0, f"{MU1}_of_{outcome}": models.mu1}
         return found
 
     @classmethod
@@ -63,7 +78,12 @@ class ContrastModel:
             prefix = f"{name}_"
             own = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
             learners[name] = learner(own or shared, propensity)
-        return cls(learners, boosters[MU0], propensity)
+        mark = f"{MU0}_of_"
+        others = {
+            name: ArmModels(boosters[f"{mark}{name}"], boosters[f"{MU1}_of_{name}"])
+            for name in (k.removeprefix(mark) for k in boosters if k.startswith(mark))
+        }
+        return cls(learners, boosters[MU0], propensity, others)
 
 
 def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) -> ContrastModel:
@@ -74,4 +94,28 @@ def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) 
     return ContrastModel(learners, nuisances.mu0, cells.propensity)
 
 
-__all__ = ["LEARNERS", "LEARNER_NAMES", "ContrastModel", "Learner", "LearnerName", "fit_contrast"]
+def cross_fit(
+    cells: Cells, parameters: LearnerParameters, threads: int = 0
+) -> Iterator[tuple[int, ContrastModel]]:
+    """For each fold, all learners fitted on the cells of the others: (fold, model), ....
+
+    The other folds cross-fit the nuisances among themselves, so there must be at least three.
+    """
+    if cells.n_folds < 3:  # noqa: PLR2004 - one to hold out, two to cross-fit
+        raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
+    for fold in range(cells.n_folds):
+        yield fold, fit_contrast(cells.without_fold(fold), parameters, threads)
+
+
+__all__ = [
+    "LEARNERS",
+    "LEARNER_NAMES",
+    "ArmModels",
+    "ContrastModel",
+    "Fitter",
+    "Learner",
+    "LearnerName",
+    "cross_fit",
+    "fit_arm_models",
+    "fit_contrast",
+]

@@ -95,6 +95,14 @@ class Fitter:
 
 
 @dataclass(frozen=True)
+class ArmModels:
+    """E[Y | x, W = 0] and E[Y | x, W = 1] of one outcome, fitted on all of train."""
+
+    mu0: xgboost.Booster
+    mu1: xgboost.Booster
+
+
+@dataclass(frozen=True)
 class Nuisances:
     """Outcome models of one contrast, fitted once and shared by the learners that need them.
 
@@ -130,9 +138,14 @@ def pooled_model(fitter: Fitter, cells: Cells, rows: npt.NDArray[np.bool_]) -> x
     return fitter.outcome_model(data, users_share=1.0)
 
 
+def fit_arm_models(cells: Cells, fitter: Fitter) -> ArmModels:
+    """Fit both arms' outcome models on all cells."""
+    everyone = np.ones(len(cells.n), dtype=np.bool_)
+    return ArmModels(arm_model(fitter, cells, 0, everyone), arm_model(fitter, cells, 1, everyone))
+
+
 def fit_nuisances(cells: Cells, fitter: Fitter) -> Nuisances:
     """Fit the arm models on all cells, and all three outcome models fold by fold."""
-    everyone = np.ones(len(cells.n), dtype=np.bool_)
     m_oof, mu0_oof, mu1_oof = (np.empty(len(cells.n)) for _ in range(3))
     for fold in range(cells.n_folds):
         held, seen = cells.fold == fold, cells.fold != fold
@@ -140,9 +153,10 @@ def fit_nuisances(cells: Cells, fitter: Fitter) -> Nuisances:
         m_oof[held] = boosting.predict(pooled_model(fitter, cells, seen), x_held)
         mu0_oof[held] = boosting.predict(arm_model(fitter, cells, 0, seen), x_held)
         mu1_oof[held] = boosting.predict(arm_model(fitter, cells, 1, seen), x_held)
+    arms = fit_arm_models(cells, fitter)
     return Nuisances(
-        mu0=arm_model(fitter, cells, 0, everyone),
-        mu1=arm_model(fitter, cells, 1, everyone),
+        mu0=arms.mu0,
+        mu1=arms.mu1,
         m_oof=m_oof,
         mu0_oof=mu0_oof,
         mu1_oof=mu1_oof,

@@ -121,7 +121,9 @@ def two_rankings() -> tuple[Users, JointGroups]:
     users = users_of()
     other = np.random.default_rng(2).permutation(users.score)
     scores = {"a": users.score, "b": other}
-    return users, joint_groups(scores, users.w, users.y, users.mu0, users.mu1, users.propensity)
+    return users, joint_groups(
+        scores, users.w, users.y, mu0=users.mu0, mu1=users.mu1, propensity=users.propensity
+    )
 
 
 def test_joint_groups_add_up_to_each_rankings_groups() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import Users, random_users
-from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.evaluation.policy import (
     gain_over_random,
     policy_value,

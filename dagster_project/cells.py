@@ -1,0 +1,104 @@
+"""Between the warehouse and the learners: bin edges and cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import Doubles
+from uplift_core.cells import BinEdges, Cells
+
+EDGES = Identifier.of("training", "edges")
+
+
+def find_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    """Lower bin edges of every feature, from the train split; kept in ``training.edges``."""
+    names = features_of(db, folder)
+    sql = render(
+        "training/edges.sql",
+        features=folder.tables.features,
+        assignment=folder.tables.assignment,
+        feature_names=[Identifier.of(name) for name in names],
+        feature_list=Identifier.listed(names),
+    )
+    rows = db.rows(
+        f"select feature, list(edge order by edge) from ({sql}) group by feature",
+        {"max_bins": folder.experiment.learners.max_bins},
+    )
+    # A feature that is missing for everybody still has one bin, which nobody falls into.
+    edges = {name: [0.0] for name in names} | dict(rows)
+    found = BinEdges.from_dict(edges)
+    db.replace_rows(EDGES, {"experiment": folder.name}, _edge_rows(folder, found))
+    return found
+
+
+def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    """The edges that the experiment's cells were binned by."""
+    rows = db.rows(
+        f"select feature, list(edge order by edge) from {EDGES} where experiment = $experiment "
+        "group by position, feature order by position",
+        {"experiment": folder.name},
+    )
+    return BinEdges.from_dict(dict(rows))
+
+
+def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
+    counts = [len(edge) for edge in edges.edges]
+    return pa.table(
+        {
+            "experiment": pa.repeat(folder.name, sum(counts)),
+            "position": pa.array(np.repeat(np.arange(1, len(counts) + 1, dtype=np.int32), counts)),
+            "feature": pa.array(np.repeat(np.asarray(edges.features, dtype=object), counts)),
+            "edge": pa.array(np.concatenate(edges.edges)),
+        }
+    )
+
+
+def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:
+    """Names of the experiment's features, in the models' order."""
+    registry = Identifier.of("features", "registry")
+    sql = f"select name from {registry} where experiment = $experiment order by position"
+    rows = db.rows(sql, {"experiment": folder.name})
+    return tuple(row[0] for row in rows)
+
+
+def read_cells(
+    db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges, outcome: str | None = None
+) -> Cells:
+    """The train cells of one contrast and outcome (the default one), in the table's canonical order."""
+    experiment, tables = folder.experiment, folder.tables
+    contrast = experiment.contrast(arm)
+    declared = experiment.outcome(outcome or experiment.defaults.outcome)
+    names = folder.outcome(declared.name)
+    rows = db.arrow(
+        f"select cell, arm = $arm as w, fold, n, {names.sum} as y_sum, {names.events} as events "
+        f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
+        "order by cell, arm = $arm, fold",
+        {"arm": contrast.arm, "control": contrast.control},
+    )
+
+    def doubles(name: str) -> Doubles:
+        return rows.column(name).to_numpy().astype(np.float64)
+
+    return Cells(
+        x=read_feature_cells(db, folder, edges.features),
+        cell=rows.column("cell").to_numpy().astype(np.int64),
+        w=rows.column("w").to_numpy().astype(np.int8),
+        fold=rows.column("fold").to_numpy().astype(np.int8),
+        n=doubles("n"),
+        y_sum=doubles("y_sum"),
+        events=doubles("events"),
+        propensity=contrast.propensity,
+        binary=declared.kind == "binary",
+        max_bin=edges.max_bin,
+    )
+
+
+def read_feature_cells(db: Warehouse, folder: ExperimentFolder, features: tuple[str, ...]) -> np.ndarray:
+    """Features of every cell, (n_feature_cells, n_features) float32; the row is the cell's number."""
+    columns = ", ".join(str(Identifier.of(name)) for name in features)
+    rows = db.arrow(f"select {columns} from {folder.tables.feature_cells} order by cell")
+    return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)

@@ -1,0 +1,59 @@
+"""Which learner decides: compared on out-of-fold scores inside the train split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_out_of_fold
+from dagster_project.predictions import predictions_of
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import LearnerParameters
+from uplift_core.cells import Cells
+from uplift_core.evaluation.gate import Verdict, compare, judge
+from uplift_core.learners import LEARNER_NAMES, cross_fit
+
+OUT_OF_FOLD = "out_of_fold"
+REGISTRY = Identifier.of("models", "registry")
+
+
+def judge_learners(  # noqa: PLR0913 - whose cells, how they are trained
+    db: Warehouse,
+    folder: ExperimentFolder,
+    arm: str,
+    cells: Cells,
+    parameters: LearnerParameters,
+    *,
+    threads: int,
+    tell: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Verdict:
+    """Fit all learners without each fold, rank its users, and compare at the default budget."""
+    defaults = folder.experiment.defaults
+    parts = []
+    for fold, model in cross_fit(cells, parameters, threads):
+        present = np.unique(cells.cell[cells.fold == fold])
+        rows = predictions_of(model, cells.x[present], arm, defaults.outcome)
+        rows = rows.set_column(0, "cell", pa.array(present))
+        parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))
+        tell(fold + 1, cells.n_folds)
+    with db.relation(OUT_OF_FOLD, pa.concat_tables(parts)):
+        folds = read_out_of_fold(db, folder, Identifier.of(OUT_OF_FOLD), arm)
+    n = int(sum(joint.n_users for joint in folds))
+    return judge(compare(folds, LEARNER_NAMES, defaults.budget), n, defaults.budget)
+
+
+def deciding_learner(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
+    """The learner that decides for an arm: the declared one, else the current champion."""
+    declared = folder.experiment.defaults.learner
+    if declared:
+        return declared
+    (champion,) = db.one(
+        f"select learner from {REGISTRY} "
+        "where experiment = $experiment and arm = $arm and is_current and champion",
+        {"experiment": folder.name, "arm": arm},
+    )
+    return str(champion)

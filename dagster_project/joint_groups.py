@@ -1,0 +1,75 @@
+"""Reading the users of one contrast by their scores: see ``sql/evaluation/joint_groups.sql``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import SCORES, outcome_columns
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import SUMS
+from uplift_core.evaluation.groups import JointGroups
+
+
+def read_holdout(db: Warehouse, folder: ExperimentFolder, arm: str, outcome: str) -> JointGroups:
+    """The held-out users of one contrast, by the scores that are written."""
+    rows = _read(db, folder, folder.tables.predictions, arm, outcome, by_fold=False)
+    if not rows.num_rows:
+        raise DataError(f"{folder.name}: no held-out user is under '{arm}' or the control")
+    return _groups(rows, folder.experiment.contrast(arm).propensity)
+
+
+def read_out_of_fold(
+    db: Warehouse, folder: ExperimentFolder, predictions: Identifier, arm: str
+) -> list[JointGroups]:
+    """The train users of one contrast fold by fold, by predictions per cell and fold."""
+    outcome = folder.experiment.defaults.outcome
+    rows = _read(db, folder, predictions, arm, outcome, by_fold=True)
+    fold = rows.column("fold").to_numpy()
+    e = folder.experiment.contrast(arm).propensity
+    return [_groups(rows.filter(pa.array(fold == k)), e) for k in np.unique(fold)]
+
+
+def _read(  # noqa: PLR0913 - where from, of whom, of what
+    db: Warehouse,
+    folder: ExperimentFolder,
+    predictions: Identifier,
+    arm: str,
+    outcome: str,
+    *,
+    by_fold: bool,
+) -> pa.Table:
+    contrast = folder.experiment.contrast(arm)
+    mu0, mu1 = outcome_columns(outcome)
+    sql = render(
+        "evaluation/joint_groups.sql",
+        cells=folder.tables.cells,
+        predictions=predictions,
+        outcome=folder.outcome(outcome),
+        scores=[Identifier.of(column) for column in SCORES.values()],
+        score_list=Identifier.listed(SCORES.values()),
+        mu0=Identifier.of(mu0),
+        mu1=Identifier.of(mu1),
+        by_fold=by_fold,
+    )
+    binds = {
+        "arm": arm,
+        "control": contrast.control,
+        "split": "train" if by_fold else "holdout",
+        "propensity": contrast.propensity,
+    }
+    return db.arrow(sql, binds)
+
+
+def _groups(rows: pa.Table, propensity: float) -> JointGroups:
+    def doubles(column: str) -> np.ndarray:
+        return rows.column(column).to_numpy().astype(np.float64)
+
+    return JointGroups(
+        **{column: doubles(column) for column in SUMS},
+        propensity=propensity,
+        scores={name: doubles(column) for name, column in SCORES.items()},
+    )

@@ -1,0 +1,47 @@
+"""From a bundle to one row of predictions per cell and arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from uplift_core.boosting import Floats
+from uplift_core.learners import LEARNER_NAMES, ContrastModel
+
+RESPONSE = "response"
+# The columns that rank users, by what ranks them.
+SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
+
+
+def outcome_columns(outcome: str) -> tuple[str, str]:
+    """Columns of the predicted outcome under control and under treatment."""
+    return f"mu0_{outcome}", f"mu1_{outcome}"
+
+
+def predictions_of(model: ContrastModel, x: Floats, arm: str, outcome: str) -> pa.Table:
+    """Predictions of every row of ``x`` (n, n_features), whose number is the cell's.
+
+    Args:
+        model: of the contrast.
+        x: features of the cells.
+        arm: its treatment arm.
+        outcome: that the learners were fitted on.
+    """
+    columns: dict[str, pa.Array] = {
+        "cell": pa.array(np.arange(len(x))),
+        "arm": pa.repeat(arm, len(x)),
+        RESPONSE: pa.array(model.predict_response(x)),
+    }
+    for learner in LEARNER_NAMES:
+        columns[SCORES[learner]] = pa.array(model.predict(x, learner))
+    for name in (outcome, *model.others):
+        both = model.predict_outcomes(x, None if name == outcome else name)
+        columns |= {c: pa.array(mu) for c, mu in zip(outcome_columns(name), both, strict=True)}
+    return pa.table(columns)
+
+
+def predictions_of_arms(models: Mapping[str, ContrastModel], x: Floats, outcome: str) -> pa.Table:
+    """The same for every arm."""
+    return pa.concat_tables([predictions_of(model, x, arm, outcome) for arm, model in models.items()])

@@ -1,0 +1,64 @@
+/* Users of one contrast by all their scores at once: all that the evaluation of one outcome needs.
+   Grain: scores (and fold, where predictions are out of fold).
+   Inputs: training.<experiment>_cells; predictions of scores and of both arms' outcomes, one row per
+   cell (and fold). Bound: $arm, $control, $split, $propensity (by design).
+   phi is the doubly robust score of the effect, phi0 of the outcome under control. Within a cell and
+   arm both are linear in y, so the sums over its users follow from n, sum(y) and sum(y * y). Sums over
+   cells are exact (DECIMAL), so no order of rows or threads can change them. */
+with held as (
+    select
+        cell,
+        {% if by_fold %}fold,{% endif %}
+        (arm = {{ bind.arm }})::integer as w,
+        sum(n)::double as n,
+        sum({{ outcome.sum }}::decimal(38, 10))::double as y,
+        sum({{ outcome.sum_sq }}::decimal(38, 10))::double as yy
+    from {{ cells }}
+    where split = {{ bind.split }} and arm in ({{ bind.arm }}, {{ bind.control }})
+    group by all
+),
+
+predicted as (
+    select
+        cell,
+        {% if by_fold %}fold,{% endif %}
+        {% for score in scores %}{{ score }}::double as {{ score }},{% endfor %}
+        {{ mu0 }}::double as mu0,
+        {{ mu1 }}::double as mu1
+    from {{ predictions }}
+    where arm = {{ bind.arm }}
+),
+
+-- phi = level + slope * y and phi0 = level0 + slope0 * y for every user of a row.
+linear as (
+    select
+        held.*,
+        predicted.* exclude (cell, mu0, mu1{% if by_fold %}, fold{% endif %}),
+        mu1 - mu0 - w * mu1 / {{ bind.propensity }} + (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level,
+        w / {{ bind.propensity }} - (1 - w) / (1 - {{ bind.propensity }}) as slope,
+        mu0 - (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level0,
+        (1 - w) / (1 - {{ bind.propensity }}) as slope0
+    from held
+    inner join predicted using (cell{% if by_fold %}, fold{% endif %})
+)
+
+select
+    {% if by_fold %}fold,{% endif %}
+    {{ score_list }},
+    sum(n) as n,
+    sum(w * n) as n_treated,
+    sum((w * y)::decimal(38, 10))::double as y_treated,
+    sum(((1 - w) * y)::decimal(38, 10))::double as y_control,
+    sum((w * yy)::decimal(38, 10))::double as yy_treated,
+    sum(((1 - w) * yy)::decimal(38, 10))::double as yy_control,
+    sum((level * n + slope * y)::decimal(38, 12))::double as phi,
+    sum((level * level * n + 2 * level * slope * y + slope * slope * yy)::decimal(38, 12))::double as phi_sq,
+    sum((level0 * n + slope0 * y)::decimal(38, 12))::double as phi0,
+    sum((level0 * level0 * n + 2 * level0 * slope0 * y + slope0 * slope0 * yy)::decimal(38, 12))::double
+        as phi0_sq,
+    sum(
+        (level0 * level * n + (level0 * slope + slope0 * level) * y + slope0 * slope * yy)::decimal(38, 12)
+    )::double as phi0_phi
+from linear
+group by all
+order by all

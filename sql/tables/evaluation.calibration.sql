@@ -1,0 +1,17 @@
+/* Average effect among held-out users by fifth of the score, beside the mean prediction (GATES).
+   The slope of effect on prediction is in evaluation.metrics, calibration_slope.
+   Grain: experiment, arm, outcome, learner, quantile; 1 is the best. */
+create table if not exists evaluation.calibration (
+    experiment varchar not null,
+    arm varchar not null,
+    outcome varchar not null,
+    learner varchar not null,
+    quantile integer not null,
+    n double not null,
+    predicted double not null, -- mean score; for the response model an outcome, not an effect
+    effect double not null, -- doubly robust
+    std_error double not null,
+    ci_low double not null, -- 95 %
+    ci_high double not null, -- 95 %
+    primary key (experiment, arm, outcome, learner, quantile)
+)

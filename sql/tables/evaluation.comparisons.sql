@@ -1,0 +1,18 @@
+/* Paired differences of any two rankings on the same held-out users; 'random' is random targeting.
+   Grain: experiment, arm, outcome, learner, other, metric. */
+create table if not exists evaluation.comparisons (
+    experiment varchar not null,
+    arm varchar not null,
+    outcome varchar not null,
+    learner varchar not null,
+    other varchar not null,
+    metric varchar not null, -- gain_at_<budget in percent>, autoc, qini
+    difference double not null, -- learner less other
+    std_error double not null,
+    ci_low double not null, -- 95 %
+    ci_high double not null, -- 95 %
+    z double not null,
+    verdict varchar not null, -- better, worse (the interval does not hold 0) or inconclusive
+    n bigint not null,
+    primary key (experiment, arm, outcome, learner, other, metric)
+)

@@ -1,0 +1,7 @@
+/* What there is to know about each model version, in Markdown, for people.  Grain: model_version. */
+create table if not exists models.cards (
+    model_version varchar not null primary key,
+    experiment varchar not null,
+    card varchar not null,
+    written_at timestamp not null
+)
