@@ -19,6 +19,7 @@ from uplift_core.evaluation.curves import (
     auuc,
     qini_auc,
     qini_curve,
+    qini_curve_error,
     uplift_at,
     uplift_at_by_group,
     uplift_by_decile,
@@ -153,11 +154,16 @@ def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
 
 
 def _curve(groups: ScoreGroups) -> Rows:
-    curve = qini_curve(groups)
+    curve, error = qini_curve(groups), qini_curve_error(groups)
     last = len(curve.targeted) - 1
     kept = np.unique(np.linspace(0, last, min(last, CURVE_POINTS) + 1).round().astype(int))
     return [
-        {"targeted": float(curve.targeted[i]), "incremental": float(curve.incremental[i])} for i in kept
+        {
+            "targeted": float(curve.targeted[i]),
+            "incremental": float(curve.incremental[i]),
+            "std_error": float(error[i]),
+        }
+        for i in kept
     ]
 
 

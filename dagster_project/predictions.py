@@ -13,6 +13,8 @@ from uplift_core.learners import LEARNER_NAMES, ContrastModel
 RESPONSE = "response"
 # The columns that rank users, by what ranks them.
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
+# For people.
+NAMES = {name: f"{name.upper()}-learner" for name in LEARNER_NAMES} | {RESPONSE: "response model"}
 
 
 def outcome_columns(outcome: str) -> tuple[str, str]:

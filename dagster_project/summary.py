@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import duckdb
 
 from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import NAMES
 from dagster_project.warehouse import Home
 from uplift_core.publication import read_pointer
 
@@ -23,14 +24,6 @@ where policy.experiment = $experiment and policy.arm = $arm and policy.outcome =
     and policy.budget = $budget and policy.estimator = 'aipw'
 order by policy.value desc
 """
-NAMES = {
-    "s": "S-learner",
-    "t": "T-learner",
-    "x": "X-learner",
-    "r": "R-learner",
-    "dr": "DR-learner",
-    "response": "response model",
-}
 
 
 @dataclass(frozen=True)

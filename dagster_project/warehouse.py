@@ -54,6 +54,11 @@ class Home:
         return self.root / "exports"
 
     @property
+    def cards(self) -> Path:
+        """Model cards with their plots, one folder a version."""
+        return self.root / "cards"
+
+    @property
     def sources(self) -> Path:
         """The cache of source files."""
         return self.root / "sources"

@@ -8,6 +8,7 @@ from dagster_project.assets.decisions import export_asset, published_asset, trea
 from dagster_project.assets.evaluation import (
     crosscheck_asset,
     evaluation_asset,
+    model_card_asset,
     thresholds_asset,
 )
 from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
@@ -25,6 +26,7 @@ LAYERS = (
     models_asset,
     scores_asset,
     evaluation_asset,
+    model_card_asset,
     crosscheck_asset,
     thresholds_asset,
     treat_list_asset,

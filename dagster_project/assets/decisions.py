@@ -71,7 +71,7 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 
 def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """The snapshot that the service, the UI and analysts read."""
-    before = ["raw", "features", "assignment", "models", "evaluation", "crosscheck", "export"]
+    before = ["raw", "features", "assignment", "models", "model_card", "crosscheck", "export"]
 
     @dg.asset(
         **asset_options(folder, "published", before, kinds=("duckdb",)),

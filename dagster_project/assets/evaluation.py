@@ -1,18 +1,27 @@
 """evaluation and thresholds: what acting on the scores is worth on held-out users."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
+from datetime import UTC, datetime
+
 import dagster as dg
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
 from dagster_project.assets.proof import EVALUATOR
+from dagster_project.card import make_plots, plot_rows, write_card
 from dagster_project.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation import evaluate, summary_markdown
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
+from dagster_project.models import current_version
+from dagster_project.plots import png_markdown, svg
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier
 from dagster_project.thresholds import threshold_rows
+from uplift_core.files import replace_file
+
+PLOTS = Identifier.of("evaluation", "plots")
+CARDS = Identifier.of("models", "cards")
 
 
 def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -38,6 +47,45 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             return dg.MaterializeResult(metadata=metrics | {"summary": dg.MetadataValue.md(summary)})
 
     return evaluation
+
+
+def model_card_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """The model card and its plots."""
+
+    @dg.asset(
+        **asset_options(folder, "model_card", ["evaluation"], kinds=("markdown", "altair")),
+        description="What the current model version is, on what evidence it decides and how far to "
+        "believe it, with plots. One row per model version in models.cards.",
+    )
+    def model_card(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+        with engine.warehouse() as db:
+            version = current_version(db, folder.name)
+            found = make_plots(db, folder)
+            rows = pa.Table.from_pylist(plot_rows(folder, found))
+            db.replace_rows(PLOTS, {"experiment": folder.name}, rows)
+            home = engine.paths.cards / version
+            files = {(p.arm, p.name): f"{p.arm}-{p.name}.svg" for p in found}
+            for plot in found:
+                drawn = svg(plot.specification).encode()
+                replace_file(home / files[plot.arm, plot.name], drawn)
+            images = {(p.arm, p.name): f"![{p.title}]({files[p.arm, p.name]})" for p in found}
+            card = write_card(db, folder, images)
+            replace_file(home / "card.md", card.encode())
+            entry = {"model_version": version, "experiment": folder.name, "card": card}
+            now = datetime.now(UTC).replace(tzinfo=None)
+            row = pa.Table.from_pylist([entry | {"written_at": now}])
+            db.replace_rows(CARDS, {"model_version": version}, row)
+            within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in found}
+            context.log.info(f"{folder.name}/model_card: {home / 'card.md'}")
+            return dg.MaterializeResult(
+                metadata={
+                    "model_version": version,
+                    "card": dg.MetadataValue.md(write_card(db, folder, within)),
+                    "file": dg.MetadataValue.path(str(home / "card.md")),
+                }
+            )
+
+    return model_card
 
 
 def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:

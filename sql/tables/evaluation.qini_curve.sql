@@ -5,5 +5,6 @@ create table if not exists evaluation.qini_curve (
     outcome varchar not null,
     learner varchar not null,
     targeted double not null, -- users, best first
-    incremental double not null -- outcomes that the treatment added among them
+    incremental double not null, -- outcomes that the treatment added among them
+    std_error double not null -- of incremental, point by point
 )

@@ -40,12 +40,15 @@ def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
 
 def test_the_threshold_is_that_of_the_holdout_at_the_same_budget(home: Home) -> None:
     with opened(home) as db:
-        ((listed, published),) = db.rows(
-            "select distinct l.threshold, t.threshold from decisions.treat_list as l "
+        ((listed, published, learner),) = db.rows(
+            "select distinct l.threshold, t.threshold, l.learner from decisions.treat_list as l "
             "join decisions.thresholds as t using (model_version, arm, learner, budget)"
         )
         assert listed == published
-        occurs = "select count(*) from scores.simulated where split = 'holdout' and cate_r = $at::float"
+        occurs = (
+            "select count(*) from scores.simulated "
+            f"where split = 'holdout' and cate_{learner} = $at::float"
+        )
         assert db.one(occurs, {"at": listed})[0] > 0
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from dagster_project.assets.common import WAREHOUSE_POOL
+from dagster_project.assets.proof import EVALUATOR
 from dagster_project.definitions import defs
 
 EXPERIMENTS = ["criteo", "hillstrom", "simulated"]
@@ -16,6 +17,7 @@ LAYERS = [
     "evaluation",
     "export",
     "features",
+    "model_card",
     "models",
     "published",
     "raw",
@@ -30,7 +32,8 @@ ASSETS = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDef
 
 def test_every_asset_key() -> None:
     keys = sorted(key.to_user_string() for key in GRAPH.get_all_asset_keys())
-    assert keys == [f"{experiment}/{layer}" for experiment in EXPERIMENTS for layer in LAYERS]
+    own = [f"{experiment}/{layer}" for experiment in EXPERIMENTS for layer in LAYERS]
+    assert keys == sorted([*own, "proof/evaluator"])
 
 
 def test_every_job() -> None:
@@ -42,15 +45,22 @@ def test_every_job() -> None:
 def test_the_main_job_makes_everything_but_tuning(name: str) -> None:
     job = defs.resolve_job_def(f"uplift_{name}")
     made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
-    assert made == set(LAYERS) - {"tuning"}
+    assert made == set(LAYERS) - {"tuning"} | {"evaluator"}
+
+
+def test_no_experiment_is_evaluated_unless_the_evaluator_is_proven() -> None:
+    for name in EXPERIMENTS:
+        assert EVALUATOR in GRAPH.get(dg.AssetKey([name, "evaluation"])).parent_keys
+    (check,) = GRAPH.get_check_keys_for_assets([EVALUATOR])
+    assert GRAPH.get(check).blocking
 
 
 @pytest.mark.parametrize("key", sorted(GRAPH.get_all_asset_keys()), ids=lambda key: key.to_user_string())
 def test_every_asset_says_what_it_is_and_takes_its_turn(key: dg.AssetKey) -> None:
     node = GRAPH.get(key)
-    assert node.group_name == key.path[-1]
+    assert node.group_name == ("proof" if key == EVALUATOR else key.path[-1])
     assert node.owners == ["team:uplift"]
-    assert node.tags["experiment"] == key.path[0]
+    assert key == EVALUATOR or node.tags["experiment"] == key.path[0]
     assert node.kinds
     assert node.pools == {WAREHOUSE_POOL}
     assert len(node.description) > 20
@@ -69,7 +79,7 @@ def test_data_flows_one_way_through_the_layers() -> None:
     """The order in which layers may run; no experiment depends on another."""
     for name in EXPERIMENTS:
         ancestors = GRAPH.get_ancestor_asset_keys(dg.AssetKey([name, "published"]))
-        assert {key.path[0] for key in ancestors} == {name}
+        assert {key.path[0] for key in ancestors} == {name, "proof"}
         assert {key.path[-1] for key in ancestors} >= {
             *("raw", "features", "assignment", "cells", "models", "scores"),
             *("evaluation", "thresholds", "treat_list", "export"),

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from dagster_project import publish as module
+from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.publish import KEEP, publish
 from dagster_project.warehouse import Home
@@ -88,7 +89,9 @@ def test_the_pointer_says_what_is_in_the_snapshot(home: Home, simulated: Experim
     entry = pointer.experiments["simulated"]
     assert entry.model_version == before.experiments["simulated"].model_version
     assert (home.bundles / entry.model_version).is_dir()
-    assert (entry.arm, entry.learner) == ("treated", simulated.experiment.defaults.learner)
+    with opened(home) as db:
+        champion = deciding_learner(db, simulated, "treated")
+    assert (entry.arm, entry.learner) == ("treated", champion)
     assert entry.published_at == pointer.published_at > before.published_at
 
 

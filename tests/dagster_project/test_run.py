@@ -6,11 +6,13 @@ import dagster as dg
 import pytest
 
 from dagster_project import run
+from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import NAMES
 from dagster_project.resources import expected_errors
 from dagster_project.summary import read_summary
 from dagster_project.warehouse import Home
-from tests.support import folder_of
+from tests.support import folder_of, opened
 from uplift_core.errors import DataError
 
 
@@ -55,7 +57,9 @@ def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
 ) -> None:
     summary = read_summary(home, simulated)
     assert len(summary.rows) == 6
-    assert [row[0] for row in summary.rows if row[0].endswith(" *")] == ["R-learner *"]
+    with opened(home) as db:
+        champion = deciding_learner(db, simulated, "treated")
+    assert [row[0] for row in summary.rows if row[0].endswith(" *")] == [f"{NAMES[champion]} *"]
     values = [float(row[1].split()[0]) for row in summary.rows]
     assert values == sorted(values, reverse=True)
     assert "30% treated" in summary.title

@@ -56,8 +56,11 @@ def test_deciles_add_up_to_the_holdout(rows):
             "and a.arm in ('none', contrast.arm) group by 1"
         )
     )
-    for arm, learner, n in rows("select arm, learner, sum(n) from evaluation.deciles group by all"):
-        assert n == pytest.approx(held[arm], abs=1e-6), learner
+    sums = "select arm, outcome, learner, sum(n) from evaluation.deciles group by all"
+    found = rows(sums)
+    assert len(found) == 2 * 3 * 6
+    for arm, outcome, learner, n in found:
+        assert n == pytest.approx(held[arm], abs=1e-6), (outcome, learner)
     ((share,),) = rows("select avg((split = 'holdout')::int) from assignment.hillstrom")
     assert share == pytest.approx(0.3, abs=0.01)
 
@@ -65,7 +68,7 @@ def test_deciles_add_up_to_the_holdout(rows):
 def test_acting_on_the_womens_scores_beats_random(rows):
     ((gain, error),) = rows(
         "select gain_over_random, gain_std_error from evaluation.policy_value where arm = 'womens' "
-        "and learner = 'r' and estimator = 'aipw' and budget = 0.3"
+        "and outcome = 'visit' and learner = 'r' and estimator = 'aipw' and budget = 0.3"
     )
     assert gain - 1.96 * error > 0
 

@@ -266,8 +266,10 @@ def test_joint_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
         db,
         "training.hillstrom_predictions",
         "cell bigint, arm varchar, cate_r float, response float, mu1_visit float",
-        [(0, "mens", 2, 0.25, 0.75), (1, "mens", 2, 0.25, 0.75), (2, "mens", 1, 0.25, 0.75)]
-        + [(0, "womens", 9, 0.5, 0.5)],
+        [
+            *((cell, "mens", score, 0.25, 0.75) for cell, score in ((0, 2), (1, 2), (2, 1))),
+            (0, "womens", 9, 0.5, 0.5),
+        ],
     )
     found = sorted(joint_groups_of(db, by_fold=False, split="holdout"), key=lambda r: -r["cate_r"])
     # phi is .5 + .25/.5 = 1 in cells 0 and 2, .5 - .75/.5 = -1 in cell 1.

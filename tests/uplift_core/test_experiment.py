@@ -126,7 +126,7 @@ def test_arm_values_that_only_differ_in_type_are_one_value() -> None:
         ),
         ("holdout = 0.3", "hold_out = 0.3", ["unknown key 'split.hold_out'"]),
         ("holdout = 0.3", "holdout = 1.5", ["key 'split.holdout' = 1.5", "less than 1"]),
-        ("folds = 5", "folds = 1", ["key 'split.folds' = 1", "greater than or equal to 2"]),
+        ("folds = 5", "folds = 1", ["key 'split.folds' = 1", "greater than or equal to 3"]),
         ('salt = "hillstrom-1"', "", ["key 'split.salt' is missing"]),
         ('kind = "binary"', 'kind = "count"', ["outcomes.0.kind", "'count'", "binary"]),
         ('name = "womens"', 'name = "Womens E-Mail"', ["arms.1.name", "Womens E-Mail", "pattern"]),

@@ -143,7 +143,7 @@ def _observed(model: ContrastModel, users: Simulated, e: float) -> JointGroups:
     x = users.x.astype(np.float32)
     mu0 = model.predict_response(x).astype(np.float64)
     mu1 = mu0 + model.predict(x, "t")
-    scores = {RANKING: model.predict(x, RANKING).astype(np.float64)}
+    scores: dict[str, Doubles] = {RANKING: model.predict(x, RANKING).astype(np.float64)}
     return joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 

@@ -30,6 +30,23 @@ def qini_curve(groups: ScoreGroups) -> Curve:
     return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control)
 
 
+def qini_curve_error(groups: ScoreGroups) -> Doubles:
+    """Standard error of the Qini curve's height at each of its points, for a ranking that is given."""
+    users = groups.n_users
+    n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
+    y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
+    rate, ratio = _ratio(y_c, n_c), _ratio(n_t, n_c)
+    # Influences: y - rate for the treated above the point, -ratio * (y - rate) for the controls.
+    squares = (
+        np.cumsum(groups.yy_treated)
+        - 2 * rate * y_t
+        + rate**2 * n_t
+        + ratio**2 * (np.cumsum(groups.yy_control) - 2 * rate * y_c + rate**2 * n_c)
+    )
+    height = y_t - ratio * y_c
+    return np.asarray(np.r_[0.0, np.sqrt(np.maximum(squares - height**2 / users, 0.0))])
+
+
 def qini_auc(groups: ScoreGroups) -> Estimate:
     """Area between the Qini curve and the random line, over that of the perfect curve.
 

@@ -1,0 +1,212 @@
+"""The model card: what a model version is, on what evidence it decides, and how far to believe it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dagster_project import plots
+from dagster_project.champion import REGISTRY, deciding_learner
+from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
+from dagster_project.metadata import markdown_table
+from dagster_project.models import current_version
+from dagster_project.predictions import NAMES
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+HISTOGRAM_BINS = 40
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot of one contrast: its Vega-Lite specification, and the title it carries."""
+
+    arm: str
+    name: str
+    title: str
+    specification: str
+
+
+def make_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+    """The plots of every arm, for the learner that decides and the default outcome."""
+    defaults, found = folder.experiment.defaults, []
+    histograms = [row for arm in folder.experiment.treatments for row in _histogram(db, folder, arm)]
+    for arm in folder.experiment.treatments:
+        learner, outcome = deciding_learner(db, folder, arm), defaults.outcome
+
+        def rows(table: str, arm: str = arm) -> Rows:
+            return _read(db, table, folder, arm)
+
+        charts = {
+            "qini": plots.qini_plot(rows("qini_curve"), learner, outcome, defaults.budget),
+            "deciles": plots.decile_plot(rows("deciles"), learner, outcome),
+            "policy_value": plots.policy_plot(rows("policy_value"), learner, outcome, defaults.budget),
+            "calibration": plots.calibration_plot(rows("calibration"), learner, outcome),
+            "distribution": plots.distribution_plot(histograms, arm, learner, outcome),
+        }
+        for name, chart in charts.items():
+            spec = plots.specification(chart)
+            found.append(Plot(arm, name, json.loads(spec)["title"]["text"], spec))
+    return found
+
+
+def plot_rows(folder: ExperimentFolder, found: Sequence[Plot]) -> Rows:
+    """Rows of ``evaluation.plots``."""
+    return [
+        {
+            "experiment": folder.name,
+            "arm": plot.arm,
+            "outcome": folder.experiment.defaults.outcome,
+            "plot": plot.name,
+            "title": plot.title,
+            "specification": plot.specification,
+        }
+        for plot in found
+    ]
+
+
+def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, str], str]) -> str:
+    """The card as Markdown; ``images`` maps (arm, plot) to the Markdown of an image."""
+    experiment, defaults = folder.experiment, folder.experiment.defaults
+    version = current_version(db, folder.name)
+    registry = _dicts(
+        db,
+        f"select * from {REGISTRY} where experiment = $experiment and is_current order by arm, learner",
+        {"experiment": folder.name},
+    )
+    first = registry[0]
+    parts = [
+        f"# {version}",
+        f"{experiment.title}. {experiment.description}",
+        (
+            f"Predicts the effect on *{first['outcome']}* of each arm against '{experiment.control}'. "
+            f"Trained {first['trained_at']:%Y-%m-%d %H:%M} UTC on the train split; the holdout "
+            f"({experiment.split.holdout:.0%} of users) reports and chose nothing."
+        ),
+    ]
+    for arm in experiment.treatments:
+        own = [row for row in registry if row["arm"] == arm]
+        parts += [f"## {arm}", *_arm(db, folder, arm, own)]
+        parts += [images[key] for key in images if key[0] == arm]
+    parts += [
+        "## What it is made of",
+        markdown_table(
+            ["", ""],
+            [
+                ("features", ", ".join(_feature_names(db, folder))),
+                ("parameters", f"`{first['parameters']}`"),
+                ("source file, sha256", first["data_sha256"]),
+                ("SQL, sha256", first["sql_sha256"]),
+                ("bundle, sha256", first["bundle_sha256"]),
+                ("libraries", first["libraries"]),
+                ("split", f"salt '{experiment.split.salt}', {experiment.split.folds} folds"),
+            ],
+        ),
+        "## Where it should not be used",
+        (
+            "On users unlike the experiment's, for another treatment, or where users influence each "
+            "other: none of that was randomized. Figures hold for the time of the experiment; effects fade and "
+            "change. A list or a score at a budget far from "
+            f"{defaults.budget:.0%} was not what the learners were compared at."
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> list[str]:
+    """Decision, evidence inside train, report on the holdout."""
+    defaults = folder.experiment.defaults
+    champion = next(row for row in registry if row["champion"])
+    decides = deciding_learner(db, folder, arm)
+    how = "the champion" if decides == champion["learner"] else "by declaration, not the champion"
+    evidence = markdown_table(
+        ["learner", "gain over random", "gain over the response model", ""],
+        [
+            (
+                NAMES[row["learner"]],
+                _plus(row["gain_over_random"], row["gain_over_random_std_error"]),
+                _plus(row["gain_over_response"], row["gain_over_response_std_error"]),
+                "champion" if row["champion"] else "runner-up" if row["runner_up"] else "",
+            )
+            for row in registry
+        ],
+    )
+    return [
+        (
+            f"**{NAMES[decides]} decides** ({how}). The gate: **{champion['gate']}**. "
+            f"{champion['gate_reason']} With these users, a gain of {champion['detectable_gain']:.5f} "
+            "over random would show with 80 % power."
+        ),
+        (
+            f"Inside train, out of fold, {champion['n']:,} users, {champion['budget']:.0%} treated, "
+            f"{defaults.outcome} per user ± one standard error:"
+        ),
+        evidence,
+        "On held-out users:",
+        _holdout_table(db, folder, arm),
+    ]
+
+
+def _holdout_table(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
+    policy = {
+        row["learner"]: row
+        for row in _read(db, "policy_value", folder, arm)
+        if row["estimator"] == "aipw" and row["budget"] == folder.experiment.defaults.budget
+    }
+    metrics = {
+        (row["learner"], row["metric"]): f"{row['value']:.4f} ± {row['std_error']:.4f}"
+        for row in _read(db, "metrics", folder, arm)
+    }
+    head = ["learner", "value", "gain over random", "AUTOC", "Qini", "calibration slope"]
+    return markdown_table(
+        head,
+        [
+            (
+                NAMES[name],
+                f"{row['value']:.5f} ± {row['std_error']:.5f}",
+                _plus(row["gain_over_random"], row["gain_std_error"]),
+                *(metrics.get((name, m), "") for m in ("autoc", "qini_auc", "calibration_slope")),
+            )
+            for name, row in policy.items()
+        ],
+    )
+
+
+def _histogram(db: Warehouse, folder: ExperimentFolder, arm: str) -> Rows:
+    joint = read_holdout(db, folder, arm, folder.experiment.defaults.outcome)
+    score = joint.scores[deciding_learner(db, folder, arm)]
+    users, ends = np.histogram(score, bins=HISTOGRAM_BINS, weights=joint.n)
+    return [
+        {"arm": arm, "low": float(low), "high": float(high), "users": float(n)}
+        for low, high, n in zip(ends[:-1], ends[1:], users, strict=True)
+    ]
+
+
+def _read(db: Warehouse, table: str, folder: ExperimentFolder, arm: str) -> Rows:
+    """An arm's rows of an evaluation table, for the default outcome."""
+    return _dicts(
+        db,
+        f"select * from {Identifier.of('evaluation', table)} where experiment = $experiment "
+        "and arm = $arm and outcome = $outcome order by all",
+        {"experiment": folder.name, "arm": arm, "outcome": folder.experiment.defaults.outcome},
+    )
+
+
+def _dicts(db: Warehouse, sql: str, binds: dict[str, object]) -> Rows:
+    return list(db.arrow(sql, binds).to_pylist())
+
+
+def _feature_names(db: Warehouse, folder: ExperimentFolder) -> list[str]:
+    registry = Identifier.of("features", "registry")
+    sql = f"select name from {registry} where experiment = $experiment order by position"
+    return [str(name) for (name,) in db.rows(sql, {"experiment": folder.name})]
+
+
+def _plus(value: float, error: float) -> str:
+    return f"{value:+.5f} ± {error:.5f}"

@@ -1,0 +1,234 @@
+"""The plots of one contrast, as Vega-Lite specifications: one for Dagster, the model card and the app.
+
+Each plot's title says what is found, its subtitle how to read it. Colours are Okabe and Ito's, which
+people of every colour vision can tell apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from dagster_project.predictions import NAMES
+
+Rows = Sequence[dict[str, Any]]
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+GREY = "#767676"
+WIDTH, HEIGHT = 460, 280
+SUBTITLE = 90  # characters a line
+Z95 = 1.96
+
+
+def specification(chart: alt.TopLevelMixin) -> str:
+    """The plot as Vega-Lite JSON."""
+    return json.dumps(chart.to_dict(), separators=(",", ":"))
+
+
+def svg(spec: str) -> str:
+    """Draw a specification."""
+    return str(vl_convert.vegalite_to_svg(vl_spec=spec))
+
+
+def png_markdown(spec: str, title: str) -> str:
+    """A drawing that Markdown holds within itself."""
+    png = vl_convert.vegalite_to_png(vl_spec=spec, scale=1.5)
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
+    """Qini curves of the deciding learner and the response model, with bands, and the random line."""
+    shown = [r for r in rows if r["learner"] in (learner, "response")]
+    users = max(r["targeted"] for r in shown)
+    end = next(r["incremental"] for r in shown if r["targeted"] == users)
+    data = [
+        {
+            "share": r["targeted"] / users,
+            "incremental": r["incremental"],
+            "low": r["incremental"] - Z95 * r["std_error"],
+            "high": r["incremental"] + Z95 * r["std_error"],
+            "ranking": NAMES[r["learner"]],
+        }
+        for r in shown
+    ]
+    line = [{"share": 0.0, "incremental": 0.0}, {"share": 1.0, "incremental": end}]
+    at = min((r for r in data if r["ranking"] == NAMES[learner]), key=lambda r: abs(r["share"] - budget))
+    title = (
+        f"{NAMES[learner]}: {at['incremental']:,.0f} of {end:,.0f} added {outcome}s "
+        f"come from the best {at['share']:.0%} of users"
+    )
+    base = alt.Chart(_data(data)).encode(
+        x=_share("share", "users treated, best score first"),
+        color=_colour("ranking", [NAMES[learner], NAMES["response"]]),
+    )
+    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
+    curve = base.mark_line().encode(
+        y=alt.Y("incremental:Q").title(f"added {outcome}s among held-out users")
+    )
+    random = (
+        alt.Chart(_data(line))
+        .mark_line(strokeDash=[5, 4], color=GREY)
+        .encode(x="share:Q", y="incremental:Q")
+    )
+    return _titled(
+        band + random + curve,
+        title,
+        "Qini curve. Above the dashed line of random targeting is good; bands are 95 % intervals, point "
+        "by point.",
+    )
+
+
+def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
+    """Uplift by tenth of the score, with error bars."""
+    data = [
+        {
+            "decile": r["decile"],
+            "uplift": r["uplift"],
+            "low": r["uplift"] - Z95 * r["std_error"],
+            "high": r["uplift"] + Z95 * r["std_error"],
+        }
+        for r in rows
+        if r["learner"] == learner and r["uplift"] == r["uplift"]
+    ]
+    title = (
+        f"{NAMES[learner]}: best tenth {_signed(data[0]['uplift'])}, "
+        f"worst tenth {_signed(data[-1]['uplift'])} {outcome} per user"
+    )
+    base = alt.Chart(_data(data)).encode(
+        x=alt.X("decile:O").title("tenth of users, 1 has the best score").axis(labelAngle=0)
+    )
+    bars = base.mark_bar(color=COLOURS[0]).encode(
+        y=alt.Y("uplift:Q").title(f"uplift, {outcome} per user")
+    )
+    errors = base.mark_rule(color="#333333").encode(y="low:Q", y2="high:Q")
+    return _titled(
+        bars + errors,
+        title,
+        "Difference in mean outcome between the arms, observed among held-out users; lines are 95 % "
+        "intervals. Bars should fall from left to right.",
+    )
+
+
+def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
+    """Value of acting on the scores by budget, beside the response model and random targeting."""
+    kept = [r for r in rows if r["estimator"] == "aipw" and r["learner"] in (learner, "response")]
+    data = [
+        {
+            "budget": r["budget"],
+            "gain": r["gain_over_random"],
+            "low": r["gain_over_random"] - Z95 * r["gain_std_error"],
+            "high": r["gain_over_random"] + Z95 * r["gain_std_error"],
+            "ranking": NAMES[r["learner"]],
+        }
+        for r in kept
+    ]
+    at = min((r for r in kept if r["learner"] == learner), key=lambda r: abs(r["budget"] - budget))
+    title = (
+        f"{NAMES[learner]}: {_signed(at['gain_over_random'])} ± {at['gain_std_error']:.2g} {outcome} "
+        f"per user over random at {at['budget']:.0%}"
+    )
+    base = alt.Chart(_data(data)).encode(
+        x=_share("budget", "budget, share of users treated"),
+        color=_colour("ranking", [NAMES[learner], NAMES["response"]]),
+    )
+    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
+    curve = base.mark_line().encode(y=alt.Y("gain:Q").title(f"gain over random, {outcome} per user"))
+    zero = alt.Chart(_data([{"y": 0}])).mark_rule(strokeDash=[5, 4], color=GREY).encode(y="y:Q")
+    return _titled(
+        band + zero + curve,
+        title,
+        "What the ranking adds to random targeting of equal size, doubly robust on held-out users; "
+        "bands are 95 % intervals. 0 is no better than random.",
+    )
+
+
+def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
+    """Mean effect against mean prediction by fifth of the score."""
+    data = [
+        {k: r[k] for k in ("predicted", "effect", "ci_low", "ci_high", "quantile")}
+        for r in rows
+        if r["learner"] == learner
+    ]
+    ends = [
+        min(r["predicted"] for r in data),
+        max(r["predicted"] for r in data),
+    ]
+    off = sum(not r["ci_low"] <= r["predicted"] <= r["ci_high"] for r in data)
+    title = f"{NAMES[learner]}: predicted effect outside the interval in {off} of {len(data)} fifths"
+    base = alt.Chart(_data(data)).encode(
+        x=alt.X("predicted:Q").title(f"mean predicted effect, {outcome} per user").scale(zero=False)
+    )
+    points = base.mark_point(filled=True, size=70, color=COLOURS[0]).encode(
+        y=alt.Y("effect:Q").title(f"average effect, {outcome} per user")
+    )
+    errors = base.mark_rule(color=COLOURS[0]).encode(y="ci_low:Q", y2="ci_high:Q")
+    diagonal = (
+        alt.Chart(_data([{"x": e, "y": e} for e in ends]))
+        .mark_line(strokeDash=[5, 4], color=GREY)
+        .encode(x="x:Q", y="y:Q")
+    )
+    return _titled(
+        diagonal + errors + points,
+        title,
+        "Each point is a fifth of held-out users by score, with its 95 % interval. On the dashed line "
+        "the prediction is right.",
+    )
+
+
+def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.TopLevelMixin:
+    """Histograms of predicted effects, one arm beside the others: rows of arm, low, high, users."""
+    own = [r for r in rows if r["arm"] == arm]
+    positive = sum(r["users"] for r in own if r["low"] + r["high"] > 0)
+    share = positive / sum(r["users"] for r in own)
+    arms = sorted({r["arm"] for r in rows})
+    title = f"{arm}, {NAMES[learner]}: a positive effect is predicted for {share:.0%} of users"
+    chart = (
+        alt.Chart(_data(rows))
+        .mark_bar(opacity=0.6)
+        .encode(
+            x=alt.X("low:Q", bin="binned").title(f"predicted effect (CATE), {outcome} per user"),
+            x2="high:Q",
+            y=alt.Y("users:Q", stack=None).title("held-out users"),
+            color=_colour("arm", arms),
+        )
+    )
+    return _titled(
+        chart,
+        title,
+        "Scores of held-out users by the learner that decides, for each arm against the control.",
+    )
+
+
+def _data(rows: Rows) -> alt.Data:
+    return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
+
+
+def _share(column: str, title: str) -> alt.X:
+    return alt.X(f"{column}:Q").title(title).axis(format="%").scale(domain=[0, 1])
+
+
+def _colour(column: str, names: Sequence[str]) -> alt.Color:
+    scale = alt.Scale(domain=list(names), range=list(COLOURS[: len(names)]))
+    return alt.Color(f"{column}:N").scale(scale).title(None).legend(orient="bottom", symbolOpacity=1)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}"
+
+
+def _titled(chart: alt.LayerChart | alt.Chart, title: str, subtitle: str) -> alt.TopLevelMixin:
+    words, lines = subtitle.split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) >= SUBTITLE:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    heading = alt.TitleParams(title, subtitle=lines, anchor="start", fontSize=14, subtitleFontSize=11)
+    return chart.properties(width=WIDTH, height=HEIGHT, title=heading)
+
+
+Plot = Callable[..., alt.TopLevelMixin]
