@@ -111,8 +111,8 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
         "## Where it should not be used",
         (
             "On users unlike the experiment's, for another treatment, or where users influence each "
-            "other: none of that was randomized. Figures hold for the time of the experiment; effects fade and "
-            "change. A list or a score at a budget far from "
+            "other: none of that was randomized. Figures hold for the time of the experiment; effects "
+            "fade and change. A list or a score at a budget far from "
             f"{defaults.budget:.0%} was not what the learners were compared at."
         ),
     ]

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklift.metrics import qini_auc_score
+from sklift.metrics import qini_auc_score, uplift_at_k
 from sklift.metrics import qini_curve as sklift_qini_curve
 
 from tests.support import Open, Users, random_users
-from uplift_core.evaluation.curves import qini_auc, qini_curve, uplift_by_decile
+from uplift_core.evaluation.curves import (
+    auuc,
+    qini_auc,
+    qini_curve,
+    qini_curve_error,
+    uplift_at,
+    uplift_at_by_group,
+    uplift_by_decile,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Function stable_cumsum:FutureWarning")
 
@@ -136,3 +144,58 @@ def test_a_decile_without_an_arm_has_no_uplift() -> None:
     uplifts = [d.uplift for d in uplift_by_decile(one_armed.groups())]
     assert np.isnan(uplifts[:2]).all()
     assert np.isfinite(uplifts[2:]).all()
+
+
+@pytest.mark.parametrize("k", [0.1, 0.25, 0.3])
+@pytest.mark.parametrize("propensity", [0.5, 0.85])
+def test_uplift_at_k_is_scikit_uplifts(k: float, propensity: float) -> None:
+    users = random_users(7, 2_000, propensity=propensity)
+    groups = users.groups()
+    data = (users.y, users.score, users.w)
+    assert uplift_at(groups, k).value == pytest.approx(uplift_at_k(*data, "overall", k), abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [0.1, 0.25, 0.5])
+def test_uplift_at_k_by_group_is_scikit_uplifts(k: float) -> None:
+    """With 1,000 users an arm, so that scikit-uplift's whole users are the share exactly."""
+    users = random_users(7, 2_000)
+    w = np.tile([0.0, 1.0], 1_000)
+    even = Users(users.score, w, users.y, users.mu0, users.mu1, 0.5)
+    expected = uplift_at_k(even.y, even.score, w, "by_group", k)
+    assert uplift_at_by_group(even.groups(), k).value == pytest.approx(expected, abs=1e-12)
+
+
+def test_auuc_is_the_mean_of_share_times_uplift() -> None:
+    """On distinct scores, user by user: causalml's cumulative gain, before it is normalised."""
+    users = random_users(6, 300)
+    order = np.argsort(-users.score)
+    w, y = users.w[order], users.y[order]
+    n_t, n_c = np.cumsum(w), np.cumsum(1 - w)
+    ok = (n_t > 0) & (n_c > 0)
+    rate_t = np.divide(np.cumsum(w * y), n_t, out=np.zeros(300), where=n_t > 0)
+    rate_c = np.divide(np.cumsum((1 - w) * y), n_c, out=np.zeros(300), where=n_c > 0)
+    gain = (rate_t - rate_c) * np.arange(1, 301) / 300
+    assert ok[5:].all()
+    assert auuc(users.groups()).value == pytest.approx(np.trapezoid(np.r_[0, gain], dx=1 / 300))
+
+
+def test_causalmls_unnormalised_qini_is_our_curve_where_arms_are_even() -> None:
+    """causalml's get_qini: Y_t - Y_c * N_t / N_c at each user, in order of the score."""
+    users = random_users(16, 400)
+    order = np.argsort(-users.score)
+    w, y = users.w[order], users.y[order]
+    n_t, n_c = np.cumsum(w), np.cumsum(1 - w)
+    ratio = np.divide(n_t, n_c, out=np.zeros(400), where=n_c > 0)
+    expected = np.cumsum(w * y) - np.cumsum((1 - w) * y) * ratio
+    assert qini_curve(users.groups()).incremental[1:] == pytest.approx(expected)
+
+
+def test_the_curves_band_is_the_spread_of_the_bootstrap() -> None:
+    users = random_users(3, 2_000, levels=10)
+    rng = np.random.default_rng(0)
+    resampled = [
+        qini_curve(users.take(rng.integers(0, 2_000, 2_000)).groups()).incremental for _ in range(400)
+    ]
+    error = qini_curve_error(users.groups())
+    assert error[0] == 0
+    assert error[1:] == pytest.approx(np.std(resampled, axis=0)[1:], rel=0.15)
