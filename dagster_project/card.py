@@ -13,7 +13,7 @@ from dagster_project import plots
 from dagster_project.champion import REGISTRY, deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.metadata import markdown_table
+from dagster_project.markdown import markdown_table
 from dagster_project.models import current_version
 from dagster_project.predictions import NAMES
 from dagster_project.sqlfiles import Identifier

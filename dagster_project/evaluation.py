@@ -11,7 +11,7 @@ import numpy as np
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.metadata import markdown_table
+from dagster_project.markdown import markdown_table
 from dagster_project.predictions import SCORES
 from dagster_project.warehouse import Warehouse
 from uplift_core.evaluation.calibration import calibration_slope, group_effects

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import dagster as dg
 
+from dagster_project.markdown import markdown_table
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 
 PREVIEW_ROWS = 5
-
-
-def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as a markdown table."""
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def describe_table(db: Warehouse, table: Identifier, sql: str = "") -> dict[str, dg.MetadataValue]:
@@ -33,8 +25,3 @@ def describe_table(db: Warehouse, table: Identifier, sql: str = "") -> dict[str,
     if sql:
         found["sql"] = dg.MetadataValue.md(f"```sql\n{sql}\n```")
     return found
-
-
-def _cell(value: object) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")

@@ -10,7 +10,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import OWNERS, WAREHOUSE_POOL
-from dagster_project.metadata import describe_table, markdown_table
+from dagster_project.markdown import markdown_table
+from dagster_project.metadata import describe_table
 from dagster_project.publish import PROOF
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier

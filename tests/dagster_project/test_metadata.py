@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_project.metadata import describe_table, markdown_table
+from dagster_project.markdown import markdown_table
+from dagster_project.metadata import describe_table
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 from tests.support import make_table

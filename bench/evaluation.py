@@ -1,0 +1,132 @@
+"""All figures of all rankings with 95 % intervals, against one bare GROUP BY and the peers' Qini.
+
+    python -m bench.evaluation --rows 14000000 --folder FOLDER
+
+Criteo-like rows are scored by our learners first, which is not timed. Then, on the same scores:
+our evaluation of six rankings, from the cells' table to every row of every evaluation table (over 1,500
+figures a ranking, each with its standard error; paired comparisons of all rankings); one
+`select score, sum(y), count(*) group by score` in DuckDB over the table of scored users; and the peers'
+functions for one figure without an interval, given arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench import ours
+from bench.criteo_like import generate
+from bench.ours import ARM, criteo_folder
+from dagster_project.evaluation import evaluate_joint
+from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
+from dagster_project.predictions import SCORES
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+
+SEED = 7
+SCORED = Identifier.of("scores", "scored")
+RANKING = "cate_x"
+
+
+def prepare(rows: int, folder: Path, threads: int) -> Path:
+    """A home whose users are all scored, and held out as far as the evaluation can tell."""
+    home = folder / f"evaluation-{rows}"
+    if (home / "done").is_file():
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    generate(rows, SEED, home / "warehouse.duckdb")
+    ours.run(home, threads, "4GB")
+    experiment = criteo_folder()
+    with open_warehouse(Home(home), memory_limit="4GB", threads=threads) as db:
+        db.rows(f"update {experiment.tables.cells} set split = 'holdout'")
+        db.create(
+            SCORED,
+            f"select scores.*, assignment.arm = '{ARM}' as w, assignment.visit "
+            f"from {experiment.tables.scores} as scores "
+            f"inner join {experiment.tables.assignment} as assignment using (user_id)",
+        )
+    (home / "done").touch()
+    return home
+
+
+def evaluate_all(db: Warehouse, folder: ExperimentFolder) -> int:
+    """Everything that the evaluation asset computes for one contrast; how many rows come of it."""
+    joint = read_holdout(db, folder, ARM, "visit")
+    tables = evaluate_joint(joint, folder.experiment, ARM, "visit")
+    return sum(len(rows) for rows in tables.values())
+
+
+def group_by(db: Warehouse) -> int:
+    """The bare query."""
+    sql = f"select {RANKING}, sum(visit), count(*) from {SCORED} group by {RANKING}"
+    return len(db.rows(f"select count(*) from ({sql})"))
+
+
+def timed(what: Callable[[], object], repeats: int) -> float:
+    """Median seconds."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        what()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def peers(db: Warehouse) -> dict[str, Callable[[], object]]:
+    """The peers' functions on the same scores."""
+    import pandas as pd  # noqa: PLC0415 - a peer's
+    from causalml.metrics import get_qini  # noqa: PLC0415 - slow to import
+    from sklift.metrics import qini_auc_score  # noqa: PLC0415
+
+    found = db.arrow(f"select {RANKING} as score, w, visit as y from {SCORED}")
+    score = found.column("score").to_numpy()
+    w = found.column("w").to_numpy(zero_copy_only=False).astype(np.int8)
+    y = found.column("y").to_numpy()
+    frame = pd.DataFrame({"score": score, "w": w, "y": y})
+    return {
+        "scikit-uplift qini_auc_score": lambda: qini_auc_score(y, score, w),
+        "causalml get_qini": lambda: get_qini(frame, outcome_col="y", treatment_col="w"),
+    }
+
+
+def main() -> None:
+    """Time all of it and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=14_000_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, required=True, help="for the rows and the scores")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    home, folder = Home(prepare(given.rows, given.folder, given.threads)), criteo_folder()
+    with open_warehouse(home, memory_limit="2GB", threads=given.threads) as db:
+        (cells,) = db.one(f"select count(*) from {folder.tables.cells}")
+        (distinct,) = db.one(f"select count(distinct {RANKING}) from {SCORED}")
+        group_by(db)  # warm
+        began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        rows = evaluate_all(db, folder)
+        evaluation = timed(lambda: evaluate_all(db, folder), given.repeats)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        bare = timed(lambda: group_by(db), given.repeats)
+        each = evaluation / len(SCORES)
+        print(
+            f"{given.rows:,} scored users, {cells:,} cells, {distinct:,} distinct scores of {RANKING}\n"
+            f"evaluation of {len(SCORES)} rankings: {evaluation:.2f} s, {rows:,} rows of figures; "
+            f"peak memory {peak:.0f} MiB (before: {began / 1024:.0f})\n"
+            f"a ranking: {each:.2f} s; bare group by: {bare:.2f} s; ratio {each / bare:.2f}"
+        )
+        for name, call in peers(db).items():
+            print(f"{name}: {timed(call, 1):.2f} s, ratio to the group by {timed(call, 1) / bare:.1f}")
+
+
+if __name__ == "__main__":
+    main()
