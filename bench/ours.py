@@ -116,12 +116,13 @@ def equal_parameters(cells: Cells) -> LearnerParameters:
 def write_features(db: Warehouse, folder: ExperimentFolder) -> None:
     """The features table and its rows of the registry."""
     db.create(folder.tables.features, folder.features_sql.text)
-    count = len(FEATURES)
+    names = [row[0] for row in db.rows(f"describe {folder.tables.features}") if row[0] != "user_id"]
+    count = len(names)
     registry = pa.table(
         {
             "experiment": [folder.name] * count,
             "position": pa.array(range(1, count + 1), pa.int32()),
-            "name": FEATURES,
+            "name": names,
             **{column: ["-"] * count for column in ("type", "description", "sql_file", "sql_sha256")},
         }
     )

@@ -86,7 +86,7 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
         f"{experiment.title}. {experiment.description}",
         (
             f"Predicts the effect on *{first['outcome']}* of each arm against '{experiment.control}'. "
-            f"Trained {first['trained_at']:%Y-%m-%d %H:%M} UTC on the train split; the holdout "
+            "Trained on the train split; the holdout "
             f"({experiment.split.holdout:.0%} of users) reports and chose nothing."
         ),
     ]

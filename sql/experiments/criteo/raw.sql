@@ -1,5 +1,7 @@
 /* Criteo's uplift file as it came, one row per user.
-   Grain: user_id, the row's number in the file, from 1.  Input: the csv.gz at $source. */
+   Grain: user_id, the row's number in the file, from 1.  Input: the csv.gz at $source.
+   Columns are found by name. The file's other columns are kept: exposure (1: was shown the advertisement)
+   comes after the treatment and is never a feature; some copies of the file lack it. */
 select
     row_number() over () as user_id,
     f0,
@@ -17,13 +19,14 @@ select
     treatment, -- 1: could be shown the advertisement
     conversion, -- 1: converted within two weeks
     visit, -- 1: visited within two weeks
-    exposure -- 1: was shown the advertisement; after the treatment, never a feature
+    * exclude (f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, treatment, conversion, visit)
 from read_csv(
     $source,
     header = true,
-    auto_detect = false,
     delim = ',',
-    columns = {
+    quote = '',
+    escape = '',
+    types = {
         'f0': 'FLOAT',
         'f1': 'FLOAT',
         'f2': 'FLOAT',
@@ -38,7 +41,6 @@ from read_csv(
         'f11': 'FLOAT',
         'treatment': 'UTINYINT',
         'conversion': 'UTINYINT',
-        'visit': 'UTINYINT',
-        'exposure': 'UTINYINT'
+        'visit': 'UTINYINT'
     }
 )

@@ -1,0 +1,116 @@
+"""Every arm and every outcome of an experiment, each learned and judged by itself.
+
+    python -m bench.outcomes hillstrom --home FOLDER
+
+The batch learns one outcome, the declared default. This runs its steps for each of them in turn, without
+Dagster, in a warehouse of its own, and prints what the model card says: figures on held-out users with
+standard errors, the champion and the gate's word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from bench import ours
+from bench.criteo_like import sample_path
+from dagster_project.cells import features_of, find_edges, read_feature_cells
+from dagster_project.evaluation import Rows, evaluate_joint
+from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
+from dagster_project.models import train_arm
+from dagster_project.predictions import NAMES, predictions_of
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.experiment import Experiment, load_experiment
+
+DATA = "UPLIFT_DATA_DIR"
+METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibration_slope")
+
+
+def source_of(experiment: Experiment) -> Path:
+    """Hillstrom's official file, or the 200,000 real rows of Criteo's."""
+    if experiment.name == "criteo":
+        return sample_path()
+    path = Path(os.environ.get(DATA, "")) / getattr(experiment.source, "filename", "")
+    if not path.is_file():
+        raise SystemExit(f"{path.name} is needed: set {DATA} to the folder that holds it")
+    return path
+
+
+def with_default(experiment: Experiment, outcome: str, salt: str) -> Experiment:
+    """The experiment as if it had been declared for this outcome, with this split."""
+    defaults = experiment.defaults.model_copy(update={"outcome": outcome})
+    split = experiment.split.model_copy(update={"salt": salt})
+    return experiment.model_copy(update={"defaults": defaults, "split": split})
+
+
+def prepare(db: Warehouse, folder: ExperimentFolder, source: Path) -> None:
+    """From the file to cells."""
+    raw = (folder.folder / "raw.sql").read_text(encoding="utf-8")
+    db.create(folder.tables.raw, raw, {"source": str(source)})
+    ours.write_features(db, folder)
+    ours.write_assignment(db, folder)
+    ours.write_cells(db, folder, find_edges(db, folder), ours.Clock())
+
+
+def learn(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[Verdict, dict[str, Rows]]:
+    """Train, judge, and evaluate on the holdout."""
+    model, verdict = train_arm(db, folder, arm, folder.experiment.learners, 0)
+    outcome = folder.experiment.defaults.outcome
+    x = read_feature_cells(db, folder, features_of(db, folder))
+    predictions = predictions_of(model, x, arm, outcome)
+    with db.relation("own_predictions", predictions):
+        db.create(folder.tables.predictions, "from own_predictions order by cell")
+    joint = read_holdout(db, folder, arm, outcome)
+    return verdict, evaluate_joint(joint, folder.experiment, arm, outcome)
+
+
+def report(verdict: Verdict, tables: dict[str, Rows], budgets: list[float]) -> str:
+    """One block of text for an arm and outcome."""
+    metrics = {(r["learner"], r["metric"]): r for r in tables["metrics"]}
+    policy = {(r["learner"], r["budget"]): r for r in tables["policy_value"] if r["estimator"] == "aipw"}
+    lines = [f"gate: {verdict.text}", f"champion {verdict.champion}, runner-up {verdict.runner_up}"]
+    for learner in NAMES:
+        cells = [
+            f"{name} {r['value']:.4f} [{r['ci_low']:.4f}, {r['ci_high']:.4f}]"
+            for name in METRICS
+            if (r := metrics.get((learner, name)))
+        ]
+        cells += [
+            f"gain at {budget:.0%} {r['gain_over_random']:+.5f} ± {r['gain_std_error']:.5f}"
+            for budget in budgets
+            if (r := policy[learner, budget])
+        ]
+        lines.append(f"  {NAMES[learner]:14} " + "; ".join(cells))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run every arm and outcome and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", choices=["hillstrom", "criteo"])
+    parser.add_argument("--splits", type=int, default=1, help="different random splits")
+    parser.add_argument("--budgets", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.3])
+    parser.add_argument("--home", type=Path, required=True, help="folder for a warehouse, emptied first")
+    given = parser.parse_args()
+    path = SQL_FOLDER / "experiments" / given.experiment
+    declared = load_experiment(path)
+    source = source_of(declared)
+    for split in range(given.splits):
+        salt = declared.split.salt if split == 0 else f"{declared.split.salt}-{split + 1}"
+        for outcome in (o.name for o in declared.outcomes):
+            shutil.rmtree(given.home, ignore_errors=True)
+            folder = ExperimentFolder.read(with_default(declared, outcome, salt), path)
+            with open_warehouse(Home(given.home), memory_limit="4GB", threads=0) as db:
+                prepare(db, folder, source)
+                for arm in declared.treatments:
+                    print(f"\n{given.experiment}, split {split + 1}: {arm}, {outcome}")
+                    print(report(*learn(db, folder, arm), given.budgets), flush=True)
+
+
+if __name__ == "__main__":
+    main()

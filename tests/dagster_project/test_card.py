@@ -1,0 +1,75 @@
+"""The model card and its plots, from the small simulated home."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dagster_project import plots
+from dagster_project.card import make_plots, write_card
+from dagster_project.champion import deciding_learner
+from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import NAMES
+from dagster_project.warehouse import Home
+from tests.support import opened
+
+PLOTS = ["qini", "deciles", "policy_value", "calibration", "distribution"]
+
+
+@pytest.fixture
+def made(home: Home, simulated: ExperimentFolder):
+    with opened(home) as db:
+        learner = deciding_learner(db, simulated, "treated")
+        return learner, make_plots(db, simulated), write_card(db, simulated, {})
+
+
+def test_every_plot_says_its_finding_and_how_to_read_it(made) -> None:
+    learner, found, _ = made
+    assert [p.name for p in found] == PLOTS
+    for plot in found:
+        spec = json.loads(plot.specification)
+        assert NAMES[learner] in plot.title
+        assert any(character.isdigit() for character in plot.title)
+        assert len(" ".join(spec["title"]["subtitle"])) > 40
+
+
+def test_every_plot_can_be_drawn_without_the_network(made) -> None:
+    for plot in made[1]:
+        assert "url" not in json.loads(plot.specification).get("data", {})
+        assert plots.svg(plot.specification).startswith("<svg")
+        assert plots.png_markdown(plot.specification, "t").startswith("![t](data:image/png;base64,")
+
+
+def test_plots_and_card_are_what_was_written(home: Home, made) -> None:
+    with opened(home) as db:
+        stored = db.rows("select plot, specification from evaluation.plots")
+        ((version, card),) = db.rows("select model_version, card from models.cards")
+    assert dict(stored) == {p.name: p.specification for p in made[1]}
+    folder = home.cards / version
+    assert (folder / "card.md").read_text(encoding="utf-8") == card
+    for plot in PLOTS:
+        assert f"(treated-{plot}.svg)" in card
+        assert (folder / f"treated-{plot}.svg").is_file()
+
+
+def test_the_card_holds_decision_evidence_and_report(home: Home, made) -> None:
+    learner, _, card = made
+    assert f"**{NAMES[learner]} decides** (the champion)" in card
+    for part in ("The gate: **", "champion", "runner-up", "out of fold", "On held-out users:", "sha256"):
+        assert part in card
+    with opened(home) as db:
+        ((word, reason, gain),) = db.rows(
+            "select gate, gate_reason, gain_over_random from models.registry where champion"
+        )
+    assert word in {"passed", "inconclusive"}
+    assert reason in card
+    assert f"{gain:+.5f}" in card
+
+
+def test_evidence_is_the_trains_and_the_report_the_holdouts(home: Home) -> None:
+    with opened(home) as db:
+        ((train,),) = db.rows("select distinct n from models.registry")
+        ((held,),) = db.rows("select distinct n from evaluation.metrics")
+        counts = dict(db.rows("select split, count(*) from assignment.simulated group by all"))
+    assert (train, held) == (counts["train"], counts["holdout"])
