@@ -11,8 +11,8 @@ with held as (
         {% if by_fold %}fold,{% endif %}
         (arm = {{ bind.arm }})::integer as w,
         sum(n)::double as n,
-        sum({{ outcome.sum }}::decimal(38, 10))::double as y,
-        sum({{ outcome.sum_sq }}::decimal(38, 10))::double as yy
+        sum({{ sums.sum }}::decimal(38, 10))::double as y,
+        sum({{ sums.sum_sq }}::decimal(38, 10))::double as yy
     from {{ cells }}
     where split = {{ bind.split }} and arm in ({{ bind.arm }}, {{ bind.control }})
     group by all
@@ -22,24 +22,30 @@ predicted as (
     select
         cell,
         {% if by_fold %}fold,{% endif %}
-        {% for score in scores %}{{ score }}::double as {{ score }},{% endfor %}
+        {% for score in score_names %}{{ score }}::double as {{ score }},{% endfor %}
         {{ mu0 }}::double as mu0,
         {{ mu1 }}::double as mu1
     from {{ predictions }}
     where arm = {{ bind.arm }}
 ),
 
+joined as (
+    select
+        held.*,
+        predicted.* exclude (cell{% if by_fold %}, fold{% endif %})
+    from held
+    inner join predicted using (cell{% if by_fold %}, fold{% endif %})
+),
+
 -- phi = level + slope * y and phi0 = level0 + slope0 * y for every user of a row.
 linear as (
     select
-        held.*,
-        predicted.* exclude (cell, mu0, mu1{% if by_fold %}, fold{% endif %}),
+        *,
         mu1 - mu0 - w * mu1 / {{ bind.propensity }} + (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level,
         w / {{ bind.propensity }} - (1 - w) / (1 - {{ bind.propensity }}) as slope,
         mu0 - (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level0,
         (1 - w) / (1 - {{ bind.propensity }}) as slope0
-    from held
-    inner join predicted using (cell{% if by_fold %}, fold{% endif %})
+    from joined
 )
 
 select
