@@ -121,7 +121,9 @@ def _s(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  #
     # econml appends one column an arm; the last is the treated one.
     columns = (*range(n_features), n_features + 1)
     return SLearner(
-        overall_model=Boosted(lambda data: fitter.outcome_model(data, users_share=1.0), columns)
+        overall_model=Boosted(
+            lambda data: fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s), columns
+        )
     )
 
 

@@ -45,7 +45,9 @@ EFFECT_DEFAULTS = BoostingParameters(rounds=100, max_depth=2, learning_rate=0.05
 class LearnerParameters(BaseModel):
     """Parameters of all boosters of an experiment; a declaration may override any of them.
 
-    ``outcome`` is for models of E[Y | ...], ``effect`` for models of the effect itself. The defaults
+    ``outcome`` is for models of E[Y | ...], ``effect`` for models of the effect itself, ``s`` for the
+    S-learner's model, an outcome model that is judged by the effect it implies; as ``outcome`` unless
+    given. The defaults
     are cautious (shallow trees, few rounds, large leaves): effects are small beside the outcome's
     noise, and an over-fitted learner ranks users worse than no learner. They were chosen by
     cross-validated R-loss (``uplift_core.tuning``), never by a known truth.
@@ -55,6 +57,7 @@ class LearnerParameters(BaseModel):
 
     outcome: BoostingParameters = OUTCOME_DEFAULTS
     effect: BoostingParameters = EFFECT_DEFAULTS
+    s: BoostingParameters | None = None
     seed: Annotated[int, Field(ge=0)] = 7
     # Bins of a feature. On simulated experiments 64 rank users as well as 256 do, and rows fall into
     # half as many cells.
@@ -65,7 +68,7 @@ class LearnerParameters(BaseModel):
     def _keep_defaults_of_what_is_not_said(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        defaults = {"outcome": OUTCOME_DEFAULTS, "effect": EFFECT_DEFAULTS}
+        defaults = {"outcome": OUTCOME_DEFAULTS, "effect": EFFECT_DEFAULTS, "s": OUTCOME_DEFAULTS}
         said = {
             kind: value for kind, value in data.items() if isinstance(value, dict) and kind in defaults
         }

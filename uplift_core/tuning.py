@@ -1,8 +1,9 @@
 """Choosing parameters by cross-validated loss, on the train cells alone and without any truth.
 
 Outcome models are compared by the loss of their out-of-fold predictions (log loss where the outcome
-is binary, squared error otherwise). Effect models are compared by the R-loss of held-out folds, the
-criterion that Schuler et al. (2018) found to choose best; the DR-loss is recorded beside it.
+is binary, squared error otherwise). Effect models, and the S-learner's by the effect it implies, are
+compared by the R-loss of held-out folds, the criterion that Schuler et al. (2018) found to choose best;
+the DR-loss is recorded beside it.
 
 Losses leave out the variance of outcomes within cells: it is the same for every candidate.
 """
@@ -22,9 +23,11 @@ from uplift_core.cells import Cells, merge
 from uplift_core.learners.dr import dr_pseudo_outcome
 from uplift_core.learners.nuisance import Fitter, Nuisances, fit_nuisances
 from uplift_core.learners.r import r_pseudo_outcome
+from uplift_core.learners.s import SLearner
 
-Kind = Literal["outcome", "effect"]
+Kind = Literal["outcome", "effect", "s"]
 Tell = Callable[[int, int], None]  # trials done, trials in all
+HeldOut = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the cells of a fold
 
 # (rounds, learning rate) are tied: half the rate wants about twice the rounds.
 PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1))
@@ -70,7 +73,7 @@ def tune(
     threads: int = 0,
     tell: Tell = lambda _done, _all: None,
 ) -> tuple[LearnerParameters, list[Trial]]:
-    """Choose the outcome models' parameters, then, with their nuisances, the effect models'.
+    """Choose the outcome models' parameters, then, with their nuisances, all models' of the effect.
 
     Args:
         cells: train cells of one contrast.
@@ -79,24 +82,32 @@ def tune(
         threads: to train with; 0 takes all cores.
         tell: called after every trial with how many are done and how many there are.
     """
-    tried = list(dict.fromkeys([*(candidates or grid()), start.outcome, start.effect]))
-    count = iter(range(1, 2 * len(tried) + 1))
+    tried = list(
+        dict.fromkeys([*(candidates or grid()), start.outcome, start.effect, start.s or start.outcome])
+    )
+    count = iter(range(1, 3 * len(tried) + 1))
 
     def counted(losses: Iterator[tuple[Doubles, float]]) -> list[tuple[Doubles, float]]:
         found = []
         for loss in losses:
             found.append(loss)
-            tell(next(count), 2 * len(tried))
+            tell(next(count), 3 * len(tried))
         return found
 
-    outcomes = counted(_outcome_losses(cells, start, tried, threads))
-    outcome_trials = _trials("outcome", tried, outcomes)
-    parameters = start.model_copy(update={"outcome": _chosen(outcome_trials)})
+    outcome = _trials("outcome", tried, counted(_outcome_losses(cells, start, tried, threads)))
+    parameters = start.model_copy(update={"outcome": _chosen(outcome)})
     nuisances = fit_nuisances(cells, Fitter.for_cells(cells, parameters, threads))
-    effects = counted(_effect_losses(cells, nuisances, parameters, tried, threads))
-    effect_trials = _trials("effect", tried, effects)
-    parameters = parameters.model_copy(update={"effect": _chosen(effect_trials)})
-    return parameters, outcome_trials + effect_trials
+    trials: dict[Kind, list[Trial]] = {"outcome": outcome}
+    judged: tuple[tuple[Kind, HeldOut], ...] = (("effect", _held_out_effect), ("s", _held_out_s))
+    for kind, held_out in judged:
+        fitters = [
+            Fitter.for_cells(cells, parameters.model_copy(update={kind: candidate}), threads)
+            for candidate in tried
+        ]
+        losses = counted(_effect_losses(cells, nuisances, fitters, held_out))
+        trials[kind] = _trials(kind, tried, losses)
+    chosen: dict[str, BoostingParameters] = {kind: _chosen(found) for kind, found in trials.items()}
+    return start.model_copy(update=chosen), [trial for found in trials.values() for trial in found]
 
 
 def _outcome_losses(
@@ -111,25 +122,31 @@ def _outcome_losses(
 
 
 def _effect_losses(
-    cells: Cells,
-    nuisances: Nuisances,
-    parameters: LearnerParameters,
-    tried: list[BoostingParameters],
-    threads: int,
+    cells: Cells, nuisances: Nuisances, fitters: list[Fitter], held_out: HeldOut
 ) -> Iterator[tuple[Doubles, float]]:
-    e = cells.propensity
     label, weight = r_pseudo_outcome(cells, nuisances)
     phi = dr_pseudo_outcome(cells, nuisances)
-    for candidate in tried:
-        fitter = Fitter.for_cells(cells, parameters.model_copy(update={"effect": candidate}), threads)
+    for fitter in fitters:
         tau = np.empty(len(cells.n))
         for fold in range(cells.n_folds):
-            held, seen = cells.fold == fold, cells.fold != fold
-            data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
-            booster = fitter.effect_model(data, weight_per_user=e * (1 - e))
-            tau[held] = boosting.predict(booster, cells.x[cells.cell[held]])
+            tau[cells.fold == fold] = held_out(cells, nuisances, fitter, fold)
         dr_loss = float(np.average((phi - tau) ** 2, weights=cells.n))
         yield _by_fold(cells, weight * (label - tau) ** 2), dr_loss
+
+
+def _held_out_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
+    """The R-learner's model, fitted on the other folds."""
+    e, seen = cells.propensity, cells.fold != fold
+    label, weight = r_pseudo_outcome(cells, nuisances)
+    data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
+    booster = fitter.effect_model(data, weight_per_user=e * (1 - e))
+    return boosting.predict(booster, cells.x[cells.cell[~seen]]).astype(np.float64)
+
+
+def _held_out_s(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
+    """The S-learner, fitted on the other folds."""
+    learner = SLearner.fit(cells.without_fold(fold), nuisances, fitter)
+    return learner.predict(cells.x[cells.cell[cells.fold == fold]]).astype(np.float64)
 
 
 def _loss(cells: Cells, predicted: Doubles) -> Doubles:

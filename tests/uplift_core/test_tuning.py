@@ -23,20 +23,23 @@ def test_the_overfitted_candidate_is_not_chosen_and_every_trial_is_told(cells):
     chosen, trials = tune(cells, START, [WILD], tell=lambda done, n: told.append((done, n)))
     assert chosen.outcome == CAUTIOUS
     assert chosen.effect == CAUTIOUS
+    assert chosen.s == CAUTIOUS
     assert [(t.kind, t.parameters, t.chosen) for t in trials] == [
         ("outcome", WILD, False),
         ("outcome", CAUTIOUS, True),
         ("effect", WILD, False),
         ("effect", CAUTIOUS, True),
+        ("s", WILD, False),
+        ("s", CAUTIOUS, True),
     ]
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(k, 6) for k in range(1, 7)]
     wild = next(t for t in trials if t.kind == "effect" and t.parameters == WILD)
     assert wild.dr_loss > next(t for t in trials if t.kind == "effect" and t.chosen).dr_loss
 
 
 def test_start_wins_no_tie_break_it_does_not_earn(cells):
     _, trials = tune(cells, START, [WILD])
-    for kind in ("outcome", "effect"):
+    for kind in ("outcome", "effect", "s"):
         losses = {t.parameters: t.loss for t in trials if t.kind == kind}
         best = next(t for t in trials if t.kind == kind and t.chosen)
         assert losses[best.parameters] == min(losses.values())

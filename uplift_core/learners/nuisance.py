@@ -44,15 +44,18 @@ class Fitter:
             threads=threads,
         )
 
-    def outcome_model(self, data: Regression, *, users_share: float) -> xgboost.Booster:
+    def outcome_model(
+        self, data: Regression, *, users_share: float, grown: BoostingParameters | None = None
+    ) -> xgboost.Booster:
         """Regress the outcome: E[Y | x], by logistic loss where the outcome is binary.
 
         Args:
             data: mean outcomes and users.
             users_share: share of the contrast's users that this model may see; leaves shrink with
                 it, so that models of one arm split as finely as models of both.
+            grown: how; as outcome models are unless given.
         """
-        grown = self.parameters.outcome
+        grown = grown or self.parameters.outcome
         smallest = self._smallest_leaf(grown) * users_share
         objective: Objective = "reg:squarederror"
         if self.binary:

@@ -27,7 +27,7 @@ class SLearner(_Base):
         x = np.vstack([_with_arm(cells.x, 0), _with_arm(cells.x, 1)])
         key = cells.cell + cells.w.astype(np.int64) * len(cells.x)
         data = merge(x, key, cells.y_mean, cells.n)
-        f = fitter.outcome_model(data, users_share=1.0)
+        f = fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s)
         return cls({"f": f}, cells.propensity)
 
     def predict(self, x: Floats) -> Floats:

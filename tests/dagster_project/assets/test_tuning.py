@@ -35,7 +35,7 @@ def test_models_train_with_what_tuning_chose(engine):
     with engine.warehouse() as db:
         trials = db.rows("select kind, parameters, chosen from models.tuning")
         current = db.rows("select distinct parameters from models.registry where is_current")
-    assert {kind for kind, _, _ in trials} == {"outcome", "effect"}
+    assert {kind for kind, _, _ in trials} == {"outcome", "effect", "s"}
     chosen = {kind: json.loads(parameters) for kind, parameters, chosen in trials if chosen}
     ((used,),) = current
     assert json.loads(used) == chosen | {"seed": 7, "max_bins": 64}
