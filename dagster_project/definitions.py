@@ -11,13 +11,29 @@ from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import SQL_FOLDER, Settings
-from uplift_core.experiment import discover
+from uplift_core.errors import ExperimentError
+from uplift_core.experiment import Experiment, discover
 
 
-def experiment_folders() -> list[ExperimentFolder]:
-    """Every experiment that is declared."""
+def experiment_folders(settings: Settings) -> list[ExperimentFolder]:
+    """Every experiment that is declared, in the form and on the file that the settings choose."""
     found = discover(SQL_FOLDER / "experiments")
-    return [ExperimentFolder.read(experiment, folder) for experiment, folder in found.values()]
+    unknown = sorted({*settings.variants, *settings.files} - found.keys())
+    if unknown:
+        raise ExperimentError(f"settings name {unknown}; declared experiments are {sorted(found)}")
+    return [
+        ExperimentFolder.read(_chosen(experiment, settings), folder)
+        for experiment, folder in found.values()
+    ]
+
+
+def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
+    variant, own = settings.variants.get(experiment.name), settings.files.get(experiment.name)
+    if variant and own:
+        raise ExperimentError(f"{experiment.name}: choose a variant or a file of your own, not both")
+    if own:
+        return experiment.with_file(own.path, own.shares)
+    return experiment.as_variant(variant) if variant else experiment
 
 
 def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
@@ -49,4 +65,5 @@ def _tuning_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
     )
 
 
-defs = build_definitions(experiment_folders(), Engine.from_settings(Settings()))
+SETTINGS = Settings()
+defs = build_definitions(experiment_folders(SETTINGS), Engine.from_settings(SETTINGS))

@@ -27,12 +27,12 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the experiments in turn; stop at the first that fails. Returns the exit code."""
-    console = Console(highlight=False)
-    folders = {folder.name: folder for folder in experiment_folders()}
+    console, settings = Console(highlight=False), Settings()
+    folders = {folder.name: folder for folder in experiment_folders(settings)}
     parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
     parser.add_argument("experiments", nargs="+", choices=sorted(folders))
     chosen = [folders[name] for name in parser.parse_args(arguments).experiments]
-    engine = Engine.from_settings(Settings())
+    engine = Engine.from_settings(settings)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
     definitions = build_definitions(list(folders.values()), engine)
     with dg.DagsterInstance.get() as instance:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SQL_FOLDER = REPOSITORY / "sql"
+
+
+class OwnFileSetting(BaseModel):
+    """A file of one's own for an experiment, with the designed share of every arm."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Path
+    shares: dict[str, float]
 
 
 class Settings(BaseSettings):
@@ -19,4 +29,6 @@ class Settings(BaseSettings):
     data_dir: Path | None = None  # searched first for source files
     memory_limit: str = "4GB"  # of DuckDB; beyond it, it spills to UPLIFT_HOME/tmp
     threads: int = 0  # of DuckDB and XGBoost; 0: all cores
+    variants: dict[str, str] = {}  # experiment -> which of its published forms, where not the first
+    files: dict[str, OwnFileSetting] = {}  # experiment -> a file that no declaration knows
     download: bool = True  # whether source files may be fetched from the network

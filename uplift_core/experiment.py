@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -100,6 +101,20 @@ class FileSource(_Declared):
     mirror: Mirror | None = None
 
 
+class OwnFile(_Declared):
+    """A file that no declaration knows: its sha256 is recorded, not compared."""
+
+    kind: Literal["own_file"]
+    path: Path
+
+
+class Published(_Declared):
+    """What is published about a file: rows, and means of columns to as many digits as published."""
+
+    rows: Annotated[int, Field(gt=0)]
+    means: dict[str, Annotated[str, StringConstraints(pattern=r"^-?\d*\.\d+$")]] = {}
+
+
 class SimulationSource(_Declared):
     """A simulated RCT of ``uplift_core.simulation`` with a known effect for every user."""
 
@@ -107,6 +122,14 @@ class SimulationSource(_Declared):
     design: Literal["marketing"]
     n_users: Annotated[int, Field(ge=100)]
     seed: Annotated[int, Field(ge=0)]
+
+
+class Variant(_Declared):
+    """Another published form of the experiment: its file and its arms' designed shares."""
+
+    source: FileSource
+    shares: dict[Name, Share]
+    published: Published | None = None
 
 
 class Split(_Declared):
@@ -151,7 +174,9 @@ class Experiment(_Declared):
     arm_column: str
     arms: tuple[Arm, ...]
     outcomes: tuple[Outcome, ...]
-    source: Annotated[FileSource | SimulationSource, Field(discriminator="kind")]
+    source: Annotated[FileSource | SimulationSource | OwnFile, Field(discriminator="kind")]
+    published: Published | None = None
+    variants: dict[str, Variant] = {}
     split: Split
     defaults: Defaults
     # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
@@ -191,6 +216,36 @@ class Experiment(_Declared):
         if broken:
             raise ValueError("; ".join(broken))
         return self
+
+    def as_variant(self, name: str) -> Experiment:
+        """The experiment in another of its published forms."""
+        if name not in self.variants:
+            known = sorted(self.variants) or "none"
+            raise ExperimentError(f"{self.name}: no variant '{name}'; declared are {known}")
+        chosen = self.variants[name]
+        return self._with(chosen.source, chosen.shares, chosen.published)
+
+    def with_file(self, path: Path, shares: Mapping[str, float]) -> Experiment:
+        """The experiment on a file of one's own, with the designed shares of its arms."""
+        return self._with(OwnFile(kind="own_file", path=path), shares, None)
+
+    def _with(
+        self, source: FileSource | OwnFile, shares: Mapping[str, float], published: Published | None
+    ) -> Experiment:
+        names = [arm.name for arm in self.arms]
+        if sorted(shares) != sorted(names):
+            raise ExperimentError(
+                f"{self.name}: shares are given for {sorted(shares)}, arms are {names}"
+            )
+        data = self.model_dump() | {
+            "source": source.model_dump(),
+            "published": published.model_dump() if published else None,
+            "arms": [arm.model_dump() | {"share": shares[arm.name]} for arm in self.arms],
+        }
+        try:
+            return Experiment.model_validate(data)
+        except ValidationError as error:
+            raise ExperimentError(f"{self.name}: {_readable(error)}") from error
 
     @property
     def treatments(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         with engine.warehouse() as db:
             rows = db.create(tables.raw, sql, {"source": str(source.path)})
             check_raw(db, folder)
+            check_published(db, folder)
             entry = {
                 "experiment": [experiment.name],
                 "source": [source.path.name],
@@ -119,6 +120,25 @@ def check_raw(db: Warehouse, folder: ExperimentFolder) -> None:
         found = db.one(sql, {"binary": outcome.kind == "binary"})
         must = "0 or 1" if outcome.kind == "binary" else "a finite number"
         _refuse_rows(found, experiment.name, outcome.column, must)
+
+
+def check_published(db: Warehouse, folder: ExperimentFolder) -> None:
+    """Refuse a raw table that is not what is published about its file.
+
+    Raises:
+        DataError: names rows, or the column, and both figures.
+    """
+    published, raw = folder.experiment.published, folder.tables.raw
+    if published is None:
+        return
+    rows = db.count(raw)
+    if rows != published.rows:
+        raise DataError(f"{folder.name}: {rows:,} rows, published are {published.rows:,}")
+    for column, text in published.means.items():
+        (mean,) = db.one(f"select avg({Identifier.of(column)}) from {raw}")
+        digits = len(text.partition(".")[2])
+        if round(mean, digits) != float(text):
+            raise DataError(f"{folder.name}: the mean of '{column}' is {mean:.7f}, published is {text}")
 
 
 def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:

@@ -11,7 +11,7 @@ from dagster_project.sources.mirror import fetch_from_mirror
 from dagster_project.sources.simulated import write_simulation
 from dagster_project.warehouse import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment import Experiment, FileSource, SimulationSource
+from uplift_core.experiment import Experiment, FileSource, OwnFile, SimulationSource
 from uplift_core.files import sha256_file
 
 Tell = Callable[[str], None]
@@ -41,8 +41,8 @@ def find_source(
         DataError: the file that was found is not the declared one, or none was found anywhere.
     """
     source = experiment.source
-    if isinstance(source, SimulationSource):
-        path = write_simulation(source, home.sources)
+    if not isinstance(source, FileSource):
+        path = _given(experiment.name, source, home)
         return SourceFile(path, sha256_file(path))
     for folder, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
         if folder is None:
@@ -65,6 +65,14 @@ def find_source(
         f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
         f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {home.sources}"
     )
+
+
+def _given(name: str, source: SimulationSource | OwnFile, home: Home) -> Path:
+    if isinstance(source, SimulationSource):
+        return write_simulation(source, home.sources)
+    if not source.path.is_file():
+        raise DataError(f"{name}: {source.path} is no file; correct UPLIFT_FILES")
+    return source.path
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:
