@@ -30,7 +30,7 @@ Tell = Callable[[int, int], None]  # trials done, trials in all
 HeldOut = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the cells of a fold
 
 # (rounds, learning rate) are tied: half the rate wants about twice the rounds.
-PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1), (600, 0.05))
+PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1))
 DEPTHS = (1, 2, 3)
 LEAVES = (20, 60, 300)
 CERTAIN = 1e-6  # a prediction of exactly 0 or 1 would cost an infinite log loss
