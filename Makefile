@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean bench bench-learners bench-hillstrom
+.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-criteo
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,6 +55,9 @@ lock: $(READY) ## pin all dependencies anew
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
 
+criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
+	$(BIN)/python -m dagster_project.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
+
 clean: ## remove the environment and all that runs made
 	rm -rf $(VENV) $(BENCH_VENV) $(UPLIFT_HOME)
 
@@ -66,7 +69,13 @@ BENCH_RESULTS := $(UPLIFT_HOME)/bench
 ROWS ?= 1000000 5000000
 REPEATS ?= 1
 
-bench: bench-learners bench-hillstrom ## all benchmarks against the peers
+bench: bench-learners bench-hillstrom bench-evaluation ## all benchmarks against the peers
+
+bench-evaluation: $(BENCH_READY) ## all figures of 14M scored users against one GROUP BY and the peers' Qini
+	$(BENCH).evaluation --folder $(BENCH_RESULTS)
+
+bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
+	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json

@@ -58,10 +58,15 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     only: Sequence[str] = (),
     decision_date: str = "",
     raise_on_error: bool = True,
+    memory_limit: str = "4GB",
 ) -> dg.ExecuteInProcessResult:
     """Materialize an experiment in process: all of it, or the layers ``only``."""
     engine = Engine(
-        home=str(home), data_dir=str(data_dir) if data_dir else None, threads=1, download=False
+        home=str(home),
+        data_dir=str(data_dir) if data_dir else None,
+        threads=1,
+        download=False,
+        memory_limit=memory_limit,
     )
     job = build_definitions([folder], engine).resolve_job_def(f"uplift_{folder.name}")
     config = dict(QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,11 @@ def find_source(
         DataError: the file that was found is not the declared one, or none was found anywhere.
     """
     source = experiment.source
-    if not isinstance(source, FileSource):
-        path = _given(experiment.name, source, home)
+    if isinstance(source, SimulationSource):
+        path = write_simulation(source, home.sources)
         return SourceFile(path, sha256_file(path))
+    if isinstance(source, OwnFile):
+        return _own(experiment.name, source.path)
     for folder, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
         if folder is None:
             tell(f"{experiment.name}: {name} is not set")
@@ -67,12 +70,15 @@ def find_source(
     )
 
 
-def _given(name: str, source: SimulationSource | OwnFile, home: Home) -> Path:
-    if isinstance(source, SimulationSource):
-        return write_simulation(source, home.sources)
-    if not source.path.is_file():
-        raise DataError(f"{name}: {source.path} is no file; correct UPLIFT_FILES")
-    return source.path
+def _own(name: str, path: Path) -> SourceFile:
+    """A file, or several parts of one that a pattern names; together in the order of their names."""
+    if path.is_file():
+        return SourceFile(path, sha256_file(path))
+    parts = sorted(path.parent.glob(path.name))
+    if not parts:
+        raise DataError(f"{name}: there is no file {path}; correct UPLIFT_FILES")
+    digests = " ".join(sha256_file(part) for part in parts)
+    return SourceFile(path, hashlib.sha256(digests.encode()).hexdigest())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:

@@ -1,0 +1,153 @@
+"""A file of Criteo's shape, from csv.gz to the published list; whole, in parts, and killed half-way."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sources.lookalike import truth_of, write_lookalike
+from dagster_project.warehouse import Home
+from tests.support import folder_of, opened, run_job, with_experiment
+
+ROWS, FEW = 300_000, 20_000
+INPUTS = ("raw", "features", "assignment", "cells")
+# All but the comparison with econml, which other tests run.
+LAYERS = (*INPUTS, "models", "scores", "evaluation", "model_card", "thresholds", "treat_list")
+LAYERS = (*LAYERS, "export", "published")
+SHARES = {"control": 0.15, "treated": 0.85}
+MEMORY = "300MB"
+
+# Runs layers up to the one that creates a table, and kills itself before that can be committed.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dagster_project.warehouse import Warehouse
+from tests.e2e.test_criteo import on_file
+from tests.support import run_job
+
+home, file, table, layer = sys.argv[1:]
+create = Warehouse.create
+
+def create_and_die(self, target, select, binds={}):
+    rows = create(self, target, select, binds)
+    if str(target) == table:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rows
+
+Warehouse.create = create_and_die
+run_job(on_file(Path(file)), Path(home), only=[layer])
+"""
+
+
+def on_file(path: Path) -> ExperimentFolder:
+    """Criteo's experiment on a look-alike's file."""
+    folder = folder_of("criteo")
+    own = folder.experiment.with_file(path, SHARES)
+    return with_experiment(folder, source=own.source, arms=own.arms, published=None)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("criteo") / "criteo-like.csv.gz"
+    write_lookalike(ROWS, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("finished")
+    run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
+    return home
+
+
+def test_every_user_is_scored_and_the_list_is_exact(finished: Path) -> None:
+    with opened(Home(finished)) as db:
+        assert db.one("select count(*), count(distinct user_id) from scores.criteo") == (ROWS, ROWS)
+        lists = "select decision, count(*) from decisions.treat_list group by all"
+        assert dict(db.rows(lists)) == {"treat": round(0.3 * ROWS), "no_treat": round(0.7 * ROWS)}
+        (cells,) = db.one("select count(*) from training.criteo_cells")
+    assert cells < 0.6 * ROWS
+
+
+def test_the_estimated_effect_is_the_true_one(file: Path, finished: Path) -> None:
+    truth = pq.read_table(truth_of(file))
+    with opened(Home(finished)) as db:
+        with db.relation("truth", truth):
+            ate, visit, conversion = db.one(
+                "select corr(cate_x, visit_effect), avg(visit_effect), avg(conversion_effect) "
+                "from truth join scores.criteo using (user_id) where split = 'holdout'"
+            )
+        found = db.rows(
+            "select outcome, value, std_error from evaluation.metrics "
+            "where metric = 'ate' and learner = 'x'"
+        )
+    assert ate > 0.4
+    for outcome, value, error in found:
+        true = {"visit": visit, "conversion": conversion}[outcome]
+        assert abs(value - true) < 3.5 * error, outcome
+
+
+def test_exposure_is_loaded_and_no_feature(finished: Path) -> None:
+    with opened(Home(finished)) as db:
+        assert "exposure" in {row[0] for row in db.rows("describe raw.criteo")}
+        assert {row[0] for row in db.rows("describe features.criteo")} == {
+            "user_id",
+            *(f"f{i}" for i in range(12)),
+        }
+
+
+def test_four_parts_give_the_cells_of_the_whole(file: Path, finished: Path, tmp_path: Path) -> None:
+    header, *lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    ends = (0, 50_000, 120_000, 120_001, ROWS)
+    for part, (first, last) in enumerate(itertools.pairwise(ends)):
+        content = b"".join([header, *lines[first:last]])
+        (tmp_path / f"part-{part}.csv.gz").write_bytes(gzip.compress(content, 1))
+    home = tmp_path / "home"
+    run_job(on_file(tmp_path / "part-*.csv.gz"), home, only=INPUTS)
+    tables = ("training.criteo_cells", "training.edges")
+    found = []
+    for place in (finished, home):
+        with opened(Home(place)) as db:
+            found.append([db.rows(f"from {table} order by all") for table in tables])
+    assert found[0] == found[1]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("published")
+    few = folder / "few.csv.gz"
+    write_lookalike(FEW, few)
+    run_job(on_file(few), folder / "home", only=LAYERS)
+    return folder / "home", few
+
+
+@pytest.mark.parametrize(
+    ("table", "layer"),
+    [
+        ('"raw"."criteo"', "raw"),
+        ('"training"."criteo_user_cells"', "cells"),
+        ('"scores"."criteo"', "scores"),
+    ],
+)
+def test_a_killed_run_leaves_what_was_and_the_next_completes(
+    published: tuple[Path, Path], table: str, layer: str
+) -> None:
+    home, few = published
+    before = {p.name: p.read_bytes() for p in (home / "published").iterdir()}
+    with opened(Home(home)) as db:
+        rows = db.rows(f"from {table} order by all")
+    call = [sys.executable, "-c", KILLED, str(home), str(few), table, layer]
+    killed = subprocess.run(call, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    assert {p.name: p.read_bytes() for p in (home / "published").iterdir()} == before
+    with opened(Home(home)) as db:
+        assert db.rows(f"from {table} order by all") == rows
+    assert run_job(on_file(few), home, only=LAYERS).success
