@@ -58,7 +58,8 @@ def _write(db: Warehouse, folder: ExperimentFolder, date: str, temporary: Path) 
         path = temporary / f"treat_list.{ending}"
         db.rows(
             f"copy (select * from {TREAT_LIST} where experiment = $name "
-            f"and decision_date = $date::date order by arm, rank) to $path {options}",
+            "and decision_date = $date::date order by arm, rank nulls last, user_id) "
+            f"to $path {options}",
             {"name": folder.name, "date": date, "path": str(path)},
         )
         sync_file(path)
@@ -70,7 +71,10 @@ def _manifest(db: Warehouse, folder: ExperimentFolder, date: str) -> dict[str, A
     lists = db.arrow(
         "select arm, learner, model_version, budget, "
         "case when isfinite(threshold) then threshold end as threshold, "  # JSON knows no infinity
-        f"count(*) as rows, count(*) filter (decision = 'treat') as treat from {TREAT_LIST} "
+        "count(*) as rows, count(*) filter (treated) as treated, "
+        "count(*) filter (decision = 'holdout') as holdout, "
+        "count(*) filter (decision = 'explore') as explore, "
+        f"count(*) filter (decision = 'suppressed') as suppressed from {TREAT_LIST} "
         "where experiment = $name and decision_date = $date::date group by all order by arm",
         {"name": folder.name, "date": date},
     )

@@ -1,14 +1,67 @@
-"""From a budget to a threshold, and to the size of a list."""
+"""From a budget - a share of users, a number of them, or money - to a list's size and threshold."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from uplift_core.boosting import Floats
 from uplift_core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a budget allows.
+
+    Attributes:
+        size: users to treat at most.
+        share: of all users; what the threshold is looked up for.
+        least_score: users are only treated above this score; minus infinity where money is no matter.
+    """
+
+    size: int
+    share: float
+    least_score: float = -math.inf
+
+
+def plan_share(share: float, n_users: int) -> Plan:
+    """A share of all users."""
+    return Plan(list_size(share, n_users), share)
+
+
+def plan_users(users: int, n_users: int) -> Plan:
+    """A number of users."""
+    if not 0 <= users <= n_users:
+        raise DataError(f"budget of {users} users: must be from 0 to {n_users}")
+    return Plan(users, users / n_users if n_users else 0.0)
+
+
+def plan_money(money: float, n_users: int, *, cost: float, value: float | None) -> Plan:
+    """An amount of money: users whose effect is worth more than its cost, until the money is spent.
+
+    Args:
+        money: to spend, in the unit of the cost.
+        n_users: all users.
+        cost: of treating one user, from the arm's declaration.
+        value: of one unit of the outcome, from the outcome's declaration.
+
+    Raises:
+        DataError: the declaration lacks cost or value, or the amount is negative or not finite.
+    """
+    if not (math.isfinite(money) and money >= 0):
+        raise DataError(f"budget of {money} in money: must be 0 or more")
+    if cost <= 0 or value is None or value <= 0:
+        raise DataError(
+            "a budget in money needs the arm's cost and the outcome's value, both above 0; "
+            "declare them in experiment.toml"
+        )
+    size = min(math.floor(money / cost), n_users)
+    while size * cost > money:  # rounding of the quotient must not overspend
+        size -= 1
+    return Plan(size, size / n_users if n_users else 0.0, cost / value)
 
 
 def list_size(budget: float, n_users: int) -> int:

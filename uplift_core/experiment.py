@@ -140,6 +140,31 @@ class Split(_Declared):
     salt: str
 
 
+class ContactCap(_Declared):
+    """At most ``treatments`` of a user in ``days`` days, from the ledger of decisions."""
+
+    treatments: Annotated[int, Field(ge=1)]
+    days: Annotated[int, Field(ge=1)]
+
+
+class Decisions(_Declared):
+    """What a list owes to later learning, and to its users.
+
+    ``holdout`` of all users are never treated and ``explore`` of them whatever their score, both drawn
+    once for good: what the decisions did can then be measured without bias.
+    """
+
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    contact_cap: ContactCap | None = None
+
+    @model_validator(mode="after")
+    def _somebody_is_left_to_rank(self) -> Self:
+        if self.holdout + self.explore >= 1:
+            raise ValueError("holdout and explore must leave users to rank: their sum is 1 or more")
+        return self
+
+
 class Defaults(_Declared):
     """What a list or a score is made for when nobody says otherwise.
 
@@ -182,6 +207,7 @@ class Experiment(_Declared):
     # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
+    decisions: Decisions = Decisions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

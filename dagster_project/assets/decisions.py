@@ -4,9 +4,10 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from dagster_project.assets.common import asset_options
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions import Budget, write_treat_list
 from dagster_project.export import export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -18,9 +19,19 @@ from dagster_project.sqlfiles import Identifier
 class ListConfig(dg.Config):
     """What list to make; empty: the declared defaults, for today (UTC)."""
 
-    decision_date: str = ""
-    arm: str = ""
-    budget: float | None = None
+    decision_date: str = Field(default="", description="YYYY-MM-DD; today (UTC) if empty")
+    arm: str = Field(default="", description="the arm to treat with; the declared one if empty")
+    budget: float | None = Field(default=None, description="share of users to treat, 0 to 1")
+    users: int | None = Field(default=None, description="instead: number of users to treat")
+    money: float | None = Field(
+        default=None, description="instead: money to spend, by the declared cost and value"
+    )
+
+    def asked(self, default: float) -> Budget:
+        """The budget that is asked for; the default share if none is."""
+        if self.budget is None and self.users is None and self.money is None:
+            return Budget(share=default)
+        return Budget(share=self.budget, users=self.users, money=self.money)
 
 
 def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -29,7 +40,8 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_options(folder, "treat_list", ["scores", "thresholds"]),
-        description="Treat or don't treat, for a list of exactly round(budget x users). "
+        description="Whom to treat: a list of exactly round(budget x users), a random holdout that is "
+        "never treated and explorers who are treated whatever their score, with their chances. "
         "One row per decision date, user and arm.",
     )
     def treat_list(
@@ -42,7 +54,7 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                 folder,
                 decision_date=date,
                 arm=config.arm or defaults.arm,
-                budget=defaults.budget if config.budget is None else config.budget,
+                budget=config.asked(defaults.budget),
             )
             context.log.info(f"{folder.name}/treat_list: {size:,} users to treat on {date}")
             table = Identifier.of("decisions", "treat_list")

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions import Budget, write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.warehouse import Home
 from tests.support import SMALL, opened
 from uplift_core.errors import DataError, ExperimentError
 
 DATE = "2999-12-31"
-TREATED = "select count(*) filter (decision = 'treat'), count(*) from decisions.treat_list "
+TREATED = "select count(*) filter (treated), count(*) from decisions.treat_list "
 
 
-@pytest.mark.parametrize(("budget", "size"), [(0.0, 0), (0.1, 500), (0.3333, 1667), (1.0, SMALL)])
+@pytest.mark.parametrize(("share", "size"), [(0.0, 0), (0.1, 500), (0.3333, 1667), (0.9, 4500)])
 def test_the_list_is_of_exact_size(
-    home: Home, simulated: ExperimentFolder, budget: float, size: int
+    home: Home, simulated: ExperimentFolder, share: float, size: int
 ) -> None:
     with opened(home) as db:
-        assert write_treat_list(db, simulated, decision_date=DATE, arm="treated", budget=budget) == size
+        assert (
+            write_treat_list(
+                db, simulated, decision_date=DATE, arm="treated", budget=Budget(share=share)
+            )
+            == size
+        )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (size, SMALL)
 
 
@@ -28,12 +33,14 @@ def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
 ) -> None:
     with opened(home) as db:
         ((today,),) = db.rows("select distinct decision_date from decisions.treat_list")
-        before = db.rows("from decisions.treat_list order by rank")
-        for budget in (0.5, 0.2):
-            write_treat_list(db, simulated, decision_date=DATE, arm="treated", budget=budget)
+        before = db.rows("from decisions.treat_list order by user_id")
+        for share in (0.5, 0.2):
+            write_treat_list(
+                db, simulated, decision_date=DATE, arm="treated", budget=Budget(share=share)
+            )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (1000, SMALL)
         again = db.rows(
-            "from decisions.treat_list where decision_date = $date order by rank", {"date": today}
+            "from decisions.treat_list where decision_date = $date order by user_id", {"date": today}
         )
         assert again == before
 
@@ -69,8 +76,12 @@ def test_thresholds_treat_at_least_their_budget_of_the_holdout(home: Home) -> No
             r"'control' is no treatment arm; choose one of \['treated'\]",
         ),
         ({"arm": "nobody"}, ExperimentError, "'nobody' is no treatment arm"),
-        ({"budget": 30.0}, DataError, r"budget 30\.0: must be a share from 0 to 1"),
-        ({"budget": -0.1}, DataError, "must be a share"),
+        ({"budget": Budget(share=30.0)}, DataError, r"budget 30\.0: must be a share from 0 to 1"),
+        ({"budget": Budget(share=-0.1)}, DataError, "must be a share"),
+        ({"budget": Budget(users=SMALL + 1)}, DataError, "5001 users: must be from 0 to 5000"),
+        ({"budget": Budget(money=10.0)}, DataError, "needs the arm's cost and the outcome's value"),
+        ({"budget": Budget()}, DataError, "given are none"),
+        ({"budget": Budget(share=0.1, users=3)}, DataError, r"given are \['share', 'users'\]"),
     ],
 )
 def test_a_list_nobody_can_mean_is_refused(
@@ -80,7 +91,7 @@ def test_a_list_nobody_can_mean_is_refused(
     error: type[Exception],
     fault: str,
 ) -> None:
-    wanted = {"decision_date": DATE, "arm": "treated", "budget": 0.3} | change
+    wanted = {"decision_date": DATE, "arm": "treated", "budget": Budget(share=0.3)} | change
     with opened(home) as db:
         before = db.rows("select count(*) from decisions.treat_list")
         with pytest.raises(error, match=fault):

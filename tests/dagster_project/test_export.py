@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions import Budget, write_treat_list
 from dagster_project.export import export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.warehouse import Home
@@ -51,7 +51,7 @@ def test_the_manifest_names_the_files_with_their_sha256(simulated_home: Path) ->
 
 def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
     (entry,) = strict(manifest_of(simulated_home).read_text())["lists"]
-    assert (entry["rows"], entry["treat"]) == (SMALL, round(0.3 * SMALL))
+    assert (entry["rows"], entry["treated"]) == (SMALL, round(0.3 * SMALL))
     assert (entry["arm"], entry["budget"]) == ("treated", 0.3)
     assert entry["model_version"].startswith("simulated-")
 
@@ -60,7 +60,7 @@ def test_parquet_csv_and_warehouse_hold_the_same_rows(simulated_home: Path, home
     path = manifest_of(simulated_home)
     parquet, csv = (path.parent / entry["path"] for entry in strict(path.read_text())["files"])
     with opened(home) as db:
-        expected = db.rows("from decisions.treat_list order by arm, rank")
+        expected = db.rows("from decisions.treat_list order by arm, rank nulls last, user_id")
         names = [row[0] for row in db.rows("describe decisions.treat_list")]
         types = dict(row[:2] for row in db.rows("describe decisions.treat_list"))
     with duckdb.connect() as con:
@@ -82,10 +82,12 @@ def test_a_changed_list_replaces_the_export_of_its_date(home: Home, simulated: E
     path = manifest_of(home.root)
     before = strict(path.read_text())
     with opened(home) as db:
-        write_treat_list(db, simulated, decision_date=path.parent.name, arm="treated", budget=0.1)
+        write_treat_list(
+            db, simulated, decision_date=path.parent.name, arm="treated", budget=Budget(share=0.1)
+        )
     export(home, simulated)
     after = strict(path.read_text())
-    assert after["lists"][0]["treat"] == SMALL // 10
+    assert after["lists"][0]["treated"] == SMALL // 10
     assert before["files"][0]["path"] != after["files"][0]["path"]
     folders = {Path(entry["path"]).parts[0] for entry in after["files"]}
     assert {p.name for p in path.parent.iterdir()} == {"manifest.json", *folders}
@@ -95,7 +97,9 @@ def test_another_date_leaves_the_first_alone(home: Home, simulated: ExperimentFo
     first = manifest_of(home.root)
     before = first.read_bytes()
     with opened(home) as db:
-        write_treat_list(db, simulated, decision_date="2999-12-31", arm="treated", budget=0.1)
+        write_treat_list(
+            db, simulated, decision_date="2999-12-31", arm="treated", budget=Budget(share=0.1)
+        )
     second = export(home, simulated)
     assert second.parent.name == "2999-12-31"
     assert first.read_bytes() == before
@@ -104,9 +108,11 @@ def test_another_date_leaves_the_first_alone(home: Home, simulated: ExperimentFo
 
 def test_a_budget_for_nobody_is_valid_json_too(home: Home, simulated: ExperimentFolder) -> None:
     with opened(home) as db:
-        write_treat_list(db, simulated, decision_date="2999-12-31", arm="treated", budget=0.0)
+        write_treat_list(
+            db, simulated, decision_date="2999-12-31", arm="treated", budget=Budget(share=0.0)
+        )
     (entry,) = strict(export(home, simulated).read_text())["lists"]
-    assert (entry["treat"], entry["threshold"]) == (0, None)
+    assert (entry["treated"], entry["threshold"]) == (0, None)
 
 
 def test_without_a_list_there_is_nothing_to_export(home: Home) -> None:
@@ -120,7 +126,9 @@ def test_a_crash_leaves_the_previous_export_whole(
     path = manifest_of(home.root)
     before = path.read_bytes()
     with opened(home) as db:
-        write_treat_list(db, simulated, decision_date=path.parent.name, arm="treated", budget=0.1)
+        write_treat_list(
+            db, simulated, decision_date=path.parent.name, arm="treated", budget=Budget(share=0.1)
+        )
 
     def crash(*_: object) -> str:
         raise OSError("power cut")

@@ -37,12 +37,12 @@ def test_every_user_is_scored_for_every_arm(rows):
 
 
 def test_the_list_is_of_exact_size_and_best_first(rows):
-    treated = "decision = 'treat'"
+    treated = "treated"
     assert rows(
         f"select arm, count(*) filter ({treated}), count(*) from decisions.treat_list group by 1"
     ) == [("womens", 19_200, 64_000)]
     ((worst_in, best_out),) = rows(
-        f"select min(score) filter ({treated}), max(score) filter (not {treated}) "
+        "select min(score) filter (decision = 'treat'), max(score) filter (decision = 'no_treat') "
         "from decisions.treat_list"
     )
     assert worst_in >= best_out

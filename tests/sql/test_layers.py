@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from dagster_project.binning import binned_select
@@ -300,36 +301,155 @@ def test_holdout_scores_count_all_arms_users(db):
     assert db.rows(sql, {"arm": "mens"}) == [(9, 1), (2, 2), (1, 1)]
 
 
+LIST = {
+    "decision_date": "2026-01-01",
+    "experiment": "hillstrom",
+    "arm": "mens",
+    "learner": "r",
+    "budget": 0.4,
+    "size": 8,
+    "threshold": 0.0,
+    "model_version": "v",
+    "salt": "s",
+    "holdout": 0.0,
+    "explore": 0.0,
+    "cap": 1000,
+    "cap_days": 7,
+    "cost": 0.0,
+    "least_score": -math.inf,
+}
+
+
+def make_list(db, **binds):
+    sql = render(
+        "decisions/treat_list.sql",
+        scores=TABLES.scores,
+        score=Identifier.of("cate_r"),
+        suppressions=Identifier.of("decisions", "suppressions"),
+        treat_list=Identifier.of("decisions", "treat_list"),
+    )
+    return dicts(db, sql, LIST | binds)
+
+
+def treated(rows):
+    return {r["user_id"] for r in rows if r["treated"]}
+
+
+def scored_users(db, n):
+    db.rows(
+        "create or replace table scores.hillstrom as select range + 1 as user_id, 'mens' as arm, "
+        f"((range * 7919) % 101)::float as cate_r from range({n})"
+    )
+
+
 def test_the_list_is_cut_exactly_and_ties_go_by_salted_md5(db):
     db.rows(
         "create table scores.hillstrom as select range + 1 as user_id, 'mens' as arm, "
         "(range < 5)::float as cate_r from range(20)"
     )
-    sql = render("decisions/treat_list.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
-    binds = {
-        "decision_date": "2026-01-01",
-        "experiment": "hillstrom",
-        "arm": "mens",
-        "learner": "r",
-        "budget": 0.4,
-        "size": 8,
-        "threshold": 0.0,
-        "model_version": "v",
-        "salt": "s",
-    }
+    rows = make_list(db)
+    assert [r["rank"] for r in rows] == list(range(1, 21))
+    assert len(treated(rows)) == 8
+    assert {1, 2, 3, 4, 5} <= treated(rows)
+    assert treated(make_list(db)) == treated(rows)
+    assert treated(make_list(db, salt="another salt")) != treated(rows)
+    assert treated(rows) <= treated(make_list(db, size=12))
 
-    def treated(salt):
-        rows = dicts(db, sql, binds | {"salt": salt})
-        assert [r["rank"] for r in rows] == list(range(1, 21))
-        return {r["user_id"] for r in rows if r["decision"] == "treat"}
 
-    assert len(treated("s")) == 8
-    assert {1, 2, 3, 4, 5} <= treated("s")
-    assert treated("s") == treated("s")
-    assert treated("s") != treated("another salt")
-    assert treated("s") <= {
-        r["user_id"] for r in dicts(db, sql, binds | {"size": 12}) if r["decision"] == "treat"
-    }
+@pytest.mark.parametrize("size", [0, 1, 137, 600, 949, 1000])
+def test_any_list_is_exact_nested_and_blind_to_the_order_of_rows(db, size):
+    scored_users(db, 1000)
+    rules = {"holdout": 0.05, "explore": 0.1}
+    rows = make_list(db, size=size, **rules)
+    eligible = [r for r in rows if r["decision"] != "holdout"]
+    assert len(rows) == 1000
+    assert len(treated(rows)) == min(size, len(eligible))
+    assert treated(rows) <= treated(make_list(db, size=size + 50, **rules))
+    db.rows("create or replace table scores.hillstrom as from scores.hillstrom order by cate_r, user_id")
+    assert make_list(db, size=size, **rules) == rows
+
+
+def test_the_holdout_is_never_treated_and_the_same_every_night_and_for_every_model(db):
+    scored_users(db, 5000)
+    rows = make_list(db, size=4000, holdout=0.1)
+    held = {r["user_id"] for r in rows if r["decision"] == "holdout"}
+    assert len(held) == pytest.approx(500, abs=70)
+    assert not held & treated(rows)
+    db.rows("update scores.hillstrom set cate_r = -cate_r")
+    other = make_list(db, size=100, holdout=0.1, decision_date="2026-03-01", model_version="w")
+    assert {r["user_id"] for r in other if r["decision"] == "holdout"} == held
+
+
+def test_explorers_are_treated_whatever_their_score(db):
+    scored_users(db, 20_000)
+    explorers = [r for r in make_list(db, size=6000, explore=0.2) if r["decision"] == "explore"]
+    assert len(explorers) == pytest.approx(4000, abs=200)
+    assert len(treated(explorers)) == pytest.approx(0.3 * len(explorers), abs=100)
+    by_score = [
+        np.mean([r["treated"] for r in explorers if (r["score"] > 50) == high]) for high in (0, 1)
+    ]
+    assert by_score[0] == pytest.approx(by_score[1], abs=0.05)
+
+
+def test_propensities_are_how_often_users_are_treated_over_draws(db):
+    scored_users(db, 300)
+    rules = {"size": 90, "holdout": 0.1, "explore": 0.2}
+    counts, promised = np.zeros(300), np.zeros(300)
+    for salt in range(200):
+        for r in make_list(db, salt=str(salt), **rules):
+            counts[r["user_id"] - 1] += r["treated"]
+            promised[r["user_id"] - 1] += r["propensity"]
+    assert counts.sum() == 90 * 200
+    assert promised.sum() == pytest.approx(counts.sum(), rel=0.08)
+    sure = np.array([promised.max(), promised.min()]) / 200
+    assert sure == pytest.approx([0.7 + 0.2 / 3, 0.2 / 3], abs=0.03)
+    extremes = [counts[promised > 0.75 * 200].mean(), counts[promised < 0.1 * 200].mean()]
+    assert np.array(extremes) / 200 == pytest.approx(sure, abs=0.03)
+
+
+def test_the_suppressed_are_never_treated(db):
+    scored_users(db, 100)
+    best = make_list(db, size=3)[:4]
+    ids = [r["user_id"] for r in best]
+    for user, until in ((ids[0], None), (ids[1], "2026-01-01"), (ids[2], "2025-12-31")):
+        db.rows(
+            "insert into decisions.suppressions values ('hillstrom', $user, 'unsubscribed', $until)",
+            {"user": user, "until": until},
+        )
+    rows = {r["user_id"]: r for r in make_list(db, size=3)}
+    assert [(rows[i]["decision"], rows[i]["reason"], rows[i]["propensity"]) for i in ids[:2]] == [
+        ("suppressed", "unsubscribed", 0.0)
+    ] * 2
+    assert len(treated(rows.values())) == 3
+    assert {ids[2], ids[3]} <= treated(rows.values())
+
+
+def test_effects_that_are_not_worth_their_cost_are_not_bought(db):
+    scored_users(db, 500)
+    rows = make_list(db, size=400, least_score=60.0, explore=0.1, cost=2.5)
+    bought = [r for r in rows if r["decision"] == "treat"]
+    assert min(r["score"] for r in bought) > 60
+    refused = [r for r in rows if r["reason"] == "not_worth_its_cost"]
+    assert max(r["score"] for r in refused) <= 60
+    assert {r["decision"] for r in refused} == {"no_treat"}
+    assert len(treated(rows)) < 400
+    assert {r["cost"] for r in rows} == {2.5}
+
+
+def test_nobody_is_treated_more_often_than_the_cap_allows(db):
+    scored_users(db, 200)
+    for night in range(1, 31):
+        rows = make_list(db, size=60, decision_date=f"2026-01-{night:02d}", cap=2, cap_days=7)
+        with db.relation("tonight", pa.Table.from_pylist(rows)):
+            db.rows("insert into decisions.treat_list by name from tonight")
+    ((most,),) = db.rows(
+        "select max(n) from (select count(*) filter (treated) over (partition by user_id "
+        "order by decision_date range between interval 6 days preceding and current row) as n "
+        "from decisions.treat_list)"
+    )
+    assert most == 2
+    reasons = dict(db.rows("select reason, count(*) from decisions.treat_list group by all"))
+    assert reasons["contact_cap"] > 0
 
 
 def test_crosscheck_rows_are_the_contrasts_users(db):

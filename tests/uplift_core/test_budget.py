@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplift_core.budget import list_size, threshold
+from uplift_core.budget import Plan, list_size, plan_money, plan_users, threshold
 from uplift_core.errors import DataError
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
@@ -99,3 +99,37 @@ def test_a_budget_is_a_share(budget: float) -> None:
 def test_scores_without_users_or_not_finite_are_refused(scores: list[float]) -> None:
     with pytest.raises(DataError, match="finite scores only"):
         threshold(np.asarray(scores, np.float32), np.ones(len(scores), np.int64), 0.5)
+
+
+@given(
+    money=st.floats(0, 1e7),
+    cost=st.floats(1e-3, 1e4),
+    value=st.floats(1e-3, 1e4),
+    n=st.integers(0, 100_000),
+)
+def test_money_is_never_overspent_and_effects_are_worth_it(
+    money: float, cost: float, value: float, n: int
+) -> None:
+    plan = plan_money(money, n, cost=cost, value=value)
+    assert plan.size * cost <= money
+    assert 0 <= plan.size <= n
+    assert plan.size == n or (plan.size + 1) * cost > money * (1 - 1e-9)
+    assert plan.least_score * value == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("money", [-1.0, math.nan, math.inf])
+def test_no_amount_is_no_budget(money: float) -> None:
+    with pytest.raises(DataError, match="must be 0 or more"):
+        plan_money(money, 10, cost=1, value=1)
+
+
+@pytest.mark.parametrize(("cost", "value"), [(0, 1), (1, None), (1, 0)])
+def test_money_needs_costs_and_values(cost: float, value: float | None) -> None:
+    with pytest.raises(DataError, match="declare them"):
+        plan_money(5.0, 10, cost=cost, value=value)
+
+
+def test_a_number_of_users_is_exact() -> None:
+    assert plan_users(7, 10) == Plan(7, 0.7)
+    with pytest.raises(DataError, match="11 users: must be from 0 to 10"):
+        plan_users(11, 10)
