@@ -163,7 +163,7 @@ def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[s
             {"path": str(home / "bare.parquet")},
         )
         found["export"] = time.perf_counter() - began
-        (found["listed"],) = db.one("select count(*) from decisions.treat_list where decision = 'treat'")
+        (found["listed"],) = db.one("select count(*) from decisions.treat_list where treated")
         (found["cells_rows"],) = db.one("select count(*) from training.criteo_cells")
         (found["feature_cells"],) = db.one("select count(*) from training.criteo_feature_cells")
     return found
