@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-criteo
+.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -73,6 +73,9 @@ bench: bench-learners bench-hillstrom bench-evaluation ## all benchmarks against
 
 bench-evaluation: $(BENCH_READY) ## all figures of 14M scored users against one GROUP BY and the peers' Qini
 	$(BENCH).evaluation --folder $(BENCH_RESULTS)
+
+bench-coverage: $(READY) ## how often the evaluator's intervals hold a known truth
+	$(BIN)/python -m bench.coverage
 
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json

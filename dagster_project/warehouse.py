@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -157,3 +158,28 @@ def _ensure_tables(db: Warehouse) -> None:
         db.rows(f"create schema if not exists {Identifier.of(schema)}")
     for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
         db.rows(file.read_text(encoding="utf-8"))
+    missing = sorted(_declared_columns() - _columns(db))
+    if missing:
+        first = ".".join(missing[0])
+        raise UpliftError(
+            f"the warehouse was made by an earlier version: it lacks {first} and {len(missing) - 1} "
+            "more columns. Move warehouse.duckdb away and run again; what is published stays as it is."
+        )
+
+
+@cache
+def _declared_columns() -> frozenset[tuple[str, ...]]:
+    """Schema, table and column of every shared table, as this version declares them."""
+    with duckdb.connect(":memory:") as con:
+        db = Warehouse(con)
+        for schema in SCHEMAS:
+            db.rows(f"create schema {Identifier.of(schema)}")
+        for file in (SQL_FOLDER / "tables").glob("*.sql"):
+            db.rows(file.read_text(encoding="utf-8"))
+        return _columns(db)
+
+
+def _columns(db: Warehouse) -> frozenset[tuple[str, ...]]:
+    return frozenset(
+        db.rows("select schema_name, table_name, column_name from duckdb_columns() where not internal")
+    )

@@ -123,3 +123,15 @@ def test_a_relation_is_gone_afterwards(db: Warehouse) -> None:
         assert db.rows("from incoming") == [(1,)]
     with pytest.raises(Exception, match="incoming"):
         db.rows("from incoming")
+
+
+def test_a_warehouse_of_an_earlier_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with opened(home) as db:
+        db.rows("alter table decisions.treat_list drop column propensity")
+        db.rows("alter table models.registry drop column gate")
+    with pytest.raises(
+        UpliftError, match=r"lacks decisions.treat_list.propensity and 1 more.*Move"
+    ) as caught:
+        opened(home).__enter__()
+    assert "published stays" in str(caught.value)
