@@ -22,7 +22,7 @@ from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
 from dagster_project.binning import binned_select
 from dagster_project.cells import find_edges, read_cells, read_feature_cells
 from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import predictions_of
+from dagster_project.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
@@ -177,15 +177,8 @@ def write_scores(db: Warehouse, folder: ExperimentFolder, model: ContrastModel, 
         x = read_feature_cells(db, folder, FEATURES)
         predictions = predictions_of(model, x, ARM, folder.experiment.defaults.outcome)
     with clock.step("write scores"):
-        with db.relation("predictions_of_arms", predictions):
-            db.create(tables.predictions, "from predictions_of_arms order by arm, cell")
-        sql = render(
-            "scores/scores.sql",
-            predictions=tables.predictions,
-            user_cells=tables.user_cells,
-            assignment=tables.assignment,
-        )
-        db.create(tables.scores, sql)
+        write_predictions(db, tables, predictions)
+        db.create(tables.scores, scores_select(tables))
 
 
 def mean_scores(home: Path) -> dict[str, float]:

@@ -10,24 +10,23 @@ standard errors, the champion and the gate's word.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
 from bench import ours
 from bench.criteo_like import sample_path
-from dagster_project.cells import features_of, find_edges, read_feature_cells
+from bench.hillstrom_splits import source_file
+from dagster_project.cells import features_of, find_edges, read_edges, read_feature_cells
 from dagster_project.evaluation import Rows, evaluate_joint
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.models import train_arm
-from dagster_project.predictions import NAMES, predictions_of
+from dagster_project.predictions import NAMES, predictions_of, write_predictions
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import Experiment, load_experiment
 
-DATA = "UPLIFT_DATA_DIR"
 METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibration_slope")
 
 
@@ -35,10 +34,7 @@ def source_of(experiment: Experiment) -> Path:
     """Hillstrom's official file, or the 200,000 real rows of Criteo's."""
     if experiment.name == "criteo":
         return sample_path()
-    path = Path(os.environ.get(DATA, "")) / getattr(experiment.source, "filename", "")
-    if not path.is_file():
-        raise SystemExit(f"{path.name} is needed: set {DATA} to the folder that holds it")
-    return path
+    return source_file(experiment)
 
 
 def with_default(experiment: Experiment, outcome: str, salt: str) -> Experiment:
@@ -59,12 +55,12 @@ def prepare(db: Warehouse, folder: ExperimentFolder, source: Path) -> None:
 
 def learn(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[Verdict, dict[str, Rows]]:
     """Train, judge, and evaluate on the holdout."""
-    model, verdict = train_arm(db, folder, arm, folder.experiment.learners, 0)
+    edges, parameters = read_edges(db, folder), folder.experiment.learners
+    model, verdict = train_arm(db, folder, arm, edges, parameters, threads=0)
     outcome = folder.experiment.defaults.outcome
     x = read_feature_cells(db, folder, features_of(db, folder))
     predictions = predictions_of(model, x, arm, outcome)
-    with db.relation("own_predictions", predictions):
-        db.create(folder.tables.predictions, "from own_predictions order by cell")
+    write_predictions(db, folder.tables, predictions)
     joint = read_holdout(db, folder, arm, outcome)
     return verdict, evaluate_joint(joint, folder.experiment, arm, outcome)
 

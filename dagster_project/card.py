@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from dagster_project import plots
+from dagster_project.cells import features_of
 from dagster_project.champion import REGISTRY, deciding_learner
+from dagster_project.evaluation import Rows
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.markdown import markdown_table
+from dagster_project.markdown import markdown_table, with_error
 from dagster_project.models import current_version
 from dagster_project.predictions import NAMES
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 
 HISTOGRAM_BINS = 40
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
         markdown_table(
             ["", ""],
             [
-                ("features", ", ".join(_feature_names(db, folder))),
+                ("features", ", ".join(features_of(db, folder))),
                 ("parameters", f"`{first['parameters']}`"),
                 ("source file, sha256", first["data_sha256"]),
                 ("SQL, sha256", first["sql_sha256"]),
@@ -130,8 +130,8 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
         [
             (
                 NAMES[row["learner"]],
-                _plus(row["gain_over_random"], row["gain_over_random_std_error"]),
-                _plus(row["gain_over_response"], row["gain_over_response_std_error"]),
+                with_error(row["gain_over_random"], row["gain_over_random_std_error"], sign=True),
+                with_error(row["gain_over_response"], row["gain_over_response_std_error"], sign=True),
                 "champion" if row["champion"] else "runner-up" if row["runner_up"] else "",
             )
             for row in registry
@@ -160,7 +160,7 @@ def _holdout_table(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
         if row["estimator"] == "aipw" and row["budget"] == folder.experiment.defaults.budget
     }
     metrics = {
-        (row["learner"], row["metric"]): f"{row['value']:.4f} ± {row['std_error']:.4f}"
+        (row["learner"], row["metric"]): with_error(row["value"], row["std_error"], digits=4)
         for row in _read(db, "metrics", folder, arm)
     }
     head = ["learner", "value", "gain over random", "AUTOC", "Qini", "calibration slope"]
@@ -169,8 +169,8 @@ def _holdout_table(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
         [
             (
                 NAMES[name],
-                f"{row['value']:.5f} ± {row['std_error']:.5f}",
-                _plus(row["gain_over_random"], row["gain_std_error"]),
+                with_error(row["value"], row["std_error"]),
+                with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
                 *(metrics.get((name, m), "") for m in ("autoc", "qini_auc", "calibration_slope")),
             )
             for name, row in policy.items()
@@ -200,13 +200,3 @@ def _read(db: Warehouse, table: str, folder: ExperimentFolder, arm: str) -> Rows
 
 def _dicts(db: Warehouse, sql: str, binds: dict[str, object]) -> Rows:
     return list(db.arrow(sql, binds).to_pylist())
-
-
-def _feature_names(db: Warehouse, folder: ExperimentFolder) -> list[str]:
-    registry = Identifier.of("features", "registry")
-    sql = f"select name from {registry} where experiment = $experiment order by position"
-    return [str(name) for (name,) in db.rows(sql, {"experiment": folder.name})]
-
-
-def _plus(value: float, error: float) -> str:
-    return f"{value:+.5f} ± {error:.5f}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
@@ -29,7 +27,6 @@ def judge_learners(  # noqa: PLR0913 - whose cells, how they are trained
     parameters: LearnerParameters,
     *,
     threads: int,
-    tell: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Verdict:
     """Fit all learners without each fold, rank its users, and compare at the default budget."""
     defaults = folder.experiment.defaults
@@ -39,7 +36,6 @@ def judge_learners(  # noqa: PLR0913 - whose cells, how they are trained
         rows = predictions_of(model, cells.x[present], arm, defaults.outcome)
         rows = rows.set_column(0, "cell", pa.array(present))
         parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))
-        tell(fold + 1, cells.n_folds)
     with db.relation(OUT_OF_FOLD, pa.concat_tables(parts)):
         folds = read_out_of_fold(db, folder, Identifier.of(OUT_OF_FOLD), arm)
     n = int(sum(joint.n_users for joint in folds))

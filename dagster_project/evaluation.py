@@ -11,7 +11,7 @@ import numpy as np
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.markdown import markdown_table
+from dagster_project.markdown import markdown_table, with_error
 from dagster_project.predictions import SCORES
 from dagster_project.warehouse import Warehouse
 from uplift_core.evaluation.calibration import calibration_slope, group_effects
@@ -87,7 +87,7 @@ def summary_markdown(folder: ExperimentFolder, tables: dict[str, Rows]) -> str:
     """Policy value at the default budget, Qini and AUTOC of the default outcome, by arm and learner."""
     defaults = folder.experiment.defaults
     figures = {
-        (m["arm"], m["learner"], m["metric"]): _text(m["value"], m["std_error"])
+        (m["arm"], m["learner"], m["metric"]): with_error(m["value"], m["std_error"])
         for m in tables["metrics"]
         if m["outcome"] == defaults.outcome
     }
@@ -95,9 +95,9 @@ def summary_markdown(folder: ExperimentFolder, tables: dict[str, Rows]) -> str:
         (
             row["arm"],
             row["learner"],
-            _text(row["value"], row["std_error"]),
+            with_error(row["value"], row["std_error"]),
             f"{row['random_value']:.5f}",
-            _text(row["gain_over_random"], row["gain_std_error"], sign=True),
+            with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
             figures.get((row["arm"], row["learner"], "qini_auc"), ""),
             figures.get((row["arm"], row["learner"], "autoc"), ""),
         )
@@ -110,11 +110,6 @@ def summary_markdown(folder: ExperimentFolder, tables: dict[str, Rows]) -> str:
     head = ["arm", "learner", budget, "random", "gain over random", "Qini", "AUTOC"]
     note = f"Mean {defaults.outcome} per held-out user; ± one standard error.\n\n"
     return note + markdown_table(head, rows)
-
-
-def _text(value: float, error: float | None, *, sign: bool = False) -> str:
-    shown = f"{value:+.5f}" if sign else f"{value:.5f}"
-    return shown if error is None else f"{shown} ± {error:.5f}"
 
 
 def _gain_name(experiment: Experiment) -> str:
@@ -142,10 +137,7 @@ def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
         {
             "metric": name,
             "split": "holdout",
-            "value": found.value,
-            "std_error": found.std_error,
-            "ci_low": found.ci_low,
-            "ci_high": found.ci_high,
+            **_figure(found),
             "n": n,
         }
         for name, found in metrics.items()
@@ -175,6 +167,10 @@ def _calibration(groups: ScoreGroups) -> Rows:
 
 def _interval(found: Estimate) -> dict[str, float]:
     return {"ci_low": found.ci_low, "ci_high": found.ci_high}
+
+
+def _figure(found: Estimate) -> dict[str, float]:
+    return {"value": found.value, "std_error": found.std_error} | _interval(found)
 
 
 def _comparisons(joint: JointGroups, paired: dict[str, dict[str, Estimate]]) -> Iterator[dict[str, Any]]:
@@ -217,9 +213,7 @@ def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str)
             shared
             | {
                 "estimator": "aipw",
-                "value": value.value,
-                "std_error": value.std_error,
-                **_interval(value),
+                **_figure(value),
                 "random_value": float(curve.random[i]),
                 "gain_over_random": float(curve.gain[i]),
                 "gain_std_error": float(curve.gain_error[i]),
@@ -233,9 +227,7 @@ def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str)
             shared
             | {
                 "estimator": "ipw",
-                "value": ipw.value,
-                "std_error": ipw.std_error,
-                **_interval(ipw),
+                **_figure(ipw),
                 "random_value": float(curve.random_ipw[i]),
                 "gain_over_random": float(curve.gain_ipw[i]),
                 "gain_std_error": float(curve.gain_ipw_error[i]),

@@ -15,3 +15,9 @@ def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> st
 def _cell(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|")
+
+
+def with_error(value: float, error: float, *, digits: int = 5, sign: bool = False) -> str:
+    """A figure and its standard error."""
+    plus = "+" if sign else ""
+    return f"{value:{plus}.{digits}f} ± {error:.{digits}f}"

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from dagster_project.cells import read_cells, read_edges
+from dagster_project.cells import read_cells
 from dagster_project.champion import REGISTRY, judge_learners
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier, sql_sha256
@@ -32,11 +32,17 @@ from uplift_core.learners import (
 )
 
 
-def train_arm(
-    db: Warehouse, folder: ExperimentFolder, arm: str, parameters: LearnerParameters, threads: int
+def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
+    db: Warehouse,
+    folder: ExperimentFolder,
+    arm: str,
+    edges: BinEdges,
+    parameters: LearnerParameters,
+    *,
+    threads: int,
 ) -> tuple[ContrastModel, Verdict]:
     """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
-    edges, default = read_edges(db, folder), folder.experiment.defaults.outcome
+    default = folder.experiment.defaults.outcome
     cells = read_cells(db, folder, arm, edges)
     model = fit_contrast(cells, parameters, threads)
     others = {}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import vl_convert
 
 from dagster_project.predictions import NAMES
+from uplift_core.evaluation.estimate import Estimate
 
 Rows = Sequence[dict[str, Any]]
 
@@ -22,7 +23,6 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 GREY = "#767676"
 WIDTH, HEIGHT = 460, 280
 SUBTITLE = 90  # characters a line
-Z95 = 1.96
 
 
 def specification(chart: alt.TopLevelMixin) -> str:
@@ -50,8 +50,7 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         {
             "share": r["targeted"] / users,
             "incremental": r["incremental"],
-            "low": r["incremental"] - Z95 * r["std_error"],
-            "high": r["incremental"] + Z95 * r["std_error"],
+            **_ends(r["incremental"], r["std_error"]),
             "ranking": NAMES[r["learner"]],
         }
         for r in shown
@@ -62,13 +61,9 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         f"{NAMES[learner]}: {at['incremental']:,.0f} of {end:,.0f} added {outcome}s "
         f"come from the best {at['share']:.0%} of users"
     )
-    base = alt.Chart(_data(data)).encode(
-        x=_share("share", "users treated, best score first"),
-        color=_colour("ranking", [NAMES[learner], NAMES["response"]]),
-    )
-    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
-    curve = base.mark_line().encode(
-        y=alt.Y("incremental:Q").title(f"added {outcome}s among held-out users")
+    x = _share("share", "users treated, best score first")
+    curves = _two_rankings(
+        data, learner, x, alt.Y("incremental:Q").title(f"added {outcome}s among held-out users")
     )
     random = (
         alt.Chart(_data(line))
@@ -76,7 +71,7 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         .encode(x="share:Q", y="incremental:Q")
     )
     return _titled(
-        band + random + curve,
+        random + curves,
         title,
         "Qini curve. Above the dashed line of random targeting is good; bands are 95 % intervals, point "
         "by point.",
@@ -89,8 +84,7 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
         {
             "decile": r["decile"],
             "uplift": r["uplift"],
-            "low": r["uplift"] - Z95 * r["std_error"],
-            "high": r["uplift"] + Z95 * r["std_error"],
+            **_ends(r["uplift"], r["std_error"]),
         }
         for r in rows
         if r["learner"] == learner and r["uplift"] == r["uplift"]
@@ -121,8 +115,7 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
         {
             "budget": r["budget"],
             "gain": r["gain_over_random"],
-            "low": r["gain_over_random"] - Z95 * r["gain_std_error"],
-            "high": r["gain_over_random"] + Z95 * r["gain_std_error"],
+            **_ends(r["gain_over_random"], r["gain_std_error"]),
             "ranking": NAMES[r["learner"]],
         }
         for r in kept
@@ -132,15 +125,13 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
         f"{NAMES[learner]}: {_signed(at['gain_over_random'])} ± {at['gain_std_error']:.2g} {outcome} "
         f"per user over random at {at['budget']:.0%}"
     )
-    base = alt.Chart(_data(data)).encode(
-        x=_share("budget", "budget, share of users treated"),
-        color=_colour("ranking", [NAMES[learner], NAMES["response"]]),
+    x = _share("budget", "budget, share of users treated")
+    curves = _two_rankings(
+        data, learner, x, alt.Y("gain:Q").title(f"gain over random, {outcome} per user")
     )
-    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
-    curve = base.mark_line().encode(y=alt.Y("gain:Q").title(f"gain over random, {outcome} per user"))
     zero = alt.Chart(_data([{"y": 0}])).mark_rule(strokeDash=[5, 4], color=GREY).encode(y="y:Q")
     return _titled(
-        band + zero + curve,
+        zero + curves,
         title,
         "What the ranking adds to random targeting of equal size, doubly robust on held-out users; "
         "bands are 95 % intervals. 0 is no better than random.",
@@ -204,6 +195,20 @@ def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.T
     )
 
 
+def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChart:
+    """Curves of the deciding learner and the response model over their bands."""
+    colour = _colour("ranking", [NAMES[learner], NAMES["response"]])
+    base = alt.Chart(_data(data)).encode(x=x, color=colour)
+    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
+    return band + base.mark_line().encode(y=y)
+
+
+def _ends(value: float, error: float) -> dict[str, float]:
+    """Ends of the 95 % interval."""
+    found = Estimate(value, error)
+    return {"low": found.ci_low, "high": found.ci_high}
+
+
 def _data(rows: Rows) -> alt.Data:
     return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
 
@@ -229,6 +234,3 @@ def _titled(chart: alt.LayerChart | alt.Chart, title: str, subtitle: str) -> alt
         lines[-1] = f"{lines[-1]} {word}".strip()
     heading = alt.TitleParams(title, subtitle=lines, anchor="start", fontSize=14, subtitleFontSize=11)
     return chart.properties(width=WIDTH, height=HEIGHT, title=heading)
-
-
-Plot = Callable[..., alt.TopLevelMixin]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from dagster_project.sqlfiles import Tables, render
+from dagster_project.warehouse import Warehouse
 from uplift_core.boosting import Floats
 from uplift_core.learners import LEARNER_NAMES, ContrastModel
 
@@ -47,3 +49,19 @@ def predictions_of(model: ContrastModel, x: Floats, arm: str, outcome: str) -> p
 def predictions_of_arms(models: Mapping[str, ContrastModel], x: Floats, outcome: str) -> pa.Table:
     """The same for every arm."""
     return pa.concat_tables([predictions_of(model, x, arm, outcome) for arm, model in models.items()])
+
+
+def write_predictions(db: Warehouse, tables: Tables, predictions: pa.Table) -> None:
+    """Replace the table of predictions."""
+    with db.relation("new_predictions", predictions):
+        db.create(tables.predictions, "from new_predictions order by arm, cell")
+
+
+def scores_select(tables: Tables) -> str:
+    """The SELECT that hands every user the predictions of their cell."""
+    return render(
+        "scores/scores.sql",
+        predictions=tables.predictions,
+        user_cells=tables.user_cells,
+        assignment=tables.assignment,
+    )

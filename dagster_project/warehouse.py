@@ -153,11 +153,16 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
         con.close()
 
 
-def _ensure_tables(db: Warehouse) -> None:
+def create_shared_tables(db: Warehouse) -> None:
+    """All schemas, and the tables that all experiments share."""
     for schema in SCHEMAS:
         db.rows(f"create schema if not exists {Identifier.of(schema)}")
     for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
         db.rows(file.read_text(encoding="utf-8"))
+
+
+def _ensure_tables(db: Warehouse) -> None:
+    create_shared_tables(db)
     missing = sorted(_declared_columns() - _columns(db))
     if missing:
         first = ".".join(missing[0])
@@ -172,10 +177,7 @@ def _declared_columns() -> frozenset[tuple[str, ...]]:
     """Schema, table and column of every shared table, as this version declares them."""
     with duckdb.connect(":memory:") as con:
         db = Warehouse(con)
-        for schema in SCHEMAS:
-            db.rows(f"create schema {Identifier.of(schema)}")
-        for file in (SQL_FOLDER / "tables").glob("*.sql"):
-            db.rows(file.read_text(encoding="utf-8"))
+        create_shared_tables(db)
         return _columns(db)
 
 

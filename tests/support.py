@@ -19,7 +19,7 @@ from dagster_project.definitions import build_definitions
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
-from dagster_project.warehouse import SCHEMAS, Home, Warehouse, open_warehouse
+from dagster_project.warehouse import Home, Warehouse, create_shared_tables, open_warehouse
 from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.experiment import Experiment, load_experiment
 from uplift_core.publication import read_pointer
@@ -120,10 +120,7 @@ def is_timestamp(type_: str) -> bool:
 def memory_warehouse() -> Warehouse:
     """An empty warehouse in memory: all schemas and all shared tables."""
     db = Warehouse(duckdb.connect(":memory:", config={"threads": 2}))
-    for schema in SCHEMAS:
-        db.rows(f"create schema {schema}")
-    for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
-        db.rows(file.read_text(encoding="utf-8"))
+    create_shared_tables(db)
     return db
 
 

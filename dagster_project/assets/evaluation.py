@@ -26,10 +26,9 @@ CARDS = Identifier.of("models", "cards")
 
 def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """Figures, curves and deciles of every learner."""
-    deps = [dg.AssetKey([folder.name, "scores"]), EVALUATOR]
 
     @dg.asset(
-        **(asset_options(folder, "evaluation", kinds=("duckdb", "python")) | {"deps": deps}),
+        **asset_options(folder, "evaluation", ["scores", EVALUATOR], kinds=("duckdb", "python")),
         description="Policy value, Qini and uplift by decile on held-out users, with standard "
         "errors. One row per arm, learner and figure.",
     )

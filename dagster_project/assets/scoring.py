@@ -8,9 +8,8 @@ from dagster_project.cells import read_feature_cells
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import current_version
-from dagster_project.predictions import predictions_of_arms
+from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import render
 from uplift_core import bundle
 from uplift_core.errors import DataError
 
@@ -25,19 +24,13 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         "prediction. One row per user and treatment arm.",
     )
     def scores(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        sql = render(
-            "scores/scores.sql",
-            predictions=tables.predictions,
-            user_cells=tables.user_cells,
-            assignment=tables.assignment,
-        )
+        sql = scores_select(tables)
         with engine.warehouse() as db:
             version = current_version(db, folder.name)
             loaded = bundle.load(engine.paths.bundles / version)
             x = read_feature_cells(db, folder, loaded.manifest.features)
             predictions = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
-            with db.relation("predictions_of_arms", predictions):
-                db.create(tables.predictions, "from predictions_of_arms order by arm, cell")
+            write_predictions(db, tables, predictions)
             rows = db.create(tables.scores, sql)
             expected = db.count(tables.raw) * len(experiment.treatments)
             if rows != expected:

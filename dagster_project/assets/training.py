@@ -77,14 +77,15 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine
     ) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            fitted, used, verdicts = {}, {}, {}
+            edges, fitted, used, verdicts = read_edges(db, folder), {}, {}, {}
             for arm in experiment.treatments:
                 context.log.info(f"{experiment.name}/models: training {arm} against the control")
                 tuned = config.parameters == "tuned"
                 used[arm] = tuned_parameters(db, folder, arm) if tuned else experiment.learners
-                fitted[arm], verdicts[arm] = train_arm(db, folder, arm, used[arm], engine.threads)
+                fitted[arm], verdicts[arm] = train_arm(
+                    db, folder, arm, edges, used[arm], threads=engine.threads
+                )
                 context.log.info(f"{experiment.name}/models: {arm}: {verdicts[arm].text}")
-            edges = read_edges(db, folder)
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
             write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
             context.log.info(f"{experiment.name}/models: {version}")

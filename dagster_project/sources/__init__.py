@@ -12,8 +12,9 @@ from dagster_project.sources.mirror import fetch_from_mirror
 from dagster_project.sources.simulated import write_simulation
 from dagster_project.warehouse import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment import Experiment, FileSource, OwnFile, SimulationSource
+from uplift_core.experiment import Experiment
 from uplift_core.files import sha256_file
+from uplift_core.sources import FileSource, OwnFile, SimulationSource
 
 Tell = Callable[[str], None]
 

@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 from uplift_core.errors import DataError
-from uplift_core.experiment import Mirror
 from uplift_core.files import replace_file
+from uplift_core.sources import Mirror
 
 TIMEOUT = 180  # seconds
 

@@ -43,8 +43,7 @@ class GroupEffect:
 def group_effects(groups: ScoreGroups, n_bins: int = QUINTILES) -> list[GroupEffect]:
     """Average effect (mean phi) in each fifth of users by score, beside the mean score (GATES)."""
     rows = []
-    for k in range(n_bins):
-        share = groups.treated_share((k + 1) / n_bins) - groups.treated_share(k / n_bins)
+    for k, share in enumerate(groups.slices(n_bins)):
         n = float(share @ groups.n)
         effect = float(share @ groups.phi) / n
         scale = groups.n_users * share / n

@@ -131,8 +131,7 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     arm, its uplift is NaN.
     """
     rows = []
-    for k in range(n_bins):
-        share = groups.treated_share((k + 1) / n_bins) - groups.treated_share(k / n_bins)
+    for k, share in enumerate(groups.slices(n_bins)):
         inside = groups.score[share * groups.n > TINY]
         n, n_t = float(share @ groups.n), float(share @ groups.n_treated)
         rate_t, var_t = _mean_variance(share, groups.y_treated, groups.yy_treated, n_t)

@@ -106,6 +106,7 @@ def judge(candidates: Mapping[str, Candidate], n: int, budget: float) -> Verdict
     runner_up = next((name for name in ranking if name != champion), champion)
     best = candidates[champion]
     missing = [e for e in (best.over_random, best.over_response) if e.z <= bar]
+    needed = _needed(missing, n, bar)
     return Verdict(
         word="inconclusive" if missing else "passed",
         champion=champion,
@@ -113,9 +114,9 @@ def judge(candidates: Mapping[str, Candidate], n: int, budget: float) -> Verdict
         candidates=candidates,
         n=n,
         level=level,
-        needed=_needed(missing, n, bar),
+        needed=needed,
         detectable=(bar + NormalDist().inv_cdf(POWER)) * best.over_random.std_error,
-        reason=_reason(champion, best, budget, bar, _needed(missing, n, bar)),
+        reason=_reason(champion, best, budget, bar, needed),
     )
 
 

@@ -6,7 +6,7 @@ of the one ``GROUP BY`` that made the groups.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,11 @@ class ScoreGroups(Sums):
         if len(self.n) == 1:  # one score for all is random targeting, to the bit
             return np.asarray([budget], dtype=np.float64)
         return np.asarray(np.clip((budget * self.n_users - self.before) / self.n, 0, 1))
+
+    def slices(self, n_bins: int) -> Iterator[Doubles]:
+        """The share of each group in each of ``n_bins`` equal parts of the users, best part first."""
+        for k in range(n_bins):
+            yield self.treated_share((k + 1) / n_bins) - self.treated_share(k / n_bins)
 
 
 @dataclass(frozen=True, kw_only=True)
