@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,7 +92,9 @@ def run_job(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[
     instance = dg.DagsterInstance.ephemeral()
     with Sampler() as sampler:
         began = time.time()
-        result = job.execute_in_process(run_config=QUIET, instance=instance)
+        result = job.execute_in_process(
+            run_config=QUIET, instance=instance, partition_key=datetime.now(UTC).date().isoformat()
+        )
         total = time.time() - began
     steps = _steps(instance, result.run_id, sampler)
     began, ended = steps["models"]["began"], steps["models"]["began"] + steps["models"]["seconds"]

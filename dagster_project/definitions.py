@@ -9,6 +9,7 @@ import dagster as dg
 from dagster_project.assets import experiment_assets
 from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.folders import ExperimentFolder
+from dagster_project.nightly import nightly_job, nightly_schedule
 from dagster_project.resources import Engine
 from dagster_project.settings import SQL_FOLDER, Settings
 from uplift_core.errors import ExperimentError
@@ -40,7 +41,11 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
     """Assets and jobs of ``folders``, run by ``engine``."""
     return dg.Definitions(
         assets=[evaluator, *(asset for folder in folders for asset in experiment_assets(folder))],
-        jobs=[job(folder) for folder in folders for job in (_uplift_job, _tuning_job)],
+        jobs=[
+            *(job(folder) for folder in folders for job in (_uplift_job, _tuning_job, _measuring_job)),
+            (nightly := nightly_job(folders)),
+        ],
+        schedules=[nightly_schedule(nightly, engine)],
         resources={"engine": engine},
     )
 
@@ -50,7 +55,7 @@ def _uplift_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
         name=f"uplift_{folder.name}",
         selection=dg.AssetSelection.assets(EVALUATOR)
         | dg.AssetSelection.key_prefixes([folder.name])
-        - dg.AssetSelection.assets([folder.name, "tuning"]),
+        - dg.AssetSelection.assets([folder.name, "tuning"], [folder.name, "realised"]),
         description=f"{folder.experiment.title}: from the file to the published treat list.",
         tags={"experiment": folder.name},
     )
@@ -61,6 +66,15 @@ def _tuning_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
         name=f"tune_{folder.name}",
         selection=dg.AssetSelection.assets([folder.name, "tuning"]),
         description="Searches a grid of parameters by cross-validated loss; needs the cells.",
+        tags={"experiment": folder.name},
+    )
+
+
+def _measuring_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name=f"measure_{folder.name}",
+        selection=dg.AssetSelection.assets([folder.name, "realised"]),
+        description="Measures the list of a date by a file of its users' outcomes.",
         tags={"experiment": folder.name},
     )
 

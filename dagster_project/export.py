@@ -1,91 +1,149 @@
 """The treat list as files that a campaign tool takes.
 
-An export is a folder of its own that never changes; ``manifest.json`` beside it is replaced last and
-atomically, and names the files that belong together with their sha256.
+``<experiment>/<date>/<campaign>/`` holds ``manifest.json``, which names files in a folder of their own
+that never change, and ``_SUCCESS`` with the manifest's sha256. Files come first, the manifest next,
+``_SUCCESS`` last, each whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dagster_project.decisions import TREAT_LIST
-from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.stores import Store, prepared
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
-from uplift_core.files import replace_file, sha256_file, sync_file, sync_folder
+from uplift_core.files import sha256_file
 
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
+# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
+FORMULA = r"^[=+\-@\t\r]"
+MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
 
-def export_treat_list(db: Warehouse, root: Path, folder: ExperimentFolder) -> Path:
-    """Write the newest list of the experiment; returns the path of its manifest."""
-    (date,) = db.one(
-        f"select max(decision_date)::varchar from {TREAT_LIST} where experiment = $name",
-        {"name": folder.name},
+def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
+    """The lists of one date.
+
+    Raises:
+        DataError: there is none.
+    """
+    rows = db.rows(
+        f"select campaign from {NIGHTS} where experiment = $experiment "
+        "and decision_date = $date::date order by all",
+        {"experiment": experiment, "date": date},
     )
-    if date is None:
-        raise DataError(f"{folder.name}: there is no treat list; materialize treat_list first")
-    target = root / folder.name / date
-    target.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=target))
-    try:
-        content = _manifest(db, folder, date) | {"files": _write(db, folder, date, temporary)}
-        version = _version(content["files"])
-        for entry in content["files"]:
-            entry["path"] = f"{version}/{entry['path']}"
-        if not (target / version).exists():
-            temporary.chmod(0o755)
-            temporary.rename(target / version)
-            sync_folder(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    manifest = target / "manifest.json"
-    replace_file(manifest, json.dumps(content, indent=2).encode())
-    for old in target.iterdir():  # earlier exports of the same date, which no manifest names now
-        if old.is_dir() and old.name != version:
-            shutil.rmtree(old)
-    return manifest
+    if not rows:
+        raise DataError(f"{experiment}: there is no treat list of {date}; materialize treat_list first")
+    return [ListKey(date, experiment, str(campaign)) for (campaign,) in rows]
 
 
-def _write(db: Warehouse, folder: ExperimentFolder, date: str, temporary: Path) -> list[dict[str, Any]]:
-    entries = []
-    for ending, options in FORMATS.items():
-        path = temporary / f"treat_list.{ending}"
-        db.rows(
-            f"copy (select * from {TREAT_LIST} where experiment = $name "
-            "and decision_date = $date::date order by arm, rank nulls last, user_id) "
-            f"to $path {options}",
-            {"name": folder.name, "date": date, "path": str(path)},
-        )
-        sync_file(path)
-        entries.append({"path": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size})
-    return entries
+def export_treat_list(
+    db: Warehouse, store: Store, key: ListKey, *, formats: Sequence[str] = tuple(FORMATS)
+) -> str:
+    """Write one list; returns where its manifest is."""
+    place = _place(key)
+    with prepared(store) as folder:
+        files = _write(db, key, folder, formats)
+        version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
+        manifest = _manifest(db, store, key) | {
+            "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
+        }
+        if not all(store.sha256(f"{place}/{f['path']}") == f["sha256"] for f in manifest["files"]):
+            store.put_folder(folder, f"{place}/{version}")
+    before = store.read(f"{place}/{MANIFEST}")
+    content = json.dumps(manifest, indent=2, allow_nan=False).encode()
+    store.replace(f"{place}/{MANIFEST}", content)
+    store.replace(f"{place}/{SUCCESS}", hashlib.sha256(content).hexdigest().encode())
+    # Who has just read the manifest before still finds its files.
+    kept = {version} | {
+        f["path"].partition("/")[0] for f in json.loads(before or b'{"files": []}')["files"]
+    }
+    for old in store.folders(place):
+        if old not in kept:
+            store.remove_folder(f"{place}/{old}")
+    return store.url(f"{place}/{MANIFEST}")
 
 
-def _manifest(db: Warehouse, folder: ExperimentFolder, date: str) -> dict[str, Any]:
-    lists = db.arrow(
-        "select arm, learner, model_version, budget, "
-        "case when isfinite(threshold) then threshold end as threshold, "  # JSON knows no infinity
-        "count(*) as rows, count(*) filter (treated) as treated, "
-        "count(*) filter (decision = 'holdout') as holdout, "
-        "count(*) filter (decision = 'explore') as explore, "
-        f"count(*) filter (decision = 'suppressed') as suppressed from {TREAT_LIST} "
-        "where experiment = $name and decision_date = $date::date group by all order by arm",
-        {"name": folder.name, "date": date},
-    )
+def _place(key: ListKey) -> str:
+    return f"{key.experiment}/{key.decision_date}/{key.campaign}"
+
+
+def _write(db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str]) -> list[dict[str, Any]]:
+    (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
+    changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
+    selects = {
+        "treat_list": (render("decisions/exported_list.sql", treat_list=TREAT_LIST), asdict(key)),
+        "changes": (
+            f"from ({changes}) order by change, user_id",
+            asdict(key) | {"previous_date": previous},
+        ),
+        "holdout": (render("decisions/holdout_users.sql", treat_list=TREAT_LIST), asdict(key)),
+    }
+    return [
+        _write_file(db, select, binds, folder / f"{name}.{ending}")
+        for name, (select, binds) in selects.items()
+        for ending in formats
+    ]
+
+
+def _write_file(db: Warehouse, select: str, binds: Mapping[str, object], path: Path) -> dict[str, Any]:
+    ending = path.suffix[1:]
+    source = _without_formulas(db, select, binds) if ending == "csv" else select
+    ((rows,),) = db.rows(f"copy ({source}) to $path {FORMATS[ending]}", {**binds, "path": str(path)})
     return {
-        "format": 1,
-        "experiment": folder.name,
-        "decision_date": date,
-        "lists": lists.to_pylist(),
+        "path": path.name,
+        "rows": rows,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_file(path),
     }
 
 
-def _version(files: list[dict[str, Any]]) -> str:
-    digests = "".join(entry["sha256"] for entry in files)
-    return hashlib.sha256(digests.encode()).hexdigest()[:12]
+def _without_formulas(db: Warehouse, select: str, binds: Mapping[str, object]) -> str:
+    columns = db.rows(f"describe {select}", binds)
+    texts = [Identifier.of(name) for name, type_, *_ in columns if type_ == "VARCHAR"]
+    safe = ", ".join(
+        f"if(regexp_matches({column}, '{FORMULA}'), '''' || {column}, {column}) as {column}"
+        for column in texts
+    )
+    return f"select * replace ({safe}) from ({select})" if safe else select
+
+
+def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
+    (night,) = db.arrow(
+        f"select * replace (decision_date::varchar as decision_date, "
+        f"previous_date::varchar as previous_date) from {NIGHTS} where {THIS_LIST}",
+        asdict(key),
+    ).to_pylist()
+    if not math.isfinite(night["threshold"]):  # of a list without users; JSON knows no infinity
+        night["threshold"] = None
+    decisions = db.arrow(
+        f"select decision, count(*) as rows, count(*) filter (treated) as treated from {TREAT_LIST} "
+        f"where {THIS_LIST} group by all order by decision",
+        asdict(key),
+    ).to_pylist()
+    gates = db.arrow(
+        f'select gate, passed, value, "limit", message from {GATES} where {THIS_LIST} order by gate',
+        asdict(key),
+    ).to_pylist()
+    return {
+        "format": 2,
+        **night,
+        "decisions": {d["decision"]: {"rows": d["rows"], "treated": d["treated"]} for d in decisions},
+        "gates": gates,
+        "parent": _parent(store, key, night["previous_date"]),
+    }
+
+
+def _parent(store: Store, key: ListKey, previous: str | None) -> dict[str, str] | None:
+    """The manifest that ``changes`` starts from; None if that list was never exported."""
+    if previous is None:
+        return None
+    digest = store.sha256(f"{_place(ListKey(previous, key.experiment, key.campaign))}/{MANIFEST}")
+    return {"decision_date": previous, "sha256": digest} if digest else None

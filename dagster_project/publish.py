@@ -22,12 +22,17 @@ from uplift_core.publication import (
     POINTER,
     Pointer,
     PublishedExperiment,
+    forget_pointer,
     read_pointer,
+    record_pointer,
+    recorded_pointers,
     write_pointer,
 )
 
 KEEP = 7
 PROOF = "proof"  # the evaluator's, no experiment's own
+LEDGER = ("decisions", "treat_list")
+NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
 
@@ -65,6 +70,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
         published_at=now,
         experiments=others | {folder.name: entry},
     )
+    record_pointer(home.published, pointer)
     write_pointer(home.published, pointer)
     _prune(home.published, keep=pointer.file)
     return pointer
@@ -131,10 +137,44 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
     if "experiment" in columns:
         rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
         binds: dict[str, object] = {"experiment": experiment, "proof": PROOF, "fresh": fresh}
+        if (schema, table) == LEDGER and fresh:
+            dates = f"select distinct decision_date from {source} where experiment = $experiment"
+            rows += f" and decision_date in ({dates} order by decision_date desc limit {NIGHTS})"
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
     elif (table == experiment) == fresh:
         db.rows(f"create table {target} as from {source}")
+
+
+def roll_back(home: Home, snapshot_id: str = "") -> Pointer:
+    """Make an earlier snapshot the current one: ``snapshot_id``, or the one before the current.
+
+    Nothing is removed; the next run publishes a new snapshot on top of the one that is current then.
+
+    Raises:
+        UpliftError: there is no such snapshot, or its file or a bundle is missing or damaged.
+    """
+    current = read_pointer(home.published)
+    known = {pointer.snapshot_id: pointer for pointer in recorded_pointers(home.published)}
+    earlier = [key for key in sorted(known) if key < current.snapshot_id]
+    chosen = snapshot_id or (earlier[-1] if earlier else "")
+    if chosen not in known:
+        raise UpliftError(
+            f"there is no snapshot '{chosen}'; kept are {sorted(known)}"
+            if snapshot_id
+            else f"there is no snapshot before {current.snapshot_id}, the current one"
+        )
+    pointer = known[chosen]
+    path = home.published / pointer.file
+    if not path.is_file() or sha256_file(path) != pointer.sha256:
+        raise UpliftError(f"{path}: missing or damaged; choose another of {sorted(known)}")
+    for name, entry in pointer.experiments.items():
+        folder = home.bundles / entry.model_version
+        if bundle.manifest_sha256(folder) != entry.bundle_sha256:
+            raise UpliftError(f"{folder}: the bundle of {name} is not the one that was published")
+        bundle.load(folder)
+    write_pointer(home.published, pointer)
+    return pointer
 
 
 def _prune(published: Path, *, keep: str) -> None:
@@ -142,3 +182,6 @@ def _prune(published: Path, *, keep: str) -> None:
     for name in snapshots[:-KEEP]:
         if name != keep:
             (published / name).unlink()
+            forget_pointer(published, name)
+    for left in published.glob(".snapshot-*.part*"):  # of a run that was killed
+        left.unlink()

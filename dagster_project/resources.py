@@ -11,6 +11,7 @@ import dagster as dg
 
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
+from dagster_project.stores import Store, open_store
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import Experiment
@@ -21,6 +22,7 @@ class Engine(dg.ConfigurableResource):
 
     home: str
     data_dir: str | None = None
+    exports: str = ""
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
@@ -31,6 +33,7 @@ class Engine(dg.ConfigurableResource):
         return cls(
             home=str(settings.home.resolve()),
             data_dir=str(settings.data_dir.resolve()) if settings.data_dir else None,
+            exports=settings.exports,
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             download=settings.download,
@@ -40,6 +43,11 @@ class Engine(dg.ConfigurableResource):
     def paths(self) -> Home:
         """The folders below the home."""
         return Home(Path(self.home))
+
+    @property
+    def store(self) -> Store:
+        """Where exports go."""
+        return open_store(self.exports or str(self.paths.exports), self.paths.scratch)
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from datetime import UTC, datetime
 
 import dagster as dg
 from rich.console import Console
@@ -52,7 +53,10 @@ def _materialize(
     started = time.monotonic()
     console.print(f"[bold]{folder.experiment.title}[/bold] ({folder.name})")
     job = definitions.resolve_job_def(f"uplift_{folder.name}")
-    result = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+    tonight = datetime.now(UTC).date().isoformat()
+    result = job.execute_in_process(
+        instance=instance, run_config=QUIET, raise_on_error=False, partition_key=tonight
+    )
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.STEP_FAILURE:
             error = event.step_failure_data
@@ -71,7 +75,7 @@ def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder]) ->
         _table(console, read_summary(engine.paths, folder))
     home = engine.paths
     console.print(f"\nSnapshot for SQL   {home.published}")
-    console.print(f"Treat lists        {home.exports}")
+    console.print(f"Treat lists        {engine.store.url('')}")
     console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
     console.print("                   make ui (Streamlit, port 8501)")
 

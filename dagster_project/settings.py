@@ -27,6 +27,7 @@ class Settings(BaseSettings):
 
     home: Path = REPOSITORY / ".uplift"
     data_dir: Path | None = None  # searched first for source files
+    exports: str = ""  # a path or an fsspec URL, e.g. s3://bucket/lists; UPLIFT_HOME/exports if empty
     memory_limit: str = "4GB"  # of DuckDB; beyond it, it spills to UPLIFT_HOME/tmp
     threads: int = 0  # of DuckDB and XGBoost; 0: all cores
     variants: dict[str, str] = {}  # experiment -> which of its published forms, where not the first

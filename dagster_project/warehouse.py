@@ -55,6 +55,11 @@ class Home:
         return self.root / "exports"
 
     @property
+    def scratch(self) -> Path:
+        """Files on their way out, and DuckDB's own that do not fit into memory."""
+        return self.root / "tmp"
+
+    @property
     def cards(self) -> Path:
         """Model cards with their plots, one folder a version."""
         return self.root / "cards"
@@ -80,6 +85,10 @@ class Warehouse:
         """Replace ``table`` by the rows of ``select``; returns how many there are."""
         self.rows(f"create or replace table {table} as {select}", binds)
         return self.count(table)
+
+    def create_temporary(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> None:
+        """Replace a table of this connection's own by the rows of ``select``."""
+        self.rows(f"create or replace temporary table {table} as {select}", binds)
 
     def count(self, table: Identifier) -> int:
         """Rows of a table."""
@@ -132,7 +141,7 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "memory_limit": memory_limit,
-        "temp_directory": str(home.root / "tmp"),
+        "temp_directory": str(home.scratch),
     }
     if threads:
         config["threads"] = threads

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +28,8 @@ from uplift_core.publication import read_pointer
 EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
+NIGHTLY = {"treat_list", "export"}
+PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 SMALL = 5_000  # users of the small simulated run
 
 
@@ -57,10 +60,15 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     data_dir: Path | None = None,
     only: Sequence[str] = (),
     decision_date: str = "",
+    until: str = "",
+    list_config: Mapping[str, object] | None = None,
     raise_on_error: bool = True,
     memory_limit: str = "4GB",
 ) -> dg.ExecuteInProcessResult:
-    """Materialize an experiment in process: all of it, or the layers ``only``."""
+    """Materialize an experiment in process: all of it, or the layers ``only``.
+
+    Lists are made for ``decision_date``, today (UTC) if empty, or for all dates from there ``until``.
+    """
     engine = Engine(
         home=str(home),
         data_dir=str(data_dir) if data_dir else None,
@@ -70,11 +78,17 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     )
     job = build_definitions([folder], engine).resolve_job_def(f"uplift_{folder.name}")
     config = dict(QUIET)
-    if decision_date:
-        config["ops"] = {f"{folder.name}__treat_list": {"config": {"decision_date": decision_date}}}
+    if list_config:
+        config["ops"] = {f"{folder.name}__treat_list": {"config": dict(list_config)}}
+    night = decision_date or datetime.now(UTC).date().isoformat()
     selection = [dg.AssetKey([folder.name, layer]) for layer in only] or None
+    dates = {PARTITION_START: night, PARTITION_END: until} if until else {}
     return job.execute_in_process(
-        run_config=config, raise_on_error=raise_on_error, asset_selection=selection
+        run_config=config,
+        raise_on_error=raise_on_error,
+        asset_selection=selection,
+        partition_key=None if until or (only and not NIGHTLY & set(only)) else night,
+        tags=dates,
     )
 
 

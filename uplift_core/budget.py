@@ -13,55 +13,65 @@ from uplift_core.errors import DataError
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a budget allows.
+class Budget:
+    """What may be spent: a share of all users, a number of them, or an amount of money."""
 
-    Attributes:
-        size: users to treat at most.
-        share: of all users; what the threshold is looked up for.
-        least_score: users are only treated above this score; minus infinity where money is no matter.
+    share: float | None = None
+    users: int | None = None
+    money: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which of the three is given.
+
+        Raises:
+            DataError: none is, or more than one.
+        """
+        given = [kind for kind in ("share", "users", "money") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise DataError(f"a budget is a share, users or money; given are {given or 'none'}")
+        return given[0]
+
+    @property
+    def amount(self) -> float:
+        """How much of it."""
+        return float(getattr(self, self.kind))
+
+    def size(self, n_users: int) -> int | None:
+        """How many of ``n_users`` may be treated; None where money decides.
+
+        Raises:
+            DataError: the amount cannot be meant.
+        """
+        if self.kind == "money":
+            if not (math.isfinite(self.amount) and self.amount >= 0):
+                raise DataError(f"budget of {self.amount} in money: must be 0 or more")
+            return None
+        if self.users is not None:
+            if not 0 <= self.users <= n_users:
+                raise DataError(f"budget of {self.users} users: must be from 0 to {n_users}")
+            return self.users
+        return list_size(self.amount, n_users)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many of a list are treated for their score, and how many explorers are."""
+
+    ranked: int
+    explorers: int
+
+
+def quota(size: int, ranked: int, explorers: int) -> Quota:
+    """Divide a list of ``size`` between ranked users and explorers, in proportion to how many there are.
+
+    Explorer k of E comes in place ceil((2k - 1) T / 2E) of all T users, so that a list of any size
+    treats the same share of both, and a larger list holds every smaller one.
     """
-
-    size: int
-    share: float
-    least_score: float = -math.inf
-
-
-def plan_share(share: float, n_users: int) -> Plan:
-    """A share of all users."""
-    return Plan(list_size(share, n_users), share)
-
-
-def plan_users(users: int, n_users: int) -> Plan:
-    """A number of users."""
-    if not 0 <= users <= n_users:
-        raise DataError(f"budget of {users} users: must be from 0 to {n_users}")
-    return Plan(users, users / n_users if n_users else 0.0)
-
-
-def plan_money(money: float, n_users: int, *, cost: float, value: float | None) -> Plan:
-    """An amount of money: users whose effect is worth more than its cost, until the money is spent.
-
-    Args:
-        money: to spend, in the unit of the cost.
-        n_users: all users.
-        cost: of treating one user, from the arm's declaration.
-        value: of one unit of the outcome, from the outcome's declaration.
-
-    Raises:
-        DataError: the declaration lacks cost or value, or the amount is negative or not finite.
-    """
-    if not (math.isfinite(money) and money >= 0):
-        raise DataError(f"budget of {money} in money: must be 0 or more")
-    if cost <= 0 or value is None or value <= 0:
-        raise DataError(
-            "a budget in money needs the arm's cost and the outcome's value, both above 0; "
-            "declare them in experiment.toml"
-        )
-    size = min(math.floor(money / cost), n_users)
-    while size * cost > money:  # rounding of the quotient must not overspend
-        size -= 1
-    return Plan(size, size / n_users if n_users else 0.0, cost / value)
+    total = ranked + explorers
+    size = min(size, total)
+    treated = (2 * size * explorers + total) // (2 * total) if total else 0
+    return Quota(ranked=size - treated, explorers=treated)
 
 
 def list_size(budget: float, n_users: int) -> int:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from uplift_core.boosting import LearnerParameters
+from uplift_core.decisions import Decisions
 from uplift_core.errors import ExperimentError
 from uplift_core.sources import (
     Declared,
@@ -75,31 +76,6 @@ class Split(Declared):
     holdout: Share = 0.3
     folds: Annotated[int, Field(ge=3, le=20)] = 5
     salt: str
-
-
-class ContactCap(Declared):
-    """At most ``treatments`` of a user in ``days`` days, from the ledger of decisions."""
-
-    treatments: Annotated[int, Field(ge=1)]
-    days: Annotated[int, Field(ge=1)]
-
-
-class Decisions(Declared):
-    """What a list owes to later learning, and to its users.
-
-    ``holdout`` of all users are never treated and ``explore`` of them whatever their score, both drawn
-    once for good: what the decisions did can then be measured without bias.
-    """
-
-    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    contact_cap: ContactCap | None = None
-
-    @model_validator(mode="after")
-    def _somebody_is_left_to_rank(self) -> Self:
-        if self.holdout + self.explore >= 1:
-            raise ValueError("holdout and explore must leave users to rank: their sum is 1 or more")
-        return self
 
 
 class Defaults(Declared):

@@ -65,5 +65,28 @@ def read_pointer(published: Path) -> Pointer:
 
 def write_pointer(published: Path, pointer: Pointer) -> None:
     """Make ``pointer`` the current one, atomically."""
-    text = json.dumps(pointer.model_dump(mode="json"), indent=2)
-    replace_file(published / POINTER, text.encode())
+    replace_file(published / POINTER, _json(pointer))
+
+
+def record_pointer(published: Path, pointer: Pointer) -> None:
+    """Keep the pointer beside its snapshot, so that it can be made current again."""
+    replace_file(_record(published, pointer.file), _json(pointer))
+
+
+def recorded_pointers(published: Path) -> list[Pointer]:
+    """The pointers of all snapshots that are kept, oldest first."""
+    paths = sorted(published.glob("snapshot-*.json"))
+    return [Pointer.model_validate_json(path.read_bytes()) for path in paths]
+
+
+def forget_pointer(published: Path, file: str) -> None:
+    """Remove the record of a snapshot that is gone."""
+    _record(published, file).unlink(missing_ok=True)
+
+
+def _record(published: Path, file: str) -> Path:
+    return published / Path(file).with_suffix(".json")
+
+
+def _json(pointer: Pointer) -> bytes:
+    return json.dumps(pointer.model_dump(mode="json"), indent=2).encode()

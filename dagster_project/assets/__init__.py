@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.assets.decisions import export_asset, published_asset, treat_list_asset
+from dagster_project.assets.decisions import (
+    export_asset,
+    published_asset,
+    realised_asset,
+    treat_list_asset,
+)
 from dagster_project.assets.evaluation import (
     crosscheck_asset,
     evaluation_asset,
@@ -32,6 +37,7 @@ LAYERS = (
     treat_list_asset,
     export_asset,
     published_asset,
+    realised_asset,
 )
 
 

@@ -1,30 +1,54 @@
 """treat_list, export, published: what leaves the warehouse."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
-from datetime import UTC, datetime
+import warnings
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from dagster_project.assets.common import asset_options
-from dagster_project.decisions import Budget, write_treat_list
-from dagster_project.export import export_treat_list
+from dagster_project.decisions import write_treat_list
+from dagster_project.export import campaigns, export_treat_list
 from dagster_project.folders import ExperimentFolder
+from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
+from dagster_project.nights import TREAT_LIST, Night
 from dagster_project.publish import publish
+from dagster_project.realised import REALISED, measure
 from dagster_project.resources import Engine, expected_errors
-from dagster_project.sqlfiles import Identifier
+from uplift_core.budget import Budget
+
+# A range of dates in one run is all that we use of it.
+warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
+
+# One partition a decision date; today is one from midnight (UTC) on.
+NIGHTS = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=1)
+NIGHTLY: dict[str, Any] = {
+    "partitions_def": NIGHTS,
+    "backfill_policy": dg.BackfillPolicy.single_run(),
+    # The schedule runs once a night: a list older than a day and a half missed one.
+    "freshness_policy": dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
+}
 
 
 class ListConfig(dg.Config):
-    """What list to make; empty: the declared defaults, for today (UTC)."""
+    """What list to make; empty: the declared defaults."""
 
-    decision_date: str = Field(default="", description="YYYY-MM-DD; today (UTC) if empty")
     arm: str = Field(default="", description="the arm to treat with; the declared one if empty")
+    campaign: str = Field(default="", description="what the list is for; the arm's name if empty")
     budget: float | None = Field(default=None, description="share of users to treat, 0 to 1")
     users: int | None = Field(default=None, description="instead: number of users to treat")
     money: float | None = Field(
         default=None, description="instead: money to spend, by the declared cost and value"
+    )
+    override: str = Field(
+        default="", description="why the list is to be written even if a gate fails; recorded"
     )
 
     def asked(self, default: float) -> Budget:
@@ -39,46 +63,94 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     defaults = folder.experiment.defaults
 
     @dg.asset(
-        **asset_options(folder, "treat_list", ["scores", "thresholds"]),
-        description="Whom to treat: a list of exactly round(budget x users), a random holdout that is "
-        "never treated and explorers who are treated whatever their score, with their chances. "
-        "One row per decision date, user and arm.",
+        **asset_options(folder, "treat_list", ["scores", "thresholds", "evaluation"]),
+        **NIGHTLY,
+        description="Whom to treat: a list of the budget's exact size, a random holdout that is never "
+        "treated and explorers who are treated whatever their score, with their chances. Gates refuse a "
+        "list that looks wrong. One row per decision date, campaign and user.",
     )
     def treat_list(
         context: dg.AssetExecutionContext, config: ListConfig, engine: Engine
     ) -> dg.MaterializeResult:
-        date = config.decision_date or datetime.now(UTC).date().isoformat()
+        nights = []
+        for date in context.partition_keys:  # in order: each list looks back at the ones before
+            with engine.warehouse() as db:
+                night = write_treat_list(
+                    db,
+                    folder,
+                    decision_date=date,
+                    arm=config.arm or defaults.arm,
+                    budget=config.asked(defaults.budget),
+                    campaign=config.campaign,
+                    override=config.override,
+                )
+            nights.append(night)
+            context.log.info(f"{folder.name}/treat_list: {night.treated:,} users to treat on {date}")
         with engine.warehouse() as db:
-            size = write_treat_list(
-                db,
-                folder,
-                decision_date=date,
-                arm=config.arm or defaults.arm,
-                budget=config.asked(defaults.budget),
-            )
-            context.log.info(f"{folder.name}/treat_list: {size:,} users to treat on {date}")
-            table = Identifier.of("decisions", "treat_list")
             return dg.MaterializeResult(
-                metadata=describe_table(db, table) | {"treated": size, "decision_date": date}
+                metadata=describe_table(db, TREAT_LIST)
+                | {"treated": nights[-1].treated, "nights": _report(nights)}
             )
 
     return treat_list
 
 
 def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
-    """The newest list as files for a campaign tool."""
+    """The lists of a date as files for a campaign tool."""
 
     @dg.asset(
         **asset_options(folder, "export", ["treat_list"], kinds=("parquet", "csv")),
-        description="The newest treat list as Parquet and CSV, with a manifest. One row per user.",
+        **NIGHTLY,
+        description="Each campaign's list as Parquet and CSV, who entered and left since the list "
+        "before, and the holdout, with a manifest. One row per user.",
     )
     def export(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
-            manifest = export_treat_list(db, engine.paths.exports, folder)
-        context.log.info(f"{folder.name}/export: {manifest}")
-        return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(str(manifest))})
+        manifest = ""
+        for date in context.partition_keys:
+            with engine.warehouse() as db:
+                for key in campaigns(db, folder.name, date):
+                    manifest = export_treat_list(db, engine.store, key)
+                    context.log.info(f"{folder.name}/export: {manifest}")
+        return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(manifest)})
 
     return export
+
+
+class OutcomesConfig(dg.Config):
+    """Where the outcomes of a list are."""
+
+    file: str = Field(
+        description="CSV or Parquet file with user_id and a column per outcome, of that date's users"
+    )
+    absent_is_zero: bool = Field(
+        default=False, description="whether users that the file lacks had no outcome"
+    )
+
+
+def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """What a list did."""
+
+    @dg.asset(
+        **asset_options(folder, "realised", ["treat_list"]),
+        partitions_def=NIGHTS,
+        description="A list measured afterwards: outcomes of the treated beside those of the holdout, "
+        "and what was promised. One row per campaign, outcome and comparison.",
+    )
+    def realised(
+        context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine
+    ) -> dg.MaterializeResult:
+        with engine.warehouse() as db:
+            rows = measure(
+                db,
+                folder,
+                decision_date=context.partition_key,
+                file=Path(config.file),
+                absent_is_zero=config.absent_is_zero,
+            )
+            context.log.info(f"{folder.name}/realised: {rows} rows of {context.partition_key}")
+            return dg.MaterializeResult(metadata=describe_table(db, REALISED))
+
+    return realised
 
 
 def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -99,3 +171,14 @@ def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         )
 
     return published
+
+
+def _report(nights: list[Night]) -> dg.MetadataValue:
+    """What each night asked for, expected and did."""
+    shown = (
+        *("decision_date", "campaign", "budget_kind", "budget_asked", "budget_used", "treated"),
+        *("expected_rate", "threshold_rate", "realised_rate", "promised", "promised_std_error"),
+        *("entered", "exited", "override"),
+    )
+    rows = [tuple(asdict(night)[name] for name in shown) for night in nights]
+    return dg.MetadataValue.md(markdown_table(list(shown), rows))

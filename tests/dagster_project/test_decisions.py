@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_project.decisions import Budget, write_treat_list
+from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.warehouse import Home
 from tests.support import SMALL, opened
+from uplift_core.budget import Budget
 from uplift_core.errors import DataError, ExperimentError
 
 DATE = "2999-12-31"
@@ -21,8 +22,13 @@ def test_the_list_is_of_exact_size(
     with opened(home) as db:
         assert (
             write_treat_list(
-                db, simulated, decision_date=DATE, arm="treated", budget=Budget(share=share)
-            )
+                db,
+                simulated,
+                decision_date=DATE,
+                arm="treated",
+                budget=Budget(share=share),
+                override="another budget than last night's",
+            ).treated
             == size
         )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (size, SMALL)
@@ -36,7 +42,12 @@ def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
         before = db.rows("from decisions.treat_list order by user_id")
         for share in (0.5, 0.2):
             write_treat_list(
-                db, simulated, decision_date=DATE, arm="treated", budget=Budget(share=share)
+                db,
+                simulated,
+                decision_date=DATE,
+                arm="treated",
+                budget=Budget(share=share),
+                override="a test",
             )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (1000, SMALL)
         again = db.rows(

@@ -21,6 +21,7 @@ LAYERS = [
     "models",
     "published",
     "raw",
+    "realised",
     "scores",
     "thresholds",
     "treat_list",
@@ -38,14 +39,15 @@ def test_every_asset_key() -> None:
 
 def test_every_job() -> None:
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert jobs == {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune")}
+    own = {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune", "measure")}
+    assert jobs == {*own, "nightly_decisions"}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_main_job_makes_everything_but_tuning(name: str) -> None:
+def test_the_main_job_makes_all_but_what_is_asked_for(name: str) -> None:
     job = defs.resolve_job_def(f"uplift_{name}")
     made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
-    assert made == set(LAYERS) - {"tuning"} | {"evaluator"}
+    assert made == set(LAYERS) - {"tuning", "realised"} | {"evaluator"}
 
 
 def test_no_experiment_is_evaluated_unless_the_evaluator_is_proven() -> None:
@@ -90,7 +92,7 @@ def test_data_flows_one_way_through_the_layers() -> None:
 def test_what_is_published_waits_for_all_that_is_in_the_snapshot() -> None:
     for name in EXPERIMENTS:
         ancestors = GRAPH.get_ancestor_asset_keys(dg.AssetKey([name, "published"]))
-        missing = set(LAYERS) - {key.path[-1] for key in ancestors} - {"published", "tuning"}
+        missing = set(LAYERS) - {key.path[-1] for key in ancestors} - {"published", "tuning", "realised"}
         assert missing == set()
 
 

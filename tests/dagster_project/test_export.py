@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import duckdb
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 
-from dagster_project.decisions import Budget, write_treat_list
-from dagster_project.export import export_treat_list
+from dagster_project.decisions import write_treat_list
+from dagster_project.export import campaigns, export_treat_list
 from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import ListKey
+from dagster_project.stores import LocalStore, ObjectStore, open_store
 from dagster_project.warehouse import Home
-from tests.support import SMALL, folder_of, opened
-from uplift_core.errors import DataError
+from tests.support import SMALL, opened
+from uplift_core.budget import Budget
+from uplift_core.errors import DataError, UpliftError
+
+LATER = "2999-12-31"
 
 
 def strict(text: str) -> dict[str, Any]:
@@ -28,115 +37,246 @@ def strict(text: str) -> dict[str, Any]:
 
 
 def manifest_of(home: Path) -> Path:
-    (path,) = (home / "exports" / "simulated").glob("*/manifest.json")
+    (path,) = (home / "exports" / "simulated").glob("*/treated/manifest.json")
     return path
 
 
-def export(home: Home, folder: ExperimentFolder) -> Path:
+def date_of(manifest: Path) -> str:
+    return manifest.parent.parent.name
+
+
+def write(home: Home, folder: ExperimentFolder, date: str, share: float) -> None:
     with opened(home) as db:
-        return export_treat_list(db, home.exports, folder)
+        budget = Budget(share=share)
+        write_treat_list(db, folder, decision_date=date, arm="treated", budget=budget, override="a test")
+
+
+def export(home: Home, date: str) -> Path:
+    with opened(home) as db:
+        store = LocalStore(home.exports)
+        return Path(export_treat_list(db, store, ListKey(date, "simulated", "treated")))
+
+
+def files_of(manifest: Path) -> dict[str, Path]:
+    entries = strict(manifest.read_text())["files"]
+    return {Path(entry["path"]).name: manifest.parent / entry["path"] for entry in entries}
+
+
+def is_whole(manifest: Path) -> bool:
+    """Whether every file is what the manifest says it is."""
+    return all(
+        hashlib.sha256((manifest.parent / entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
+        for entry in strict(manifest.read_text())["files"]
+    )
 
 
 def test_the_manifest_names_the_files_with_their_sha256(simulated_home: Path) -> None:
     path = manifest_of(simulated_home)
     manifest = strict(path.read_text())
-    assert manifest["experiment"] == "simulated"
-    assert manifest["decision_date"] == path.parent.name
-    assert [Path(entry["path"]).suffix for entry in manifest["files"]] == [".parquet", ".csv"]
+    assert (manifest["experiment"], manifest["decision_date"]) == ("simulated", date_of(path))
+    names = [
+        f"{name}.{ending}"
+        for name in ("treat_list", "changes", "holdout")
+        for ending in ("parquet", "csv")
+    ]
+    assert list(files_of(path)) == names
+    assert is_whole(path)
     for entry in manifest["files"]:
-        content = (path.parent / entry["path"]).read_bytes()
-        assert entry["bytes"] == len(content)
-        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entry["bytes"] == (path.parent / entry["path"]).stat().st_size
+    success = (path.parent / "_SUCCESS").read_text()
+    assert success == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
-    (entry,) = strict(manifest_of(simulated_home).read_text())["lists"]
-    assert (entry["rows"], entry["treated"]) == (SMALL, round(0.3 * SMALL))
-    assert (entry["arm"], entry["budget"]) == ("treated", 0.3)
-    assert entry["model_version"].startswith("simulated-")
+    manifest = strict(manifest_of(simulated_home).read_text())
+    assert (manifest["users"], manifest["treated"]) == (SMALL, round(0.3 * SMALL))
+    assert (manifest["arm"], manifest["campaign"]) == ("treated", "treated")
+    assert [manifest[f"budget_{name}"] for name in ("kind", "asked", "used")] == ["share", 0.3, 0.3]
+    assert sum(found["rows"] for found in manifest["decisions"].values()) == SMALL
+    assert sum(found["treated"] for found in manifest["decisions"].values()) == manifest["treated"]
+    assert [gate["gate"] for gate in manifest["gates"] if gate["passed"]] == [
+        *("list_change", "realised_rate", "sample_ratio", "threshold_rate")
+    ]
+    assert manifest["parent"] is None
 
 
 def test_parquet_csv_and_warehouse_hold_the_same_rows(simulated_home: Path, home: Home) -> None:
-    path = manifest_of(simulated_home)
-    parquet, csv = (path.parent / entry["path"] for entry in strict(path.read_text())["files"])
+    files = files_of(manifest_of(simulated_home))
     with opened(home) as db:
-        expected = db.rows("from decisions.treat_list order by arm, rank nulls last, user_id")
-        names = [row[0] for row in db.rows("describe decisions.treat_list")]
+        expected = db.rows("from decisions.treat_list order by rank nulls last, user_id")
+        held = db.rows(
+            "select user_id from decisions.treat_list where decision = 'holdout' order by all"
+        )
         types = dict(row[:2] for row in db.rows("describe decisions.treat_list"))
     with duckdb.connect() as con:
-        found = con.sql(f"from read_parquet('{parquet}')")
-        assert found.columns == names
+        found = con.sql(f"from read_parquet('{files['treat_list.parquet']}')")
+        assert found.columns == list(types)
         assert found.fetchall() == expected
-        assert con.sql(f"from read_csv('{csv}', types={types})").fetchall() == expected
+        csv = con.sql(f"from read_csv('{files['treat_list.csv']}', types={types})")
+        assert csv.fetchall() == expected
+        assert con.sql(f"from '{files['holdout.parquet']}'").fetchall() == held
+        assert con.sql(f"from read_csv('{files['holdout.csv']}')").fetchall() == held
 
 
 def test_an_equal_list_is_an_equal_export(home: Home, simulated: ExperimentFolder) -> None:
     path = manifest_of(home.root)
     before = {p.relative_to(path.parent): p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
-    assert export(home, simulated) == path
+    assert export(home, date_of(path)) == path
     after = {p.relative_to(path.parent): p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
     assert after == before
 
 
-def test_a_changed_list_replaces_the_export_of_its_date(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_changed_list_replaces_the_export_and_who_reads_the_old_one_may_finish(
+    home: Home, simulated: ExperimentFolder
+) -> None:
     path = manifest_of(home.root)
-    before = strict(path.read_text())
-    with opened(home) as db:
-        write_treat_list(
-            db, simulated, decision_date=path.parent.name, arm="treated", budget=Budget(share=0.1)
-        )
-    export(home, simulated)
-    after = strict(path.read_text())
-    assert after["lists"][0]["treated"] == SMALL // 10
-    assert before["files"][0]["path"] != after["files"][0]["path"]
-    folders = {Path(entry["path"]).parts[0] for entry in after["files"]}
-    assert {p.name for p in path.parent.iterdir()} == {"manifest.json", *folders}
+    first = files_of(path)
+    for share in (0.1, 0.2):
+        before = files_of(path)
+        write(home, simulated, date_of(path), share)
+        export(home, date_of(path))
+        assert strict(path.read_text())["treated"] == share * SMALL
+        assert all(file.is_file() for file in before.values())
+    assert not any(file.exists() for file in first.values())
+    assert {p.name for p in path.parent.iterdir()} == {
+        *("manifest.json", "_SUCCESS"),
+        *(file.parent.name for file in [*files_of(path).values(), *before.values()]),
+    }
 
 
-def test_another_date_leaves_the_first_alone(home: Home, simulated: ExperimentFolder) -> None:
+def test_changes_lead_from_one_list_to_the_next(home: Home, simulated: ExperimentFolder) -> None:
     first = manifest_of(home.root)
     before = first.read_bytes()
-    with opened(home) as db:
-        write_treat_list(
-            db, simulated, decision_date="2999-12-31", arm="treated", budget=Budget(share=0.1)
-        )
-    second = export(home, simulated)
-    assert second.parent.name == "2999-12-31"
+    write(home, simulated, LATER, 0.1)
+    second = export(home, LATER)
     assert first.read_bytes() == before
-    assert strict(second.read_text())["lists"][0]["rows"] == SMALL
+    manifest = strict(second.read_text())
+    assert manifest["parent"] == {
+        "decision_date": date_of(first),
+        "sha256": hashlib.sha256(before).hexdigest(),
+    }
+    with duckdb.connect() as con:
+        lists = [
+            {row[0] for row in con.sql(f"select user_id from '{file}' where treated").fetchall()}
+            for file in (files_of(first)["treat_list.parquet"], files_of(second)["treat_list.parquet"])
+        ]
+        changes = con.sql(f"from '{files_of(second)['changes.parquet']}'").fetchall()
+    enter, exit_ = ({user for user, what in changes if what == way} for way in ("enter", "exit"))
+    assert (lists[0] | enter) - exit_ == lists[1]
+    assert (len(enter), len(exit_)) == (manifest["entered"], manifest["exited"]) == (0, 1000)
+
+
+def test_text_that_a_spreadsheet_would_run_is_made_text(home: Home, simulated: ExperimentFolder) -> None:
+    with opened(home) as db:
+        db.rows(
+            "insert into decisions.suppressions "
+            "values ('simulated', 7, '=HYPERLINK(\"http://x\")', null)"
+        )
+        db.rows("delete from decisions.nights")
+        db.rows("delete from decisions.treat_list")
+    write(home, simulated, LATER, 0.3)
+    files = files_of(export(home, LATER))
+    lines = [line for line in files["treat_list.csv"].read_text().splitlines() if "HYPERLINK" in line]
+    assert all("'=HYPERLINK" in line for line in lines)
+    with duckdb.connect() as con:
+        reasons = con.sql(
+            f"select reason from '{files['treat_list.parquet']}' where user_id = 7"
+        ).fetchall()
+    assert reasons == [('=HYPERLINK("http://x")',)]
 
 
 def test_a_budget_for_nobody_is_valid_json_too(home: Home, simulated: ExperimentFolder) -> None:
-    with opened(home) as db:
-        write_treat_list(
-            db, simulated, decision_date="2999-12-31", arm="treated", budget=Budget(share=0.0)
-        )
-    (entry,) = strict(export(home, simulated).read_text())["lists"]
-    assert (entry["treated"], entry["threshold"]) == (0, None)
+    write(home, simulated, LATER, 0.0)
+    manifest = strict(export(home, LATER).read_text())
+    assert (manifest["treated"], manifest["threshold"], manifest["promised"]) == (0, None, None)
 
 
 def test_without_a_list_there_is_nothing_to_export(home: Home) -> None:
     with opened(home) as db, pytest.raises(DataError, match="hillstrom: there is no treat list"):
-        export_treat_list(db, home.exports, folder_of("hillstrom"))
+        campaigns(db, "hillstrom", LATER)
 
 
+@pytest.mark.parametrize("step", ["put_folder", "replace"])
 def test_a_crash_leaves_the_previous_export_whole(
-    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch
+    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = manifest_of(home.root)
     before = path.read_bytes()
-    with opened(home) as db:
-        write_treat_list(
-            db, simulated, decision_date=path.parent.name, arm="treated", budget=Budget(share=0.1)
-        )
+    write(home, simulated, date_of(path), 0.1)
 
     def crash(*_: object) -> str:
         raise OSError("power cut")
 
-    monkeypatch.setattr("dagster_project.export.replace_file", crash)
+    monkeypatch.setattr(LocalStore, step, crash)
     with pytest.raises(OSError, match="power cut"):
-        export(home, simulated)
+        export(home, date_of(path))
     assert path.read_bytes() == before
-    for entry in strict(path.read_text())["files"]:
-        content = (path.parent / entry["path"]).read_bytes()
-        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+    assert is_whole(path)
+    assert not list(home.exports.glob(".export-*"))
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes()[:-9]), Path.unlink])
+def test_a_damaged_file_is_made_whole_by_the_next_run(
+    home: Home, damage: Callable[[Path], object]
+) -> None:
+    path = manifest_of(home.root)
+    before = path.read_bytes()
+    damage(files_of(path)["treat_list.parquet"])
+    export(home, date_of(path))
+    assert path.read_bytes() == before
+    assert is_whole(path)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an S3 server in this process."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket/lists"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture
+def address(request: pytest.FixtureRequest) -> str:
+    """``memory``: fsspec's store in memory, without renames and folders; ``s3``: a server of S3."""
+    return "memory://bucket/lists" if request.param == "memory" else request.getfixturevalue("s3")
+
+
+@pytest.mark.parametrize("address", ["memory", "s3"], indirect=True)
+def test_an_object_store_holds_the_same_files(
+    home: Home, simulated: ExperimentFolder, address: str
+) -> None:
+    local = manifest_of(home.root)
+    key = ListKey(date_of(local), "simulated", "treated")
+    store = ObjectStore(address, home.scratch)
+    with opened(home) as db:
+        url = export_treat_list(db, store, key)
+        assert url == f"{address}/simulated/{key.decision_date}/treated/manifest.json"
+        assert export_treat_list(db, store, key) == url
+    place = f"simulated/{key.decision_date}/treated"
+    assert store.read(f"{place}/manifest.json") == local.read_bytes()
+    assert store.read(f"{place}/_SUCCESS") == (local.parent / "_SUCCESS").read_bytes()
+    for entry in strict(local.read_text())["files"]:
+        assert store.sha256(f"{place}/{entry['path']}") == entry["sha256"]
+    assert store.read("no such file") is store.sha256("no such file") is None
+    for share in (0.1, 0.2):
+        write(home, simulated, key.decision_date, share)
+        with opened(home) as db:
+            export_treat_list(db, store, key)
+    assert len(store.folders(place)) == 2
+    assert not list(home.scratch.glob(".export-*"))
+
+
+def test_an_address_without_a_file_system_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(UpliftError, match="install its fsspec package"):
+        open_store("no-such-store://bucket", tmp_path)

@@ -37,7 +37,7 @@ METRIC = "('{experiment}', 'a', 'y', 't', '{metric}', 'holdout', {value}, null, 
 
 
 def snapshots(home: Home) -> list[str]:
-    return sorted(p.name for p in home.published.glob("snapshot-*"))
+    return sorted(p.name for p in home.published.glob("snapshot-*.duckdb"))
 
 
 def publish_again(home: Home, folder: ExperimentFolder) -> Pointer:

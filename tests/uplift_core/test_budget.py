@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplift_core.budget import Plan, list_size, plan_money, plan_users, threshold
+from uplift_core.budget import Budget, list_size, quota, threshold
 from uplift_core.errors import DataError
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
@@ -101,35 +101,37 @@ def test_scores_without_users_or_not_finite_are_refused(scores: list[float]) -> 
         threshold(np.asarray(scores, np.float32), np.ones(len(scores), np.int64), 0.5)
 
 
-@given(
-    money=st.floats(0, 1e7),
-    cost=st.floats(1e-3, 1e4),
-    value=st.floats(1e-3, 1e4),
-    n=st.integers(0, 100_000),
-)
-def test_money_is_never_overspent_and_effects_are_worth_it(
-    money: float, cost: float, value: float, n: int
-) -> None:
-    plan = plan_money(money, n, cost=cost, value=value)
-    assert plan.size * cost <= money
-    assert 0 <= plan.size <= n
-    assert plan.size == n or (plan.size + 1) * cost > money * (1 - 1e-9)
-    assert plan.least_score * value == pytest.approx(cost)
-
-
 @pytest.mark.parametrize("money", [-1.0, math.nan, math.inf])
 def test_no_amount_is_no_budget(money: float) -> None:
     with pytest.raises(DataError, match="must be 0 or more"):
-        plan_money(money, 10, cost=1, value=1)
+        Budget(money=money).size(10)
 
 
-@pytest.mark.parametrize(("cost", "value"), [(0, 1), (1, None), (1, 0)])
-def test_money_needs_costs_and_values(cost: float, value: float | None) -> None:
-    with pytest.raises(DataError, match="declare them"):
-        plan_money(5.0, 10, cost=cost, value=value)
-
-
-def test_a_number_of_users_is_exact() -> None:
-    assert plan_users(7, 10) == Plan(7, 0.7)
+def test_each_kind_of_budget_has_its_size() -> None:
+    assert Budget(users=7).size(10) == 7
+    assert Budget(share=0.25).size(10) == 3
+    assert Budget(money=5.0).size(10) is None
     with pytest.raises(DataError, match="11 users: must be from 0 to 10"):
-        plan_users(11, 10)
+        Budget(users=11).size(10)
+
+
+@pytest.mark.parametrize("given_", [{}, {"share": 0.1, "users": 3}])
+def test_a_budget_is_one_of_three(given_: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="a budget is a share, users or money"):
+        assert Budget(**given_).kind
+
+
+@given(ranked=st.integers(0, 60), explorers=st.integers(0, 60))
+def test_explorers_get_their_share_of_every_list(ranked: int, explorers: int) -> None:
+    before = quota(0, ranked, explorers)
+    assert (before.ranked, before.explorers) == (0, 0)
+    for size in range(1, ranked + explorers + 3):
+        now = quota(size, ranked, explorers)
+        assert now.ranked + now.explorers == min(size, ranked + explorers)
+        assert 0 <= now.ranked <= ranked
+        assert 0 <= now.explorers <= explorers
+        assert now.ranked >= before.ranked
+        assert now.explorers >= before.explorers
+        if size <= ranked + explorers:
+            assert abs(now.explorers - size * explorers / (ranked + explorers)) <= 0.5
+        before = now

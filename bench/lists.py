@@ -1,0 +1,99 @@
+"""A night's list and its export for many users, against DuckDB's bare sorted copy to Parquet.
+
+    python -m bench.lists --users 25309483 --folder FOLDER
+
+Scores are synthetic, a million distinct values; everything else is the simulated experiment's.
+ The limit: `copy (select * ... order by score desc, md5) to` Parquet of the list's own
+columns, and of the scores table's, both in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from dagster_project.decisions import write_treat_list
+from dagster_project.export import FORMATS, export_treat_list
+from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.stores import LocalStore
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from tests.support import run_job, small_simulation
+from uplift_core.budget import Budget
+
+DATE = "2026-01-02"
+KEY = ListKey(DATE, "simulated", "treated")
+TIE = "md5_number_lower('simulated-1/list/' || user_id)"
+
+
+def main() -> None:
+    """Print seconds of each step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--users", type=int, default=25_309_483)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--memory", default="4GB", help="DuckDB's limit")
+    chosen = parser.parse_args()
+    home, folder = Home(chosen.folder / "lists"), small_simulation()
+    shutil.rmtree(home.root, ignore_errors=True)
+    run_job(folder, home.root)
+    with open_warehouse(home, memory_limit=chosen.memory, threads=0) as db:
+        _many_users(db, chosen.users)
+    with open_warehouse(home, memory_limit=chosen.memory, threads=0) as db:
+        _measure(db, home, folder)
+
+
+def _many_users(db: Warehouse, users: int) -> None:
+    scores = ", ".join(
+        f"score as {name}" for name in ("cate_s", "cate_t", "cate_x", "cate_r", "cate_dr")
+    )
+    db.rows(
+        "create or replace table scores.simulated as "
+        f"select user_id, 'treated' as arm, 'train' as split, {scores}, score as response from ("
+        "select range + 1 as user_id, (hash(range) % 1000000)::float / 1e6 as score from range($users))",
+        {"users": users},
+    )
+    db.rows("update scores.simulated set split = 'holdout' where user_id % 10 < 3")
+
+
+def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
+    def seconds(sql: str, binds: dict[str, object]) -> float:
+        started = time.monotonic()
+        db.rows(sql, binds)
+        return time.monotonic() - started
+
+    path = str(home.root / "bare.parquet")
+    scores = seconds(
+        "copy (select user_id, arm, cate_s from scores.simulated "
+        f"order by cate_s desc, {TIE}) to $path {FORMATS['parquet']}",
+        {"path": path},
+    )
+    started = time.monotonic()
+    night = write_treat_list(
+        db, folder, decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"
+    )
+    listed = time.monotonic() - started
+    own = seconds(
+        f"copy (from {TREAT_LIST} where {THIS_LIST} order by score desc, {TIE}) to $path "
+        f"{FORMATS['parquet']}",
+        asdict(KEY) | {"path": path},
+    )
+    export = {}
+    for formats in (["parquet"], ["parquet", "csv"]):
+        started = time.monotonic()
+        export_treat_list(db, LocalStore(home.exports), KEY, formats=formats)
+        export["+".join(formats)] = time.monotonic() - started
+    print(f"{night.users:,} users, {night.treated:,} treated")
+    print(
+        f"list {listed:.1f} s, export as Parquet {export['parquet']:.1f} s, "
+        f"with CSV {export['parquet+csv']:.1f} s"
+    )
+    print(f"bare sorted copy: scores {scores:.1f} s, the list's own columns {own:.1f} s")
+    both = listed + export["parquet"]
+    print(f"list and Parquet export / bare: {both / scores:.2f} of scores, {both / own:.2f} of the list")
+
+
+if __name__ == "__main__":
+    main()

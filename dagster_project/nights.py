@@ -1,0 +1,224 @@
+"""What a night's list promised and did, and the gates that it must pass before it leaves the house."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.budget import Budget
+from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.sample_ratio import sample_ratio
+
+TREAT_LIST = Identifier.of("decisions", "treat_list")
+NIGHTS = Identifier.of("decisions", "nights")
+GATES = Identifier.of("decisions", "gates")
+THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
+
+
+class GateError(DataError):
+    """A list is too odd to leave the house."""
+
+
+@dataclass(frozen=True)
+class ListKey:
+    """Which list: a campaign's of one date.  ``decision_date`` is YYYY-MM-DD."""
+
+    decision_date: str
+    experiment: str
+    campaign: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's word; ``value`` is None where there is nothing to compare with."""
+
+    gate: str
+    value: float | None
+    limit: float
+    message: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Night:
+    """One row of ``decisions.nights``, where its columns are explained."""
+
+    decision_date: str
+    experiment: str
+    campaign: str
+    arm: str
+    learner: str
+    model_version: str
+    feature_snapshot: str
+    budget_kind: str
+    budget_asked: float
+    budget_used: float
+    users: int
+    eligible: int
+    treated: int
+    explored: int
+    holdout: int
+    suppressed: int
+    spent: float
+    realised_rate: float
+    threshold: float
+    expected_rate: float
+    threshold_rate: float
+    promised: float | None
+    promised_std_error: float | None
+    previous_date: str | None
+    entered: int
+    exited: int
+    override: str | None
+
+
+def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
+    db: Warehouse,
+    folder: ExperimentFolder,
+    key: ListKey,
+    *,
+    budget: Budget,
+    reach: float,
+    expected_rate: float,
+    override: str,
+) -> Night:
+    """Report on the list that was just written, and judge it.
+
+    Args:
+        db: the warehouse, with the list.
+        folder: the experiment.
+        key: which list.
+        budget: what was asked for.
+        reach: share of the ranked users that is treated; what is promised is looked up for it.
+        expected_rate: held-out share of users at or above the threshold.
+        override: why the list is to stand even if a gate fails.
+
+    Raises:
+        GateError: a gate failed and nobody overrides it.
+    """
+    (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
+    share, above = found.pop("budget"), found.pop("above_threshold")
+    promised = promise(db, folder, found["arm"], found["learner"], reach)
+    night = Night(
+        **asdict(key),
+        **found,
+        **_changes(db, key),
+        budget_kind=budget.kind,
+        budget_asked=budget.amount,
+        budget_used=_used(budget, found),
+        realised_rate=found["treated"] / found["users"],
+        expected_rate=expected_rate,
+        threshold_rate=above / found["users"],
+        promised=promised.value if promised else None,
+        promised_std_error=promised.std_error if promised else None,
+        override=override or None,
+    )
+    gates = tuple(_judge(db, folder, night, share))
+    failed = [gate.message for gate in gates if not gate.passed]
+    if failed and not override:
+        raise GateError(
+            f"{key.experiment}/{key.campaign} of {key.decision_date} is not written: "
+            f"{'; '.join(failed)}. If that is right, run again with `override` and "
+            "the reason; it is recorded."
+        )
+    db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
+    rows = [asdict(key) | asdict(gate) for gate in gates]
+    db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
+    return night
+
+
+def promise(
+    db: Warehouse, folder: ExperimentFolder, arm: str, learner: str, reach: float
+) -> Estimate | None:
+    """The doubly robust effect per user among the best ``reach`` of held-out users, at a whole percent.
+
+    None where nobody is treated, or nothing was evaluated.
+    """
+    rows = db.rows(
+        "select incremental / budget, incremental_std_error / budget from evaluation.policy_value "
+        "where experiment = $experiment and arm = $arm and learner = $learner and outcome = $outcome "
+        "and estimator = 'aipw' order by abs(budget - $reach) limit 1",
+        {
+            "experiment": folder.name,
+            "arm": arm,
+            "learner": learner,
+            "outcome": folder.experiment.defaults.outcome,
+            "reach": reach,
+        },
+    )
+    return Estimate(*rows[0]) if rows and reach > 0 else None
+
+
+def _changes(db: Warehouse, key: ListKey) -> dict[str, Any]:
+    (previous,) = db.one(
+        f"select max(decision_date)::varchar from {TREAT_LIST} where experiment = $experiment "
+        "and campaign = $campaign and decision_date < $decision_date::date",
+        asdict(key),
+    )
+    changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
+    entered, exited = db.one(
+        f"select count(*) filter (change = 'enter'), count(*) filter (change = 'exit') from ({changes})",
+        asdict(key) | {"previous_date": previous},
+    )
+    return {"previous_date": previous, "entered": entered, "exited": exited}
+
+
+def _used(budget: Budget, counts: dict[str, float]) -> float:
+    if budget.kind == "money":
+        return counts["spent"]
+    return counts["treated"] / (counts["users"] if budget.kind == "share" else 1)
+
+
+def _judge(db: Warehouse, folder: ExperimentFolder, night: Night, share: float) -> Iterator[Gate]:
+    limits = folder.experiment.decisions.gates
+    counts = dict(db.rows(f"select arm, count(*) from {folder.tables.assignment} group by arm"))
+    found = sample_ratio(counts, {arm.name: arm.share for arm in folder.experiment.arms})
+    yield Gate(
+        "sample_ratio",
+        found.deviation,
+        limits.sample_ratio,
+        f"arm '{found.arm}' differs from its designed share of users by {found.deviation:.4f} "
+        f"(p = {found.p_value:.2g}, at most {limits.sample_ratio} is accepted)",
+        passed=not found.mismatch(limits.sample_ratio),
+    )
+    yield _change_gate(night, limits.list_change)
+    off = abs(night.realised_rate - share) / share if share else 0.0
+    yield Gate(
+        "realised_rate",
+        off,
+        limits.realised_rate,
+        f"{night.realised_rate:.4f} of users are treated where the budget is {share:.4f} "
+        f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
+        passed=off <= limits.realised_rate,
+    )
+    apart = abs(night.threshold_rate - night.expected_rate)
+    yield Gate(
+        "threshold_rate",
+        apart,
+        limits.threshold_rate,
+        f"{night.threshold_rate:.4f} of users are at or above the held-out threshold, "
+        f"{night.expected_rate:.4f} were expected (at most {limits.threshold_rate} apart is accepted)",
+        passed=apart <= limits.threshold_rate,
+    )
+
+
+def _change_gate(night: Night, limit: float) -> Gate:
+    if night.previous_date is None:
+        return Gate("list_change", None, limit, "there is no earlier list to compare with", passed=True)
+    both = night.treated + (night.treated - night.entered + night.exited)
+    change = (night.entered + night.exited) / both if both else 0.0
+    return Gate(
+        "list_change",
+        change,
+        limit,
+        f"the list differs from that of {night.previous_date} in {change:.1%} of its users: "
+        f"{night.entered} entered, {night.exited} left (at most {limit:.1%} is accepted)",
+        passed=change <= limit,
+    )

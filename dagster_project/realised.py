@@ -1,0 +1,140 @@
+"""Measuring a list afterwards: outcomes of the treated beside those of the holdout."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from dagster_project.export import campaigns
+from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import TREAT_LIST, ListKey, promise
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.realised import Sample, agree, realised_uplift
+from uplift_core.experiment import Outcome
+
+REALISED = Identifier.of("decisions", "realised")
+FILE = Identifier.of("realised_file")
+OUTCOMES = Identifier.of("realised_outcomes")
+READERS = {".csv": "read_csv", ".gz": "read_csv", ".parquet": "read_parquet"}
+
+
+def measure(
+    db: Warehouse, folder: ExperimentFolder, *, decision_date: str, file: Path, absent_is_zero: bool
+) -> int:
+    """Replace a date's rows of ``decisions.realised`` by what a file of outcomes says.
+
+    Args:
+        db: the warehouse.
+        folder: the experiment.
+        decision_date: YYYY-MM-DD.
+        file: CSV or Parquet with ``user_id`` and columns named after declared outcomes.
+        absent_is_zero: whether users that the file lacks had an outcome of 0.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: no such list, or a file that cannot be meant: names column, user and remedy.
+    """
+    columns = _read(db, file)
+    outcomes = [outcome for outcome in folder.experiment.outcomes if outcome.name in columns]
+    if "user_id" not in columns or not outcomes:
+        declared = [outcome.name for outcome in folder.experiment.outcomes]
+        raise DataError(f"{file.name}: needs user_id and one of {declared}; it has {columns}")
+    rows = []
+    for key in campaigns(db, folder.name, decision_date):
+        for outcome in outcomes:
+            _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
+            rows += _measured(db, folder, key, outcome)
+    table = pa.Table.from_pylist(rows)
+    db.replace_rows(REALISED, {"experiment": folder.name, "decision_date": decision_date}, table)
+    return table.num_rows
+
+
+def _read(db: Warehouse, file: Path) -> list[str]:
+    reader = READERS.get(file.suffix)
+    if reader is None or not file.is_file():
+        raise DataError(f"{file}: needs to be a CSV or Parquet file that exists")
+    db.create_temporary(FILE, f"from {reader}($file)", {"file": str(file)})
+    return [str(row[0]) for row in db.rows(f"describe {FILE}")]
+
+
+def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_is_zero: bool) -> None:
+    column = Identifier.of(outcome.name)
+    try:
+        db.create_temporary(
+            OUTCOMES, f"select user_id::bigint as user_id, {column}::double as y from {FILE}"
+        )
+    except Exception as error:
+        raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
+    sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
+    binds = asdict(key) | {"binary": outcome.kind == "binary"}
+    repeated, unknown, first_unknown, odd, first_odd, absent = db.one(sql, binds)
+    must = "0 or 1" if outcome.kind == "binary" else "a finite number"
+    faults = {
+        f"user_id repeats {repeated} times": repeated,
+        f"user_id {first_unknown} and {unknown - 1} more are not on the list": unknown,
+        f"'{outcome.name}' of user_id {first_odd} and {odd - 1} more is not {must}": odd,
+        f"{absent} users of the list are absent; set absent_is_zero if they had no outcome": (
+            absent and not absent_is_zero
+        ),
+    }
+    found = [fault for fault, wrong in faults.items() if wrong]
+    if found:
+        raise DataError(f"{file.name}, list {key.campaign} of {key.decision_date}: {'; '.join(found)}")
+    if absent:
+        db.rows(
+            f"insert into {OUTCOMES} select user_id, 0 from {TREAT_LIST} where experiment = $experiment "
+            "and campaign = $campaign and decision_date = $decision_date::date "
+            f"and user_id not in (select user_id from {OUTCOMES})",
+            asdict(key),
+        )
+
+
+def _measured(
+    db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome
+) -> list[dict[str, object]]:
+    sql = render("decisions/realised.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
+    rows = []
+    for found in db.arrow(sql, asdict(key)).to_pylist():
+        variances = [found.pop(f"variance_{side}") for side in ("treated", "control")]
+        treated = Sample(found["n_treated"], found["mean_treated"], variances[0])
+        control = Sample(found["n_control"], found["mean_control"], variances[1])
+        uplift = realised_uplift(treated, control)
+        promised = _promised(db, folder, key, outcome, found["comparison"])
+        rows.append(
+            asdict(key)
+            | found
+            | {
+                "outcome": outcome.name,
+                "uplift": uplift.value,
+                "std_error": uplift.std_error,
+                "ci_low": uplift.ci_low,
+                "ci_high": uplift.ci_high,
+                "promised": promised.value if promised else None,
+                "promised_std_error": promised.std_error if promised else None,
+                "agrees": agree(uplift, promised) if promised else None,
+            }
+        )
+    return rows
+
+
+def _promised(
+    db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome, comparison: str
+) -> Estimate | None:
+    """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
+    if outcome.name != folder.experiment.defaults.outcome:
+        return None
+    arm, learner, promised, error = db.one(
+        "select arm, learner, promised, promised_std_error from decisions.nights where experiment = "
+        "$experiment and campaign = $campaign and decision_date = $decision_date::date",
+        asdict(key),
+    )
+    if comparison == "explore":
+        return promise(db, folder, arm, learner, 1.0)
+    return Estimate(promised, error) if promised is not None else None

@@ -1,0 +1,42 @@
+"""Make an earlier published snapshot the current one: ``python -m dagster_project.rollback``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from dagster_project.publish import roll_back
+from dagster_project.settings import Settings
+from dagster_project.warehouse import Home
+from uplift_core.errors import UpliftError
+from uplift_core.publication import read_pointer, recorded_pointers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """List the kept snapshots, or point to one of them. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="rollback", description=main.__doc__)
+    parser.add_argument(
+        "--to", default="", metavar="SNAPSHOT", help="which one; the one before if left out"
+    )
+    parser.add_argument("--list", action="store_true", help="only show which are kept")
+    chosen = parser.parse_args(arguments)
+    home, console = Home(Settings().home), Console(highlight=False)
+    if not chosen.list:
+        pointer = roll_back(home, chosen.to)
+        console.print(f"current is now {pointer.snapshot_id}; the service follows within seconds")
+        return 0
+    current = read_pointer(home.published).snapshot_id
+    for pointer in recorded_pointers(home.published):
+        models = ", ".join(entry.model_version for entry in pointer.experiments.values())
+        mark = "*" if pointer.snapshot_id == current else " "
+        console.print(f"{mark} {pointer.snapshot_id}  {models}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

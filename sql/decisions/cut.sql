@@ -1,0 +1,31 @@
+/* Where the list ends among the ranked: the last one treated, and the share of those with equal priority who
+   are treated.
+   Grain: one row; none if nobody is treated.  Inputs: the night's roles.  Bound: $treated, ranked users who are. */
+with reached as (
+    select
+        priority,
+        count(*) as n,
+        sum(count(*)) over (order by priority desc) as until
+    from {{ roles }}
+    where role = 'ranked'
+    group by priority
+),
+
+last as (
+    select
+        priority,
+        n,
+        {{ bind.treated }} - (until - n) as taken
+    from reached
+    where {{ bind.treated }} > 0 and until >= {{ bind.treated }}
+    order by until
+    limit 1
+)
+
+select
+    last.priority,
+    tied.tie,
+    last.taken / last.n as share
+from last
+inner join {{ roles }} as tied on last.priority = tied.priority and tied.role = 'ranked'
+qualify row_number() over (order by tied.tie, tied.user_id) = last.taken

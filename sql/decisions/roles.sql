@@ -1,0 +1,85 @@
+/* What part each user plays in one night's list.
+   Grain: user_id.  Inputs: scores.<experiment>, raw.<experiment> where users have costs or values of their
+   own, decisions.suppressions, decisions.treat_list (earlier nights, and the same night's other campaigns).
+   Bound: $decision_date, $experiment, $campaign, $arm, $salt; $cost and $value of every user; $money, whether
+   the budget is money; $holdout and $explore, shares of users; $cap and $cap_days, at most so many treatments
+   in so many days.
+
+   One salted md5 of the user id draws, for good: the persistent holdout, who is never treated; and the
+   explorers, who are treated whatever their score. A user of the holdout who would have been treated counts
+   for the contact cap as if they had been: the two groups stay comparable night after night. */
+with drawn as (
+    select
+        scores.user_id,
+        scores.{{ score }}::float as score,
+        md5_number_lower({{ bind.salt }} || '/list/' || scores.user_id) as hash,
+        {% if cost_column %}raw.{{ cost_column }}{% else %}{{ bind.cost }}{% endif %}::double as cost,
+        {% if value_column %}raw.{{ value_column }}{% else %}{{ bind.value }}{% endif %}::double as value
+    from {{ scores }} as scores
+    {% if cost_column or value_column %}inner join {{ raw }} as raw using (user_id){% endif %}
+    where scores.arm = {{ bind.arm }}
+),
+
+stopped as (
+    select
+        user_id,
+        reason
+    from {{ suppressions }}
+    where experiment = {{ bind.experiment }} and (until is null or until >= {{ bind.decision_date }}::date)
+),
+
+contacted as (
+    select
+        user_id,
+        'contact_cap' as reason
+    from {{ treat_list }}
+    where experiment = {{ bind.experiment }}
+        and (treated or (decision = 'holdout' and selected))
+        and decision_date > {{ bind.decision_date }}::date - {{ bind.cap_days }}::integer
+        and (
+            decision_date < {{ bind.decision_date }}::date
+            or (decision_date = {{ bind.decision_date }}::date and campaign <> {{ bind.campaign }})
+        )
+    group by user_id
+    having count(*) >= {{ bind.cap }}
+),
+
+excluded as (
+    select
+        user_id,
+        min_by(reason, reason = 'contact_cap') as reason
+    from (
+        from stopped
+        union all
+        from contacted
+    ) as found
+    group by user_id
+)
+
+select
+    drawn.user_id,
+    drawn.score,
+    drawn.cost,
+    drawn.value,
+    excluded.reason as excluded_for,
+    -- What the best come first by; the score itself where all users cost and bring the same.
+    {% if cost_column or value_column %}
+        case
+            when {{ bind.money }} then drawn.value * drawn.score / drawn.cost
+            else coalesce(drawn.value * drawn.score - drawn.cost, drawn.score)
+        end
+    {% else %}
+        drawn.score
+    {% endif %}::double as priority,
+    coalesce(not {{ bind.money }} or drawn.value * drawn.score > drawn.cost, false) as worth,
+    (drawn.hash % 4294967296)::uinteger as tie,
+    drawn.hash / 18446744073709551616.0 as draw,
+    case
+        when draw < {{ bind.holdout }} then 'holdout'
+        when excluded.user_id is not null then 'suppressed'
+        when draw < {{ bind.holdout }} + {{ bind.explore }} then 'explore'
+        when worth then 'ranked'
+        else 'no_value'
+    end::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
+from drawn
+left join excluded using (user_id)

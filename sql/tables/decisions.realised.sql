@@ -1,0 +1,20 @@
+/* What lists did, beside what was promised.  Grain: decision_date, experiment, campaign, outcome, comparison. */
+create table if not exists decisions.realised (
+    decision_date date not null,
+    experiment varchar not null,
+    campaign varchar not null,
+    outcome varchar not null,
+    comparison varchar not null, -- list: treated for their score; explore: treated whatever their score
+    n_treated bigint not null,
+    n_control bigint not null, -- of the holdout: for the list, whom it would have treated
+    mean_treated double not null,
+    mean_control double not null,
+    uplift double not null, -- per treated user
+    std_error double not null,
+    ci_low double not null, -- 95 %
+    ci_high double not null, -- 95 %
+    promised double, -- by held-out users of the experiment, before the list; null for other outcomes
+    promised_std_error double,
+    agrees boolean, -- whether promise and measurement differ by no more than chance allows in 95 % of cases
+    primary key (decision_date, experiment, campaign, outcome, comparison)
+)

@@ -1,0 +1,39 @@
+"""What a list did, by the users who were held out of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import Z95, Estimate
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Outcomes of one side: users, their mean and their sample variance."""
+
+    n: int
+    mean: float
+    variance: float
+
+
+def realised_uplift(treated: Sample, control: Sample) -> Estimate:
+    """The difference in means with Neyman's standard error, sqrt(s1²/n1 + s0²/n0).
+
+    Unbiased where a draw decided who was treated (Neyman 1923; Imbens & Rubin 2015, chapter 6).
+
+    Raises:
+        DataError: a side has fewer than two users.
+    """
+    if min(treated.n, control.n) < 2:  # noqa: PLR2004 - a variance needs two
+        raise DataError(
+            f"{treated.n} treated and {control.n} held-out users have outcomes; two of each are needed"
+        )
+    error = math.sqrt(treated.variance / treated.n + control.variance / control.n)
+    return Estimate(treated.mean - control.mean, error)
+
+
+def agree(one: Estimate, other: Estimate) -> bool:
+    """Whether two independent figures differ by no more than chance allows in 95 % of cases."""
+    return abs(one.value - other.value) <= Z95 * math.hypot(one.std_error, other.std_error)
