@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo
+.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign rollback
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,6 +55,9 @@ lock: $(READY) ## pin all dependencies anew
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
 
+rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
+	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))
+
 criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
 	$(BIN)/python -m dagster_project.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
 
@@ -79,6 +82,15 @@ bench-coverage: $(READY) ## how often the evaluator's intervals hold a known tru
 
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
+
+bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's bare sorted copy
+	$(BIN)/python -m bench.lists --folder $(BENCH_RESULTS)
+
+bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files
+	$(BIN)/python -m bench.crash --folder $(BENCH_RESULTS)
+
+bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and known truth
+	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS)
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json

@@ -70,7 +70,6 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         folder,
         key,
         budget=budget,
-        reach=decided.treated.ranked / decided.ranked if decided.ranked else 0.0,
         expected_rate=float(held["treated_share"]),
         override=override,
     )

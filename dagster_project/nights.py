@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
+from dagster_project.joint_groups import read_holdout
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.realised import promised_uplift
 from uplift_core.evaluation.sample_ratio import sample_ratio
 
 TREAT_LIST = Identifier.of("decisions", "treat_list")
@@ -85,7 +88,6 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
     key: ListKey,
     *,
     budget: Budget,
-    reach: float,
     expected_rate: float,
     override: str,
 ) -> Night:
@@ -96,7 +98,6 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         folder: the experiment.
         key: which list.
         budget: what was asked for.
-        reach: share of the ranked users that is treated; what is promised is looked up for it.
         expected_rate: held-out share of users at or above the threshold.
         override: why the list is to stand even if a gate fails.
 
@@ -105,7 +106,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
     """
     (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
     share, above = found.pop("budget"), found.pop("above_threshold")
-    promised = promise(db, folder, found["arm"], found["learner"], reach)
+    promised = promise(db, folder, key, found["arm"], found["learner"])
     night = Night(
         **asdict(key),
         **found,
@@ -135,25 +136,15 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
 
 
 def promise(
-    db: Warehouse, folder: ExperimentFolder, arm: str, learner: str, reach: float
+    db: Warehouse, folder: ExperimentFolder, night: ListKey, arm: str, learner: str
 ) -> Estimate | None:
-    """The doubly robust effect per user among the best ``reach`` of held-out users, at a whole percent.
-
-    None where nobody is treated, or nothing was evaluated.
-    """
-    rows = db.rows(
-        "select incremental / budget, incremental_std_error / budget from evaluation.policy_value "
-        "where experiment = $experiment and arm = $arm and learner = $learner and outcome = $outcome "
-        "and estimator = 'aipw' order by abs(budget - $reach) limit 1",
-        {
-            "experiment": folder.name,
-            "arm": arm,
-            "learner": learner,
-            "outcome": folder.experiment.defaults.outcome,
-            "reach": reach,
-        },
-    )
-    return Estimate(*rows[0]) if rows and reach > 0 else None
+    """What the list will do per user treated for their score; None where nobody is."""
+    groups, _ = read_holdout(db, folder, arm, folder.experiment.defaults.outcome).by(learner)
+    found = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
+    scores, shares = (found.column(name).to_numpy() for name in ("score", "share"))
+    place = np.searchsorted(scores, groups.score.astype(np.float32))
+    place[place == len(scores)] = 0
+    return promised_uplift(groups, np.where(scores[place] == groups.score, shares[place], 0.0))
 
 
 def _changes(db: Warehouse, key: ListKey) -> dict[str, Any]:

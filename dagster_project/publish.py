@@ -39,7 +39,7 @@ TRAINING = "training"  # cells are the batch's own; nobody else reads them
 def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     """Write a new snapshot and make it current; older ones than the last seven are removed."""
     home.published.mkdir(parents=True, exist_ok=True)
-    previous = _previous(home.published)
+    previous = _previous(home.published, folder.name)
     now = datetime.now(UTC)
     version = current_version(db, folder.name)
     loaded = bundle.load(home.bundles / version)  # verifies what is about to be pointed at
@@ -51,12 +51,13 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
         learner=deciding_learner(db, folder, defaults.arm),
         published_at=now,
     )
+    published = previous.experiments if previous else {}
+    others = {name: other for name, other in published.items() if name != folder.name}
     snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{folder.name}"
     file = f"snapshot-{snapshot_id}.duckdb"
-    others = dict(previous.experiments) if previous else {}
     temporary = home.published / f".{file}.part"
     try:
-        before = home.published / previous.file if previous else None
+        before = home.published / previous.file if previous and others else None
         _copy(db, temporary, before, folder.name)
         sync_file(temporary)
         temporary.replace(home.published / file)
@@ -76,12 +77,23 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     return pointer
 
 
-def _previous(published: Path) -> Pointer | None:
+def _previous(published: Path, experiment: str) -> Pointer | None:
+    """The current pointer, whose snapshot other experiments' tables are copied from.
+
+    Raises:
+        UpliftError: it or its snapshot is missing or damaged; other experiments must not be lost.
+    """
     if not (published / POINTER).exists():
         return None
-    pointer = read_pointer(published)  # an unreadable one is no reason to drop the other experiments
-    if not (published / pointer.file).is_file():
+    pointer = read_pointer(published)
+    path = published / pointer.file
+    if not path.is_file():
         raise UpliftError(f"{published}: the pointer names {pointer.file}, which is missing")
+    if {*pointer.experiments} - {experiment} and sha256_file(path) != pointer.sha256:
+        raise UpliftError(
+            f"{path}: damaged, and it holds other experiments' tables; point to an earlier snapshot "
+            "first (make rollback), or move CURRENT.json away to publish without them"
+        )
     return pointer
 
 

@@ -9,11 +9,13 @@ import pyarrow as pa
 
 from dagster_project.export import campaigns
 from dagster_project.folders import ExperimentFolder
-from dagster_project.nights import TREAT_LIST, ListKey, promise
+from dagster_project.joint_groups import read_holdout
+from dagster_project.nights import TREAT_LIST, ListKey
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
 from uplift_core.experiment import Outcome
 
@@ -130,11 +132,11 @@ def _promised(
     """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
     if outcome.name != folder.experiment.defaults.outcome:
         return None
-    arm, learner, promised, error = db.one(
-        "select arm, learner, promised, promised_std_error from decisions.nights where experiment = "
+    arm, promised, error = db.one(
+        "select arm, promised, promised_std_error from decisions.nights where experiment = "
         "$experiment and campaign = $campaign and decision_date = $decision_date::date",
         asdict(key),
     )
     if comparison == "explore":
-        return promise(db, folder, arm, learner, 1.0)
+        return average_effect(read_holdout(db, folder, arm, outcome.name))
     return Estimate(promised, error) if promised is not None else None

@@ -61,13 +61,15 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     only: Sequence[str] = (),
     decision_date: str = "",
     until: str = "",
-    list_config: Mapping[str, object] | None = None,
+    job: str = "",
+    config: Mapping[str, Mapping[str, object]] | None = None,
     raise_on_error: bool = True,
     memory_limit: str = "4GB",
 ) -> dg.ExecuteInProcessResult:
-    """Materialize an experiment in process: all of it, or the layers ``only``.
+    """Materialize an experiment in process: all of it or the layers ``only``, or another job.
 
-    Lists are made for ``decision_date``, today (UTC) if empty, or for all dates from there ``until``.
+    ``config`` is run configuration by layer. Lists are made for ``decision_date``, today (UTC) if empty,
+    or for all dates from there ``until``.
     """
     engine = Engine(
         home=str(home),
@@ -76,15 +78,13 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         download=False,
         memory_limit=memory_limit,
     )
-    job = build_definitions([folder], engine).resolve_job_def(f"uplift_{folder.name}")
-    config = dict(QUIET)
-    if list_config:
-        config["ops"] = {f"{folder.name}__treat_list": {"config": dict(list_config)}}
+    chosen = build_definitions([folder], engine).resolve_job_def(job or f"uplift_{folder.name}")
+    ops = {f"{folder.name}__{layer}": {"config": dict(c)} for layer, c in (config or {}).items()}
     night = decision_date or datetime.now(UTC).date().isoformat()
     selection = [dg.AssetKey([folder.name, layer]) for layer in only] or None
     dates = {PARTITION_START: night, PARTITION_END: until} if until else {}
-    return job.execute_in_process(
-        run_config=config,
+    return chosen.execute_in_process(
+        run_config=QUIET | {"ops": ops},
         raise_on_error=raise_on_error,
         asset_selection=selection,
         partition_key=None if until or (only and not NIGHTLY & set(only)) else night,

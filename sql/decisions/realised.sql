@@ -29,7 +29,8 @@ compared as (
         treated,
         y
     from measured
-    where (decision = 'explore' and treated) or (decision = 'holdout' and reason = 'holdout')
+    -- Explorers reach their cap whatever their score, so the holdout's caps, which follow the score, don't count.
+    where (decision = 'explore' and treated) or (decision = 'holdout' and reason in ('holdout', 'contact_cap'))
 )
 
 select

@@ -10,11 +10,14 @@ import duckdb
 import pytest
 
 from dagster_project import publish as module
+from dagster_project import rollback
 from dagster_project.champion import deciding_learner
+from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
-from dagster_project.publish import KEEP, publish
+from dagster_project.publish import KEEP, publish, roll_back
 from dagster_project.warehouse import Home
 from tests.support import Open, opened
+from uplift_core.budget import Budget
 from uplift_core.errors import BundleError, UpliftError
 from uplift_core.files import sha256_file
 from uplift_core.publication import (
@@ -75,7 +78,13 @@ def with_other(home: Home, simulated: ExperimentFolder) -> Home:
     before = read_pointer(home.published)
     write_pointer(
         home.published,
-        before.model_copy(update={"file": file, "experiments": {"other": OTHER, **before.experiments}}),
+        before.model_copy(
+            update={
+                "file": file,
+                "sha256": sha256_file(home.published / file),
+                "experiments": {"other": OTHER, **before.experiments},
+            }
+        ),
     )
     return home
 
@@ -234,3 +243,71 @@ def test_a_bundle_that_does_not_verify_is_not_published(
     with pytest.raises(BundleError):
         publish_again(home, simulated)
     assert (home.published / POINTER).read_bytes() == before
+
+
+def test_rolling_back_makes_the_snapshot_before_the_current_one(
+    home: Home,
+    simulated: ExperimentFolder,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = read_pointer(home.published)
+    second = publish_again(home, simulated)
+    monkeypatch.setenv("UPLIFT_HOME", str(home.root))
+    assert rollback.main(["--list"]) == 0
+    said = capsys.readouterr().out
+    assert f"* {second.snapshot_id}" in said
+    assert first.snapshot_id in said
+    assert rollback.main([]) == 0
+    assert read_pointer(home.published) == first
+    assert rollback.main(["--to", second.snapshot_id]) == 0
+    assert read_pointer(home.published) == second
+
+
+def test_what_cannot_be_rolled_back_to_is_refused(home: Home, simulated: ExperimentFolder) -> None:
+    with pytest.raises(UpliftError, match="there is no snapshot before"):
+        roll_back(home)
+    with pytest.raises(UpliftError, match="there is no snapshot 'nonsense'; kept are"):
+        roll_back(home, "nonsense")
+    first = read_pointer(home.published)
+    second = publish_again(home, simulated)
+    path = home.published / first.file
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UpliftError, match="missing or damaged"):
+        roll_back(home)
+    assert read_pointer(home.published) == second
+
+
+def test_a_damaged_snapshot_with_other_experiments_is_no_source(
+    with_other: Home, simulated: ExperimentFolder
+) -> None:
+    path = with_other.published / read_pointer(with_other.published).file
+    path.write_bytes(path.read_bytes() + b"x")
+    before = (with_other.published / POINTER).read_bytes()
+    with pytest.raises(UpliftError, match="it holds other experiments' tables"):
+        publish_again(with_other, simulated)
+    assert (with_other.published / POINTER).read_bytes() == before
+
+
+def test_two_nights_of_the_ledger_are_published(
+    home: Home, simulated: ExperimentFolder, snapshot: Open
+) -> None:
+    with opened(home) as db:
+        for night in ("2026-01-01", "2026-01-02", "2026-01-03"):
+            write_treat_list(
+                db,
+                simulated,
+                decision_date=night,
+                arm="treated",
+                budget=Budget(share=0.3),
+                override="test",
+            )
+    publish_again(home, simulated)
+    con = snapshot(home.root)
+    dates = con.execute(
+        "select distinct decision_date::varchar from decisions.treat_list order by 1 desc"
+    )
+    found = [date for (date,) in dates.fetchall()]
+    assert len(found) == 2
+    assert found[1] == "2026-01-03"  # the first is that of the run itself
+    assert con.execute("select count(*) from decisions.nights").fetchone() == (4,)

@@ -1,12 +1,37 @@
-"""What a list did, by the users who were held out of it."""
+"""What a list will do, by the experiment's held-out users; what it did, by the users held out of it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from uplift_core.boosting import Doubles
 from uplift_core.errors import DataError
-from uplift_core.evaluation.estimate import Z95, Estimate
+from uplift_core.evaluation.estimate import Z95, Estimate, estimate
+from uplift_core.evaluation.groups import ScoreGroups
+
+
+def promised_uplift(groups: ScoreGroups, weight: Doubles) -> Estimate | None:
+    """The doubly robust effect per user of a list, by held-out users of the experiment.
+
+    sum(weight * phi) / sum(weight): held-out users stand for the list's as far as it takes users
+    of their score, whatever else (a cap, a suppression) keeps others away.
+
+    Args:
+        groups: held-out users by the score that decides.
+        weight: (n_groups,) share of the users of each score whom the list treats.
+
+    Returns:
+        The effect with its standard error; None where the weights are all 0.
+    """
+    total = float(np.sum(weight * groups.n))
+    if total == 0:
+        return None
+    value = float(np.sum(weight * groups.phi)) / total
+    scale = groups.n_users / total * weight
+    return estimate(groups, value, {"phi": scale, "one": -value * scale})
 
 
 @dataclass(frozen=True)

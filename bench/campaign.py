@@ -1,0 +1,117 @@
+"""Thirty nights of a simulated campaign whose true effects are known: promise, measurement, truth.
+
+    python -m bench.campaign --folder FOLDER
+
+Each experiment is a simulated RCT of its own. Every night a list is made within a contact cap;
+outcomes are drawn with the user's true chance, treated or not; the list is measured as any file of
+outcomes is. An interval is right if it holds the mean true effect of the users whom it is about. A
+promise is made before, from the experiment's held-out users; promises of one experiment share those
+users, so the number of experiments limits how well their agreement is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.progress import track
+
+from dagster_project.decisions import write_treat_list
+from dagster_project.folders import ExperimentFolder
+from dagster_project.realised import measure
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from tests.support import folder_of, run_job, with_experiment
+from uplift_core.budget import Budget
+from uplift_core.decisions import ContactCap, Decisions
+
+FIRST = date(2026, 1, 1)
+TRUTH = (
+    "select comparison, avg(true_cate) as truth from ("
+    "select case when decision = 'treat' then 'list' else 'explore' end as comparison, true_cate "
+    "from decisions.treat_list as list join raw.simulated "
+    "using (user_id) where decision_date = $date::date and list.treated) group by comparison"
+)
+
+
+def main() -> None:
+    """Print how often intervals held the truth, and promises agreed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--experiments", type=int, default=10)
+    parser.add_argument("--nights", type=int, default=30)
+    parser.add_argument("--users", type=int, default=40_000)
+    chosen = parser.parse_args()
+    rows = []
+    for seed in track(range(chosen.experiments), description="experiments"):
+        rows += _campaign(chosen.folder / "campaign", seed, chosen.nights, chosen.users)
+    for comparison in ("list", "explore"):
+        _report(comparison, [row for row in rows if row["comparison"] == comparison])
+
+
+def _campaign(root: Path, seed: int, nights: int, users: int) -> list[dict[str, float]]:
+    shutil.rmtree(root, ignore_errors=True)
+    folder = with_experiment(
+        folder_of("simulated", n_users=users, seed=1000 + seed),
+        decisions=Decisions(explore=0.05, contact_cap=ContactCap(treatments=2, days=7)),
+    )
+    layers = ("raw", "features", "assignment", "cells", "models", "scores", "evaluation", "thresholds")
+    run_job(folder, root, only=layers)
+    found = []
+    rng = np.random.default_rng(seed)
+    with open_warehouse(Home(root), memory_limit="2GB", threads=0) as db:
+        for night in range(nights):
+            found += _night(db, folder, root, (FIRST + timedelta(days=night)).isoformat(), rng)
+    return found
+
+
+def _night(
+    db: Warehouse, folder: ExperimentFolder, root: Path, day: str, rng: np.random.Generator
+) -> list[dict[str, float]]:
+    write_treat_list(
+        db, folder, decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"
+    )
+    users = db.arrow(
+        "select user_id, if(list.treated, p1, p0) as p from decisions.treat_list as list "
+        "join raw.simulated using (user_id) where decision_date = $date::date order by user_id",
+        {"date": day},
+    )
+    outcome = (rng.random(users.num_rows) < users.column("p").to_numpy()).astype(np.int8)
+    file = root / "outcomes.parquet"
+    pq.write_table(pa.table({"user_id": users.column("user_id"), "converted": outcome}), file)
+    measure(db, folder, decision_date=day, file=file, absent_is_zero=False)
+    truth = dict(db.rows(TRUTH, {"date": day}))
+    rows = db.arrow("from decisions.realised where decision_date = $date::date", {"date": day})
+    return [row | {"truth": truth[row["comparison"]]} for row in rows.to_pylist()]
+
+
+def _report(comparison: str, rows: list[dict[str, float]]) -> None:
+    def mean(values: list[float]) -> str:
+        return f"{np.mean(values):.4f}"
+
+    def share(held: list[bool]) -> str:
+        p = float(np.mean(held))
+        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(held)):.3f}"
+
+    print(
+        f"{comparison}: {len(rows)} nights, about {mean([r['n_control'] for r in rows])} "
+        "held-out users each"
+    )
+    print(
+        f"  truth {mean([r['truth'] for r in rows])}, realised {mean([r['uplift'] for r in rows])}, ",
+        end="",
+    )
+    print(f"promised {mean([r['promised'] for r in rows])}")
+    print(
+        "  95 % intervals that hold the truth: "
+        f"{share([r['ci_low'] <= r['truth'] <= r['ci_high'] for r in rows])}"
+    )
+    print(f"  promise and measurement agree: {share([bool(r['agrees']) for r in rows])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""A night that is killed, runs out of disk or finds damaged files: what readers see, and how it ends.
+
+    python -m bench.crash --folder FOLDER [--kills 100]
+
+A night writes a list, exports and publishes it. It is killed (SIGKILL) before its k-th step, for
+steps spread over all of them - every SQL statement, every file that is opened for writing, renamed or
+removed - and after random times. After each kill a reader must find the old export and the old snapshot
+or the new ones, whole; then the night runs again and must end like an undisturbed one: equal exports,
+byte by byte, and a snapshot of equal tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from dagster_project.decisions import write_treat_list
+from dagster_project.export import MANIFEST, SUCCESS, export_treat_list
+from dagster_project.nights import ListKey
+from dagster_project.publish import publish
+from dagster_project.stores import LocalStore
+from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from tests.support import run_job, small_simulation
+from uplift_core.budget import Budget
+from uplift_core.publication import read_pointer
+
+DATE = "2026-01-01"
+KEY = ListKey(DATE, "simulated", "treated")
+WRITES = os.O_WRONLY | os.O_RDWR
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
+SEED = 20260101
+
+
+def main() -> int:
+    """Print what came of each disturbance. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--kills", type=int, default=150, help="a sixth of them after random times")
+    chosen = parser.parse_args()
+    work = chosen.folder / "crash"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    before, after = work / "before", work / "after"
+    # This process opens no database and so has no threads: it can fork, again and again.
+    _must(lambda: _first_night(before))
+    shutil.copytree(before, after)
+    _must(lambda: _counted_night(after))
+    steps = int((after / "steps").read_text())
+    seconds = float((after / "seconds").read_text())
+    old, new = _seen(before), _seen(after)
+    outcomes: Counter[str] = Counter()
+    rng = random.Random(SEED)  # noqa: S311 - when to kill
+    timed = chosen.kills // 6
+    by_step = chosen.kills - timed
+    points = [round(1 + i * (steps - 1) / max(by_step - 1, 1)) for i in range(by_step)]
+    for point in [*points, *(rng.uniform(0, seconds) for _ in range(timed))]:
+        home = work / "killed"
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(before, home)
+        killed = _fork(lambda at=point, where=home: _killed_night(where, at)) == -signal.SIGKILL
+        state = _state(_seen(home), old, new)
+        _must(lambda where=home: _night(where))
+        again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
+        outcomes[f"{'killed' if killed else 'ended'}: {state}; {again}"] += 1
+    print(f"{steps} steps, {chosen.kills} disturbed nights ({timed} of them at random times)")
+    for outcome, count in sorted(outcomes.items()):
+        print(f"  {count:4d}  {outcome}")
+    faults = [outcome for outcome in outcomes if "BUT" in outcome or "torn" in outcome]
+    print(f"full disk: {_full_disk(work, before, old, new)}")
+    print(f"damaged files: {_damaged(work, after, new)}")
+    return 1 if faults else 0
+
+
+def _first_night(root: Path) -> None:
+    run_job(small_simulation(), root, decision_date=DATE)
+
+
+def _night(root: Path) -> None:
+    home, folder = Home(root), small_simulation()
+    with open_warehouse(home, memory_limit="500MB", threads=1) as db:
+        write_treat_list(
+            db, folder, decision_date=DATE, arm="treated", budget=Budget(share=0.2), override="bench"
+        )
+    with open_warehouse(home, memory_limit="500MB", threads=1) as db:
+        export_treat_list(db, LocalStore(home.exports), KEY)
+    with open_warehouse(home, memory_limit="500MB", threads=1) as db:
+        publish(db, home, folder)
+
+
+def _counted_night(root: Path) -> None:
+    count = [0]
+    _at_each_step(lambda: count.__setitem__(0, count[0] + 1))
+    started = time.monotonic()
+    _night(root)
+    (root / "seconds").write_text(str(time.monotonic() - started))
+    (root / "steps").write_text(str(count[0]))
+
+
+def _killed_night(root: Path, at: float) -> None:
+    if isinstance(at, int):
+        left = [at]
+
+        def step() -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        _at_each_step(step)
+    elif os.fork() == 0:  # a timer of Python's would wait for the statement to end
+        time.sleep(at)
+        os.kill(os.getppid(), signal.SIGKILL)
+        os._exit(0)
+    _night(root)
+
+
+def _at_each_step(step: Callable[[], None]) -> None:
+    def hook(event: str, arguments: tuple) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+        if writes or event in CHANGES:
+            step()
+
+    rows = Warehouse.rows
+
+    def counted(self: Warehouse, sql: str, binds: dict[str, object] | None = None) -> list[tuple]:
+        step()
+        return rows(self, sql, binds or {})
+
+    Warehouse.rows = counted  # type: ignore[method-assign]
+    sys.addaudithook(hook)
+
+
+def _fork(work: Callable[[], object]) -> int:
+    """Run ``work`` in a process of its own; returns its exit code, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException as error:  # noqa: BLE001 - reported by the exit code
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _must(work: Callable[[], object]) -> None:
+    if _fork(work) != 0:
+        sys.exit("a night that nobody disturbed failed")
+
+
+def _seen(root: Path) -> tuple[str, str]:
+    """What readers see: the export and the snapshot by their content, or what is wrong with them."""
+    export, snapshot = root / "seen-export", root / "seen-snapshot"
+    _fork(lambda: export.write_text(_export(root)))
+    _fork(lambda: snapshot.write_text(_snapshot(root)))
+    seen = export.read_text(), snapshot.read_text()
+    export.unlink()
+    snapshot.unlink()
+    return seen
+
+
+def _export(root: Path) -> str:
+    place = Home(root).exports / KEY.experiment / DATE / KEY.campaign
+    content = (place / MANIFEST).read_bytes()
+    for entry in json.loads(content)["files"]:
+        path = place / entry["path"]
+        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            return f"torn: {path.name}"
+    # Between the two replacements _SUCCESS still names the old manifest; both are whole.
+    success = (place / SUCCESS).read_text()
+    return hashlib.sha256(content).hexdigest() + ("" if len(success) == 64 else " torn: _SUCCESS")  # noqa: PLR2004
+
+
+def _snapshot(root: Path) -> str:
+    published = Home(root).published
+    pointer = read_pointer(published)
+    path = published / pointer.file
+    if hashlib.sha256(path.read_bytes()).hexdigest() != pointer.sha256:
+        return "torn: snapshot"
+    digest = hashlib.sha256()
+    with duckdb.connect(str(path), read_only=True) as con:
+        tables = con.execute(
+            "select schema_name, table_name from duckdb_tables() order by all"
+        ).fetchall()
+        for schema, table in tables:
+            columns = con.execute(f"describe {schema}.{table}").fetchall()
+            names = ", ".join(f'"{c[0]}"' for c in columns if not c[1].startswith("TIMESTAMP"))
+            rows = con.execute(f"select {names} from {schema}.{table} order by all").fetchall()
+            digest.update(repr((schema, table, rows)).encode())
+    return digest.hexdigest()
+
+
+def _state(found: tuple[str, str], old: tuple[str, str], new: tuple[str, str]) -> str:
+    words = []
+    for what, seen, before, after in zip(("export", "snapshot"), found, old, new, strict=True):
+        words.append(
+            f"{what} {'old' if seen == before else 'new' if seen == after else f'torn ({seen})'}"
+        )
+    return ", ".join(words)
+
+
+def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """The same night on a small file system, with ever less room."""
+    disk = work / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(  # noqa: S603 - a fixed command
+        ["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", str(disk)],  # noqa: S607
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        return "not tried, no right to mount a small file system here"
+    found: Counter[str] = Counter()
+    try:
+        for room in (0, 1, 4, 8, 12, 16, 24):
+            home = disk / "home"
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(before, home)
+            filler = disk / "filler"
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (room << 20) - 4096)
+            failed = _fork(lambda where=home: _night(where)) != 0
+            filler.unlink()
+            state = _state(_seen(home), old, new)
+            _must(lambda where=home: _night(where))
+            again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
+            found[f"{'stopped' if failed else 'ended'}: {state}; {again}"] += 1
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)  # noqa: S603, S607
+    return "; ".join(f"{count} x {what}" for what, count in sorted(found.items()))
+
+
+def _damaged(work: Path, after: Path, new: tuple[str, str]) -> str:
+    """An exported file and the current snapshot are cut short; the next night makes both whole."""
+    home = work / "damaged"
+    shutil.copytree(after, home)
+    place = home / "exports" / KEY.experiment / DATE / KEY.campaign
+    exported = place / json.loads((place / MANIFEST).read_bytes())["files"][0]["path"]
+    current = home / "published" / read_pointer(home / "published").file
+    for path in (exported, current):
+        os.truncate(path, path.stat().st_size // 2)
+    noticed = [seen.split(":")[0] for seen in _seen(home)]
+    _must(lambda: _night(home))
+    return f"readers see {noticed}, the next night {'mends both' if _seen(home) == new else 'DOES NOT'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The nightly schedule, catching up on many dates, and a night that is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dagster_project.definitions import build_definitions
+from dagster_project.folders import ExperimentFolder
+from dagster_project.nightly import LAYERS
+from dagster_project.resources import Engine
+from dagster_project.settings import REPOSITORY
+from dagster_project.warehouse import Home
+
+AT_TWO = datetime(2026, 3, 4, 2, tzinfo=UTC)
+
+
+def requests(home: Path, folder: ExperimentFolder) -> list[dg.RunRequest | dg.SkipReason]:
+    definitions = build_definitions([folder], Engine(home=str(home)))
+    schedule = definitions.resolve_schedule_def("nightly_decisions")
+    with dg.build_schedule_context(
+        scheduled_execution_time=AT_TWO, repository_def=definitions.get_repository_def()
+    ) as context:
+        found = schedule.evaluate_tick(context)
+    return [*(found.run_requests or []), *([found.skip_message] if found.skip_message else [])]
+
+
+def test_every_published_experiment_gets_a_run_a_night(home: Home, simulated: ExperimentFolder) -> None:
+    (request,) = requests(home.root, simulated)
+    assert (request.partition_key, request.run_key) == ("2026-03-04", "simulated-2026-03-04")
+    assert request.asset_selection == [dg.AssetKey(["simulated", layer]) for layer in LAYERS]
+
+
+def test_without_anything_published_the_night_is_skipped(
+    tmp_path: Path, simulated: ExperimentFolder
+) -> None:
+    assert requests(tmp_path, simulated) == [
+        f"{tmp_path}/published/CURRENT.json: nothing is published yet; run `make run`"
+    ]
+
+
+@pytest.mark.parametrize("kills", [6])
+def test_a_killed_night_leaves_old_or_new_and_the_next_one_mends_it(tmp_path: Path, kills: int) -> None:
+    """A few of the kills of ``make bench-crash``, which forks and so needs a process of its own."""
+    command = [sys.executable, "-m", "bench.crash", "--folder", str(tmp_path), "--kills", str(kills)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    lines = [line.strip() for line in done.stdout.splitlines() if "rerun equal" in line]
+    counted = [int(line.split()[0]) for line in lines if line[0].isdigit()]
+    assert sum(counted) == kills
+    assert "damaged files: readers see ['torn', 'torn'], the next night mends both" in done.stdout

@@ -1,0 +1,97 @@
+"""Nights: what was asked, promised and done, and the gates that a list must pass."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from dagster_project.decisions import write_treat_list
+from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import GateError, Night
+from dagster_project.warehouse import Home, Warehouse
+from tests.support import SMALL, dicts, opened, with_experiment
+from uplift_core.budget import Budget
+from uplift_core.decisions import Decisions, GateLimits
+
+LATER = "2999-12-31"
+
+
+def write(db: Warehouse, folder: ExperimentFolder, share: float, **options: str) -> Night:
+    budget = Budget(share=share)
+    return write_treat_list(db, folder, decision_date=LATER, arm="treated", budget=budget, **options)
+
+
+def limited(folder: ExperimentFolder, **limits: float) -> ExperimentFolder:
+    return with_experiment(folder, decisions=Decisions(gates=GateLimits(**limits)))
+
+
+def test_a_night_reports_what_was_asked_and_done(home: Home, simulated: ExperimentFolder) -> None:
+    with opened(home) as db:
+        night = write(db, simulated, 0.25)
+        (row,) = dicts(db, "from decisions.nights where decision_date = $d::date", {"d": LATER})
+        counts = dict(db.rows("select decision, count(*) from decisions.treat_list "
+                              "where decision_date = $d::date group by all", {"d": LATER}))  # fmt: skip
+        (above,) = db.one(
+            "select avg((score >= threshold)::int) from decisions.treat_list where decision_date = $d",
+            {"d": LATER},
+        )
+    assert (night.treated, night.realised_rate, night.budget_used) == (1250, 0.25, 0.25)
+    assert (row["treated"], row["decision_date"]) == (1250, date(2999, 12, 31))
+    assert (row["holdout"], row["suppressed"]) == (counts["holdout"], 0)
+    assert row["eligible"] == SMALL - counts["holdout"]
+    assert row["threshold_rate"] == pytest.approx(above)
+    assert row["expected_rate"] >= 0.25 - 1e-3
+    assert (row["entered"], row["exited"]) == (0, 250)
+
+
+def test_the_promise_is_the_effect_among_held_out_users_of_those_scores(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        everybody = with_experiment(simulated, decisions=Decisions(holdout=0, explore=0))
+        full = write(db, everybody, 1.0, override="a test")
+        ((ate, error),) = db.rows(
+            "select incremental, incremental_std_error from evaluation.policy_value where budget = 1 "
+            "and learner = $learner and estimator = 'aipw' and outcome = 'converted'",
+            {"learner": full.learner},
+        )
+        assert (full.promised, full.promised_std_error) == pytest.approx((ate, error), rel=0.01)
+        best = write(db, everybody, 0.1, override="a test")
+        (truth,) = db.one(
+            "select avg(true_cate) from decisions.treat_list as list join raw.simulated using (user_id) "
+            "where decision_date = $d::date and list.treated",
+            {"d": LATER},
+        )
+    assert best.promised == pytest.approx(truth, abs=3 * best.promised_std_error)
+
+
+@pytest.mark.parametrize(
+    ("limits", "share", "reason"),
+    [
+        ({"list_change": 0.1}, 0.1, r"in 50\.0% of its users: 0 entered, 1000 left"),
+        ({"realised_rate": 0.01}, 0.99, "of users are treated where the budget is 0.99"),
+        ({"threshold_rate": 0.0}, 0.29, "of users are at or above the held-out threshold"),
+    ],
+)
+def test_a_gate_that_fails_writes_nothing_unless_overruled(
+    home: Home, simulated: ExperimentFolder, limits: dict[str, float], share: float, reason: str
+) -> None:
+    folder = limited(simulated, **({"list_change": 1.0} | limits))
+    with pytest.raises(GateError, match=reason), opened(home) as db:
+        write(db, folder, share)
+    with opened(home) as db:
+        assert db.one("select count(*) from decisions.treat_list") == (SMALL,)
+        assert db.one("select count(*) from decisions.gates where not passed") == (0,)
+        night = write(db, folder, share, override="the spring sale")
+        assert night.override == "the spring sale"
+        (gate,) = limits
+        failed = db.rows("select gate from decisions.gates where not passed")
+        assert failed == [(gate,)]
+
+
+def test_a_broken_assignment_stops_the_list(home: Home, simulated: ExperimentFolder) -> None:
+    with opened(home) as db:
+        db.rows("update assignment.simulated set arm = 'treated' where user_id % 20 = 0")
+        with pytest.raises(GateError, match="arm 'control' differs from its designed share"):
+            write(db, simulated, 0.3)
