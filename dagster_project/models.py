@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from dagster_project.cells import read_cells
 from dagster_project.champion import REGISTRY, judge_learners
+from dagster_project.contract import raw_columns
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier, sql_sha256
 from dagster_project.warehouse import Warehouse
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
-from uplift_core.bundle import Manifest, RawColumn
+from uplift_core.bundle import Manifest
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import RAW_SQL
@@ -66,16 +67,13 @@ def write_bundle(
     (data_sha256,) = db.one(
         f"select sha256 from {registry} where experiment = $name", {"name": folder.name}
     )
-    types = dict(r[:2] for r in db.rows(f"describe {folder.tables.raw}"))
     text = folder.features_sql.text
     manifest = Manifest(
         experiment=folder.experiment,
         outcome=folder.experiment.defaults.outcome,
         features=edges.features,
         features_sql=text,
-        raw_columns=tuple(
-            RawColumn(name=name, type=types[name]) for name in folder.features_sql.raw_columns
-        ),
+        raw_columns=raw_columns(db, folder.tables.raw, folder.features_sql.raw_columns),
         edges=edges.to_dict(),
         data_sha256=data_sha256,
         sql_sha256=sql_sha256((folder.folder / RAW_SQL).read_text(encoding="utf-8"), text),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
 from dagster_project.evaluation import BUDGETS, Rows
 from dagster_project.folders import ExperimentFolder
@@ -14,8 +13,7 @@ from dagster_project.models import current_version
 from dagster_project.predictions import SCORES
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
-from uplift_core.boosting import Floats
-from uplift_core.budget import threshold
+from uplift_core.budget import Distribution
 from uplift_core.learners import LEARNER_NAMES
 
 
@@ -37,23 +35,20 @@ def threshold_rows(
             "arm": arm,
             "learner": learner,
         }
-        scores, counts = _holdout_scores(db, folder, arm, learner)
-        n = int(counts.sum())
+        held = _holdout_scores(db, folder, arm, learner)
         for budget in budgets:
-            value = threshold(scores, counts, budget)
-            treated = int(counts[scores >= np.float32(value)].sum())
-            row = {"budget": budget, "threshold": value, "treated_share": treated / n, "n": n}
-            rows.append(label | row)
+            value = held.threshold(budget)
+            row = {"budget": budget, "threshold": value, "treated_share": held.share_from(value)}
+            rows.append(label | row | {"n": held.n_users})
     return rows
 
 
-def _holdout_scores(
-    db: Warehouse, folder: ExperimentFolder, arm: str, learner: str
-) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _holdout_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: str) -> Distribution:
     sql = render(
         "decisions/holdout_scores.sql",
         scores=folder.tables.scores,
         score=Identifier.of(SCORES[learner]),
     )
     found = db.arrow(sql, {"arm": arm})
-    return found.column("score").to_numpy(), found.column("n").to_numpy().astype(np.int64)
+    counts = found.column("n").to_numpy().astype(np.int64)
+    return Distribution(found.column("score").to_numpy(), counts)

@@ -11,30 +11,40 @@ from fastapi.concurrency import run_in_threadpool
 from serve import problems
 from serve.errors import UnavailableError
 from serve.following import Follower
-from serve.routes import health, score
+from serve.guard import Guard
+from serve.routes import batch, explain, health, models, policy, score
+from serve.scorer import Scorer
 from serve.settings import Settings
+from serve.telemetry import Telemetry
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application that answers from what is published below ``settings.home``."""
-    follower = Follower(settings)
+    telemetry = Telemetry(settings.decision_log, log_user_ids=settings.log_user_ids)
+    follower, scorer = Follower(settings, telemetry), Scorer()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+        scorer.start()
         # Load before the first request waits for it; if nothing is published, requests say so.
         with suppress(UnavailableError):
             await run_in_threadpool(follower.current)
         yield
+        scorer.stop()
 
     app = FastAPI(
         title="Uplift engine",
         summary="Whom does a treatment change, and who is treated within a budget?",
+        version="1",
         lifespan=lifespan,
     )
-    app.state.follower = follower
-    app.include_router(score.router)
-    app.include_router(health.router)
+    app.state.settings = settings
+    app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
+    for routes in (score, batch, explain, policy, models, health):
+        app.include_router(routes.router)
     problems.install(app)
+    problems.describe_keys(app)
+    app.add_middleware(Guard, settings=settings, telemetry=telemetry)
     return app
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from serve.errors import RequestError, shown
 from uplift_core.bundle import RawColumn
@@ -34,12 +35,71 @@ class _Kind:
     parse: Callable[[object], object]
 
 
+class OutOfContractError(ValueError):
+    """A value of the right type that the training data rules out."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The values that a column may hold, as the bundle says."""
+
+    levels: frozenset[str] | None
+    low: float
+    high: float
+    wanted: str
+
+    @classmethod
+    def of(cls, column: RawColumn) -> Limit:
+        """The limit of a column's contract."""
+        levels = None if column.levels is None else frozenset(column.levels)
+        low = -math.inf if column.low is None else column.low
+        high = math.inf if column.high is None else column.high
+        if column.levels is not None:
+            known = ", ".join(column.levels[:20]) + (", ..." if len(column.levels) > 20 else "")  # noqa: PLR2004
+            return cls(levels, low, high, f"one of the known categories: {known}")
+        return cls(levels, low, high, f"from {low:g} to {high:g}")
+
+    def check(self, value: Any) -> object:
+        """The value, if it is within the limit.
+
+        Raises:
+            OutOfContractError: it is not.
+        """
+        if self.levels is not None:
+            if value not in self.levels:
+                raise OutOfContractError
+        elif isinstance(value, int | float) and not self.low <= value <= self.high:
+            raise OutOfContractError
+        return value
+
+    def violations(self, values: pa.Array) -> tuple[int, object, str] | None:
+        """The first value outside: its place, itself and what is wanted; None if there is none."""
+        if self.levels is not None:
+            sound = pc.is_in(values, pa.array(sorted(self.levels), values.type))
+            wanted = self.wanted
+        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            numbers = values.cast(pa.float64())
+            sound = pc.and_(
+                pc.is_finite(numbers),
+                pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high)),
+            )
+            wanted = self.wanted if math.isfinite(self.low) else "a finite number"
+        else:
+            return None
+        bad = pc.indices_nonzero(pc.and_not(pc.is_valid(values), pc.fill_null(sound, fill_value=True)))
+        if not len(bad):
+            return None
+        i = bad[0].as_py()
+        return i, values[i].as_py(), wanted
+
+
 @dataclass(frozen=True)
 class RawSchema:
     """The columns that one experiment's features are computed from."""
 
     experiment: str
     columns: dict[str, _Kind]
+    limits: dict[str, Limit]
 
     @classmethod
     def of(cls, experiment: str, columns: Sequence[RawColumn]) -> RawSchema:
@@ -54,19 +114,61 @@ class RawSchema:
                     f"{experiment}: raw column '{column.name}' is {column.type}, which cannot be "
                     f"scored online; cast it in raw.sql to one of {sorted(KINDS)}"
                 )
-        return cls(experiment, {column.name: KINDS[column.type] for column in columns})
+        return cls(
+            experiment,
+            {column.name: KINDS[column.type] for column in columns},
+            {column.name: Limit.of(column) for column in columns},
+        )
 
-    def row(self, attributes: Mapping[str, object]) -> pa.Table:
-        """One user's attributes as an Arrow table of one row; null stays null, ``user_id`` is 0.
+    def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> pa.Table:
+        """Users' attributes as an Arrow table, in order; null stays null, ``user_id`` counts from 0.
 
         Raises:
-            RequestError: an attribute is missing, unknown, of another type or out of range.
+            RequestError: names the first attribute that is missing, extra or out of its contract; the
+                user, too, where there are several.
         """
-        self._same_names(attributes)
-        columns = {USER_ID: pa.array([0], pa.int64())}
+        names = self.columns.keys()
+        for i, user in enumerate(users):
+            if user.keys() != names:
+                self._refuse_names(user, _place(prefix, i, len(users)))
+        columns = {USER_ID: pa.array(np.arange(len(users)))}
         for name, kind in self.columns.items():
-            value = self._parse(name, kind, attributes[name])
-            columns[name] = pa.array([value], kind.arrow)
+            parse, limit = kind.parse, self.limits[name]
+            values = []
+            for i, user in enumerate(users):
+                value = user[name]
+                if value is not None:
+                    try:
+                        value = limit.check(parse(value))
+                    except (ValueError, OverflowError) as error:
+                        where = f"{_place(prefix, i, len(users))}.{name}"
+                        wanted = limit.wanted if isinstance(error, OutOfContractError) else kind.wanted
+                        raise RequestError(f"{where} = {shown(value)}: must be {wanted}") from error
+                values.append(value)
+            columns[name] = pa.array(values, kind.arrow)
+        return pa.table(columns)
+
+    def arrow(self, table: pa.Table) -> pa.Table:
+        """The same from an Arrow table whose columns have, or safely cast to, the columns' types.
+
+        Raises:
+            RequestError: as ``rows``.
+        """
+        self._refuse_names(dict.fromkeys(table.column_names), "rows")
+        columns = {USER_ID: pa.array(np.arange(table.num_rows))}
+        for name, kind in self.columns.items():
+            column = table.column(name).combine_chunks()
+            if pa.types.is_dictionary(column.type):
+                column = column.cast(column.type.value_type)
+            try:
+                values = column.cast(kind.arrow)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise RequestError(f"rows.{name} is {column.type}: must be {kind.wanted}") from error
+            bad = self.limits[name].violations(values)
+            if bad is not None:
+                i, value, wanted = bad
+                raise RequestError(f"rows[{i}].{name} = {shown(value)}: must be {wanted}")
+            columns[name] = values
         return pa.table(columns)
 
     def empty(self) -> pa.Table:
@@ -74,27 +176,23 @@ class RawSchema:
         types = {USER_ID: pa.int64()} | {name: kind.arrow for name, kind in self.columns.items()}
         return pa.table({name: pa.array([], type_) for name, type_ in types.items()})
 
-    def _same_names(self, attributes: Mapping[str, object]) -> None:
-        missing = [name for name in self.columns if name not in attributes]
+    def _refuse_names(self, user: Mapping[str, object], where: str) -> None:
+        missing = [name for name in self.columns if name not in user]
         if missing:
             raise RequestError(
-                f"attributes: {', '.join(missing)} missing; {self.experiment} needs all of "
+                f"{where}: {', '.join(missing)} missing; {self.experiment} needs all of "
                 f"{', '.join(self.columns)} (null where a value is not known)"
             )
-        extra = [name for name in attributes if name not in self.columns]
+        extra = [name for name in user if name not in self.columns]
         if extra:
             raise RequestError(
-                f"attributes: {shown(extra[0])} is not among those of {self.experiment}; "
+                f"{where}: {shown(extra[0])} is not among those of {self.experiment}; "
                 f"remove it or correct its spelling: {', '.join(self.columns)}"
             )
 
-    def _parse(self, name: str, kind: _Kind, value: object) -> object:
-        if value is None:
-            return None
-        try:
-            return kind.parse(value)
-        except (ValueError, OverflowError) as error:
-            raise RequestError(f"attributes.{name} = {shown(value)}: must be {kind.wanted}") from error
+
+def _place(prefix: str, i: int, n: int) -> str:
+    return prefix if n == 1 and prefix == "attributes" else f"{prefix}[{i}]"
 
 
 def _integer(low: int, high: int) -> Callable[[object], object]:

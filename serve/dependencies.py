@@ -5,23 +5,47 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from serve.following import Follower
 from serve.release import Release
+from serve.scorer import Scorer
+from serve.telemetry import Telemetry
+
+# All are coroutines: FastAPI would run plain functions in a thread each, at the price of the answer.
 
 
-def get_follower(request: Request) -> Follower:
+async def get_follower(request: Request) -> Follower:
     """The application's follower."""
     follower: Follower = request.app.state.follower
     return follower
 
 
-CurrentFollower = Annotated[Follower, Depends(get_follower)]
+async def newest(follower: Follower) -> Release:
+    """The newest release that could be loaded; the loop goes on while somebody loads one."""
+    if follower.settled:
+        return follower.current()
+    return await run_in_threadpool(follower.current)
 
 
-def get_release(follower: CurrentFollower) -> Release:
+async def get_release(request: Request) -> Release:
     """The release that this request is answered from, start to end."""
-    return follower.current()
+    return await newest(request.app.state.follower)
 
 
+async def get_scorer(request: Request) -> Scorer:
+    """The thread that scores."""
+    scorer: Scorer = request.app.state.scorer
+    return scorer
+
+
+async def get_telemetry(request: Request) -> Telemetry:
+    """The application's metrics."""
+    telemetry: Telemetry = request.app.state.telemetry
+    return telemetry
+
+
+CurrentFollower = Annotated[Follower, Depends(get_follower)]
 CurrentRelease = Annotated[Release, Depends(get_release)]
+CurrentScorer = Annotated[Scorer, Depends(get_scorer)]
+CurrentTelemetry = Annotated[Telemetry, Depends(get_telemetry)]

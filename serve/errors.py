@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import reprlib
-from typing import ClassVar
 
 from uplift_core.errors import UpliftError
 
@@ -15,13 +14,19 @@ _repr.maxstring = 60  # characters
 class ServiceError(UpliftError):
     """Base of the errors that a caller is told about."""
 
-    status: ClassVar[int]
+    status: int = 500
 
 
 class RequestError(ServiceError):
     """The request cannot be answered as it stands; names the field, its value and the remedy."""
 
     status = 422
+
+
+class UnknownUserError(ServiceError):
+    """The snapshot does not know this user."""
+
+    status = 404
 
 
 class UnavailableError(ServiceError):

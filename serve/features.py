@@ -1,14 +1,12 @@
-"""Features of one user, by the very SQL that computed them in the batch."""
+"""Features of users, by the very SQL that computed them in the batch."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from serve.attributes import RawSchema
+from serve.attributes import USER_ID, RawSchema
 from serve.errors import RequestError
 from uplift_core.boosting import Floats
 from uplift_core.bundle import Manifest
@@ -33,44 +31,47 @@ class FeatureQuery:
 
     def __init__(self, manifest: Manifest) -> None:
         name = manifest.experiment.name
-        self._schema = RawSchema.of(name, manifest.raw_columns)
+        self.schema = RawSchema.of(name, manifest.raw_columns)
         self._sql = manifest.features_sql
-        self._features = manifest.features
+        self.names = manifest.features
         self._con = duckdb.connect(":memory:", config=CONFIG)
-        empty = self._schema.empty()
+        empty = self.schema.empty()
         self._con.execute("set python_enable_replacements = false").fetchall()
         self._con.execute("create schema raw").fetchall()
         self._con.register(ROWS, empty)  # a view is bound when it is made
         self._con.execute(f'create view raw."{name}" as select * from {ROWS}').fetchall()
         self._con.unregister(ROWS)
         self._con.execute("set lock_configuration = true").fetchall()
-        missing = set(self._features) - set(self._run(empty).column_names)
+        missing = set(self.names) - set(self._run(empty).column_names)
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
 
-    def features(self, attributes: Mapping[str, object]) -> Floats:
-        """Features of one user: (1, n_features) float32 in the model's order; NaN is missing.
+    def features(self, rows: pa.Table) -> Floats:
+        """Features of users: (n, n_features) float32 in the model's order; NaN is missing.
+
+        Args:
+            rows: (n,) users as ``schema`` makes them, numbered from 0 by ``user_id``.
 
         Raises:
-            RequestError: the attributes are not those of the experiment, or no feature can be
-                computed from their values.
+            RequestError: no feature can be computed from the values of some user.
         """
-        row = self._schema.row(attributes)
         try:
-            found = self._run(row)
+            found = self._run(rows)
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             reason = str(error).partition("\n")[0]
             raise RequestError(f"attributes: no features can be computed from them: {reason}") from error
-        if found.num_rows != 1:
+        place = found.column(USER_ID).to_numpy()
+        if len(place) != rows.num_rows or not np.array_equal(np.sort(place), np.arange(len(place))):
             raise RequestError(
-                f"attributes: features.sql makes {found.num_rows} rows of this user, expected 1"
+                f"attributes: features.sql makes {len(place)} rows of {rows.num_rows} users"
             )
-        columns = [found.column(name).to_numpy() for name in self._features]
-        x = np.column_stack(columns).astype(np.float32)
-        infinite = [name for name, value in zip(self._features, x[0], strict=True) if np.isinf(value)]
-        if infinite:
+        x = np.empty((len(place), len(self.names)), dtype=np.float32)
+        for j, name in enumerate(self.names):
+            x[place, j] = found.column(name).to_numpy()
+        if np.isinf(x).any():
+            name = self.names[int(np.isinf(x).any(axis=0).argmax())]
             raise RequestError(
-                f"attributes: feature '{infinite[0]}' becomes infinite; "
+                f"attributes: feature '{name}' becomes infinite; "
                 "send values within the range of the experiment's data"
             )
         return x

@@ -12,6 +12,7 @@ import duckdb
 from serve.errors import UnavailableError
 from serve.release import Release, load_release
 from serve.settings import Settings
+from serve.telemetry import Telemetry, age
 from uplift_core.errors import UpliftError
 from uplift_core.publication import POINTER
 
@@ -40,8 +41,9 @@ class Follower:
     one is kept, and it is tried again after ``retry_seconds``.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
+        self._telemetry = telemetry
         self._lock = threading.Lock()
         self._state = _State()
 
@@ -60,6 +62,15 @@ class Follower:
             finally:
                 self._lock.release()
         return self._answer()
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to load, so that ``current`` costs one ``stat``."""
+        return self._settled()
+
+    def is_stale(self, release: Release) -> bool:
+        """Whether something newer is published and broken, or what is answered from is old."""
+        return self._state.failed or age(release.published_at) > self._settings.stale_hours * 3600
 
     def _settled(self) -> bool:
         state = self._state
@@ -81,9 +92,11 @@ class Follower:
             release = load_release(self._settings)
         except BROKEN as error:
             kept = f"still on {held.snapshot.snapshot_id}" if held else "nothing to answer from"
+            self._telemetry.refused.inc()
             LOG.warning("cannot load what is published, %s: %s", kept, error)
             retry_at = time.monotonic() + self._settings.retry_seconds
             return _State(stamp, held, failed=True, retry_at=retry_at)
+        self._telemetry.published.set(release.published_at.timestamp())
         LOG.info("now on snapshot %s", release.snapshot.snapshot_id)
         return _State(stamp, release, failed=False)
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from serve.errors import ServiceError, shown
 
+OPEN = frozenset({"/healthz", "/readyz"})  # probes have no keys
 MEDIA_TYPE = "application/problem+json"
 LOG = logging.getLogger(__name__)
 
@@ -28,10 +29,28 @@ class Problem(BaseModel):
     detail: str
 
 
+class ProblemError(ServiceError):
+    """A refusal with a status of its own, raised where no route is reached yet."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = int(status)
+
+
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """What the API's description says about these statuses."""
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
+
+
+COMMON = responses(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 
 
 def install(app: FastAPI) -> None:
@@ -42,19 +61,36 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def _answer(status: int, detail: str) -> JSONResponse:
+def describe_keys(app: FastAPI) -> None:
+    """Say in the API's description that all but the probes take a key."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        description = plain()
+        schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        for path, methods in description["paths"].items():
+            for operation in methods.values():
+                operation["security"] = [] if path in OPEN else [{"key": []}]
+        return description
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def answer(status: int, detail: str) -> JSONResponse:
+    """A problem as a response."""
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(problem.model_dump(), status_code=status, media_type=MEDIA_TYPE)
 
 
 def _service_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     status = error.status if isinstance(error, ServiceError) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return _answer(status, str(error))
+    return answer(status, str(error))
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     items = error.errors() if isinstance(error, RequestValidationError) else []
-    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, _readable(items))
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, _readable(items))
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -62,14 +98,14 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
         return _unexpected_error(request, error)
     status = HTTPStatus(error.status_code)
     where = f"{request.method} {shown(request.url.path)}"
-    answer = _answer(status, f"{where}: {error.detail}")
-    answer.headers.update(error.headers or {})
-    return answer
+    response = answer(status, f"{where}: {error.detail}")
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
 
 
 def _readable(items: Sequence[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,17 @@ class PublishedModel:
                 return learner
         raise _not_one_of("the learners", "learner", wanted, LEARNER_NAMES)
 
+    def outcome(self, name: str | None) -> str:
+        """An outcome by name; the one that the learners were fitted on if ``name`` is None.
+
+        Raises:
+            RequestError: there is no such outcome.
+        """
+        if name is None:
+            return self.bundle.manifest.outcome
+        declared = {outcome.name: outcome for outcome in self.experiment.outcomes}
+        return _one_of(f"{self.experiment.name}'s outcomes", "outcome", name, declared)
+
 
 @dataclass(frozen=True)
 class Release:
@@ -62,6 +74,7 @@ class Release:
 
     snapshot: Snapshot
     models: Mapping[str, PublishedModel]
+    published_at: datetime
 
     def model(self, experiment: str | None) -> PublishedModel:
         """The models of an experiment; None will do where only one is published.
@@ -87,11 +100,29 @@ def load_release(settings: Settings) -> Release:
         OSError, ValueError, KeyError, duckdb.Error: a file cannot be read.
     """
     pointer = read_pointer(settings.published)
+    path = settings.published / pointer.file
+    snapshot = open_snapshot(path, pointer.snapshot_id, pointer.sha256)
     models = {
         name: _load_model(settings.bundles, name, entry) for name, entry in pointer.experiments.items()
     }
-    path = settings.published / pointer.file
-    return Release(open_snapshot(path, pointer.snapshot_id, pointer.sha256), models)
+    for model in models.values():
+        _smoke(snapshot, model)
+        snapshot.holdout(model.experiment.name, model.published.arm, model.learner(None))  # warm
+    return Release(snapshot, models, pointer.published_at)
+
+
+def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
+    """Score some users as a request would; they must come out as the batch wrote them, to the bit."""
+    name = model.experiment.name
+    x, written = snapshot.smoke(name, model.features.names)
+    for arm, contrast in model.bundle.models.items():
+        rows = [row for row in written if row["arm"] == arm]
+        for learner in LEARNER_NAMES:
+            expected = np.asarray([row[f"cate_{learner}"] for row in rows], np.float32)
+            if not np.array_equal(contrast.predict(x, learner), expected):
+                raise BundleError(
+                    f"{name}: the models' {learner} scores for '{arm}' are not those of the snapshot"
+                )
 
 
 def _load_model(bundles: Path, name: str, entry: PublishedExperiment) -> PublishedModel:

@@ -1,64 +1,103 @@
-"""From a user's attributes and a budget to a decision."""
+"""From users and a budget to decisions: one path for one user and for many."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from serve.release import Release
+from serve.errors import RequestError, ServiceError
+from serve.release import PublishedModel, Release
+from uplift_core.boosting import Floats
+from uplift_core.learners import LearnerName
 
 Label = Annotated[str, Field(max_length=64)]
+Budget = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False, description="Share of all users that may be treated."),
+]
+UserId = Annotated[int, Field(ge=0, lt=2**63)]
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+EXAMPLE: dict[str, JsonValue] = {
+    "recency": 3,
+    "history": 240.5,
+    "mens": 0,
+    "womens": 1,
+    "newbie": 0,
+    "zip_code": "Urban",
+    "channel": "Web",
+}
 
 
-class ScoreRequest(BaseModel):
-    """Who is asked about, and under which budget. What is left out is the experiment's default."""
+class Target(BaseModel):
+    """What is asked for. What is left out is the experiment's default."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "experiment": "hillstrom",
-                    "attributes": {
-                        "recency": 3,
-                        "history": 240.5,
-                        "mens": 0,
-                        "womens": 1,
-                        "newbie": 0,
-                        "zip_code": "Urban",
-                        "channel": "Web",
-                    },
-                    "budget": 0.3,
-                }
-            ]
-        },
-    )
+    model_config = STRICT
 
     experiment: Label | None = Field(
         None, description="May be left out where only one experiment is published."
     )
-    attributes: dict[str, Any] = Field(
-        description="Every raw column that the features are computed from; null: not known."
-    )
-    budget: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="Share of all users that may be treated."
-    )
+    budget: Budget | None = None
     arm: Label | None = Field(None, description="The treatment to decide about.")
-    learner: Label | None = Field(None, description="s, t, x, r or dr.")
+    learner: Label | None = Field(None, description="s, t, x, r or dr; the champion if left out.")
 
 
-class Decision(BaseModel):
-    """The answer, and all that is needed to repeat it."""
+class ScoreRequest(Target):
+    """Who is asked about: raw attributes, or the id of a user of the published snapshot."""
+
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"experiment": "hillstrom", "attributes": EXAMPLE, "budget": 0.3},
+                {"experiment": "hillstrom", "user_id": 7},
+            ],
+            "oneOf": [{"required": ["attributes"]}, {"required": ["user_id"]}],
+        }
+    )
+
+    attributes: dict[str, Any] | None = Field(
+        None, description="Every raw column that the features are computed from; null: not known."
+    )
+    user_id: UserId | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.attributes is None) == (self.user_id is None):
+            raise ValueError("send either attributes or user_id")
+        return self
+
+
+class BatchRequest(Target):
+    """Many users, by raw attributes or by id."""
+
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [{"experiment": "hillstrom", "rows": [EXAMPLE, EXAMPLE], "budget": 0.1}],
+            "oneOf": [{"required": ["rows"]}, {"required": ["user_ids"]}],
+        }
+    )
+
+    rows: list[dict[str, Any]] | None = Field(None, min_length=1)
+    user_ids: list[UserId] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.rows is None) == (self.user_ids is None):
+            raise ValueError("send either rows or user_ids")
+        return self
+
+
+class Answer(BaseModel):
+    """What every decision carries, and all that is needed to repeat it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
-    decision: Literal["treat", "no_treat"]
-    score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     threshold: float | None = Field(
         description="Score from which on users are treated, a float32; null: nobody is."
     )
@@ -69,33 +108,158 @@ class Decision(BaseModel):
     experiment: str
     model_version: str
     snapshot_id: str
+    stale: bool = Field(description="Whether what is published is old, or something newer is broken.")
+    request_id: str
+
+
+class Decision(Answer):
+    """The answer about one user."""
+
+    decision_id: str
+    decision: Literal["treat", "no_treat"]
+    score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     response: float = Field(description="Predicted outcome under control, a float32.")
+    role: Literal["ranked", "explore", "holdout", "suppressed"] | None = Field(
+        None,
+        description="Of a user_id: the part that the nightly list gives this user. A holdout or "
+        "suppressed user must not be treated, whatever the decision by the score.",
+    )
 
 
-def decide(release: Release, request: ScoreRequest) -> Decision:
-    """Decide about one user: treat if the score reaches the budget's threshold, on float32.
+class Decisions(Answer):
+    """The answers about many users, in the order in which they were sent."""
+
+    decision_id: str
+    scores: list[float]
+    responses: list[float]
+    treat: list[bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Users to score under one target, resolved against one release."""
+
+    release: Release
+    model: PublishedModel
+    arm: str
+    learner: LearnerName
+    budget: float
+    threshold: float
+    rows: pa.Table | None
+    users: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """How many users."""
+        return self.rows.num_rows if self.rows is not None else len(self.users)
+
+    @property
+    def expected_rate(self) -> float:
+        """Held-out share of users at or above the threshold."""
+        held = self.release.snapshot.holdout(self.model.experiment.name, self.arm, self.learner)
+        return held.share_from(self.threshold)
+
+    def labels(self) -> dict[str, object]:
+        """What every answer carries about the target."""
+        return {
+            "threshold": self.threshold if math.isfinite(self.threshold) else None,  # no JSON
+            "budget": self.budget,
+            "arm": self.arm,
+            "learner": self.learner,
+            "outcome": self.model.bundle.manifest.outcome,
+            "experiment": self.model.experiment.name,
+            "model_version": self.model.bundle.version,
+            "snapshot_id": self.release.snapshot.snapshot_id,
+        }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a job's users, each (n,)."""
+
+    score: Floats
+    response: Floats
+    treat: npt.NDArray[np.bool_]
+
+
+def resolve(
+    release: Release,
+    target: Target,
+    *,
+    rows: Sequence[dict[str, Any]] | pa.Table | None = None,
+    users: Sequence[int] = (),
+    prefix: str = "attributes",
+) -> Job:
+    """A job of what was asked.
 
     Raises:
         RequestError: the request names or holds something that the release does not know.
     """
-    model = release.model(request.experiment)
+    model = release.model(target.experiment)
     experiment = model.experiment
-    arm, learner = model.arm(request.arm), model.learner(request.learner)
-    budget = experiment.defaults.budget if request.budget is None else request.budget
-    x = model.features.features(request.attributes)
-    contrast = model.bundle.models[arm]
-    score = contrast.predict(x, learner)[0]
+    arm, learner = model.arm(target.arm), model.learner(target.learner)
+    budget = experiment.defaults.budget if target.budget is None else target.budget
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
-    return Decision(
-        decision="treat" if score >= np.float32(threshold) else "no_treat",
-        score=float(score),
-        threshold=threshold if math.isfinite(threshold) else None,  # infinity is no JSON
-        budget=budget,
-        arm=arm,
-        learner=learner,
-        outcome=model.bundle.manifest.outcome,
-        experiment=experiment.name,
-        model_version=model.bundle.version,
-        snapshot_id=release.snapshot.snapshot_id,
-        response=float(contrast.predict_response(x)[0]),
-    )
+    schema = model.features.schema
+    if isinstance(rows, pa.Table):
+        table = schema.arrow(rows)
+    else:
+        table = None if rows is None else schema.rows(rows, prefix)
+    return Job(release, model, arm, learner, budget, threshold, table, tuple(users))
+
+
+def score(jobs: Sequence[Job]) -> list[Scored | ServiceError]:
+    """Score jobs together: one run of the feature SQL and one prediction for those that are alike."""
+    answers: list[Scored | ServiceError] = [RequestError("not scored")] * len(jobs)
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for i, job in enumerate(jobs):
+        groups.setdefault((id(job.model), job.rows is None), []).append(i)
+    for places in groups.values():
+        together = [jobs[i] for i in places]
+        try:
+            found: Sequence[Scored | ServiceError] = _score_alike(together)
+        except ServiceError as error:
+            # Somebody's values spoil the query for all: find out whose.
+            alone = len(places) == 1
+            found = [error] if alone else [score([job])[0] for job in together]
+        for i, answer in zip(places, found, strict=True):
+            answers[i] = answer
+    return answers
+
+
+def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
+    x = features_of(jobs)
+    ends = np.cumsum([job.size for job in jobs])
+    slices = [slice(end - job.size, end) for job, end in zip(jobs, ends, strict=True)]
+    scores = np.empty(len(x), np.float32)
+    responses = np.empty(len(x), np.float32)
+    for (arm, learner), places in _by(jobs).items():
+        rows = np.r_[tuple(slices[i] for i in places)]
+        model = jobs[0].model.bundle.models[arm]
+        scores[rows] = model.predict(x[rows], learner)
+        responses[rows] = model.predict_response(x[rows])
+    return [
+        Scored(scores[rows], responses[rows], scores[rows] >= np.float32(job.threshold))
+        for job, rows in zip(jobs, slices, strict=True)
+    ]
+
+
+def features_of(jobs: Sequence[Job]) -> Floats:
+    """Features of all users of jobs of one model, all by attributes or all by id, in order."""
+    model = jobs[0].model
+    if jobs[0].rows is None:
+        users = [user for job in jobs for user in job.users]
+        return jobs[0].release.snapshot.features(model.experiment.name, model.features.names, users)
+    tables = [job.rows for job in jobs if job.rows is not None]
+    if len(tables) == 1:
+        return model.features.features(tables[0])
+    rows = pa.concat_tables(tables)
+    numbered = rows.set_column(0, rows.column_names[0], pa.array(np.arange(rows.num_rows)))
+    return model.features.features(numbered)
+
+
+def _by(jobs: Sequence[Job]) -> dict[tuple[str, LearnerName], list[int]]:
+    found: dict[tuple[str, LearnerName], list[int]] = {}
+    for i, job in enumerate(jobs):
+        found.setdefault((job.arm, job.learner), []).append(i)
+    return found

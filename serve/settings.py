@@ -5,20 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
 
 class Settings(BaseSettings):
-    """Where the batch publishes, and how patient the service is with what is broken there."""
+    """Where the batch publishes, who may ask, and how much at once."""
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_")
 
     home: Path = REPOSITORY / ".uplift"
     # Seconds until something published that could not be loaded is tried again.
     retry_seconds: Annotated[float, Field(ge=0)] = 5.0
+    # Answers say `stale` when what is published is older than this.
+    stale_hours: Annotated[float, Field(gt=0)] = 36.0
+    # sha256 of every accepted key, in hex; several at once while one replaces another. None: no keys.
+    api_keys: tuple[Sha256, ...] = ()
+    # Names by which the service may be addressed; "*" for all.
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    max_batch_users: Annotated[int, Field(ge=1)] = 100_000
+    # A file that decisions are appended to, one JSON line each; without attributes and, unless
+    # `log_user_ids`, without user ids.
+    decision_log: Path | None = None
+    log_user_ids: bool = False
 
     @property
     def bundles(self) -> Path:

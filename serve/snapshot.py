@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
-from uplift_core import budget as budgets
+from serve.errors import UnknownUserError
 from uplift_core.boosting import Floats
+from uplift_core.budget import Distribution
 from uplift_core.errors import UpliftError
+from uplift_core.experiment import Experiment
 from uplift_core.files import sha256_file
 from uplift_core.learners import LearnerName
 
+# Read-only, one file, nothing else: what is asked of it is written here, and cannot be changed.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+    "threads": 1,  # workers and requests run side by side
+    "memory_limit": "1GB",
+    "lock_configuration": "true",
 }
-
-Distribution = tuple[Floats, npt.NDArray[np.int64]]
 
 
 class Snapshot:
@@ -31,32 +39,104 @@ class Snapshot:
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
         self._lock = threading.Lock()
         self._distributions: dict[tuple[str, str, str], Distribution] = {}
+        self._thresholds: dict[tuple[str, str, str, float], float] = {}
+
+    def arrow(self, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
+        """The rows of a query."""
+        with self._con.cursor() as cursor:
+            return cursor.sql(sql, params=dict(binds)).to_arrow_table()
+
+    def rows(self, sql: str, binds: Mapping[str, object] = {}) -> list[dict[str, Any]]:
+        """The same as one dict a row."""
+        found: list[dict[str, Any]] = self.arrow(sql, binds).to_pylist()
+        return found
 
     def threshold(self, experiment: str, arm: str, learner: LearnerName, budget: float) -> float:
         """The score from which on a user is treated at this budget, from the held-out users.
 
         The names must come from the experiment's declaration. Infinity: nobody is treated.
         """
-        scores, counts = self._holdout(experiment, arm, learner)
-        return budgets.threshold(scores, counts, budget)
+        key = (experiment, arm, learner, budget)
+        if key not in self._thresholds:
+            if len(self._thresholds) > 10_000:  # noqa: PLR2004 - budgets are free to choose
+                self._thresholds.clear()
+            self._thresholds[key] = self.holdout(experiment, arm, learner).threshold(budget)
+        return self._thresholds[key]
 
-    def _holdout(self, experiment: str, arm: str, learner: LearnerName) -> Distribution:
-        """Distinct holdout scores, descending, and the users of each; both (n,)."""
+    def holdout(self, experiment: str, arm: str, learner: LearnerName) -> Distribution:
+        """The scores of held-out users."""
         key = (experiment, arm, learner)
         with self._lock:  # two first requests must not both scan the table
             if key not in self._distributions:
                 self._distributions[key] = self._read_holdout(*key)
             return self._distributions[key]
 
+    def features(self, experiment: str, names: Sequence[str], users: Sequence[int]) -> Floats:
+        """Features of users by id, (n, n_features) float32 in the order that was asked for.
+
+        Raises:
+            UnknownUserError: a user is not in the snapshot.
+        """
+        columns = ", ".join(f'"{name}"' for name in names)
+        # The range lets DuckDB skip all row groups that cannot hold the users.
+        found = self.arrow(
+            f'select user_id, {columns} from features."{experiment}" '
+            "where user_id between $low and $high and user_id = any($users) order by user_id",
+            {"low": min(users), "high": max(users), "users": list(users)},
+        )
+        ids = found.column("user_id").to_numpy()
+        wanted = np.asarray(users, dtype=np.int64)
+        place = np.searchsorted(ids, wanted)
+        known = place < len(ids)
+        known[known] = ids[place[known]] == wanted[known]
+        if not known.all():
+            missing = int(wanted[~known][0])
+            raise UnknownUserError(
+                f"user_id = {missing}: not in the published snapshot of {experiment}; send attributes "
+                "instead, or wait for the next run to know the user"
+            )
+        x = np.column_stack([found.column(name).to_numpy() for name in names])
+        return np.asarray(x[place], dtype=np.float32)
+
+    def role(self, experiment: Experiment, user: int) -> str:
+        """What part the nightly list gives a user: ranked, explore, holdout or suppressed.
+
+        As ``sql/decisions/roles.sql``, without the contact cap, which only the ledger knows.
+        """
+        draws = hashlib.md5(f"{experiment.split.salt}/list/{user}".encode(), usedforsecurity=False)
+        draw = int.from_bytes(draws.digest()[8:], "little") / 2**64
+        if draw < experiment.decisions.holdout:
+            return "holdout"
+        stopped = self.rows(
+            "select 1 as one from decisions.suppressions where experiment = $experiment "
+            "and user_id = $user and (until is null or until >= current_date)",
+            {"experiment": experiment.name, "user": user},
+        )
+        if stopped:
+            return "suppressed"
+        explores = draw < experiment.decisions.holdout + experiment.decisions.explore
+        return "explore" if explores else "ranked"
+
+    def smoke(self, experiment: str, names: Sequence[str]) -> tuple[Floats, list[dict[str, Any]]]:
+        """Features of some users, and their scores by arm as the batch wrote them."""
+        users = self.rows(f'select user_id from features."{experiment}" order by user_id limit 8')
+        ids = [row["user_id"] for row in users]
+        scores = self.rows(
+            f'select * from scores."{experiment}" where user_id between $low and $high '
+            "and user_id = any($users) order by arm, user_id",
+            {"low": min(ids), "high": max(ids), "users": ids},
+        )
+        return self.features(experiment, names, ids), scores
+
     def _read_holdout(self, experiment: str, arm: str, learner: str) -> Distribution:
         # As sql/decisions/holdout_scores.sql, whose thresholds it must meet.
-        sql = (
+        found = self.arrow(
             f'select cate_{learner} as score, count(*) as n from scores."{experiment}" '
-            "where arm = $arm and split = 'holdout' group by score order by score desc"
+            "where arm = $arm and split = 'holdout' group by score order by score desc",
+            {"arm": arm},
         )
-        with self._con.cursor() as cursor:
-            found = cursor.sql(sql, params={"arm": arm}).to_arrow_table()
-        return found.column("score").to_numpy(), found.column("n").to_numpy().astype(np.int64)
+        counts = found.column("n").to_numpy().astype(np.int64)
+        return Distribution(found.column("score").to_numpy(), counts)
 
 
 def open_snapshot(path: Path, snapshot_id: str, sha256: str) -> Snapshot:

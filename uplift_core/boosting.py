@@ -7,6 +7,7 @@ expected events, one seed.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -124,6 +125,23 @@ def fit(  # noqa: PLR0913 - a booster is made of exactly these
         data,
         num_boost_round=parameters.rounds,
     )
+
+
+def is_logistic(booster: xgboost.Booster) -> bool:
+    """Whether the booster predicts probabilities by the logistic link."""
+    learner = json.loads(booster.save_config())["learner"]
+    return str(learner["objective"]["name"]) == "binary:logistic"
+
+
+def contributions(booster: xgboost.Booster, x: Floats) -> Floats:
+    """What each feature adds to the raw prediction of each row (Lundberg et al. 2020, TreeSHAP).
+
+    Returns:
+        (n, n_features + 1) float32; the last column is the bias. A row adds up to the prediction before
+        the link function, which under squared error is the prediction.
+    """
+    found = booster.predict(xgboost.DMatrix(x), pred_contribs=True)
+    return np.asarray(found, dtype=np.float32)
 
 
 def predict(booster: xgboost.Booster, x: Floats) -> Floats:

@@ -80,27 +80,46 @@ def list_size(budget: float, n_users: int) -> int:
     return math.floor(budget * n_users + 0.5)
 
 
-def threshold(scores: Floats, counts: npt.NDArray[np.int64], budget: float) -> float:
-    """The (1 - budget) quantile of a score distribution, as a value that occurs in it.
+class Distribution:
+    """How many users have which score: what thresholds are quantiles of."""
 
-    Treating all users whose score is at least this value treats the share ``budget`` of them, and
-    more where the value is tied.
+    def __init__(self, scores: Floats, counts: npt.NDArray[np.int64]) -> None:
+        """Take (n,) distinct float32 scores, descending, and (n,) users of each.
 
-    Args:
-        scores: (n,) distinct float32 scores, descending.
-        counts: (n,) users of each score.
-        budget: share of users to treat, from 0 to 1.
+        Raises:
+            DataError: there are none, or a score is not finite.
+        """
+        if len(scores) == 0 or not np.all(np.isfinite(scores)):
+            raise DataError("scores: a threshold needs at least one user and finite scores only")
+        self._scores = scores
+        self._reached = np.cumsum(counts)
 
-    Returns:
-        The score of the user in place round(budget * N); infinity where that place is 0.
-    """
-    if len(scores) == 0 or not np.all(np.isfinite(scores)):
-        raise DataError("scores: a threshold needs at least one user and finite scores only")
-    reached = np.cumsum(counts)
-    place = list_size(budget, int(reached[-1]))
-    if place == 0:
-        return math.inf
-    return float(scores[int(np.searchsorted(reached, place))])
+    @property
+    def n_users(self) -> int:
+        """All users."""
+        return int(self._reached[-1])
+
+    def threshold(self, budget: float) -> float:
+        """The (1 - budget) quantile, as a value that occurs.
+
+        Treating all users whose score is at least this value treats the share ``budget`` of them, and
+        more where the value is tied.
+
+        Args:
+            budget: share of users to treat, from 0 to 1.
+
+        Returns:
+            The score of the user in place round(budget * N); infinity where that place is 0.
+        """
+        place = list_size(budget, self.n_users)
+        if place == 0:
+            return math.inf
+        return float(self._scores[int(np.searchsorted(self._reached, place))])
+
+    def share_from(self, score: float) -> float:
+        """Share of users at or above a score."""
+        above = int(np.searchsorted(-self._scores, -np.float32(score), side="right"))
+        return float(self._reached[above - 1]) / self.n_users if above else 0.0
 
 
 def _check(budget: float) -> None:

@@ -26,16 +26,23 @@ from uplift_core.files import sha256_file, sync_folder, write_synced
 from uplift_core.learners import ContrastModel
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class RawColumn(BaseModel):
-    """A column of the raw file that the features are computed from, with its DuckDB type."""
+    """A column of the raw file that the features are computed from, with its DuckDB type.
+
+    ``levels`` are the categories of a text, ``low`` and ``high`` the least and the largest number that a
+    caller may send; None: anything of the type.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     type: str
+    levels: tuple[str, ...] | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 class Manifest(BaseModel):

@@ -1,13 +1,15 @@
-"""``/healthz``: is the process up, and on what?"""
+"""``/healthz``, ``/readyz``, ``/metrics``: for probes and operators."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from serve.dependencies import CurrentFollower
+from serve import problems
+from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry, newest
 from serve.errors import UnavailableError
 
 router = APIRouter(tags=["health"])
@@ -20,10 +22,35 @@ class Health(BaseModel):
     snapshot_id: str | None
 
 
+class Ready(BaseModel):
+    """Verified models have scored the snapshot's first users as the batch did."""
+
+    status: Literal["ready"] = "ready"
+    snapshot_id: str
+    stale: bool
+
+
 @router.get("/healthz")
-def healthz(follower: CurrentFollower) -> Health:
+async def healthz(follower: CurrentFollower) -> Health:
     """Whether the process is up, and which snapshot it answers from."""
     try:
-        return Health(snapshot_id=follower.current().snapshot.snapshot_id)
+        release = await newest(follower)
+        return Health(snapshot_id=release.snapshot.snapshot_id)
     except UnavailableError:
         return Health(snapshot_id=None)
+
+
+@router.get("/readyz", responses=problems.responses(HTTPStatus.SERVICE_UNAVAILABLE))
+async def readyz(release: CurrentRelease, follower: CurrentFollower) -> Ready:
+    """Whether requests can be answered: 503 until a verified release scored its smoke rows."""
+    return Ready(snapshot_id=release.snapshot.snapshot_id, stale=follower.is_stale(release))
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={HTTPStatus.OK: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(telemetry: CurrentTelemetry) -> Response:
+    """Requests, latency, decisions against what was expected, scores, age of the snapshot."""
+    return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4")

@@ -32,7 +32,8 @@ def copy_home(home: Path, target: Path) -> Path:
 @contextmanager
 def api_of(home: Path, **settings: object) -> Iterator[TestClient]:
     """A client of the application on ``home``."""
-    app = create_app(Settings(home=home, **{"retry_seconds": 0.0} | settings))
+    options = {"retry_seconds": 0.0, "allowed_hosts": ["testserver"]}
+    app = create_app(Settings(home=home, **options | settings))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from serve import scoring
+from serve import scorer
 from serve.app import create_app, from_environment
-from serve.routes import score
 from serve.settings import REPOSITORY, Settings
 from tests.serve.support import api_of
 
@@ -42,6 +41,7 @@ def test_the_environment_names_the_home(
     home: Path, monkeypatch: pytest.MonkeyPatch, simulated_user: dict
 ) -> None:
     monkeypatch.setenv("UPLIFT_HOME", str(home))
+    monkeypatch.setenv("UPLIFT_ALLOWED_HOSTS", '["testserver"]')
     with TestClient(from_environment()) as api:
         assert api.post("/score", json={"attributes": simulated_user}).status_code == 200
 
@@ -65,10 +65,10 @@ def test_unknown_paths_and_methods_are_problems(simulated_api: TestClient) -> No
 def test_an_unexpected_error_is_a_problem_that_tells_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch, simulated_user: dict
 ) -> None:
-    def fails(*_: object) -> scoring.Decision:
+    def fails(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(score, "decide", fails)
+    monkeypatch.setattr(scorer, "score", fails)
     with api_of(home) as api:
         answer = api.post("/score", json={"attributes": simulated_user})
     assert answer.status_code == 500
@@ -78,5 +78,5 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing(
 
 def test_the_description_tells_of_problems(simulated_api: TestClient) -> None:
     answers = simulated_api.get("/openapi.json").json()["paths"]["/score"]["post"]["responses"]
-    assert set(answers) == {"200", "422", "503"}
+    assert set(answers) == {"200", "400", "401", "404", "413", "422", "503"}
     assert set(answers["422"]["content"]) == {PROBLEM}

@@ -16,13 +16,13 @@ def schema_of(*types: str) -> RawSchema:
 
 
 def stored(type_: str, value: object) -> object:
-    return schema_of(type_).row({"c0": value}).column("c0")[0].as_py()
+    return schema_of(type_).rows([{"c0": value}]).column("c0")[0].as_py()
 
 
 @pytest.mark.parametrize("type_", sorted(KINDS))
 def test_duckdb_sees_the_declared_type_and_null(type_: str) -> None:
     with duckdb.connect() as con:
-        con.register("rows", schema_of(type_).row({"c0": None}))
+        con.register("rows", schema_of(type_).rows([{"c0": None}]))
         assert con.sql("select typeof(c0), c0 is null, user_id from rows").fetchall() == [
             (type_, True, 0)
         ]

@@ -23,6 +23,10 @@ def query_of(manifest: Manifest, sql: str, *columns: tuple[str, str]) -> Feature
     return FeatureQuery(manifest.model_copy(update=update))
 
 
+def features(query: FeatureQuery, attributes: dict[str, object]) -> np.ndarray:
+    return query.features(query.schema.rows([attributes]))
+
+
 def test_features_are_the_batchs_in_the_models_order(simulated_served: Path, manifest: Manifest) -> None:
     backwards = manifest.model_copy(update={"features": manifest.features[::-1]})
     for row in query(simulated_served, "from raw.simulated order by user_id limit 20"):
@@ -31,38 +35,38 @@ def test_features_are_the_batchs_in_the_models_order(simulated_served: Path, man
             simulated_served, "from features.simulated where user_id = $u", u=row["user_id"]
         )
         expected = np.array([[stored[name] for name in manifest.features]], dtype=np.float32)
-        found = FeatureQuery(manifest).features(attributes)
+        found = features(FeatureQuery(manifest), attributes)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(FeatureQuery(backwards).features(attributes), expected[:, ::-1])
+        np.testing.assert_array_equal(features(FeatureQuery(backwards), attributes), expected[:, ::-1])
 
 
 def test_null_is_missing(manifest: Manifest) -> None:
-    features = query_of(manifest, "select user_id, a::float as f from raw.simulated", ("a", "DOUBLE"))
-    assert np.isnan(features.features({"a": None})).all()
-    assert features.features({"a": 2.5}) == np.float32(2.5)
+    of = query_of(manifest, "select user_id, a::float as f from raw.simulated", ("a", "DOUBLE"))
+    assert np.isnan(features(of, {"a": None})).all()
+    assert features(of, {"a": 2.5}) == np.float32(2.5)
 
 
 def test_an_infinite_feature_is_refused_by_name(manifest: Manifest) -> None:
     sql = "select user_id, (case when a < 10 then a else 'inf' end)::float as f from raw.simulated"
-    features = query_of(manifest, sql, ("a", "DOUBLE"))
-    assert features.features({"a": 4.0}) == np.float32(4)
+    of = query_of(manifest, sql, ("a", "DOUBLE"))
+    assert features(of, {"a": 4.0}) == np.float32(4)
     with pytest.raises(RequestError, match="feature 'f' becomes infinite"):
-        features.features({"a": 11})
+        features(of, {"a": 11})
 
 
 def test_a_value_that_the_sql_cannot_cast_is_the_callers_error(manifest: Manifest) -> None:
     sql = "select user_id, a::float as f from raw.simulated"
-    features = query_of(manifest, sql, ("a", "VARCHAR"))
-    assert features.features({"a": "1.5"}) == np.float32(1.5)
+    of = query_of(manifest, sql, ("a", "VARCHAR"))
+    assert features(of, {"a": "1.5"}) == np.float32(1.5)
     with pytest.raises(RequestError, match=r"no features can be computed.*'abc'"):
-        features.features({"a": "abc"})
+        features(of, {"a": "abc"})
 
 
 def test_a_user_that_the_sql_drops_is_refused(manifest: Manifest) -> None:
     sql = "select user_id, a::float as f from raw.simulated where a > 0"
     with pytest.raises(RequestError, match="0 rows"):
-        query_of(manifest, sql, ("a", "DOUBLE")).features({"a": -1})
+        features(query_of(manifest, sql, ("a", "DOUBLE")), {"a": -1})
 
 
 def test_a_bundles_sql_reads_no_files_and_no_python(manifest: Manifest, tmp_path: Path) -> None:

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from serve import scoring
 from serve.errors import RequestError
 from serve.release import load_release
-from serve.scoring import ScoreRequest, decide
+from serve.scoring import Target, resolve
 from serve.settings import Settings
-from tests.serve.support import attributes_of, change_entry, change_manifest, copy_home, query
+from tests.serve.support import (
+    attributes_of,
+    change_entry,
+    change_manifest,
+    copy_home,
+    publish_again,
+    query,
+)
 from uplift_core.errors import BundleError
 from uplift_core.publication import NothingPublishedError, read_pointer, write_pointer
 
@@ -77,12 +85,9 @@ def test_a_raw_type_without_a_json_form_is_refused(home: Path) -> None:
 def test_the_experiment_must_be_named_where_several_are_published(
     home: Path, hillstrom_home: Path, tmp_path: Path
 ) -> None:
-    other = copy_home(hillstrom_home, tmp_path / "other")
-    shutil.copytree(other / "bundles", home / "bundles", dirs_exist_ok=True)
-    pointer = read_pointer(home / "published")
-    entries = pointer.experiments | read_pointer(other / "published").experiments
-    write_pointer(home / "published", pointer.model_copy(update={"experiments": entries}))
-    release = load_release(Settings(home=home))
+    other = load_release(Settings(home=copy_home(hillstrom_home, tmp_path / "other")))
+    one = load_release(Settings(home=home))
+    release = replace(one, models={**one.models, **other.models})
     with pytest.raises(RequestError, match=r"experiment: missing; .*simulated, hillstrom"):
         release.model(None)
     assert release.model("hillstrom").experiment.name == "hillstrom"
@@ -98,7 +103,15 @@ def test_requests_side_by_side_do_not_meet(simulated_served: Path) -> None:
 
     def score(row: dict[str, object]) -> float:
         attributes = attributes_of(simulated_served, "simulated", row)
-        return decide(release, ScoreRequest(attributes=attributes, learner="x")).score
+        job = resolve(release, Target(learner="x"), rows=[attributes])
+        (scored,) = scoring.score([job])
+        return float(scored.score[0])
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(score, rows)) == [row["cate_x"] for row in rows]
+
+
+def test_models_that_do_not_score_as_the_batch_did_are_refused(home: Path) -> None:
+    publish_again(home, "second", "update scores.simulated set cate_dr = cate_dr + 1e-6")
+    with pytest.raises(BundleError, match="dr scores for 'treated' are not those of the snapshot"):
+        load_release(Settings(home=home))

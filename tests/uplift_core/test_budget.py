@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplift_core.budget import Budget, list_size, quota, threshold
+from uplift_core.budget import Budget, Distribution, list_size, quota
 from uplift_core.errors import DataError
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
@@ -34,8 +34,11 @@ def test_a_threshold_treats_the_budget_and_would_not_without_its_last_score(
 ) -> None:
     scores, counts = distribution
     wanted = list_size(budget, int(counts.sum()))
-    value = threshold(scores, counts, budget)
+    value = Distribution(scores, counts).threshold(budget)
     assert treated(scores, counts, value) >= wanted
+    assert (
+        Distribution(scores, counts).share_from(value) == treated(scores, counts, value) / counts.sum()
+    )
     if wanted:
         assert value in scores.tolist()
         strictly_above = int(counts[scores > np.float32(value)].sum())
@@ -49,19 +52,19 @@ def test_a_larger_budget_never_has_a_higher_threshold(
     distribution: tuple[np.ndarray, np.ndarray], one: float, other: float
 ) -> None:
     low, high = sorted((one, other))
-    assert threshold(*distribution, low) >= threshold(*distribution, high)
+    assert Distribution(*distribution).threshold(low) >= Distribution(*distribution).threshold(high)
 
 
 @given(distributions())
 def test_the_whole_budget_treats_everybody(distribution: tuple[np.ndarray, np.ndarray]) -> None:
     scores, counts = distribution
-    assert treated(scores, counts, threshold(scores, counts, 1.0)) == counts.sum()
+    assert treated(scores, counts, Distribution(scores, counts).threshold(1.0)) == counts.sum()
 
 
 def test_ties_are_treated_together() -> None:
     scores, counts = np.asarray([0.3, 0.2, 0.1], np.float32), np.asarray([1, 8, 1])
-    assert threshold(scores, counts, 0.2) == float(np.float32(0.2))
-    assert treated(scores, counts, threshold(scores, counts, 0.2)) == 9
+    assert Distribution(scores, counts).threshold(0.2) == float(np.float32(0.2))
+    assert treated(scores, counts, Distribution(scores, counts).threshold(0.2)) == 9
 
 
 @given(st.floats(0, 1), st.integers(0, 10**8))
@@ -92,13 +95,13 @@ def test_a_budget_is_a_share(budget: float) -> None:
     with pytest.raises(DataError, match=r"budget .*must be a share from 0 to 1"):
         list_size(budget, 10)
     with pytest.raises(DataError, match="must be a share from 0 to 1"):
-        threshold(np.asarray([0.5], np.float32), np.asarray([10]), budget)
+        Distribution(np.asarray([0.5], np.float32), np.asarray([10])).threshold(budget)
 
 
 @pytest.mark.parametrize("scores", [[], [math.nan], [math.inf, 0.1], [0.1, -math.inf]])
 def test_scores_without_users_or_not_finite_are_refused(scores: list[float]) -> None:
     with pytest.raises(DataError, match="finite scores only"):
-        threshold(np.asarray(scores, np.float32), np.ones(len(scores), np.int64), 0.5)
+        Distribution(np.asarray(scores, np.float32), np.ones(len(scores), np.int64))
 
 
 @pytest.mark.parametrize("money", [-1.0, math.nan, math.inf])

@@ -48,6 +48,10 @@ class ContrastModel:
         """CATE by one learner for each row of raw features ``x``: (n,) float32."""
         return self.learners[learner].predict(x)
 
+    def contributions(self, x: Floats, learner: LearnerName) -> Floats | None:
+        """What each feature adds to one learner's CATE, see ``Learner.contributions``."""
+        return self.learners[learner].contributions(x)
+
     def predict_response(self, x: Floats) -> Floats:
         """Predicted outcome under control, the 'most ML' baseline: (n,) float32."""
         return boosting.predict(self.response, x)

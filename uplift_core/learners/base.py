@@ -40,6 +40,13 @@ class Learner(Protocol):
         """CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         ...
 
+    def contributions(self, x: Floats) -> Floats | None:
+        """What each feature adds to the CATE, and the bias: (n, n_features + 1) float32.
+
+        None where nothing adds up to it: where the CATE is a difference of probabilities.
+        """
+        ...
+
 
 class _Base:
     def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None:

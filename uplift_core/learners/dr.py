@@ -29,6 +29,10 @@ class DRLearner(_Base):
         """CATE of each row of ``x``: (n,) float32."""
         return boosting.predict(self.boosters["tau"], x)
 
+    def contributions(self, x: Floats) -> Floats:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float32."""
+        return boosting.contributions(self.boosters["tau"], x)
+
 
 def dr_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> Doubles:
     """Phi of each cell: (n_cells,)."""

@@ -34,6 +34,10 @@ class RLearner(_Base):
         """CATE of each row of ``x``: (n,) float32."""
         return boosting.predict(self.boosters["tau"], x)
 
+    def contributions(self, x: Floats) -> Floats:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float32."""
+        return boosting.contributions(self.boosters["tau"], x)
+
 
 def r_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> tuple[Doubles, Doubles]:
     """Label (Y - m) / (W - e) and weight n * (W - e)**2 of each cell, both (n_cells,)."""

@@ -24,3 +24,10 @@ class TLearner(_Base):
     def predict(self, x: Floats) -> Floats:
         """CATE of each row of ``x``: (n,) float32."""
         return boosting.predict(self.boosters[MU1], x) - boosting.predict(self.boosters[MU0], x)
+
+    def contributions(self, x: Floats) -> Floats | None:
+        """What each feature adds to the CATE, and the bias; None where the outcome is binary."""
+        mu0, mu1 = self.boosters[MU0], self.boosters[MU1]
+        if boosting.is_logistic(mu0):
+            return None
+        return boosting.contributions(mu1, x) - boosting.contributions(mu0, x)

@@ -47,3 +47,10 @@ class XLearner(_Base):
         tau0 = boosting.predict(self.boosters["tau0"], x)
         tau1 = boosting.predict(self.boosters["tau1"], x)
         return e * tau0 + (np.float32(1) - e) * tau1
+
+    def contributions(self, x: Floats) -> Floats:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float32."""
+        e = np.float32(self.propensity)
+        tau0 = boosting.contributions(self.boosters["tau0"], x)
+        tau1 = boosting.contributions(self.boosters["tau1"], x)
+        return e * tau0 + (np.float32(1) - e) * tau1

@@ -13,6 +13,7 @@ from uplift_core.publication import read_pointer
 
 EXPERIMENTS = ("simulated", "hillstrom")
 N_USERS = 200
+OWN = {"decision_id", "request_id"}  # of each answer
 
 
 def ask(api: TestClient, body: object) -> dict:
@@ -134,8 +135,11 @@ def test_what_is_left_out_is_the_published_default(
     assert answer["model_version"] == entry.model_version
     assert answer["snapshot_id"] == pointer.snapshot_id
     explicit = {k: answer[k] for k in ("experiment", "arm", "learner", "budget")}
-    assert ask(hillstrom_api, {"attributes": hillstrom_user, **explicit}) == answer
-    assert ask(hillstrom_api, {"attributes": hillstrom_user, **dict.fromkeys(explicit)}) == answer
+    for named in (explicit, dict.fromkeys(explicit)):
+        again = ask(hillstrom_api, {"attributes": hillstrom_user, **named})
+        assert {k: v for k, v in again.items() if k not in OWN} == {
+            k: v for k, v in answer.items() if k not in OWN
+        }
 
 
 def test_no_budget_treats_nobody_and_is_valid_json(
@@ -221,6 +225,9 @@ def test_a_wrong_field_is_named_with_its_value(
         ("history", float("-inf"), "a finite number"),
         ("history", 10**400, "a finite number"),
         ("history", {"a": [[1]]}, "a finite number"),
+        ("recency", 100, "from 0 to 23"),
+        ("mens", 2, "from 0 to 1"),
+        ("zip_code", "Mars", "one of the known categories: Rural, Surburban, Urban"),
         ("zip_code", 7, "a text"),
         ("zip_code", ["Urban"], "a text"),
         ("zip_code", "\ud800", "a text"),
@@ -239,8 +246,7 @@ def test_a_value_that_no_feature_can_hold_is_refused(
     hillstrom_api: TestClient, hillstrom_user: dict
 ) -> None:
     detail = refused(hillstrom_api, {"attributes": hillstrom_user | {"history": 1e300}})
-    assert "history" in detail
-    assert "out of range" in detail
+    assert detail == "attributes.history = 1e+300: must be from 0 to 6661.87"
 
 
 def test_attributes_must_be_those_of_the_experiment(
@@ -252,7 +258,7 @@ def test_attributes_must_be_those_of_the_experiment(
         detail = refused(hillstrom_api, {"attributes": hillstrom_user | {extra: 1}})
         assert "is not among those of hillstrom" in detail
         assert len(detail) < 300
-    assert "attributes: missing" in refused(hillstrom_api, {})
+    assert "send either attributes or user_id" in refused(hillstrom_api, {})
 
 
 @pytest.mark.parametrize("body", ["{", "", "3", "null", "[]"])

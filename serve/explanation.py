@@ -1,0 +1,60 @@
+"""Why a user's predicted effect is what it is: contributions of the features that add up to it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve.errors import RequestError
+from serve.scoring import Answer, Job, features_of
+from uplift_core.learners import LEARNER_NAMES
+
+
+class Contribution(BaseModel):
+    """What one feature adds to the effect."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feature: str
+    value: float | None = Field(description="The feature's value; null: missing.")
+    contribution: float
+
+
+class Explanation(Answer):
+    """Base value and contributions add up to the score, up to float32's rounding."""
+
+    score: float
+    base: float = Field(description="The effect before any feature is known: the users' mean.")
+    contributions: list[Contribution] = Field(description="The largest first, by size.")
+
+
+def explain(job: Job, *, stale: bool, request_id: str) -> Explanation:
+    """Contributions of one user's features.
+
+    Raises:
+        RequestError: the learner's effect is a difference of probabilities, which none add up to.
+    """
+    model = job.model.bundle.models[job.arm]
+    x = features_of([job])
+    found = model.contributions(x, job.learner)
+    if found is None:
+        able = [name for name in LEARNER_NAMES if model.contributions(x, name) is not None]
+        raise RequestError(
+            f"learner = '{job.learner}': its effect is a difference of two probabilities, and "
+            f"contributions to log odds do not add up to that; ask for one of {', '.join(able)}"
+        )
+    parts = [
+        Contribution(
+            feature=name,
+            value=None if value != value else float(value),  # noqa: PLR0124 - NaN
+            contribution=float(part),
+        )
+        for name, value, part in zip(job.model.features.names, x[0], found[0, :-1], strict=True)
+    ]
+    return Explanation(
+        **job.labels(),
+        stale=stale,
+        request_id=request_id,
+        score=float(model.predict(x, job.learner)[0]),
+        base=float(found[0, -1]),
+        contributions=sorted(parts, key=lambda part: -abs(part.contribution)),
+    )

@@ -1,0 +1,99 @@
+"""What every request passes first: host, key, size; and what every answer carries: its request id."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from http import HTTPStatus
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve import problems
+from serve.settings import Settings
+from serve.telemetry import Telemetry
+
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_Refusal = tuple[HTTPStatus, str]
+
+
+class Guard:
+    """Refuses what must not be answered; measures what is."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
+        self._app = app
+        self._hosts = settings.allowed_hosts
+        self._keys = [bytes.fromhex(key) for key in settings.api_keys]
+        self._largest = settings.max_body_bytes
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.match(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        try:
+            if refusal is None:
+                await self._app(scope, self._limited(receive), answer)
+            else:
+                await problems.answer(*refusal)(scope, receive, answer)
+        finally:
+            self._telemetry.request(scope, int(status), time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> _Refusal | None:
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if "*" not in self._hosts and name not in self._hosts:
+            return HTTPStatus.BAD_REQUEST, (
+                "host: not one that this service answers to; UPLIFT_ALLOWED_HOSTS names them"
+            )
+        if scope["path"] not in problems.OPEN and not self._known(headers.get("x-api-key")):
+            return HTTPStatus.UNAUTHORIZED, "X-API-Key: missing or unknown; send a valid key"
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._largest:
+            return self._too_large()
+        return None
+
+    def _known(self, key: str | None) -> bool:
+        if not self._keys:
+            return True
+        digest = hashlib.sha256((key or "").encode()).digest()
+        # Every key is compared, in constant time: the answer's delay tells nothing about them.
+        return any([hmac.compare_digest(digest, known) for known in self._keys])  # noqa: C419
+
+    def _too_large(self) -> _Refusal:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, (
+            f"body: larger than {self._largest} bytes; send fewer users at once"
+        )
+
+    def _limited(self, receive: Receive) -> Receive:
+        """A body without a stated length is counted as it comes."""
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._largest:
+                raise problems.ProblemError(*self._too_large())
+            return message
+
+        return counted

@@ -1,0 +1,161 @@
+"""``/models`` and ``/features``: what is answered from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve import problems
+from serve.dependencies import CurrentRelease
+from serve.errors import UnknownUserError, shown
+from serve.release import PublishedModel, Release
+from serve.scoring import Label
+from uplift_core.bundle import RawColumn
+
+router = APIRouter(tags=["models"], responses=problems.COMMON)
+
+
+class Model(BaseModel):
+    """What one published experiment is answered from."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    experiment: str
+    title: str
+    description: str
+    model_version: str
+    bundle_sha256: str
+    published_at: datetime
+    arm: str
+    arms: list[str]
+    learner: str
+    outcome: str
+    outcomes: list[str]
+    budget: float
+    costs: dict[str, float] = Field(description="Of treating one user, by arm, in money.")
+    values: dict[str, float | None] = Field(description="Of one unit of each outcome, in money.")
+
+
+class Details(Model):
+    """A model with its hashes, its card and its figures."""
+
+    data_sha256: str
+    sql_sha256: str
+    libraries: dict[str, str]
+    card: str | None = Field(description="Markdown.")
+    metrics: list[dict[str, Any]] = Field(description="Rows of evaluation.metrics.")
+
+
+class Feature(BaseModel):
+    """One feature as the registry describes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str
+    description: str
+    sql_file: str
+    sql_sha256: str
+
+
+class Features(BaseModel):
+    """What users are known by: the attributes to send, and the features made of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    attributes: list[RawColumn]
+    example: dict[str, Any] = Field(description="Attributes of one user, in the middle of the data.")
+    features: list[Feature]
+    features_sql: str
+
+
+def _model(model: PublishedModel) -> dict[str, Any]:
+    experiment = model.experiment
+    return {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "description": experiment.description,
+        "model_version": model.bundle.version,
+        "bundle_sha256": model.published.bundle_sha256,
+        "published_at": model.published.published_at,
+        "arm": model.published.arm,
+        "arms": list(experiment.treatments),
+        "learner": model.published.learner,
+        "outcome": model.bundle.manifest.outcome,
+        "outcomes": [outcome.name for outcome in experiment.outcomes],
+        "budget": experiment.defaults.budget,
+        "costs": {arm.name: arm.cost for arm in experiment.arms},
+        "values": {outcome.name: outcome.value for outcome in experiment.outcomes},
+    }
+
+
+@router.get("/models")
+async def models(release: CurrentRelease) -> list[Model]:
+    """Every published experiment with its model and its defaults."""
+    return [Model(**_model(model)) for model in release.models.values()]
+
+
+@router.get("/models/{version}")
+async def details(version: Annotated[Label, Path()], release: CurrentRelease) -> Details:
+    """One model: hashes, card, figures."""
+    for model in release.models.values():
+        if model.bundle.version == version:
+            return await run_in_threadpool(_details, release, model)
+    known = ", ".join(model.bundle.version for model in release.models.values())
+    raise UnknownUserError(f"version = {shown(version)}: not published; published are {known}")
+
+
+def _details(release: Release, model: PublishedModel) -> Details:
+    manifest, snapshot = model.bundle.manifest, release.snapshot
+    name = model.experiment.name
+    cards = snapshot.rows(
+        "select card from models.cards where model_version = $v", {"v": model.bundle.version}
+    )
+    metrics = snapshot.rows(
+        "from evaluation.metrics where experiment = $name order by all", {"name": name}
+    )
+    return Details(
+        **_model(model),
+        data_sha256=manifest.data_sha256,
+        sql_sha256=manifest.sql_sha256,
+        libraries=manifest.libraries,
+        card=cards[0]["card"] if cards else None,
+        metrics=metrics,
+    )
+
+
+@router.get("/features")
+async def features(
+    release: CurrentRelease, experiment: Annotated[Label | None, Query()] = None
+) -> Features:
+    """The attributes that a request sends, with their contract, and the features made of them."""
+    model = release.model(experiment)
+    rows = await run_in_threadpool(
+        release.snapshot.rows,
+        "select name, type, description, sql_file, sql_sha256 from features.registry "
+        "where experiment = $name order by position",
+        {"name": model.experiment.name},
+    )
+    return Features(
+        experiment=model.experiment.name,
+        attributes=list(model.bundle.manifest.raw_columns),
+        example=await run_in_threadpool(_example, release, model),
+        features=[Feature(**row) for row in rows],
+        features_sql=model.bundle.manifest.features_sql,
+    )
+
+
+def _example(release: Release, model: PublishedModel) -> dict[str, Any]:
+    name = model.experiment.name
+    columns = ", ".join(
+        f'{"mode" if column.type in {"VARCHAR", "BOOLEAN"} else "quantile_disc"}("{column.name}"'
+        f'{"" if column.type in {"VARCHAR", "BOOLEAN"} else ", 0.5"}) as "{column.name}"'
+        for column in model.bundle.manifest.raw_columns
+    )
+    (row,) = release.snapshot.rows(f'select {columns} from (from raw."{name}" limit 100000)')
+    return row

@@ -1,0 +1,116 @@
+"""What operators see: Prometheus metrics and, if wanted, a log of decisions."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.types import Scope
+
+from serve.scoring import Job, Scored
+
+LATENCY = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
+SCORES = tuple(round(-0.2 + 0.02 * k, 2) for k in range(21))
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's, where several workers meet
+
+
+class Telemetry:
+    """One application's metrics; no label ever holds an attribute or an id."""
+
+    def __init__(self, decision_log: Path | None, *, log_user_ids: bool) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._log = decision_log
+        self._log_user_ids = log_user_ids
+        self.requests = Counter(
+            "uplift_requests", "Requests answered.", ["route", "status"], registry=registry
+        )
+        self.latency = Histogram(
+            "uplift_request_seconds", "Seconds to answer.", ["route"], buckets=LATENCY, registry=registry
+        )
+        target = ["experiment", "arm", "learner"]
+        self.users = Counter(
+            "uplift_decisions", "Users decided about.", [*target, "decision"], registry=registry
+        )
+        self.expected = Counter(
+            "uplift_expected_treated",
+            "Users that the held-out distribution would have treated: what uplift_decisions of 'treat' "
+            "is to be compared with.",
+            target,
+            registry=registry,
+        )
+        self.scores = Histogram(
+            "uplift_score", "Predicted effects.", target, buckets=SCORES, registry=registry
+        )
+        self.refused = Counter(
+            "uplift_refused_snapshots",
+            "Published snapshots that could not be loaded.",
+            registry=registry,
+        )
+        self.published = Gauge(
+            "uplift_snapshot_published_timestamp_seconds",
+            "When the snapshot that is answered from was published.",
+            multiprocess_mode="min",
+            registry=registry,
+        )
+
+    def request(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request under its route's pattern; what was asked for otherwise stays out."""
+        route = getattr(scope.get("route"), "path", "unknown")
+        self.requests.labels(route, str(status)).inc()
+        self.latency.labels(route).observe(seconds)
+
+    def decided(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
+        """Count a job's decisions, and log them if that is switched on."""
+        target = (job.model.experiment.name, job.arm, job.learner)
+        treated = int(scored.treat.sum())
+        if treated:
+            self.users.labels(*target, "treat").inc(treated)
+        if job.size - treated:
+            self.users.labels(*target, "no_treat").inc(job.size - treated)
+        self.expected.labels(*target).inc(job.expected_rate * job.size)
+        histogram = self.scores.labels(*target)
+        if job.size == 1:
+            histogram.observe(float(scored.score[0]))
+        else:  # a large batch is represented by its quantiles, not observed user by user
+            for value in np.quantile(scored.score, np.linspace(0.005, 0.995, min(job.size, 100))):
+                histogram.observe(float(value))
+        if self._log is not None:
+            self._append(job, scored, decision_id, request_id)
+
+    def exposition(self) -> bytes:
+        """The metrics as Prometheus reads them, of all workers where they share a folder."""
+        if MULTIPROCESS not in os.environ:
+            return bytes(generate_latest(self._registry))
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return bytes(generate_latest(together))
+
+    def _append(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
+        shared = job.labels() | {
+            "time": datetime.now(UTC).isoformat(),
+            "decision_id": decision_id,
+            "request_id": request_id,
+        }
+        lines = []
+        for i in range(job.size):
+            line = shared | {
+                "decision": "treat" if scored.treat[i] else "no_treat",
+                "score": float(scored.score[i]),
+            }
+            if self._log_user_ids and job.users:
+                line["user_id"] = job.users[i]
+            lines.append(json.dumps(line))
+        assert self._log is not None  # noqa: S101 - for the type checker
+        with self._log.open("a", encoding="utf-8") as file:  # one write: workers share the file
+            file.write("\n".join(lines) + "\n")
+
+
+def age(published_at: datetime) -> float:
+    """Seconds since something was published."""
+    return time.time() - published_at.timestamp()
