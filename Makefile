@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign rollback
+.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance rollback
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,8 +34,9 @@ format: $(READY) ## rewrite code in the project's format
 dev: $(READY) ## the Dagster UI on port 3000
 	DAGSTER_HOME=$$($(BIN)/python -m dagster_project.instance) $(BIN)/dagster dev -w workspace.yaml -p 3000
 
-serve: $(READY) ## the API on port 8000
-	$(BIN)/uvicorn serve.app:from_environment --factory --port 8000
+WORKERS ?= 1
+serve: $(READY) ## the API on port 8000 (WORKERS=1)
+	$(BIN)/uvicorn serve.app:from_environment --factory --port 8000 --workers $(WORKERS)
 
 ui: $(READY) ## the Streamlit app on port 8501
 	$(BIN)/streamlit run ui/app.py --server.port 8501 --server.headless true
@@ -91,6 +92,12 @@ bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged f
 
 bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and known truth
 	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS)
+
+bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk, and make run)
+	$(BIN)/python -m bench.serve --folder $(UPLIFT_HOME)
+
+bench-endurance: $(READY) ## the API while snapshots change, and its memory over 200,000 requests
+	$(BIN)/python -m bench.endurance --folder $(BENCH_RESULTS)
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json

@@ -23,6 +23,10 @@ from uplift_core.errors import BundleError
 USER_ID = "user_id"
 
 
+# Checked values of some users by column: Python's, or an Arrow array.
+Columns = Mapping[str, Sequence[object]]
+
+
 @dataclass(frozen=True)
 class _Kind:
     """How a DuckDB type is read from JSON: its Arrow type, what is asked for, and a parser.
@@ -120,8 +124,8 @@ class RawSchema:
             {column.name: Limit.of(column) for column in columns},
         )
 
-    def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> pa.Table:
-        """Users' attributes as an Arrow table, in order; null stays null, ``user_id`` counts from 0.
+    def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> Columns:
+        """Users' attributes, checked, by column and in order; null is None.
 
         Raises:
             RequestError: names the first attribute that is missing, extra or out of its contract; the
@@ -131,7 +135,7 @@ class RawSchema:
         for i, user in enumerate(users):
             if user.keys() != names:
                 self._refuse_names(user, _place(prefix, i, len(users)))
-        columns = {USER_ID: pa.array(np.arange(len(users)))}
+        columns: dict[str, list[object]] = {}
         for name, kind in self.columns.items():
             parse, limit = kind.parse, self.limits[name]
             values = []
@@ -145,17 +149,26 @@ class RawSchema:
                         wanted = limit.wanted if isinstance(error, OutOfContractError) else kind.wanted
                         raise RequestError(f"{where} = {shown(value)}: must be {wanted}") from error
                 values.append(value)
-            columns[name] = pa.array(values, kind.arrow)
+            columns[name] = values
+        return columns
+
+    def table(self, parts: Sequence[Columns]) -> pa.Table:
+        """Checked users as one Arrow table, part after part; ``user_id`` counts from 0."""
+        size = sum(len(next(iter(part.values()))) for part in parts)
+        columns = {USER_ID: pa.array(np.arange(size))}
+        for name, kind in self.columns.items():
+            values = parts[0][name] if len(parts) == 1 else [v for part in parts for v in part[name]]
+            columns[name] = values if isinstance(values, pa.Array) else pa.array(values, kind.arrow)
         return pa.table(columns)
 
-    def arrow(self, table: pa.Table) -> pa.Table:
-        """The same from an Arrow table whose columns have, or safely cast to, the columns' types.
+    def arrow(self, table: pa.Table) -> Columns:
+        """As ``rows``, from an Arrow table whose columns have, or safely cast to, the columns' types.
 
         Raises:
             RequestError: as ``rows``.
         """
         self._refuse_names(dict.fromkeys(table.column_names), "rows")
-        columns = {USER_ID: pa.array(np.arange(table.num_rows))}
+        columns = {}
         for name, kind in self.columns.items():
             column = table.column(name).combine_chunks()
             if pa.types.is_dictionary(column.type):
@@ -169,7 +182,7 @@ class RawSchema:
                 i, value, wanted = bad
                 raise RequestError(f"rows[{i}].{name} = {shown(value)}: must be {wanted}")
             columns[name] = values
-        return pa.table(columns)
+        return columns
 
     def empty(self) -> pa.Table:
         """The same table without rows."""

@@ -9,7 +9,6 @@ from fastapi.concurrency import run_in_threadpool
 
 from serve.following import Follower
 from serve.release import Release
-from serve.scorer import Scorer
 from serve.telemetry import Telemetry
 
 # All are coroutines: FastAPI would run plain functions in a thread each, at the price of the answer.
@@ -33,12 +32,6 @@ async def get_release(request: Request) -> Release:
     return await newest(request.app.state.follower)
 
 
-async def get_scorer(request: Request) -> Scorer:
-    """The thread that scores."""
-    scorer: Scorer = request.app.state.scorer
-    return scorer
-
-
 async def get_telemetry(request: Request) -> Telemetry:
     """The application's metrics."""
     telemetry: Telemetry = request.app.state.telemetry
@@ -47,5 +40,4 @@ async def get_telemetry(request: Request) -> Telemetry:
 
 CurrentFollower = Annotated[Follower, Depends(get_follower)]
 CurrentRelease = Annotated[Release, Depends(get_release)]
-CurrentScorer = Annotated[Scorer, Depends(get_scorer)]
 CurrentTelemetry = Annotated[Telemetry, Depends(get_telemetry)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,10 @@ from uplift_core.errors import BundleError
 
 ROWS = "request_rows"
 # The SQL comes with the bundle and reads its one relation: no files, no extensions, no threads.
+# What a query over a few rows gains by; the other passes cost more than they save.
+OPTIMIZERS = frozenset(
+    {"expression_rewriter", "filter_pushdown", "unused_columns", "column_lifetime", "deliminator"}
+)
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -41,10 +47,15 @@ class FeatureQuery:
         self._con.register(ROWS, empty)  # a view is bound when it is made
         self._con.execute(f'create view raw."{name}" as select * from {ROWS}').fetchall()
         self._con.unregister(ROWS)
+        self._con.execute(f"set disabled_optimizers = '{self._unneeded_optimizers()}'").fetchall()
         self._con.execute("set lock_configuration = true").fetchall()
-        missing = set(self.names) - set(self._run(empty).column_names)
+        missing = set(self.names) - set(self._run(empty))
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
+
+    def _unneeded_optimizers(self) -> str:
+        names = [name for (name,) in self._con.execute("from duckdb_optimizers()").fetchall()]
+        return ",".join(name for name in names if name not in OPTIMIZERS)
 
     def features(self, rows: pa.Table) -> Floats:
         """Features of users: (n, n_features) float32 in the model's order; NaN is missing.
@@ -60,14 +71,14 @@ class FeatureQuery:
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             reason = str(error).partition("\n")[0]
             raise RequestError(f"attributes: no features can be computed from them: {reason}") from error
-        place = found.column(USER_ID).to_numpy()
+        place = found[USER_ID]
         if len(place) != rows.num_rows or not np.array_equal(np.sort(place), np.arange(len(place))):
             raise RequestError(
                 f"attributes: features.sql makes {len(place)} rows of {rows.num_rows} users"
             )
         x = np.empty((len(place), len(self.names)), dtype=np.float32)
         for j, name in enumerate(self.names):
-            x[place, j] = found.column(name).to_numpy()
+            x[place, j] = np.ma.filled(found[name], np.nan)  # NULL is missing
         if np.isinf(x).any():
             name = self.names[int(np.isinf(x).any(axis=0).argmax())]
             raise RequestError(
@@ -76,7 +87,9 @@ class FeatureQuery:
             )
         return x
 
-    def _run(self, rows: pa.Table) -> pa.Table:
+    def _run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
         with self._con.cursor() as cursor:
             cursor.register(ROWS, rows)
-            return cursor.sql(self._sql).to_arrow_table()
+            # Not `sql`, which plans twice; planning is most of what one user costs.
+            found: Mapping[str, np.ndarray] = cursor.execute(self._sql).fetchnumpy()
+            return found

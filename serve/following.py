@@ -43,6 +43,7 @@ class Follower:
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
+        self._pointer = settings.published / POINTER
         self._telemetry = telemetry
         self._lock = threading.Lock()
         self._state = _State()
@@ -80,7 +81,7 @@ class Follower:
 
     def _stamp(self) -> Stamp:
         try:
-            stat = (self._settings.published / POINTER).stat()
+            stat = self._pointer.stat()
         except FileNotFoundError:
             return None
         return stat.st_mtime_ns, stat.st_ino, stat.st_size

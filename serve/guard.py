@@ -51,9 +51,13 @@ class Guard:
 
         refusal = self._refusal(scope, headers)
         try:
-            if refusal is None:
-                await self._app(scope, self._limited(receive), answer)
-            else:
+            body: Receive | None = receive
+            if refusal is None and "transfer-encoding" in headers:
+                body = await self._whole(receive)
+                refusal = None if body else self._too_large()
+            if refusal is None and body is not None:
+                await self._app(scope, body, answer)
+            elif refusal is not None:
                 await problems.answer(*refusal)(scope, receive, answer)
         finally:
             self._telemetry.request(scope, int(status), time.perf_counter() - started)
@@ -84,16 +88,20 @@ class Guard:
             f"body: larger than {self._largest} bytes; send fewer users at once"
         )
 
-    def _limited(self, receive: Receive) -> Receive:
-        """A body without a stated length is counted as it comes."""
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
+    async def _whole(self, receive: Receive) -> Receive | None:
+        """A body without a stated length, read and handed on; None if it is too large."""
+        parts, size, more = [], 0, True
+        while more:
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._largest:
-                raise problems.ProblemError(*self._too_large())
-            return message
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            more = message.get("more_body", False)
+            if size > self._largest:
+                return None
 
-        return counted
+        async def replay() -> Message:
+            body = b"".join(parts)
+            parts.clear()
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return replay

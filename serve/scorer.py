@@ -1,37 +1,25 @@
-"""One thread that scores what is queued: requests that wait together are scored together."""
+"""Requests that wait together are scored together."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
-from collections.abc import Sequence
+from collections import deque
 
 from serve.scoring import Job, Scored, score
 
 MOST = 4096  # users in one round, so that a long queue is answered bit by bit
-_Waiting = tuple[Job, "asyncio.Future[Scored]", asyncio.AbstractEventLoop]
 
 
 class Scorer:
-    """Takes what is queued, without waiting for more, and answers all of it in one round.
+    """Answers all that is queued in one round, without waiting for more.
 
-    Alone, a request costs one run of the feature SQL; while that runs, others queue up and share the
-    next. The service gets more efficient the busier it is.
+    A round runs in the event loop itself: it is short, and a thread of its own would only compete with
+    the loop for the interpreter. Alone, a request costs one run of the feature SQL; requests that come
+    in while that runs share the next. The service gets more efficient the busier it is.
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer what is queued, then end."""
-        self._queue.put(None)
-        self._thread.join()
+        self._waiting: deque[tuple[Job, asyncio.Future[Scored]]] = deque()
 
     async def score(self, job: Job) -> Scored:
         """Scores of a job's users.
@@ -41,41 +29,35 @@ class Scorer:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Scored] = loop.create_future()
-        self._queue.put((job, answer, loop))
+        if not self._waiting:
+            loop.call_soon(self._settle, loop, 0)
+        self._waiting.append((job, answer))
         return await answer
 
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            waiting = [first]
-            size, ended = first[0].size, False
-            while size < MOST and not self._queue.empty():
-                another = self._queue.get()
-                if another is None:
-                    ended = True
-                    break
-                waiting.append(another)
-                size += another[0].size
-            self._answer(waiting)
-            if ended:
-                return
-
-    def _answer(self, waiting: Sequence[_Waiting]) -> None:
-        found: Sequence[Scored | Exception]
-        try:
-            found = score([job for job, _, _ in waiting])
-        except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
-            found = [error] * len(waiting)
-        loop = waiting[0][2]
-        loop.call_soon_threadsafe(
-            _deliver, [(answer, one) for (_, answer, _), one in zip(waiting, found, strict=True)]
-        )
-
-
-def _deliver(answers: Sequence[tuple[asyncio.Future[Scored], Scored | Exception]]) -> None:
-    for future, found in answers:
-        if future.done():  # the caller is gone
-            continue
-        if isinstance(found, Exception):
-            future.set_exception(found)
+    def _settle(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Start the round once the loop has handed over all that it has already received."""
+        if len(self._waiting) > before and len(self._waiting) < MOST:
+            loop.call_soon(self._settle, loop, len(self._waiting))
         else:
-            future.set_result(found)
+            self._round(loop)
+
+    def _round(self, loop: asyncio.AbstractEventLoop) -> None:
+        taken, size = [], 0
+        while self._waiting and size < MOST:
+            job, answer = self._waiting.popleft()
+            if not answer.done():  # or the caller is gone
+                taken.append((job, answer))
+                size += job.size
+        if self._waiting:
+            loop.call_soon(self._round, loop)
+        try:
+            found = score([job for job, _ in taken])
+        except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
+            for _, answer in taken:
+                answer.set_exception(error)
+            return
+        for (_, answer), scored in zip(taken, found, strict=True):
+            if isinstance(scored, Exception):
+                answer.set_exception(scored)
+            else:
+                answer.set_result(scored)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from serve.attributes import Columns
 from serve.errors import RequestError, ServiceError
 from serve.release import PublishedModel, Release
 from uplift_core.boosting import Floats
@@ -145,13 +146,13 @@ class Job:
     learner: LearnerName
     budget: float
     threshold: float
-    rows: pa.Table | None
+    rows: Columns | None
     users: tuple[int, ...]
 
     @property
     def size(self) -> int:
         """How many users."""
-        return self.rows.num_rows if self.rows is not None else len(self.users)
+        return len(self.users if self.rows is None else next(iter(self.rows.values())))
 
     @property
     def expected_rate(self) -> float:
@@ -201,11 +202,12 @@ def resolve(
     budget = experiment.defaults.budget if target.budget is None else target.budget
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
     schema = model.features.schema
+    columns: Columns | None = None
     if isinstance(rows, pa.Table):
-        table = schema.arrow(rows)
-    else:
-        table = None if rows is None else schema.rows(rows, prefix)
-    return Job(release, model, arm, learner, budget, threshold, table, tuple(users))
+        columns = schema.arrow(rows)
+    elif rows is not None:
+        columns = schema.rows(rows, prefix)
+    return Job(release, model, arm, learner, budget, threshold, columns, tuple(users))
 
 
 def score(jobs: Sequence[Job]) -> list[Scored | ServiceError]:
@@ -250,12 +252,8 @@ def features_of(jobs: Sequence[Job]) -> Floats:
     if jobs[0].rows is None:
         users = [user for job in jobs for user in job.users]
         return jobs[0].release.snapshot.features(model.experiment.name, model.features.names, users)
-    tables = [job.rows for job in jobs if job.rows is not None]
-    if len(tables) == 1:
-        return model.features.features(tables[0])
-    rows = pa.concat_tables(tables)
-    numbered = rows.set_column(0, rows.column_names[0], pa.array(np.arange(rows.num_rows)))
-    return model.features.features(numbered)
+    parts = [job.rows for job in jobs if job.rows is not None]
+    return model.features.features(model.features.schema.table(parts))
 
 
 def _by(jobs: Sequence[Job]) -> dict[tuple[str, LearnerName], list[int]]:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,19 +63,31 @@ class Telemetry:
     def request(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request under its route's pattern; what was asked for otherwise stays out."""
         route = getattr(scope.get("route"), "path", "unknown")
-        self.requests.labels(route, str(status)).inc()
-        self.latency.labels(route).observe(seconds)
+        requests, latency = self._of(route, status)
+        requests.inc()
+        latency.observe(seconds)
+
+    @cache  # noqa: B019 - one object an application; looking labels up costs more than counting
+    def _of(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(route, str(status)), self.latency.labels(route)
+
+    @cache  # noqa: B019
+    def _of_target(self, *target: str) -> tuple[Counter, Counter, Counter, Histogram]:
+        return (
+            self.users.labels(*target, "treat"),
+            self.users.labels(*target, "no_treat"),
+            self.expected.labels(*target),
+            self.scores.labels(*target),
+        )
 
     def decided(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
         """Count a job's decisions, and log them if that is switched on."""
-        target = (job.model.experiment.name, job.arm, job.learner)
+        name = job.model.experiment.name
+        treat, no_treat, expected, histogram = self._of_target(name, job.arm, job.learner)
         treated = int(scored.treat.sum())
-        if treated:
-            self.users.labels(*target, "treat").inc(treated)
-        if job.size - treated:
-            self.users.labels(*target, "no_treat").inc(job.size - treated)
-        self.expected.labels(*target).inc(job.expected_rate * job.size)
-        histogram = self.scores.labels(*target)
+        treat.inc(treated)
+        no_treat.inc(job.size - treated)
+        expected.inc(job.expected_rate * job.size)
         if job.size == 1:
             histogram.observe(float(scored.score[0]))
         else:  # a large batch is represented by its quantiles, not observed user by user

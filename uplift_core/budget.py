@@ -92,6 +92,7 @@ class Distribution:
         if len(scores) == 0 or not np.all(np.isfinite(scores)):
             raise DataError("scores: a threshold needs at least one user and finite scores only")
         self._scores = scores
+        self._ascending = -scores
         self._reached = np.cumsum(counts)
 
     @property
@@ -118,7 +119,7 @@ class Distribution:
 
     def share_from(self, score: float) -> float:
         """Share of users at or above a score."""
-        above = int(np.searchsorted(-self._scores, -np.float32(score), side="right"))
+        above = int(np.searchsorted(self._ascending, -np.float32(score), side="right"))
         return float(self._reached[above - 1]) / self.n_users if above else 0.0
 
 

@@ -15,6 +15,8 @@ import pytest
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse import Home
+from tests.serve.equality import check_batch, check_single
+from tests.serve.support import api_of, copy_home
 from tests.support import folder_of, opened, run_job, with_experiment
 
 ROWS, FEW = 300_000, 20_000
@@ -66,6 +68,15 @@ def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("finished")
     run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
     return home
+
+
+def test_online_equals_the_batch_for_ten_thousand_users(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = copy_home(finished, tmp_path_factory.mktemp("served") / "home")
+    with api_of(home) as api:
+        check_batch(api, home, "criteo", 10_000)
+    check_single(home, "criteo", 10_000)
 
 
 def test_every_user_is_scored_and_the_list_is_exact(finished: Path) -> None:

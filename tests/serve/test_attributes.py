@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from serve.attributes import KINDS, RawSchema
@@ -15,14 +16,19 @@ def schema_of(*types: str) -> RawSchema:
     return RawSchema.of("trial", [RawColumn(name=f"c{i}", type=t) for i, t in enumerate(types)])
 
 
+def table_of(type_: str, value: object) -> pa.Table:
+    schema = schema_of(type_)
+    return schema.table([schema.rows([{"c0": value}])])
+
+
 def stored(type_: str, value: object) -> object:
-    return schema_of(type_).rows([{"c0": value}]).column("c0")[0].as_py()
+    return table_of(type_, value).column("c0")[0].as_py()
 
 
 @pytest.mark.parametrize("type_", sorted(KINDS))
 def test_duckdb_sees_the_declared_type_and_null(type_: str) -> None:
     with duckdb.connect() as con:
-        con.register("rows", schema_of(type_).rows([{"c0": None}]))
+        con.register("rows", table_of(type_, None))
         assert con.sql("select typeof(c0), c0 is null, user_id from rows").fetchall() == [
             (type_, True, 0)
         ]

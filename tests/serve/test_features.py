@@ -24,7 +24,7 @@ def query_of(manifest: Manifest, sql: str, *columns: tuple[str, str]) -> Feature
 
 
 def features(query: FeatureQuery, attributes: dict[str, object]) -> np.ndarray:
-    return query.features(query.schema.rows([attributes]))
+    return query.features(query.schema.table([query.schema.rows([attributes])]))
 
 
 def test_features_are_the_batchs_in_the_models_order(simulated_served: Path, manifest: Manifest) -> None:

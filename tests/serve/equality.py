@@ -1,0 +1,102 @@
+"""Online against batch: the same users, every way in, to the bit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pyarrow as pa
+from fastapi.testclient import TestClient
+
+from serve.app import create_app
+from serve.routes.batch import ARROW
+from serve.settings import Settings
+from tests.serve.support import BUDGETS, manifest_of, query
+from uplift_core.learners import LEARNER_NAMES
+
+AT_ONCE = 32
+
+
+def users_of(home: Path, experiment: str, n: int) -> list[dict[str, object]]:
+    """Users with their raw columns, and their scores for the published arm."""
+    arm = manifest_of(home, experiment).experiment.defaults.arm
+    sql = (
+        f"from raw.{experiment} join scores.{experiment} using (user_id) where arm = $arm "
+        "order by md5(user_id::varchar) limit $n"
+    )
+    return query(home, sql, arm=arm, n=n)
+
+
+def thresholds(home: Path, experiment: str) -> dict[tuple[str, float], float]:
+    """The batch's thresholds of the published arm."""
+    arm = manifest_of(home, experiment).experiment.defaults.arm
+    sql = "from decisions.thresholds where experiment = $e and arm = $arm"
+    return {(r["learner"], r["budget"]): r["threshold"] for r in query(home, sql, e=experiment, arm=arm)}
+
+
+def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
+    """JSON, Arrow and ids, with every learner and budget."""
+    users, limits = users_of(home, experiment, n), thresholds(home, experiment)
+    names = [c.name for c in manifest_of(home, experiment).raw_columns]
+    rows = [{name: user[name] for name in names} for user in users]
+    ids = [user["user_id"] for user in users]
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stream = sink.getvalue().to_pybytes()
+    for learner, budget in zip(LEARNER_NAMES, BUDGETS, strict=True):
+        target = {"experiment": experiment, "learner": learner, "budget": budget}
+        expected = np.asarray([user[f"cate_{learner}"] for user in users], np.float32)
+        treat = expected >= np.float32(limits[learner, budget])
+        for body in ({"rows": rows}, {"user_ids": ids}):
+            answer = api.post("/score/batch", json=target | body)
+            assert answer.status_code == 200, answer.text[:500]
+            found = answer.json()
+            assert np.array_equal(np.asarray(found["scores"], np.float32), expected)
+            assert found["treat"] == treat.tolist()
+            assert found["threshold"] == limits[learner, budget]
+        headers = {"content-type": ARROW, "accept": ARROW}
+        answer = api.post("/score/batch", params=target, content=stream, headers=headers)
+        with pa.ipc.open_stream(answer.content) as reader:
+            found = reader.read_all()
+        assert np.array_equal(found.column("score").to_numpy(), expected)
+        assert np.array_equal(found.column("treat").to_numpy(zero_copy_only=False), treat)
+
+
+def check_single(home: Path, experiment: str, n: int) -> None:
+    """One request a user, many at once: half by attributes, half by id."""
+    users, limits = users_of(home, experiment, n), thresholds(home, experiment)
+    names = [c.name for c in manifest_of(home, experiment).raw_columns]
+    asyncio.run(_ask_all(home, experiment, users, names, limits))
+
+
+async def _ask_all(
+    home: Path,
+    experiment: str,
+    users: Sequence[dict[str, object]],
+    names: Sequence[str],
+    limits: dict[tuple[str, float], float],
+) -> None:
+    app = create_app(Settings(home=home, allowed_hosts=("testserver",)))
+    waiting = iter(enumerate(users))
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        for i, user in waiting:
+            learner, budget = LEARNER_NAMES[i % 5], BUDGETS[i // 5 % 5]
+            who = {"user_id": user["user_id"]} if i % 2 else {"attributes": {k: user[k] for k in names}}
+            target = {"experiment": experiment, "learner": learner, "budget": budget}
+            answer = await client.post("/score", json=target | who)
+            assert answer.status_code == 200, answer.text
+            found, score = answer.json(), np.float32(user[f"cate_{learner}"])
+            assert np.float32(found["score"]).tobytes() == score.tobytes()
+            assert np.float32(found["response"]) == np.float32(user["response"])
+            treat = score >= np.float32(limits[learner, budget])
+            assert found["decision"] == ("treat" if treat else "no_treat")
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        await asyncio.gather(*(ask(client) for _ in range(AT_ONCE)))

@@ -1,0 +1,75 @@
+"""Many users at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+
+from serve.routes.batch import ARROW
+from tests.serve.equality import check_batch, check_single
+from tests.serve.support import api_of
+
+
+def test_batches_of_hillstroms_customers_equal_the_batch_job(
+    hillstrom_api: TestClient, hillstrom_served: Path
+) -> None:
+    check_batch(hillstrom_api, hillstrom_served, "hillstrom", 10_000)
+
+
+def test_single_requests_side_by_side_equal_the_batch_job(hillstrom_served: Path) -> None:
+    check_single(hillstrom_served, "hillstrom", 10_000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"recency": 1}], "rows[0]: channel, history"),
+        ([], "at least 1"),
+        (None, "send either rows or user_ids"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_row(
+    hillstrom_api: TestClient, hillstrom_user: dict, rows: list | None, words: str
+) -> None:
+    answer = hillstrom_api.post("/score/batch", json={"experiment": "hillstrom", "rows": rows})
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_one_bad_row_of_many_is_found(hillstrom_api: TestClient, hillstrom_user: dict) -> None:
+    rows = [hillstrom_user] * 5 + [hillstrom_user | {"zip_code": "Mars"}]
+    answer = hillstrom_api.post("/score/batch", json={"experiment": "hillstrom", "rows": rows})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("rows[5].zip_code = 'Mars': must be one of the known")
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    answer = hillstrom_api.post(
+        "/score/batch", content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW}
+    )
+    assert answer.json()["detail"].startswith("rows[5].zip_code = 'Mars': must be one of the known")
+
+
+def test_other_bodies_are_refused(hillstrom_api: TestClient) -> None:
+    answer = hillstrom_api.post("/score/batch", content=b"a,b", headers={"content-type": "text/csv"})
+    assert answer.status_code == 415
+    answer = hillstrom_api.post("/score/batch", content=b"garbage", headers={"content-type": ARROW})
+    assert answer.status_code == 422
+    assert "no Arrow stream" in answer.json()["detail"]
+
+
+def test_unknown_users_are_not_found(hillstrom_api: TestClient) -> None:
+    answer = hillstrom_api.post("/score/batch", json={"user_ids": [1, 99_000_000]})
+    assert answer.status_code == 404
+    assert "user_id = 99000000" in answer.json()["detail"]
+
+
+def test_a_batch_has_a_largest_size(hillstrom_served: Path) -> None:
+    with api_of(hillstrom_served, max_batch_users=2) as api:
+        answer = api.post("/score/batch", json={"user_ids": [1, 2, 3]})
+    assert answer.status_code == 422
+    assert "3 users; send from 1 to 2" in answer.json()["detail"]
