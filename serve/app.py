@@ -6,10 +6,11 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from serve import problems
+from serve.dependencies import only_known_parameters
 from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.guard import Guard
@@ -42,8 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
-    for routes in (score, batch, explain, policy, models, health):
-        app.include_router(routes.router)
+    app.include_router(score.router)  # the hot path looks at its query itself
+    for routes in (batch, explain, policy, models, health):
+        app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     problems.install(app)
     problems.describe_keys(app)
     app.add_middleware(Guard, settings=settings, telemetry=telemetry)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from serve.errors import RequestError, shown
 from serve.following import Follower
 from serve.release import Release
 from serve.telemetry import Telemetry
@@ -41,3 +42,21 @@ async def get_telemetry(request: Request) -> Telemetry:
 CurrentFollower = Annotated[Follower, Depends(get_follower)]
 CurrentRelease = Annotated[Release, Depends(get_release)]
 CurrentTelemetry = Annotated[Telemetry, Depends(get_telemetry)]
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Refuse a query that names what the route does not know: a misspelt filter must not be ignored.
+
+    Raises:
+        RequestError: names the parameter and the known ones.
+    """
+    if not request.scope["query_string"]:
+        return
+    path = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = [p["name"] for p in path.get("parameters", ()) if p["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            raise RequestError(
+                f"query: {shown(name)} is not known; remove it or correct its spelling: "
+                f"{', '.join(known) or 'none'}"
+            )

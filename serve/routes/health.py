@@ -30,7 +30,10 @@ class Ready(BaseModel):
     stale: bool
 
 
-@router.get("/healthz")
+QUERY = problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+@router.get("/healthz", responses=QUERY)
 async def healthz(follower: CurrentFollower) -> Health:
     """Whether the process is up, and which snapshot it answers from."""
     try:
@@ -40,7 +43,7 @@ async def healthz(follower: CurrentFollower) -> Health:
         return Health(snapshot_id=None)
 
 
-@router.get("/readyz", responses=problems.responses(HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get("/readyz", responses=QUERY | problems.responses(HTTPStatus.SERVICE_UNAVAILABLE))
 async def readyz(release: CurrentRelease, follower: CurrentFollower) -> Ready:
     """Whether requests can be answered: 503 until a verified release scored its smoke rows."""
     return Ready(snapshot_id=release.snapshot.snapshot_id, stale=follower.is_stale(release))
@@ -49,7 +52,7 @@ async def readyz(release: CurrentRelease, follower: CurrentFollower) -> Ready:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={HTTPStatus.OK: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=QUERY | {HTTPStatus.OK: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(telemetry: CurrentTelemetry) -> Response:
     """Requests, latency, decisions against what was expected, scores, age of the snapshot."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 
 from serve import problems
-from serve.dependencies import newest
+from serve.dependencies import newest, only_known_parameters
 from serve.following import Follower
 from serve.release import Release
 from serve.scoring import Decision, Job, Scored, ScoreRequest, resolve
@@ -26,6 +26,7 @@ def job_of(release: Release, body: ScoreRequest) -> Job:
 async def score(request: Request, body: ScoreRequest) -> Response:
     """Score one user and decide at a budget, as the nightly batch would."""
     # Not injected: solving four dependencies would cost as much as the answer's own share of a round.
+    await only_known_parameters(request)
     state = request.app.state
     follower: Follower = state.follower
     release = await newest(follower)

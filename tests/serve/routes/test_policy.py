@@ -43,6 +43,7 @@ def test_one_budget_says_where_it_was_evaluated(hillstrom_api: TestClient) -> No
     ("query_", "words"),
     [
         ({"budget": "2"}, "budget"),
+        ({"bugdet": "0.2"}, "query: 'bugdet' is not known; remove it or correct its spelling: "),
         ({"outcome": "nope"}, "outcome = 'nope': is not among"),
         ({"arm": "none"}, "treatment arms"),
     ],
