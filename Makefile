@@ -38,8 +38,8 @@ WORKERS ?= 1
 serve: $(READY) ## the API on port 8000 (WORKERS=1)
 	$(BIN)/uvicorn serve.app:from_environment --factory --port 8000 --workers $(WORKERS)
 
-ui: $(READY) ## the Streamlit app on port 8501
-	$(BIN)/streamlit run ui/app.py --server.port 8501 --server.headless true
+ui: $(READY) ## the Streamlit app on port 8501, and the API if none answers
+	$(BIN)/python -m ui.launch
 
 # Debian's python3 comes without ensurepip, so pip is called from outside the environment.
 $(READY): requirements/all.txt requirements/bootstrap.txt pyproject.toml

@@ -52,7 +52,7 @@ def empty() -> FastAPI:
     constant = Decision(
         threshold=0.1, budget=0.3, arm="a", learner="s", outcome="y", experiment="e",
         model_version="v", snapshot_id="s", stale=False, request_id="r", decision_id="d",
-        decision="treat", score=0.2, response=0.1,
+        decision="treat", score=0.2, response=0.1, top_share=0.1,
     )  # fmt: skip
 
     @app.post("/score")

@@ -14,7 +14,7 @@ from serve.dependencies import only_known_parameters
 from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.guard import Guard
-from serve.routes import batch, explain, health, models, policy, score
+from serve.routes import batch, evidence, explain, health, models, policy, score
 from serve.scorer import Scorer
 from serve.settings import Settings
 from serve.telemetry import Telemetry
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
     app.include_router(score.router)  # the hot path looks at its query itself
-    for routes in (batch, explain, policy, models, health):
+    for routes in (batch, explain, policy, evidence, models, health):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     problems.install(app)
     problems.describe_keys(app)

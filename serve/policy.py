@@ -46,6 +46,7 @@ class Policy(BaseModel):
     model_version: str
     snapshot_id: str
     n_holdout: int = Field(description="Held-out users, whose scores the thresholds are of.")
+    n_evaluated: int = Field(description="Held-out users of the two arms, whom the values are of.")
     stale: bool
     request_id: str
     rows: list[PolicyRow]
@@ -83,6 +84,8 @@ def policy(
         nearest = sorted(found, key=lambda figures: abs(figures["budget"] - asked))[:1]
         return [_row(figures, asked, held) for figures in nearest]
 
+    binds = {"experiment": name, "arm": arm, "outcome": wanted, "learner": learner}
+    evaluated = release.snapshot.rows(f"select max(n) as n from ({SQL})", binds)[0]["n"]
     return Policy(
         experiment=name,
         arm=arm,
@@ -91,6 +94,7 @@ def policy(
         model_version=model.bundle.version,
         snapshot_id=release.snapshot.snapshot_id,
         n_holdout=held.n_users,
+        n_evaluated=evaluated or 0,
         stale=stale,
         request_id=request_id,
         rows=rows(learner, held),

@@ -16,6 +16,7 @@ from serve.attributes import Columns
 from serve.errors import RequestError, ServiceError
 from serve.release import PublishedModel, Release
 from uplift_core.boosting import Floats
+from uplift_core.budget import Distribution
 from uplift_core.learners import LearnerName
 
 Label = Annotated[str, Field(max_length=64)]
@@ -120,6 +121,7 @@ class Decision(Answer):
     decision: Literal["treat", "no_treat"]
     score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     response: float = Field(description="Predicted outcome under control, a float32.")
+    top_share: float = Field(description="Share of held-out users with this score or a better one.")
     role: Literal["ranked", "explore", "holdout", "suppressed"] | None = Field(
         None,
         description="Of a user_id: the part that the nightly list gives this user. A holdout or "
@@ -155,10 +157,14 @@ class Job:
         return len(self.users if self.rows is None else next(iter(self.rows.values())))
 
     @property
+    def holdout(self) -> Distribution:
+        """The scores of held-out users."""
+        return self.release.snapshot.holdout(self.model.experiment.name, self.arm, self.learner)
+
+    @property
     def expected_rate(self) -> float:
         """Held-out share of users at or above the threshold."""
-        held = self.release.snapshot.holdout(self.model.experiment.name, self.arm, self.learner)
-        return held.share_from(self.threshold)
+        return self.holdout.share_from(self.threshold)
 
     def labels(self) -> dict[str, object]:
         """What every answer carries about the target."""

@@ -6,6 +6,12 @@ import streamlit as st
 
 st.set_page_config(page_title="Uplift engine", page_icon=":material/target:", layout="wide")
 st.navigation(
-    [st.Page("app_pages/score.py", title="Score a user", icon=":material/person_search:")],
+    [
+        st.Page("app_pages/score.py", title="Score a user", icon=":material/person_search:"),
+        st.Page("app_pages/sweep.py", title="Budget sweep", icon=":material/tune:"),
+        st.Page("app_pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
+        st.Page("app_pages/lists.py", title="Tonight's list", icon=":material/checklist:"),
+        st.Page("app_pages/model.py", title="Model", icon=":material/deployed_code:"),
+    ],
     position="top",
 ).run()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ui.settings import Settings
 
 JsonValue = str | int | float | bool | None
+KEY = "UPLIFT_API_KEY"  # sent with every request; the API names it X-API-Key
 
 
 class ApiError(Exception):
-    """The API gave no decision; the message says why and what to do."""
+    """The API gave no answer; the message says why and what to do."""
 
 
 class ApiDownError(ApiError):
@@ -41,6 +43,9 @@ class Decision(BaseModel):
     model_version: str
     snapshot_id: str
     response: float
+    top_share: float
+    role: str | None = None
+    stale: bool = False
 
 
 class ApiClient:
@@ -56,56 +61,47 @@ class ApiClient:
         settings = Settings()
         return cls(settings.api_url, settings.api_timeout)
 
-    def score(
-        self,
-        *,
-        experiment: str,
-        attributes: Mapping[str, JsonValue],
-        budget: float,
-        arm: str,
-        learner: str | None = None,
-    ) -> Decision:
-        """Ask for one user's decision; ``budget`` is a share, None is the published learner.
+    def score(self, body: Mapping[str, object]) -> Decision:
+        """Ask for one user's decision.
 
         Raises:
             ApiDownError: nothing answers, or it is not this API that does.
             ApiRefusedError: the API answered with a problem.
         """
-        body = {
-            "experiment": experiment,
-            "attributes": dict(attributes),
-            "budget": budget,
-            "arm": arm,
-            "learner": learner,
-        }
-        answer = self._post("/score", body)
-        if answer.is_success:
-            return self._decision(answer)
-        raise ApiRefusedError(self._detail(answer))
+        try:
+            return Decision.model_validate(self.post("/score", body))
+        except ValidationError as error:
+            raise self._not_this_api() from error
 
-    def _post(self, path: str, body: Mapping[str, object]) -> httpx.Response:
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """The answer to a POST, as JSON. Raises as ``score``."""
+        return self._ask("POST", path, json=dict(body))
+
+    def get(self, path: str, **query: JsonValue) -> Any:
+        """The answer to a GET, as JSON; None leaves a parameter out. Raises as ``score``."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", path, params=given)
+
+    def _ask(self, method: str, path: str, **request: Any) -> Any:
+        headers = {"X-API-Key": os.environ[KEY]} if KEY in os.environ else {}
         try:
             # The environment's proxies are for the network; the API is a neighbour.
-            with httpx.Client(timeout=self._timeout, trust_env=False) as client:
-                return client.post(f"{self.url}{path}", json=body)
+            with httpx.Client(timeout=self._timeout, trust_env=False, headers=headers) as client:
+                answer = client.request(method, f"{self.url}{path}", **request)
         except httpx.TimeoutException as error:
             raise ApiDownError(
                 f"The API at {self.url} did not answer within {self._timeout:g} seconds."
             ) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise ApiDownError(f"The API does not answer at {self.url}.") from error
-
-    def _decision(self, answer: httpx.Response) -> Decision:
         try:
-            return Decision.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise self._not_this_api() from error
-
-    def _detail(self, answer: httpx.Response) -> str:
-        try:
-            return str(answer.json()["detail"])
+            found = answer.json()
+            if answer.is_success:
+                return found
+            detail = str(found["detail"])
         except (ValueError, KeyError, TypeError) as error:
             raise self._not_this_api() from error
+        raise ApiRefusedError(detail)
 
     def _not_this_api(self) -> ApiDownError:
         return ApiDownError(f"Something else than this project's API answers at {self.url}.")

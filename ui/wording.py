@@ -9,7 +9,15 @@ TREATMENTS = {
     "womens": "the e-mail with women's goods",
     "mens": "the e-mail with men's goods",
 }
-OUTCOMES = {"visit": "visit the shop's site within two weeks"}
+OUTCOMES = {
+    "visit": "visit the shop's site within two weeks",
+    "converted": "convert",
+}
+ROLES = {
+    "holdout": "This user is held out for good, so that the effect of the lists can be measured: "
+    "not treated, whatever the score says.",
+    "suppressed": "This user is suppressed: not treated, whatever the score says.",
+}
 MINUS = "\N{MINUS SIGN}"
 LEARNERS = {
     "s": "S-learner",
@@ -45,7 +53,7 @@ def effect(decision: Decision) -> str:
     """What the treatment is expected to change for this user."""
     treatment = TREATMENTS.get(decision.arm, decision.arm)
     treatment = treatment[0].upper() + treatment[1:]
-    chance = f"this customer's chance to {OUTCOMES.get(decision.outcome, decision.outcome)}"
+    chance = f"this user's chance to {OUTCOMES.get(decision.outcome, decision.outcome)}"
     if decision.score == 0:
         return f"{treatment} should not change {chance}."
     change = "raise" if decision.score > 0 else "lower"
@@ -62,7 +70,17 @@ def reason(decision: Decision) -> str:
     if decision.threshold is None:
         return "This budget is too small to treat anybody."
     line = points_in_words(decision.threshold)
-    share = f"the {percent(decision.budget)} of customers who gain most"
+    share = f"the {percent(decision.budget)} of users who gain most"
     if decision.decision == "treat":
         return f"It reaches {line}, the least uplift among {share}."
     return f"It stays below {line}, the least uplift among {share}."
+
+
+def standing(decision: Decision) -> str:
+    """Where the user stands among held-out users."""
+    return f"{percent(decision.top_share)} of users have this uplift or more."
+
+
+def role(name: str) -> str:
+    """What the nightly list does with such a user."""
+    return ROLES[name]

@@ -43,6 +43,7 @@ async def score(request: Request, body: ScoreRequest) -> Response:
         decision="treat" if scored.treat[0] else "no_treat",
         score=float(scored.score[0]),
         response=float(scored.response[0]),
+        top_share=job.holdout.share_from(float(scored.score[0])),
         role=None if user is None else release.snapshot.role(job.model.experiment, user),
     )
     return Response(decision.model_dump_json(), media_type="application/json")

@@ -1,4 +1,4 @@
-"""A stand-in for the API, on a real socket."""
+"""A stand-in for the API, and the real one, both on a real socket."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import uvicorn
+
+from serve.app import create_app
+from serve.settings import Settings
 
 ANSWER = {
     "decision": "treat",
@@ -22,12 +28,13 @@ ANSWER = {
     "model_version": "hillstrom-0123456789ab",
     "snapshot_id": "20260101T000000000000Z-hillstrom",
     "response": 0.157,
+    "top_share": 0.12,
 }
 
 
 @dataclass
 class FakeApi:
-    """Answers every POST alike, and remembers what was asked."""
+    """Answers every request alike, and remembers what was asked."""
 
     status: int = 200
     body: object = field(default_factory=lambda: dict(ANSWER))
@@ -44,7 +51,13 @@ def fake_api() -> Iterator[FakeApi]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
-            api.asked.append({"path": self.path} | json.loads(self.rfile.read(length)))
+            self._answer(json.loads(self.rfile.read(length)))
+
+        def do_GET(self) -> None:
+            self._answer({})
+
+        def _answer(self, body: dict) -> None:
+            api.asked.append({"path": self.path, "key": self.headers.get("X-API-Key")} | body)
             time.sleep(api.delay)
             text = api.body if isinstance(api.body, str) else json.dumps(api.body)
             with suppress(BrokenPipeError):  # a client that did not wait
@@ -65,3 +78,20 @@ def fake_api() -> Iterator[FakeApi]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def real_api(home: Path) -> Iterator[str]:
+    """The real API on a home; its address."""
+    app = create_app(Settings(home=home))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -14,24 +14,32 @@ ASKED = {
 
 
 def test_it_asks_as_it_is_told_and_reads_the_answer(api: FakeApi) -> None:
-    assert ApiClient(api.url + "/", 5).score(**ASKED) == Decision(**ANSWER)
-    assert api.asked == [{"path": "/score", "learner": None} | ASKED]
+    assert ApiClient(api.url + "/", 5).score(ASKED) == Decision(**ANSWER)
+    assert api.asked == [{"path": "/score", "key": None} | ASKED]
+
+
+def test_it_sends_its_key_and_leaves_out_what_is_none(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPLIFT_API_KEY", "a key")
+    ApiClient(api.url, 5).get("/policy", budget=0.3, arm=None)
+    assert api.asked == [{"path": "/policy?budget=0.3", "key": "a key"}]
 
 
 def test_a_threshold_may_be_null_and_new_keys_do_no_harm(api: FakeApi) -> None:
     api.body = ANSWER | {"threshold": None, "a_later_key": 1}
-    assert ApiClient.from_environment().score(**ASKED).threshold is None
+    assert ApiClient.from_environment().score(ASKED).threshold is None
 
 
 def test_a_problem_is_passed_on_in_its_own_words(api: FakeApi) -> None:
     api.status, api.body = 422, {"status": 422, "detail": "budget = 2: too large"}
     with pytest.raises(ApiRefusedError, match=r"^budget = 2: too large$"):
-        ApiClient.from_environment().score(**ASKED)
+        ApiClient.from_environment().score(ASKED)
 
 
 def test_nothing_there(closed_url: str) -> None:
     with pytest.raises(ApiDownError, match=f"does not answer at {closed_url}"):
-        ApiClient.from_environment().score(**ASKED)
+        ApiClient.from_environment().score(ASKED)
 
 
 def test_the_environments_proxy_is_not_asked(
@@ -41,13 +49,13 @@ def test_the_environments_proxy_is_not_asked(
         monkeypatch.setenv(name, closed_url)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert ApiClient(api.url, 5).score(**ASKED).decision == "treat"
+    assert ApiClient(api.url, 5).score(ASKED).decision == "treat"
 
 
 def test_an_api_that_hangs(api: FakeApi) -> None:
     api.delay = 0.5
     with pytest.raises(ApiDownError, match=r"within 0\.1 seconds"):
-        ApiClient(api.url, 0.1).score(**ASKED)
+        ApiClient(api.url, 0.1).score(ASKED)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +65,4 @@ def test_an_api_that_hangs(api: FakeApi) -> None:
 def test_another_server_at_that_address(api: FakeApi, status: int, body: object) -> None:
     api.status, api.body = status, body
     with pytest.raises(ApiDownError, match="Something else"):
-        ApiClient(api.url, 5).score(**ASKED)
-
-
-def test_an_address_that_is_none() -> None:
-    with pytest.raises(ApiDownError, match="does not answer"):
-        ApiClient("nowhere", 5).score(**ASKED)
-
-
-def test_the_address_defaults_to_make_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("UPLIFT_API_URL", raising=False)
-    assert ApiClient.from_environment().url == "http://127.0.0.1:8000"
+        ApiClient(api.url, 5).score(ASKED)

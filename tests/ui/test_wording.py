@@ -34,7 +34,7 @@ def test_a_user_not_to_treat() -> None:
 
 
 def test_a_sleeping_dog() -> None:
-    assert "lower this customer's chance" in effect(decision(decision="no_treat", score=-0.02))
+    assert "lower this user's chance" in effect(decision(decision="no_treat", score=-0.02))
     assert "**2.00 percentage points**" in effect(decision(decision="no_treat", score=-0.02))
 
 

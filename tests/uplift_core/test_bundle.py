@@ -165,7 +165,7 @@ def test_a_bundle_under_another_name_is_refused(saved: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "fault"),
-    [({"format": 99}, "format 99, this version reads 1"), ({"surprise": 1}, "surprise")],
+    [({"format": 99}, "format 99, this version reads 2"), ({"surprise": 1}, "surprise")],
 )
 def test_another_format_is_refused(saved: Path, change: dict[str, object], fault: str) -> None:
     path = saved / MANIFEST

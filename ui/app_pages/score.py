@@ -1,73 +1,57 @@
-"""Score a user: attributes and a budget in, a decision in words out."""
+"""Score a user: attributes or an id and a budget in, a decision in words out."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import streamlit as st
 
-from ui.client import ApiClient, ApiDownError, ApiRefusedError, Decision, JsonValue
-from ui.wording import LEARNERS, TREATMENTS, effect, headline, percent, points, reason
+from ui.charts import contributions_chart
+from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
+from ui.state import Choice, number_from_address, page
+from ui.wording import LEARNERS, effect, headline, percent, points, reason, role, standing
 
-EXPERIMENT = "hillstrom"
-BOUGHT = {"Women's goods": (0, 1), "Men's goods": (1, 0), "Both": (1, 1)}  # mens, womens
-AREAS = {"City": "Urban", "Suburb": "Surburban", "Countryside": "Rural"}  # as the file spells them
-CHANNELS = {"Web": "Web", "Phone": "Phone", "Web and phone": "Multichannel"}
-PUBLISHED = "Published"
-
-
-def attribute_form() -> dict[str, JsonValue]:
-    """The form of a customer's raw attributes; returns those last sent."""
-    with st.form("customer"):
-        st.subheader("The customer")
-        left, right = st.columns(2)
-        recency = left.slider(
-            "Months since last purchase", 1, 12, 2, help="Whole months, as the shop counts them."
-        )
-        history = right.number_input(
-            "Spent in the past year ($)", 0.0, 10_000.0, 250.0, 10.0, help="All purchases, in dollars."
-        )
-        bought = left.selectbox(
-            "Bought in the past year", list(BOUGHT), help="Which goods the purchases were."
-        )
-        channel = right.selectbox(
-            "Bought by", list(CHANNELS), help="The channels of the past year's purchases."
-        )
-        area = left.selectbox("Lives in", list(AREAS), help="The kind of area the zip code lies in.")
-        newbie = right.selectbox(
-            "Customer since", ["More than a year", "The past year"], help="When the first purchase was."
-        )
-        st.form_submit_button("Score this customer", type="primary", width="stretch")
-    mens, womens = BOUGHT[bought]
-    return {
-        "recency": recency,
-        "history": history,
-        "mens": mens,
-        "womens": womens,
-        "newbie": int(newbie == "The past year"),
-        "zip_code": AREAS[area],
-        "channel": CHANNELS[channel],
-    }
+PUBLISHED = "Champion"
+SLIDER = 30  # whole numbers of so many values are shown as a slider
 
 
-def campaign_controls() -> tuple[float, str, str | None]:
-    """Budget as a share, treatment arm and learner (None: the published one)."""
-    budget = st.slider(
-        "Budget: share of customers who may be treated",
-        0,
-        100,
-        30,
-        format="%d %%",
-        help="The engine turns it into the least uplift that is worth the treatment, "
-        "so that this share of customers reaches it.",
-    )
-    left, right = st.columns(2)
-    arm = left.selectbox("Treatment", list(TREATMENTS), format_func=lambda a: TREATMENTS[a].capitalize())
-    learner = right.selectbox(
-        "Model",
-        [PUBLISHED, *LEARNERS],
-        format_func=lambda name: LEARNERS.get(name, name),
-        help="'Published' is the learner that decides every night.",
-    )
-    return budget / 100, arm, None if learner == PUBLISHED else learner
+def attribute_form(features: dict[str, Any]) -> dict[str, JsonValue]:
+    """A form of the raw attributes, made from their contract; returns those last sent."""
+    help_ = {feature["name"]: feature["description"] for feature in features["features"]}
+    values: dict[str, JsonValue] = {}
+    with st.form("attributes"):
+        columns = st.columns(2)
+        for i, column in enumerate(features["attributes"]):
+            name = column["name"]
+            with columns[i % 2]:
+                values[name] = _field(column, features["example"][name], help_.get(name))
+        st.form_submit_button("Score this user", type="primary", width="stretch")
+    return values
+
+
+def _field(column: dict[str, Any], example: Any, help_: str | None) -> JsonValue:
+    label = column["name"].replace("_", " ").capitalize()
+    if column["levels"] is not None:
+        levels = column["levels"]
+        return st.selectbox(label, levels, index=levels.index(example), help=help_)
+    if column["type"] in {"VARCHAR", "DATE", "TIMESTAMP"}:
+        return st.text_input(label, str(example), help=help_)
+    if column["type"] == "BOOLEAN":
+        return st.toggle(label, bool(example), help=help_)
+    return _number(label, column, example, help_)
+
+
+def _number(label: str, column: dict[str, Any], example: Any, help_: str | None) -> JsonValue:
+    low, high = column["low"], column["high"]
+    if "INT" not in column["type"]:
+        return st.number_input(label, low, high, float(example), format="%.4g", help=help_)
+    if (low, high) == (0, 1):
+        return int(st.toggle(label, bool(example), help=help_))
+    whole = (None if low is None else int(low)), (None if high is None else int(high))
+    if low is not None and high - low <= SLIDER:
+        return st.slider(label, *whole, int(example), help=help_)
+    return st.number_input(label, *whole, int(example), help=help_)
 
 
 def show_decision(decision: Decision) -> None:
@@ -75,48 +59,86 @@ def show_decision(decision: Decision) -> None:
     treat = decision.decision == "treat"
     icon = ":material/check_circle:" if treat else ":material/do_not_disturb_on:"
     box = st.success if treat else st.warning
-    box(f"### {icon} {headline(decision)}\n\n{effect(decision)} {reason(decision)}")
+    box(f"### {icon} {headline(decision)}\n\n{effect(decision)} {reason(decision)} {standing(decision)}")
+    if decision.role in {"holdout", "suppressed"}:
+        st.info(role(decision.role), icon=":material/front_hand:")
     uplift, threshold, without = st.columns(3)
-    uplift.metric("Uplift", points(decision.score), help="Effect of the treatment on this customer.")
+    uplift.metric("Uplift", points(decision.score), help="Effect of the treatment on this user.")
     threshold.metric(
         "Threshold",
         "none" if decision.threshold is None else points(decision.threshold),
-        help="Least uplift that is treated at this budget, from held-out customers.",
+        help="Least uplift that is treated at this budget, from held-out users.",
     )
     without.metric(
-        "Without treatment", percent(decision.response), help="Chance of the outcome all the same."
-    )
-    st.caption(
-        f"{LEARNERS.get(decision.learner, decision.learner)} · model {decision.model_version} · "
-        f"snapshot {decision.snapshot_id}"
+        "Without treatment", percent(decision.response), help="Predicted outcome all the same."
     )
 
 
-def main() -> None:
+def show_drivers(client: ApiClient, body: dict[str, Any], learner: str) -> None:
+    """What the effect is made of, by the learner that decides or one that can be taken apart."""
+    asked = learner if learner in {"x", "r", "dr"} else "x"
+    try:
+        found = client.post(
+            "/explain", {k: v for k, v in body.items() if k != "learner"} | {"learner": asked}
+        )
+    except ApiRefusedError as error:
+        st.caption(f"What drives it cannot be shown: {error}")
+        return
+    st.altair_chart(contributions_chart(found), width="stretch")
+    other = (
+        ""
+        if asked == learner
+        else f" The {LEARNERS[learner]} cannot be taken apart; this is the X-learner."
+    )
+    st.caption(f"Bars to the right raise the effect, to the left lower it; they add up to it.{other}")
+
+
+def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Score a user")
-    st.markdown("Would an e-mail change what this customer does, and is that change worth the budget?")
+    st.markdown("Would the treatment change what this user does, and is that change worth the budget?")
+    features = client.get("/features", experiment=choice.experiment)
     asked, answered = st.columns(2, gap="large")
     with asked:
-        attributes = attribute_form()
-    with answered:
-        with st.container(border=True):
-            st.subheader("The campaign")
-            budget, arm, learner = campaign_controls()
-        client = ApiClient.from_environment()
-        try:
-            decision = client.score(
-                experiment=EXPERIMENT, attributes=attributes, budget=budget, arm=arm, learner=learner
-            )
-        except ApiDownError as error:
-            st.error(
-                f"{error}\n\nStart it with `make serve`, or set `UPLIFT_API_URL` to where it runs.",
-                icon=":material/cloud_off:",
-            )
-        except ApiRefusedError as error:
-            st.error(f"The API gave no decision: {error}", icon=":material/error:")
+        by = st.segmented_control(
+            "Who?", ["A user of the data", "Attributes"], default="A user of the data"
+        )
+        if by == "Attributes":
+            who: dict[str, Any] = {"attributes": attribute_form(features)}
         else:
-            show_decision(decision)
+            start = number_from_address("user", 7, low=0, high=2**31)
+            user = st.number_input(
+                "User id", 0, None, start, help="The row's number in the source file."
+            )
+            st.query_params["user"] = str(user)
+            who = {"user_id": user}
+    with answered:
+        default = number_from_address("budget", round(100 * choice.model["budget"]), low=0, high=100)
+        budget = st.slider(
+            "Budget: share of users who may be treated", 0, 100, default, format="%d %%",
+            help="Turned into the least uplift that is treated, so that this share of users reaches it.",
+        )  # fmt: skip
+        st.query_params["budget"] = str(budget)
+        learner = st.selectbox(
+            "Model", [PUBLISHED, *LEARNERS], format_func=lambda name: LEARNERS.get(name, name),
+            help="The champion decides every night.",
+        )  # fmt: skip
+        body = {"experiment": choice.experiment, "arm": choice.arm, "budget": budget / 100, **who}
+        if learner != PUBLISHED:
+            body["learner"] = learner
+        decision = client.score(body)
+        show_decision(decision)
+        show_drivers(client, body, decision.learner)
+        with st.expander("This request as curl"):
+            text = json.dumps(body, indent=2)
+            st.code(
+                f"curl -s {client.url}/score -H 'content-type: application/json' -d '{text}'",
+                language="bash",
+            )
+        st.caption(
+            f"{LEARNERS.get(decision.learner, decision.learner)} · model {decision.model_version} · "
+            f"snapshot {decision.snapshot_id}" + (" · out of date" if decision.stale else "")
+        )
 
 
-main()
+page(show)

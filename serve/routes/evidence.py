@@ -1,0 +1,141 @@
+"""``/evidence`` and ``/lists``: why to believe the scores, and what was last decided by them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from serve import problems
+from serve.dependencies import CurrentRelease
+from serve.release import Release
+from serve.routes.batch import QueryTarget
+from serve.routes.policy import Outcome
+from serve.scoring import Label, Target
+
+CURVE_POINTS = 200
+Row = dict[str, Any]
+router = APIRouter(tags=["evidence"], responses=problems.COMMON)
+
+
+class Evidence(BaseModel):
+    """Rows of the evaluation tables for one contrast and outcome, on held-out users."""
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    arm: str
+    learner: str
+    outcome: str
+    gate: Row | None = Field(description="The word on the champion: models.registry.")
+    metrics: list[Row]
+    qini_curve: list[Row] = Field(description="Of the learner and the response model, thinned out.")
+    deciles: list[Row]
+    calibration: list[Row]
+    comparisons: list[Row]
+    crosscheck: list[Row] = Field(description="Every learner against econml.")
+    proof: list[Row] = Field(description="How often the evaluator's intervals hold a known truth.")
+
+
+class Lists(BaseModel):
+    """The last nights of an experiment's lists, the newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    nights: list[Row]
+    gates: list[Row] = Field(description="Of the newest night.")
+    counts: list[Row] = Field(description="Users of the newest night by decision and reason.")
+    best: list[Row] = Field(description="The first of the newest list.")
+    realised: list[Row] = Field(description="What lists did, where outcomes were measured.")
+
+
+@router.get("/evidence")
+async def evidence(release: CurrentRelease, target: QueryTarget, outcome: Outcome = None) -> Evidence:
+    """Curves, deciles, calibration, comparisons, cross-check and proof."""
+    return await run_in_threadpool(_evidence, release, target, outcome)
+
+
+def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence:
+    model = release.model(target.experiment)
+    arm, learner, wanted = model.arm(target.arm), model.learner(target.learner), model.outcome(outcome)
+    name = model.experiment.name
+    where = "where experiment = $experiment and arm = $arm and outcome = $outcome"
+    mine = f"{where} and learner in ($learner, 'response')"
+    contrast = {"experiment": name, "arm": arm, "outcome": wanted}
+    binds = contrast | {"learner": learner}
+    rows = release.snapshot.rows
+    gate = rows(
+        "select learner, gate, gate_reason, needed_users, detectable_gain, budget, n "
+        "from models.registry where experiment = $experiment and arm = $arm and is_current and champion",
+        {"experiment": name, "arm": arm},
+    )
+    curve = (
+        "select learner, targeted, incremental, std_error from ("
+        "select *, row_number() over (partition by learner order by targeted) as place, "
+        f"count(*) over (partition by learner) as points from evaluation.qini_curve {mine}) "
+        "where place = 1 or place = points or "
+        f"place * {CURVE_POINTS} // points <> (place - 1) * {CURVE_POINTS} // points "
+        "order by learner, targeted"
+    )
+    return Evidence(
+        experiment=name,
+        arm=arm,
+        learner=learner,
+        outcome=wanted,
+        gate=gate[0] if gate else None,
+        metrics=rows(f"from evaluation.metrics {where} order by learner, metric", contrast),
+        qini_curve=rows(curve, binds),
+        deciles=rows(f"from evaluation.deciles {mine} order by learner, decile", binds),
+        calibration=rows(
+            f"from evaluation.calibration {where} and learner = $learner order by quantile", binds
+        ),
+        comparisons=rows(
+            f"from evaluation.comparisons {where} and learner = $learner order by metric, other", binds
+        ),
+        crosscheck=rows(
+            "from evaluation.crosscheck where experiment = $experiment and arm = $arm order by all",
+            {"experiment": name, "arm": arm},
+        ),
+        proof=rows("from evaluation.coverage order by all"),
+    )
+
+
+@router.get("/lists")
+async def lists(release: CurrentRelease, experiment: Annotated[Label | None, Query()] = None) -> Lists:
+    """What the nightly lists asked for, promised and did; none have been made: empty."""
+    return await run_in_threadpool(_lists, release, release.model(experiment).experiment.name)
+
+
+def _lists(release: Release, name: str) -> Lists:
+    rows, binds = release.snapshot.rows, {"experiment": name}
+    nights = rows(
+        "from decisions.nights where experiment = $experiment "
+        "order by decision_date desc, campaign limit 60",
+        binds,
+    )
+    newest = binds | {"night": nights[0]["decision_date"] if nights else None}
+    tonight = "where experiment = $experiment and decision_date = $night"
+    return Lists(
+        experiment=name,
+        nights=nights,
+        gates=rows(f"from decisions.gates {tonight} order by campaign, gate", newest),
+        counts=rows(
+            "select campaign, decision, reason, count(*) as users, "
+            f"count(*) filter (treated) as treated from decisions.treat_list {tonight} "
+            "group by all order by all",
+            newest,
+        ),
+        best=rows(
+            "select campaign, rank, user_id, arm, decision, score, propensity "
+            f"from decisions.treat_list {tonight} and rank <= 10 order by campaign, rank",
+            newest,
+        ),
+        realised=rows(
+            "from decisions.realised where experiment = $experiment "
+            "order by decision_date desc, campaign, outcome, comparison limit 60",
+            binds,
+        ),
+    )
