@@ -37,6 +37,11 @@ EXAMPLE: dict[str, JsonValue] = {
 }
 
 
+def _given(name: str, type_: str) -> dict[str, JsonValue]:
+    """Says in JSON Schema that a field is there and not null."""
+    return {"required": [name], "properties": {name: {"type": type_}}}
+
+
 class Target(BaseModel):
     """What is asked for. What is left out is the experiment's default."""
 
@@ -59,7 +64,7 @@ class ScoreRequest(Target):
                 {"experiment": "hillstrom", "attributes": EXAMPLE, "budget": 0.3},
                 {"experiment": "hillstrom", "user_id": 7},
             ],
-            "oneOf": [{"required": ["attributes"]}, {"required": ["user_id"]}],
+            "oneOf": [_given("attributes", "object"), _given("user_id", "integer")],
         }
     )
 
@@ -81,7 +86,7 @@ class BatchRequest(Target):
     model_config = STRICT | ConfigDict(
         json_schema_extra={
             "examples": [{"experiment": "hillstrom", "rows": [EXAMPLE, EXAMPLE], "budget": 0.1}],
-            "oneOf": [{"required": ["rows"]}, {"required": ["user_ids"]}],
+            "oneOf": [_given("rows", "array"), _given("user_ids", "array")],
         }
     )
 

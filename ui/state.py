@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +47,32 @@ def page(show: Show) -> None:
         st.error(f"The API gave no answer: {error}", icon=":material/error:")
 
 
-def from_address(name: str, known: list[str], default: str) -> int:
-    """Place among ``known`` of what the address says, or of the default."""
-    wanted = st.query_params.get(name, default)
-    return known.index(wanted if wanted in known else default)
+def key_of(name: str, default: object, *, known: Sequence[object] = (), scope: str = "") -> str:
+    """The key of a widget that starts with what the address says, or was chosen before, or the default.
+
+    The value goes through the session, not through the widget's own argument: a widget whose arguments
+    change is another widget to Streamlit, and forgets what was chosen.
+    """
+    key = f"{name} widget {scope}"
+    if key not in st.session_state:
+        text = st.query_params.get(name)
+        kept = st.session_state.get(name, default)
+        value: object = kept
+        if text is not None:
+            value = int(text) if isinstance(default, int) and text.isdigit() else text
+        if type(value) is not type(default) or (known and value not in known):
+            value = default
+        st.session_state[key] = value
+    # Set anew in every run: the same widget on another page is another one, which would start at its own
+    # default.
+    st.session_state[key] = st.session_state[key]
+    return key
 
 
-def number_from_address(name: str, default: int, *, low: int, high: int) -> int:
-    """A whole number that the address says, or the default."""
-    text = st.query_params.get(name, "")
-    return min(max(int(text), low), high) if text.isdigit() else default
+def keep(name: str, value: object) -> None:
+    """Remember a choice for the other pages, and in the address."""
+    st.session_state[name] = value
+    st.query_params[name] = str(value)
 
 
 def _sidebar(client: ApiClient) -> Choice | None:
@@ -68,16 +84,14 @@ def _sidebar(client: ApiClient) -> Choice | None:
         name = st.selectbox(
             "Experiment",
             names,
-            index=from_address("experiment", names, names[-1]),
+            key=key_of("experiment", names[-1], known=names),
             format_func=lambda key: models[key]["title"],
         )
         model = models[name]
         arms = model["arms"]
-        default = model["arm"]
-        arm = st.selectbox(
-            "Treatment", arms, index=from_address("arm", arms, default), key=f"arm of {name}"
-        )
+        arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))
         st.caption(model["description"])
         st.caption(f"Model {model['model_version']}, published {model['published_at'][:16]} UTC")
-    st.query_params["experiment"], st.query_params["arm"] = name, arm
+    keep("experiment", name)
+    keep("arm", arm)
     return Choice(model, arm)

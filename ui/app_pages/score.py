@@ -9,7 +9,7 @@ import streamlit as st
 
 from ui.charts import contributions_chart
 from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
-from ui.state import Choice, number_from_address, page
+from ui.state import Choice, keep, key_of, page
 from ui.wording import LEARNERS, effect, headline, percent, points, reason, role, standing
 
 PUBLISHED = "Champion"
@@ -106,19 +106,21 @@ def show(client: ApiClient, choice: Choice) -> None:
         if by == "Attributes":
             who: dict[str, Any] = {"attributes": attribute_form(features)}
         else:
-            start = number_from_address("user", 7, low=0, high=2**31)
             user = st.number_input(
-                "User id", 0, None, start, help="The row's number in the source file."
+                "User id", 0, None, key=key_of("user", 7), help="The row's number in the source file."
             )
-            st.query_params["user"] = str(user)
+            keep("user", user)
             who = {"user_id": user}
     with answered:
-        default = number_from_address("budget", round(100 * choice.model["budget"]), low=0, high=100)
         budget = st.slider(
-            "Budget: share of users who may be treated", 0, 100, default, format="%d %%",
+            "Budget: share of users who may be treated",
+            0,
+            100,
+            key=key_of("budget", round(100 * choice.model["budget"])),
+            format="%d %%",
             help="Turned into the least uplift that is treated, so that this share of users reaches it.",
-        )  # fmt: skip
-        st.query_params["budget"] = str(budget)
+        )
+        keep("budget", budget)
         learner = st.selectbox(
             "Model", [PUBLISHED, *LEARNERS], format_func=lambda name: LEARNERS.get(name, name),
             help="The champion decides every night.",

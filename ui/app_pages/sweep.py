@@ -9,7 +9,7 @@ import streamlit as st
 
 from ui.charts import incremental_chart, profit_chart, value_chart
 from ui.client import ApiClient
-from ui.state import Choice, number_from_address, page
+from ui.state import Choice, keep, key_of, page
 from ui.wording import LEARNERS, percent, points
 
 Z95 = 1.959963984540054
@@ -84,9 +84,14 @@ def show(client: ApiClient, choice: Choice) -> None:
             "This outcome has not been evaluated. Run the experiment again.", icon=":material/hourglass:"
         )
         return
-    default = number_from_address("budget", round(100 * model["budget"]), low=1, high=100)
-    budget = st.slider("Budget: share of users who may be treated", 1, 100, default, format="%d %%")
-    st.query_params["budget"] = str(budget)
+    budget = st.slider(
+        "Budget: share of users who may be treated",
+        1,
+        100,
+        key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
+        format="%d %%",
+    )
+    keep("budget", budget)
     users = st.number_input(
         "Users to decide about", 1, None, 100_000, 1000, help="Scales outcomes and money."
     )

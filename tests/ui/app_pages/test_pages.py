@@ -118,8 +118,13 @@ def test_the_form_is_made_of_the_contract_and_scores_what_it_says(client: ApiCli
     widget(app, "toggle", "Newbie").set_value(True)
     widget(app, "button", "Score this user").click().run()
     attributes = {
-        "recency": 11, "history": 99.5, "channel": "Multichannel", "zip_code": "Surburban",
-        "mens": 0, "womens": 1, "newbie": 1,
+        "recency": 11,
+        "history": 99.5,
+        "channel": "Multichannel",
+        "zip_code": "Surburban",
+        "mens": 0,
+        "womens": 1,
+        "newbie": 1,
     }
     said = client.post("/score", {"attributes": attributes, "budget": 0.3, "arm": "womens"})
     assert metrics(app)["Uplift"] == points(said["score"])
@@ -142,6 +147,16 @@ def test_a_shared_address_opens_the_same_sweep(client: ApiClient) -> None:
     app = run_page("score", experiment="hillstrom", arm="mens", budget="45")
     assert widget(app, "selectbox", "Treatment").value == "mens"
     assert widget(app, "slider", "Budget").value == 45
+
+
+def test_what_was_chosen_holds_on_the_next_page(client: ApiClient) -> None:
+    app = run_page("score")
+    widget(app, "selectbox", "Treatment").set_value("mens").run()
+    widget(app, "slider", "Budget").set_value(12).run()
+    app.query_params.clear()  # as following a link to another page does
+    app.switch_page("app_pages/sweep.py").run()
+    assert widget(app, "selectbox", "Treatment").value == "mens"
+    assert widget(app, "slider", "Budget").value == 12
 
 
 def test_a_sweep_with_money_finds_the_best_budget(client: ApiClient) -> None:
