@@ -6,14 +6,20 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+import streamlit as st
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a8a8a"
 Z95 = 1.959963984540054
 HEIGHT = 360
 
 
-def _title(text: str) -> alt.TitleParams:
-    return alt.TitleParams(text, anchor="start", fontSize=16)
+def show(chart: alt.Chart | alt.LayerChart, caption: str) -> None:
+    """A chart under its finding, and how to read it; text outside of it wraps on narrow screens."""
+    st.markdown(f"**{chart.title}**")
+    plain = chart.copy()
+    plain.title = alt.Undefined
+    st.altair_chart(plain, width="stretch")
+    st.caption(caption)
 
 
 def _rule(at: float) -> alt.Chart:
@@ -56,7 +62,7 @@ def value_chart(rows: pd.DataFrame, budget: float, outcome: str) -> alt.LayerCha
         )
     )
     title = f"At {budget:.0%}, choosing by predicted effect {word} random targeting"
-    return (band + line + _rule(budget)).properties(title=_title(title), height=HEIGHT)
+    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT)
 
 
 def incremental_chart(rows: pd.DataFrame, budget: float, outcome: str) -> alt.LayerChart:
@@ -77,7 +83,7 @@ def incremental_chart(rows: pd.DataFrame, budget: float, outcome: str) -> alt.La
     )
     line = base.mark_line(color=BLUE).encode(x=_budget_axis(), y="outcomes:Q")
     title = f"The best {budget:.0%} bring {share}"
-    return (band + line + _rule(budget)).properties(title=_title(title), height=HEIGHT)
+    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT)
 
 
 def profit_chart(rows: pd.DataFrame, best: pd.Series) -> alt.LayerChart:
@@ -91,7 +97,7 @@ def profit_chart(rows: pd.DataFrame, best: pd.Series) -> alt.LayerChart:
     )
     line = base.mark_line(color=GREEN).encode(x=_budget_axis(), y="profit:Q")
     title = f"Profit is largest when {best['budget']:.0%} are treated"
-    return (band + line + _rule(float(best["budget"]))).properties(title=_title(title), height=HEIGHT)
+    return (band + line + _rule(float(best["budget"]))).properties(title=title, height=HEIGHT)
 
 
 def qini_chart(curve: pd.DataFrame, learner: str) -> alt.LayerChart:
@@ -125,7 +131,7 @@ def qini_chart(curve: pd.DataFrame, learner: str) -> alt.LayerChart:
     line = last["incremental"] * middle["targeted"] / last["targeted"]
     word = "above" if middle["incremental"] > line else "not above"
     title = f"After the best third of users, the curve is {word} random targeting"
-    return (band + random + lines).properties(title=_title(title), height=HEIGHT)
+    return (band + random + lines).properties(title=title, height=HEIGHT)
 
 
 def decile_chart(deciles: pd.DataFrame) -> alt.LayerChart:
@@ -141,7 +147,7 @@ def decile_chart(deciles: pd.DataFrame) -> alt.LayerChart:
     rules = alt.Chart(frame).mark_rule(color=GREY, strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q")
     top, bottom = frame["uplift"].head(3).mean(), frame["uplift"].tail(3).mean()
     title = f"The top three deciles gain {top:.1%}, the last three {bottom:.1%}"
-    return (bars + rules).properties(title=_title(title), height=HEIGHT)
+    return (bars + rules).properties(title=title, height=HEIGHT)
 
 
 def calibration_chart(rows: pd.DataFrame) -> alt.LayerChart:
@@ -161,7 +167,7 @@ def calibration_chart(rows: pd.DataFrame) -> alt.LayerChart:
     )
     points = alt.Chart(rows).mark_point(color=BLUE, filled=True, size=60).encode(x=x, y=y)
     title = f"{inside} of {len(rows)} groups gain what was predicted, within 95 %"
-    return (line + rules + points).properties(title=_title(title), height=HEIGHT)
+    return (line + rules + points).properties(title=title, height=HEIGHT)
 
 
 def contributions_chart(explanation: dict[str, Any]) -> alt.Chart:
@@ -185,9 +191,7 @@ def contributions_chart(explanation: dict[str, Any]) -> alt.Chart:
                 legend=None,
             ),
         )
-        .properties(
-            title=_title(f"Mostly, {first['label']} {first['direction']} the effect"), height=280
-        )
+        .properties(title=f"Mostly, {first['label']} {first['direction']} the effect", height=280)
     )
 
 
@@ -205,7 +209,5 @@ def counts_chart(counts: pd.DataFrame) -> alt.Chart:
             y=alt.Y("decision:N", sort="-x", title=None),
             tooltip=["decision", alt.Tooltip("users", format=",")],
         )
-        .properties(
-            title=_title(f"{treat / total:.0%} of users are treated for their score"), height=220
-        )
+        .properties(title=f"{treat / total:.0%} of users are treated for their score", height=220)
     )

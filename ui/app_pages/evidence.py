@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.charts import calibration_chart, decile_chart, qini_chart
+from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, page
 from ui.wording import LEARNERS, percent
@@ -30,21 +31,23 @@ def show(client: ApiClient, choice: Choice) -> None:
         more = f" About {needed:,} users would settle it." if needed and gate["gate"] != "passed" else ""
         box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate['gate_reason'].rstrip('.')}.{more}")
     name = LEARNERS[found["learner"]]
-    st.altair_chart(qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"]), width="stretch")
-    st.caption(
+    show_chart(
+        qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"]),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
-        "The straight line is random targeting: the further above it, the better. The band is 95 %."
+        "The straight line is random targeting: the further above it, the better. The band is 95 %.",
     )
     left, right = st.columns(2, gap="large")
     deciles = pd.DataFrame(found["deciles"])
     with left:
-        st.altair_chart(decile_chart(deciles[deciles["learner"] == found["learner"]]), width="stretch")
-        st.caption(
-            "Decile 1 has the highest scores. Bars that fall from left to right: the order is right."
+        show_chart(
+            decile_chart(deciles[deciles["learner"] == found["learner"]]),
+            "Decile 1 has the highest scores. Bars that fall from left to right: the order is right.",
         )
     with right:
-        st.altair_chart(calibration_chart(pd.DataFrame(found["calibration"])), width="stretch")
-        st.caption("On the diagonal, users gain what was predicted for them.")
+        show_chart(
+            calibration_chart(pd.DataFrame(found["calibration"])),
+            "On the diagonal, users gain what was predicted for them.",
+        )
     st.subheader("Against others")
     shown = ["metric", "other", "difference", "ci_low", "ci_high", "verdict"]
     st.dataframe(pd.DataFrame(found["comparisons"])[shown], hide_index=True, height=240)

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.charts import counts_chart
+from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, page
 from ui.wording import percent
@@ -26,17 +27,19 @@ def show(client: ApiClient, choice: Choice) -> None:
         f"**{night['treated']:,} of {night['users']:,} users are treated** on {night['decision_date']} "
         f"in the campaign '{night['campaign']}'."
     )
-    one, two, three, four = st.columns(4)
-    one.metric("Treated", percent(night["realised_rate"]), help="Share of all users.")
-    two.metric(
+    figures = st.container(horizontal=True)  # wraps where there is no room
+    figures.metric("Treated", percent(night["realised_rate"]), help="Share of all users.")
+    figures.metric(
         "Held out", f"{night['holdout']:,}", help="Never treated, so that the effect can be measured."
     )
-    three.metric("Entered", f"{night['entered']:,}", help="Treated now and not in the list before.")
-    four.metric("Left", f"{night['exited']:,}", help="Treated in the list before and not now.")
+    figures.metric("Entered", f"{night['entered']:,}", help="Treated now and not in the list before.")
+    figures.metric("Left", f"{night['exited']:,}", help="Treated in the list before and not now.")
     left, right = st.columns(2, gap="large")
     with left:
-        st.altair_chart(counts_chart(pd.DataFrame(found["counts"])), width="stretch")
-        st.caption("Explorers are treated whatever their score; suppressed users must not be treated.")
+        show_chart(
+            counts_chart(pd.DataFrame(found["counts"])),
+            "Explorers are treated whatever their score; suppressed users must not be treated.",
+        )
     with right:
         st.subheader("Gates")
         for gate in found["gates"]:

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from ui.charts import contributions_chart
+from ui.charts import show as show_chart
 from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
 from ui.state import Choice, keep, key_of, page
 from ui.wording import LEARNERS, effect, headline, percent, points, reason, role, standing
@@ -62,14 +63,14 @@ def show_decision(decision: Decision) -> None:
     box(f"### {icon} {headline(decision)}\n\n{effect(decision)} {reason(decision)} {standing(decision)}")
     if decision.role in {"holdout", "suppressed"}:
         st.info(role(decision.role), icon=":material/front_hand:")
-    uplift, threshold, without = st.columns(3)
-    uplift.metric("Uplift", points(decision.score), help="Effect of the treatment on this user.")
-    threshold.metric(
+    figures = st.container(horizontal=True)  # wraps where there is no room
+    figures.metric("Uplift", points(decision.score), help="Effect of the treatment on this user.")
+    figures.metric(
         "Threshold",
         "none" if decision.threshold is None else points(decision.threshold),
         help="Least uplift that is treated at this budget, from held-out users.",
     )
-    without.metric(
+    figures.metric(
         "Without treatment", percent(decision.response), help="Predicted outcome all the same."
     )
 
@@ -84,13 +85,12 @@ def show_drivers(client: ApiClient, body: dict[str, Any], learner: str) -> None:
     except ApiRefusedError as error:
         st.caption(f"What drives it cannot be shown: {error}")
         return
-    st.altair_chart(contributions_chart(found), width="stretch")
-    other = (
-        ""
-        if asked == learner
-        else f" The {LEARNERS[learner]} cannot be taken apart; this is the X-learner."
+    name = LEARNERS[learner]
+    other = "" if asked == learner else f" The {name} cannot be taken apart; this is the X-learner."
+    show_chart(
+        contributions_chart(found),
+        f"Bars to the right raise the effect, to the left lower it; they add up to it.{other}",
     )
-    st.caption(f"Bars to the right raise the effect, to the left lower it; they add up to it.{other}")
 
 
 def show(client: ApiClient, choice: Choice) -> None:
@@ -98,11 +98,9 @@ def show(client: ApiClient, choice: Choice) -> None:
     st.title("Score a user")
     st.markdown("Would the treatment change what this user does, and is that change worth the budget?")
     features = client.get("/features", experiment=choice.experiment)
-    asked, answered = st.columns(2, gap="large")
+    asked, answered = st.columns([2, 3], gap="large")
     with asked:
-        by = st.segmented_control(
-            "Who?", ["A user of the data", "Attributes"], default="A user of the data"
-        )
+        by = st.segmented_control("Who?", ["User id", "Attributes"], default="User id")
         if by == "Attributes":
             who: dict[str, Any] = {"attributes": attribute_form(features)}
         else:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.charts import incremental_chart, profit_chart, value_chart
+from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, keep, key_of, page
 from ui.wording import LEARNERS, percent, points
@@ -50,11 +51,11 @@ def show_money(rows: pd.DataFrame) -> None:
     best = rows.loc[rows["profit"].idxmax()]
     # Nested lists share their users, so this set is somewhat too wide: cautious, as it should be.
     near = rows[rows["profit"] + Z95 * rows["profit_error"] >= best["profit"]]
-    st.altair_chart(profit_chart(rows, best), width="stretch")
-    st.caption(
+    show_chart(
+        profit_chart(rows, best),
         f"Profit is largest at {percent(best['budget'])}: {best['profit']:,.0f} ± "
         f"{Z95 * best['profit_error']:,.0f}. Budgets from {percent(near['budget'].min())} to "
-        f"{percent(near['budget'].max())} may be as good. The band is 95 %."
+        f"{percent(near['budget'].max())} may be as good. The band is 95 %.",
     )
 
 
@@ -98,29 +99,31 @@ def show(client: ApiClient, choice: Choice) -> None:
     rows = frame(policy, users=users, cost=cost, value=value)
     at = rows.iloc[budget - 1]
     st.markdown(f"**{finding(at, outcome)}**")
-    one, two, three, four = st.columns(4)
-    one.metric("Threshold", "none" if pd.isna(at["threshold"]) else points(at["threshold"]))
-    two.metric("Users treated", f"{at['treated']:,.0f}")
-    three.metric(
+    figures = st.container(horizontal=True)  # wraps where there is no room
+    figures.metric("Threshold", "none" if pd.isna(at["threshold"]) else points(at["threshold"]))
+    figures.metric("Users treated", f"{at['treated']:,.0f}")
+    figures.metric(
         f"Added: {outcome}", f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",
         help="Over treating nobody; ± 95 %.",
     )  # fmt: skip
-    four.metric(
+    figures.metric(
         "Profit",
         f"{at['profit']:,.0f}" if cost and value else "\N{EN DASH}",
         help="Value of the added outcomes less the cost; give both above.",
     )
-    st.altair_chart(value_chart(rows, budget / 100, outcome), width="stretch")
-    st.caption(
+    show_chart(
+        value_chart(rows, budget / 100, outcome),
         f"Mean {outcome} per user on {policy['n_evaluated']:,} held-out users by the "
         f"{LEARNERS[policy['learner']]}. The band is 95 %. Where it lies above the grey line, choosing "
-        "beats drawing lots; the response model ranks by who would do it anyway."
+        "beats drawing lots; the response model ranks by who would do it anyway.",
     )
     if cost and value:
         show_money(rows)
     else:
-        st.altair_chart(incremental_chart(rows, budget / 100, outcome), width="stretch")
-        st.caption("A steep start means that few users make most of the effect. The band is 95 %.")
+        show_chart(
+            incremental_chart(rows, budget / 100, outcome),
+            "A steep start means that few users make most of the effect. The band is 95 %.",
+        )
     table = rows[
         ["budget", "threshold", "expected_treat_rate", "value", "random", "response", "gain_over_random",
          "treated", "outcomes", "outcomes_error", "cost", "revenue", "profit", "profit_error"]
