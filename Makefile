@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance rollback
+.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -98,6 +98,12 @@ bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk
 
 bench-endurance: $(READY) ## the API while snapshots change, and its memory over 200,000 requests
 	$(BIN)/python -m bench.endurance --folder $(BENCH_RESULTS)
+
+tour: $(READY) ## the app in headless Chromium, checked, timed, pictured (needs chromium, and make run)
+	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --pictures $(BENCH_RESULTS)/tour
+
+pictures: $(READY) ## the README's pictures, taken anew (needs chromium, and make run)
+	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --readme docs/pictures
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json

@@ -1,0 +1,128 @@
+"""Headless Chromium by its DevTools protocol: open a page, wait for a text, press keys, picture it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+from websockets.sync.client import ClientConnection, connect
+
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE = 60.0  # seconds
+
+
+class Browser:
+    """One page."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """One command of the protocol."""
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self._connection.recv(timeout=PATIENCE))
+            if answer.get("id") == number:
+                result: dict[str, Any] = answer.get("result", {})
+                return result
+
+    def evaluate(self, script: str) -> Any:
+        """The value of a script."""
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        return found.get("result", {}).get("value")
+
+    def look(self, *, width: int, height: int, dark: bool) -> None:
+        """Set the window's size and the reader's theme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[theme])
+
+    def open(self, url: str) -> None:
+        """Go to an address."""
+        self.call("Page.navigate", url=url)
+
+    def shows(self, *texts: str) -> bool:
+        """Whether all texts come to be seen, and no script runs, before patience ends."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            seen = self.evaluate("document.body ? document.body.innerText : ''") or ""
+            running = self.evaluate("!!document.querySelector('[data-testid=stStatusWidget]')")
+            if all(text in seen for text in texts) and not running:
+                return True
+            time.sleep(0.02)
+        return False
+
+    def press(self, selector: str, key: str, times: int) -> None:
+        """Press a key on the element that a CSS selector finds."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
+        for kind in ("keyDown", "keyUp") * times:
+            code = {"ArrowRight": 39, "ArrowLeft": 37}[key]
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def click(self, text: str) -> None:
+        """Click the first button or link of this text."""
+        has = f"e => e.innerText.includes({json.dumps(text)})"
+        self.evaluate(f"[...document.querySelectorAll('button, a')].find({has}).click()")
+
+    def picture(self, path: Path, *, colours: int = 0, width: int = 0) -> None:
+        """Write what is seen as PNG; smaller with a palette of so many colours, or scaled to a width."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        taken = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+        image = Image.open(io.BytesIO(taken))
+        if width:
+            image = image.resize(
+                (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
+            )
+        if colours:
+            image = image.convert("RGB").quantize(colours)
+        image.save(path, optimize=True)
+
+
+@contextmanager
+def browser(port: int = 9391) -> Iterator[Browser]:
+    """A Chromium of its own.
+
+    Raises:
+        SystemExit: it is not installed, or does not start.
+    """
+    if not CHROMIUM.exists():
+        raise SystemExit(f"{CHROMIUM} is missing; install Debian's package chromium")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = [f"--user-data-dir={profile}", f"--remote-debugging-port={port}", "about:blank"]
+        with subprocess.Popen(  # noqa: S603 - a fixed command
+            [CHROMIUM, *QUIET, *options], stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                with connect(_page(port), max_size=None, proxy=None) as connection:
+                    yield Browser(connection)
+            finally:
+                process.terminate()
+
+
+def _page(port: int) -> str:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            pages = httpx.get(f"http://127.0.0.1:{port}/json", trust_env=False).json()
+            return str(next(page for page in pages if page["type"] == "page")["webSocketDebuggerUrl"])
+        except (httpx.TransportError, StopIteration):
+            time.sleep(0.2)
+    raise SystemExit("chromium does not start")

@@ -1,0 +1,190 @@
+"""The app in headless Chromium, with the real API: what a visitor sees is checked, timed and pictured.
+
+    python -m bench.tour --folder HOME --pictures FOLDER [--experiment hillstrom]
+
+Needs Debian's chromium, and a home where the experiment is published. A user is scored, the budget is
+moved by the keyboard, a shared address is opened: the page must show the threshold and the decision that
+the API gives. Then the API is killed, and the page must say so; then it is back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import httpx
+
+from bench.chromium import Browser, browser
+from bench.servers import serving
+
+PAGES = {  # page -> its path, and a text that it shows at last
+    "score": ("", "snapshot 2"),
+    "sweep": ("sweep", "Download as CSV"),
+    "evidence": ("evidence", "claims hold"),
+    "lists": ("lists", "Nights"),
+    "model": ("model", "decides"),
+}
+TITLES = {
+    "sweep": "Budget sweep",
+    "evidence": "Evidence",
+    "lists": "Tonight's list",
+    "model": "Model",
+    "score": "Score a user",
+}
+WIDTHS = (1440, 800)
+SLIDER = "[data-testid=stSlider] input"
+
+
+@dataclass
+class Tour:
+    """A visit: where the servers are, and what was found."""
+
+    home: Path
+    experiment: str
+    api: int
+    app: int
+    checks: dict[str, bool] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, home: Path, experiment: str) -> Tour:
+        """A tour on free ports."""
+        with socket.socket() as one, socket.socket() as other:
+            for each in (one, other):
+                each.bind(("127.0.0.1", 0))
+            return cls(home, experiment, one.getsockname()[1], other.getsockname()[1])
+
+    def address(self, path: str = "", **query: object) -> str:
+        """Of a page of the app."""
+        asked = "&".join(f"{key}={value}" for key, value in query.items())
+        return f"http://127.0.0.1:{self.app}/{path}?experiment={self.experiment}&{asked}"
+
+    @contextmanager
+    def serving_api(self) -> Iterator[None]:
+        """The real API."""
+        port = str(self.api)
+        command = ["uvicorn", "serve.app:from_environment", "--factory", "--port", port]
+        ready = f"http://127.0.0.1:{port}/readyz"
+        with serving(command, ready, UPLIFT_HOME=str(self.home)):
+            yield
+
+    @contextmanager
+    def serving_app(self) -> Iterator[None]:
+        """The app, which looks for the API there."""
+        options = ["--server.port", str(self.app), "--server.headless", "true"]
+        command = ["streamlit", "run", "ui/app.py", *options, "--browser.gatherUsageStats", "false"]
+        ready = f"http://127.0.0.1:{self.app}/_stcore/health"
+        with serving(command, ready, UPLIFT_API_URL=f"http://127.0.0.1:{self.api}"):
+            yield
+
+    def said(self, user: int, budget: int) -> tuple[str, ...]:
+        """What the page must show of a user, by the API's own answer."""
+        body = {"experiment": self.experiment, "user_id": user, "budget": budget / 100}
+        said = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
+        verdict = "Treat" if said["decision"] == "treat" else "Don't treat"
+        figures = (f"{100 * said[name]:+.2f} pp" for name in ("threshold", "score"))
+        return f"{verdict} at a budget of {budget} %", *(
+            f.replace("-", "\N{MINUS SIGN}") for f in figures
+        )
+
+    def one_whom_the_budget_decides(self, least: int, most: int) -> int:
+        """The first user who is treated at the larger budget and not at the smaller one."""
+        for user in range(1, 1000):
+            if self.said(user, least)[0][0] != self.said(user, most)[0][0]:
+                return user
+        raise SystemExit("no user is treated at one budget only")
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f} pp".replace("-", "\N{MINUS SIGN}")
+
+
+def walk(tour: Tour, page: Browser) -> None:
+    """Score, move the budget, share the address, lose the API and find it again."""
+    with tour.serving_api():
+        user = tour.one_whom_the_budget_decides(5, 65)
+        page.look(width=1440, height=1400, dark=False)
+        page.open(tour.address(user=user, budget=5))
+        tour.checks["a user is scored"] = page.shows(*tour.said(user, 5))
+        page.press(SLIDER, "ArrowRight", 60)
+        tour.checks["the budget is moved, and with it the decision"] = page.shows(*tour.said(user, 65))
+        began = time.monotonic()
+        page.press(SLIDER, "ArrowRight", 1)
+        page.shows(*tour.said(user, 66))
+        tour.seconds["the budget moved by 1 %"] = time.monotonic() - began
+        for name, title in TITLES.items():
+            began = time.monotonic()
+            page.click(title)
+            if not page.shows(title, PAGES[name][1]):
+                raise SystemExit(f"{name} does not open")
+            tour.seconds[f"a click on {title}"] = time.monotonic() - began
+        page.open(tour.address(user=user, budget=30))
+        tour.checks["an address is shared"] = page.shows(*tour.said(user, 30))
+    page.press(SLIDER, "ArrowRight", 1)
+    tour.checks["a dead API is reported"] = page.shows("The API does not answer", "make serve")
+    with tour.serving_api():
+        page.click("Try again")
+        tour.checks["it recovers"] = page.shows("Score a user", "Uplift", "Threshold")
+
+
+def take_pictures(tour: Tour, page: Browser, folder: Path) -> None:
+    """Every page, wide and narrow, light and dark."""
+    with tour.serving_api():
+        for name, width, dark in product(PAGES, WIDTHS, (False, True)):
+            show(tour, page, name, width=width, height=1400, dark=dark)
+            page.picture(folder / f"{name}-{width}-{'dark' if dark else 'light'}.png")
+
+
+def picture_for_readme(tour: Tour, page: Browser, folder: Path) -> None:
+    """Two small ones: a user's score and the budget sweep."""
+    with tour.serving_api():
+        user = tour.one_whom_the_budget_decides(5, 30)
+        for name, height in (("score", 1150), ("sweep", 1320)):
+            show(tour, page, name, width=1400, height=height, dark=False, user=user)
+            page.picture(folder / f"{name}.png", colours=48, width=800)
+
+
+def show(  # noqa: PLR0913 - what, where, how
+    tour: Tour, page: Browser, name: str, *, width: int, height: int, dark: bool, user: int = 1
+) -> None:
+    """Open a page of the app and wait until its charts are drawn."""
+    path, text = PAGES[name]
+    page.look(width=width, height=height, dark=dark)
+    page.open(tour.address(path, user=user, budget=30))
+    if not page.shows(text):
+        raise SystemExit(f"{name} does not open")
+    time.sleep(1)
+
+
+def main() -> int:
+    """Print what was seen. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="the home")
+    parser.add_argument("--experiment", default="hillstrom")
+    parser.add_argument("--pictures", type=Path, help="where pictures of all pages go")
+    parser.add_argument("--readme", type=Path, help="where the README's pictures go; nothing else then")
+    chosen = parser.parse_args()
+    tour = Tour.of(chosen.folder, chosen.experiment)
+    with tour.serving_app(), browser() as page:
+        if chosen.readme:
+            picture_for_readme(tour, page, chosen.readme)
+            return 0
+        walk(tour, page)
+        if chosen.pictures:
+            take_pictures(tour, page, chosen.pictures)
+    for check, passed in tour.checks.items():
+        print(f"{'yes' if passed else 'NO '}  {check}")
+    for what, seconds in tour.seconds.items():
+        print(f"{seconds:5.2f} s  {what}")
+    return int(not all(tour.checks.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
