@@ -22,6 +22,7 @@ from pydantic import (
 from uplift_core.boosting import LearnerParameters
 from uplift_core.decisions import Decisions
 from uplift_core.errors import ExperimentError
+from uplift_core.quality import ColumnRule, FeatureRule, QualityLimits
 from uplift_core.sources import (
     Declared,
     FileSource,
@@ -61,6 +62,7 @@ class Outcome(Declared):
     kind: Literal["binary", "continuous"]
     column: str = ""  # in the raw file; the outcome's name unless given
     value: float | None = None
+    implies: str = ""  # another binary outcome that whoever has this one has, too
 
     @model_validator(mode="before")
     @classmethod
@@ -124,11 +126,16 @@ class Experiment(Declared):
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
     decisions: Decisions = Decisions()
+    columns: dict[str, ColumnRule] = Field(default_factory=dict)  # of the raw table
+    features: dict[str, FeatureRule] = Field(default_factory=dict)
+    quality: QualityLimits = QualityLimits()
+    assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         arms = [arm.name for arm in self.arms]
         outcomes = [outcome.name for outcome in self.outcomes]
+        binary = {outcome.name for outcome in self.outcomes if outcome.kind == "binary"}
         total = sum(arm.share for arm in self.arms)
         rules = [
             (len(set(arms)) == len(arms), f"arms {arms} repeat a name"),
@@ -152,6 +159,14 @@ class Experiment(Declared):
             (
                 self.defaults.outcome in outcomes,
                 f"defaults.outcome '{self.defaults.outcome}' is none of {outcomes}",
+            ),
+            (
+                all(outcome.implies in {"", *binary} - {outcome.name} for outcome in self.outcomes),
+                f"outcomes.implies must name another of the binary outcomes {sorted(binary)}",
+            ),
+            (
+                not self.quality.outcome_days or bool(self.assigned_at),
+                "quality.outcome_days needs assigned_at, the column that says when a user was assigned",
             ),
         ]
         broken = [message for holds, message in rules if not holds]
