@@ -5,7 +5,9 @@ with counted as (
         {% for feature in feature_names -%}
             histogram({{ feature }}::double, {{ bounds[loop.index0] }}::double[])
                 filter (not isnan({{ feature }})) as bins_{{ numbers[loop.index0] }},
-            count(*) - count({{ feature }}) filter (not isnan({{ feature }})) as missing_{{ numbers[loop.index0] }}{% if not loop.last %},{% endif %}
+            count(*) - count({{ feature }})
+                filter (not isnan({{ feature }})) as missing_{{ numbers[loop.index0] }}
+            {%- if not loop.last %},{% endif %}
         {% endfor %}
     from {{ features }}
 )

@@ -5,10 +5,13 @@ with by_arm as (
         assignment.arm,
         count(*) as users,
         {% for feature in feature_names -%}
-            avg(features.{{ feature }}::double) filter (not isnan(features.{{ feature }})) as mean_{{ numbers[loop.index0] }},
-            var_samp(features.{{ feature }}::double) filter (not isnan(features.{{ feature }}))
-                as variance_{{ numbers[loop.index0] }},
-            count(features.{{ feature }}) filter (not isnan(features.{{ feature }})) as known_{{ numbers[loop.index0] }}{% if not loop.last %},{% endif %}
+            avg(features.{{ feature }}::double)
+                filter (not isnan(features.{{ feature }})) as mean_{{ numbers[loop.index0] }},
+            var_samp(features.{{ feature }}::double)
+                filter (not isnan(features.{{ feature }})) as variance_{{ numbers[loop.index0] }},
+            count(features.{{ feature }})
+                filter (not isnan(features.{{ feature }})) as known_{{ numbers[loop.index0] }}
+            {%- if not loop.last %},{% endif %}
         {% endfor %}
     from {{ features }} as features
     inner join {{ assignment }} as assignment using (user_id)

@@ -16,7 +16,7 @@ with bounds as (
 
 select
     scores.split,
-    len(list_filter(bounds.ends, lambda bound : bound < scores.{{ score }})) as bin,
+    len(list_filter(bounds.ends, lambda bound: bound < scores.{{ score }})) as bin, -- noqa: RF02
     count(*) as n
 from {{ scores }} as scores
 cross join bounds
