@@ -11,6 +11,7 @@ from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nightly import nightly_job, nightly_schedule
 from dagster_project.resources import Engine
+from dagster_project.sensors import source_sensor
 from dagster_project.settings import SQL_FOLDER, Settings
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import Experiment, discover
@@ -39,14 +40,17 @@ def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
 
 def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
     """Assets and jobs of ``folders``, run by ``engine``."""
+    uplift_jobs = [_uplift_job(folder) for folder in folders]
     return dg.Definitions(
         assets=[evaluator, *(asset for folder in folders for asset in experiment_assets(folder))],
         asset_checks=[check for folder in folders for check in experiment_checks(folder)],
         jobs=[
-            *(job(folder) for folder in folders for job in (_uplift_job, _tuning_job, _measuring_job)),
+            *uplift_jobs,
+            *(job(folder) for folder in folders for job in (_tuning_job, _measuring_job)),
             (nightly := nightly_job(folders)),
         ],
         schedules=[nightly_schedule(nightly, engine)],
+        sensors=[source_sensor(folders, uplift_jobs, engine)],
         resources={"engine": engine},
     )
 

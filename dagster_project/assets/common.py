@@ -8,9 +8,23 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.folders import ExperimentFolder
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import sql_sha256
+from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 
 WAREHOUSE_POOL = "warehouse"
 OWNERS = ["team:uplift"]
+OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder
+LAYER_SQL = {  # layer -> files that all experiments share
+    "assignment": ("training/assignment.sql",),
+    "cells": tuple(f"training/{name}.sql" for name in ("edges", "feature_cells", "user_cells", "cells")),
+    "scores": ("scores/scores.sql",),
+    "evaluation": ("evaluation/joint_groups.sql",),
+    "treat_list": tuple(
+        f"decisions/{name}.sql" for name in ("roles", "places", "cut", "affordable", "treat_list")
+    ),
+    "export": tuple(f"decisions/{name}.sql" for name in ("exported_list", "changes", "holdout_users")),
+}
 
 
 def asset_options(
@@ -31,4 +45,13 @@ def asset_options(
         "owners": OWNERS,
         "tags": {"experiment": folder.name},
         "pool": WAREHOUSE_POOL,
+        "code_version": _code_version(folder, layer),
     }
+
+
+def _code_version(folder: ExperimentFolder, layer: str) -> str:
+    """Changes when the SQL that makes the layer does, or the declaration it is filled in from."""
+    own = [folder.folder / name for name in OWN_SQL.get(layer, ())]
+    files = [*own, *(SQL_FOLDER / name for name in LAYER_SQL.get(layer, ()))]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return sql_sha256(folder.experiment.model_dump_json(), *texts)[:12]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from dagster_project.assets.common import WAREHOUSE_POOL
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.definitions import defs
+from dagster_project.definitions import build_definitions, defs
+from dagster_project.folders import ExperimentFolder
+from dagster_project.resources import Engine
+from tests.support import folder_of
+from uplift_core.experiment import FEATURES_SQL
 
 EXPERIMENTS = ["criteo", "hillstrom", "simulated"]
 LAYERS = [
@@ -41,6 +48,36 @@ def test_every_job() -> None:
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     own = {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune", "measure")}
     assert jobs == {*own, "nightly_decisions"}
+
+
+def test_every_schedule_and_sensor() -> None:
+    repository = defs.get_repository_def()
+    assert [(s.name, s.cron_schedule) for s in repository.schedule_defs] == [
+        ("nightly_decisions", "0 2 * * *")
+    ]
+    assert [sensor.name for sensor in repository.sensor_defs] == ["source_changed"]
+
+
+def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
+    """Equal SQL and declaration read as up to date; another features.sql does not."""
+
+    def versions(folder: ExperimentFolder) -> dict[str, str]:
+        built = build_definitions([folder], Engine(home=str(tmp_path)))
+        graph = built.resolve_asset_graph()
+        return {
+            key.path[-1]: graph.get(key).code_version
+            for key in graph.get_all_asset_keys()
+            if key != EVALUATOR
+        }
+
+    base = folder_of("hillstrom")
+    shutil.copytree(base.folder, tmp_path / "hillstrom")
+    text = (tmp_path / "hillstrom" / FEATURES_SQL).read_text()
+    (tmp_path / "hillstrom" / FEATURES_SQL).write_text(text.replace("months", "full months"))
+    first = versions(base)
+    other = versions(ExperimentFolder.read(base.experiment, tmp_path / "hillstrom"))
+    assert versions(folder_of("hillstrom")) == first
+    assert {layer for layer in first if first[layer] != other[layer]} == {"features"}
 
 
 def test_every_check() -> None:
