@@ -1,0 +1,62 @@
+"""Which columns a column was made of, read from the SQL itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+from sqlglot.lineage import Node, lineage
+from sqlglot.optimizer.qualify import qualify
+
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+LINEAGE = "dagster/column_lineage"
+
+
+def column_lineage(
+    db: Warehouse, sql: str, sources: Mapping[str, dg.AssetKey]
+) -> dict[str, dg.TableColumnLineage]:
+    """Metadata for Dagster: every column of a SELECT with the columns of other assets that it reads.
+
+    Args:
+        db: the warehouse, which knows the columns of the sources.
+        sql: one SELECT.
+        sources: ``schema.table`` -> the asset that is this table.
+
+    Returns:
+        The metadata entry; none where sqlglot cannot follow the SQL.
+    """
+    schema: dict[str, Any] = {}
+    for name in sources:
+        place, _, table = name.partition(".")
+        columns = db.rows(f"describe {Identifier.of(place, table)}")
+        schema.setdefault(place, {})[table] = {str(c[0]): str(c[1]) for c in columns}
+    try:
+        select: Any = qualify(parse_one(sql, read="duckdb"), schema=schema, dialect="duckdb")
+        found = {
+            item.alias_or_name: sorted(
+                set(_leaves(lineage(item.alias_or_name, select, schema=schema, dialect="duckdb")))
+            )
+            for item in select.selects
+        }
+    except (SqlglotError, ValueError):
+        return {}
+    dependencies = {
+        column: [
+            dg.TableColumnDep(asset_key=sources[table], column_name=name)
+            for table, name in leaves
+            if table in sources
+        ]
+        for column, leaves in found.items()
+    }
+    return {LINEAGE: dg.TableColumnLineage(deps_by_column=dependencies)}
+
+
+def _leaves(node: Node) -> Iterator[tuple[str, str]]:
+    for each in node.walk():
+        if isinstance(each.expression, exp.Table):
+            yield f"{each.expression.db}.{each.expression.name}", each.name.rpartition(".")[2].strip('"')

@@ -1,0 +1,44 @@
+"""Lineage is what the SQL says, through functions, stars and renamed columns."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.lineage import LINEAGE, column_lineage
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from tests.support import folder_of, make_table
+
+RAW = (
+    "user_id bigint, recency double, history double, mens int, womens int, zip_code varchar, "
+    "newbie int, channel varchar, segment varchar, visit int, conversion int, spend double"
+)
+SOURCE = {"raw.hillstrom": dg.AssetKey(["hillstrom", "raw"])}
+
+
+def reads(found: dict[str, dg.TableColumnLineage]) -> dict[str, set[str]]:
+    """Columns that each column reads."""
+    columns = found[LINEAGE].deps_by_column
+    return {name: {dep.column_name for dep in deps} for name, deps in columns.items()}
+
+
+def test_features_and_assignment(db: Warehouse) -> None:
+    make_table(db, "raw.hillstrom", RAW, [])
+    folder = folder_of("hillstrom")
+    features = reads(column_lineage(db, folder.features_sql.text, SOURCE))
+    assert features["zip_urban"] == {"zip_code"}
+    assert features["channel_web"] == features["channel_phone"] == {"channel"}
+    sql = render(
+        "training/assignment.sql",
+        raw=folder.tables.raw,
+        arm_column=Identifier.of(folder.experiment.arm_column),
+        outcomes=folder.outcomes,
+    )
+    assignment = reads(column_lineage(db, sql, SOURCE))
+    assert assignment["arm"] == {"segment"}
+    assert assignment["split"] == assignment["fold"] == {"user_id"}
+
+
+def test_sql_that_cannot_be_followed_has_none(db: Warehouse) -> None:
+    make_table(db, "raw.hillstrom", RAW, [])
+    assert column_lineage(db, "select from where", SOURCE) == {}
