@@ -22,15 +22,18 @@ from pydantic import (
 from uplift_core.boosting import LearnerParameters
 from uplift_core.decisions import Decisions
 from uplift_core.errors import ExperimentError
+from uplift_core.readable import readable
 from uplift_core.sources import (
     Declared,
     FileSource,
+    HistoryTable,
     Name,
     OwnFile,
     Published,
     Share,
     SimulationSource,
     Variant,
+    check_histories,
 )
 
 DECLARATION = "experiment.toml"
@@ -52,13 +55,14 @@ class Arm(Declared):
 
 
 class Outcome(Declared):
-    """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number.
+    """One outcome: ``binary`` holds 0 and 1, ``count`` whole numbers from 0, ``continuous`` any number.
 
-    ``value`` is what one unit of it is worth, in the money of the arms' costs.
+    Learners take a count as a continuous outcome. ``value`` is what one unit of it is worth, in the
+    money of the arms' costs.
     """
 
     name: Name
-    kind: Literal["binary", "continuous"]
+    kind: Literal["binary", "count", "continuous"]
     column: str = ""  # in the raw file; the outcome's name unless given
     value: float | None = None
 
@@ -68,6 +72,12 @@ class Outcome(Declared):
         if isinstance(data, dict) and "name" in data:
             return {"column": data["name"], **data}
         return data
+
+    @property
+    def must_be(self) -> str:
+        """What every value must be, in words."""
+        words = {"binary": "0 or 1", "count": "a whole number from 0"}
+        return words.get(self.kind, "a finite number")
 
 
 class Split(Declared):
@@ -110,7 +120,7 @@ class Experiment(Declared):
     name: Name
     title: str
     description: str
-    user_id: str  # column of the raw file, or "row_number"
+    user_id: str  # raw column with the users' own id, or "row_number"
     control: Name
     arm_column: str
     arms: tuple[Arm, ...]
@@ -124,6 +134,15 @@ class Experiment(Declared):
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
     decisions: Decisions = Decisions()
+    # Where the arms' shares come from. Those that were counted are guaranteed by nobody's design.
+    propensities: Literal["design", "estimate"] = "design"
+    assigned_at: str | None = None  # raw column: when the user was assigned
+    tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
+
+    @model_validator(mode="after")
+    def _tables_can_be_joined(self) -> Self:
+        check_histories(self.name, self.tables, assigned_at=self.assigned_at, user_id=self.user_id)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -187,7 +206,7 @@ class Experiment(Declared):
         try:
             return Experiment.model_validate(data)
         except ValidationError as error:
-            raise ExperimentError(f"{self.name}: {_readable(error)}") from error
+            raise ExperimentError(f"{self.name}: {readable(error)}") from error
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -223,9 +242,10 @@ class Experiment(Declared):
 
     @property
     def forbidden_columns(self) -> frozenset[str]:
-        """Raw columns that no feature may read: the arm, the outcomes, and ``not_features``."""
+        """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        return frozenset({self.arm_column, *outcomes, *self.not_features})
+        own_id = {self.user_id} - {"user_id", "row_number"}
+        return frozenset({self.arm_column, *outcomes, *own_id, *self.not_features})
 
 
 def load_experiment(folder: Path) -> Experiment:
@@ -242,9 +262,11 @@ def load_experiment(folder: Path) -> Experiment:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
         experiment = Experiment.model_validate(declared)
     except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{path.name} of {folder.name} is no valid TOML: {error}") from error
+        raise ExperimentError(
+            f"{folder.name}: {path.name} is no valid TOML: {error}; correct that line"
+        ) from error
     except ValidationError as error:
-        raise ExperimentError(f"{folder.name}: {_readable(error)}") from error
+        raise ExperimentError(f"{folder.name}: {readable(error, Experiment)}") from error
     if experiment.name != folder.name:
         raise ExperimentError(f"{folder.name}: name = '{experiment.name}' must equal the folder's name")
     return experiment
@@ -259,19 +281,11 @@ def discover(*roots: Path) -> dict[str, tuple[Experiment, Path]]:
             if experiment.name in found:
                 raise ExperimentError(f"{experiment.name}: declared twice, second time in {folder}")
             found[experiment.name] = (experiment, folder)
+    for name, (experiment, _) in found.items():
+        for table in experiment.tables:
+            if f"{name}_{table}" in found:
+                raise ExperimentError(
+                    f"{name}: tables.{table} would be raw.{name}_{table}, another experiment's table; "
+                    "rename the table"
+                )
     return dict(sorted(found.items()))
-
-
-def _readable(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key '{key}'; remove it or correct its spelling")
-        elif item["type"] == "missing":
-            lines.append(f"key '{key}' is missing")
-        else:
-            value = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
-            where = f"key '{key}'{value}: " if key else ""
-            lines.append(where + item["msg"].removeprefix("Value error, "))
-    return "; ".join(lines)

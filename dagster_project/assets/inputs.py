@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
 from dagster_project.folders import ExperimentFolder
+from dagster_project.loading import create_by, load_raw
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render, sql_sha256
@@ -23,16 +24,16 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description=f"{experiment.title}: the file as it came. One row per user.",
     )
     def raw(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        source = engine.source(experiment, context.log.info)
+        source = engine.source(folder, context.log.info)
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
         with engine.warehouse() as db:
-            rows = db.create(tables.raw, sql, {"source": str(source.path)})
+            rows, sha256 = load_raw(db, folder, source)
             check_raw(db, folder)
             check_published(db, folder)
             entry = {
                 "experiment": [experiment.name],
                 "source": [source.path.name],
-                "sha256": [source.sha256],
+                "sha256": [sha256],
                 "row_count": [rows],
             }
             registry = Identifier.of("raw", "registry")
@@ -40,7 +41,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
             return dg.MaterializeResult(
                 metadata=describe_table(db, tables.raw, sql)
-                | {"source": str(source.path), "sha256": source.sha256}
+                | {"source": str(source.path), "sha256": sha256}
             )
 
     return raw
@@ -57,7 +58,8 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         sql = folder.features_sql.text
         with engine.warehouse() as db:
-            rows = db.create(tables.features, f"select * from ({sql}) order by user_id")
+            ordered = f"select * from ({sql}\n) order by user_id"
+            rows = create_by(db, tables.features, ordered, where=f"{folder.name}: {FEATURES_SQL}")
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)
@@ -117,9 +119,8 @@ def check_raw(db: Warehouse, folder: ExperimentFolder) -> None:
     )
     for outcome in experiment.outcomes:
         sql = render("quality/outcome_violations.sql", raw=raw, outcome=Identifier.of(outcome.column))
-        found = db.one(sql, {"binary": outcome.kind == "binary"})
-        must = "0 or 1" if outcome.kind == "binary" else "a finite number"
-        _refuse_rows(found, experiment.name, outcome.column, must)
+        kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
+        _refuse_rows(db.one(sql, kinds), experiment.name, outcome.column, outcome.must_be)
 
 
 def check_published(db: Warehouse, folder: ExperimentFolder) -> None:

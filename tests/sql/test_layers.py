@@ -330,19 +330,22 @@ def test_crosscheck_rows_are_the_contrasts_users(db):
 
 
 @pytest.mark.parametrize(
-    ("binary", "values", "expected"),
+    ("kind", "values", "expected"),
     [
-        (True, [0, 1, 1], (0, None, None)),
-        (True, [0, 2, 3], (2, 2, "2.0")),
-        (True, [0, None, 1], (1, 2, None)),
-        (False, [0.5, -3, 1e9], (0, None, None)),
-        (False, [math.inf, 1, NAN], (2, 1, "inf")),
+        ("binary", [0, 1, 1], (0, None, None)),
+        ("binary", [0, 2, 3], (2, 2, "2.0")),
+        ("binary", [0, None, 1], (1, 2, None)),
+        ("count", [0, 7, 1e9], (0, None, None)),
+        ("count", [0.5, 7, -1], (2, 1, "0.5")),
+        ("count", [math.inf, None, 1], (2, 1, "inf")),
+        ("continuous", [0.5, -3, 1e9], (0, None, None)),
+        ("continuous", [math.inf, 1, NAN], (2, 1, "inf")),
     ],
 )
-def test_outcome_violations(db, binary, values, expected):
+def test_outcome_violations(db, kind, values, expected):
     make_table(db, "raw.hillstrom", "user_id bigint, spend double", list(enumerate(values, 1)))
     sql = render("quality/outcome_violations.sql", raw=TABLES.raw, outcome=Identifier.of("spend"))
-    assert db.one(sql, {"binary": binary}) == expected
+    assert db.one(sql, {"binary": kind == "binary", "counted": kind == "count"}) == expected
 
 
 def test_arm_violations(db):
