@@ -2,7 +2,8 @@
 
     python -m dagster_project.new_experiment campaign.csv spring_mail --control "No mail"
 
-The file is looked at, not changed. What is written is a draft: every guess is told, and can be overridden.
+The file is looked at, not changed. What is written is a draft: every guess is told and
+can be overridden.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", default="", metavar="COLUMN", help="the users' id, or row_number")
     parser.add_argument("--arm", default="", metavar="COLUMN", help="who was assigned to what")
     parser.add_argument("--control", default="", metavar="VALUE", help="the arm without treatment")
-    add = {"action": "append", "default": [], "metavar": "COLUMN"}
-    parser.add_argument("--outcome", **add, help="what came of it; may be repeated")
-    parser.add_argument("--ignore", **add, help="no feature and no outcome; may be repeated")
+    for option, meaning in (("outcome", "what came of it"), ("ignore", "neither feature nor outcome")):
+        parser.add_argument(
+            f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable"
+        )
     parser.add_argument(
         "--missing-is-zero", action="store_true", help="an outcome without a value did not happen"
     )
@@ -104,8 +106,8 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
 def _folder(name: str) -> Path:
     if not NAME.match(name) or name in TAKEN:
         raise ExperimentError(
-            f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter and "
-            f"be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
+            f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter "
+            f"and be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
         )
     text = Settings().experiments
     root = Path(text.split(os.pathsep)[0]).expanduser().absolute() if text else OWN_EXPERIMENTS

@@ -1,4 +1,4 @@
-"""The JSON schema of ``experiment.toml``, for editors: ``make schema`` writes ``docs/experiment.schema.json``."""
+"""The JSON schema of ``experiment.toml``: ``make schema`` writes ``docs/experiment.schema.json``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether features predict the arm, which nothing known before a fair coin can do.
 
-Shares that are constant, counted or designed, are the propensities only if the arm does not depend on the
-features. A model that finds the arm out of fold better than chance says that it does: the arms were
+Shares that are constant, counted or designed, are the propensities only if the arm does not depend on
+the features. A model that finds the arm out of fold better than chance says that it does: the arms were
 chosen by the features, or a feature came after the treatment.
 """
 

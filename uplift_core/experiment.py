@@ -244,8 +244,13 @@ class Experiment(Declared):
     def forbidden_columns(self) -> frozenset[str]:
         """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        own_id = {self.user_id} - {"user_id", "row_number"}
+        own_id = {self.own_id} - {""}
         return frozenset({self.arm_column, *outcomes, *own_id, *self.not_features})
+
+    @property
+    def own_id(self) -> str:
+        """The raw column with the users' id in the file, where ``user_id`` itself does not hold it."""
+        return "" if self.user_id in {"user_id", "row_number"} else self.user_id
 
 
 def load_experiment(folder: Path) -> Experiment:

@@ -114,8 +114,8 @@ def _shares_comment(shares: Shares) -> list[str]:
     if shares.designed:
         return ["# Shares by design. They were guessed from the counts: compare them with the plan."]
     return [
-        "# Shares as counted: nothing guarantees that chance alone decided. Where the plan is known, write",
-        "# its shares and remove the line below. Shares that depend on features are not handled.",
+        "# Shares as counted: nothing guarantees that chance alone decided. Where the plan is known,",
+        "# write its shares and remove the line below. Shares that depend on features are not handled.",
     ]
 
 

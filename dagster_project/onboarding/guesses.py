@@ -2,121 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from dagster_project.onboarding.profile import Column
+from dagster_project.onboarding.vocabulary import (
+    AFTER,
+    ARMS,
+    ASSIGNED,
+    CONTROL,
+    MAX_ARMS,
+    OUTCOMES,
+    PAST,
+    USERS,
+    YES,
+    split_name,
+)
 from uplift_core.errors import ExperimentError
-
-MAX_ARMS = 30
-ARMS = ("treatment", "treated", "arm", "variant", "treat", "experiment_group", "test_group", "group")
-ARMS += ("segment", "campaign", "condition", "bucket", "cell", "assignment", "offer", "w", "t")
-CONTROL = re.compile(
-    r"^(control|ctrl|none|holdout|placebo|baseline|untreated|0|0\.0|false)$|^no[ _-]", re.IGNORECASE
-)
-USERS = re.compile(
-    r"^(id|uuid|(user|customer|client|member|account|visitor|subscriber|person|contact|patient)"
-    r"_?(id|key|uuid|no|nr|number)?)$"
-)
-OUTCOMES = frozenset(
-    [
-        "visit",
-        "visits",
-        "visited",
-        "click",
-        "clicks",
-        "clicked",
-        "conversion",
-        "conversions",
-        "converted",
-        "purchase",
-        "purchases",
-        "purchased",
-        "bought",
-        "order",
-        "orders",
-        "ordered",
-        "spend",
-        "spent",
-        "revenue",
-        "sales",
-        "sale",
-        "profit",
-        "churn",
-        "churned",
-        "retained",
-        "retention",
-        "renewed",
-        "renewal",
-        "signup",
-        "subscribed",
-        "response",
-        "responded",
-        "outcome",
-        "target",
-        "label",
-        "y",
-        "redeemed",
-        "booked",
-        "bookings",
-        "donated",
-        "donation",
-    ]
-)
-PAST = frozenset(
-    [
-        "past",
-        "prior",
-        "previous",
-        "prev",
-        "last",
-        "before",
-        "history",
-        "historic",
-        "historical",
-        "hist",
-        "avg",
-        "mean",
-        "average",
-        "pre",
-        "ago",
-        "days",
-        "since",
-        "recency",
-        "lifetime",
-        "total",
-        "ltv",
-        "30d",
-        "60d",
-        "90d",
-        "180d",
-        "365d",
-        "3m",
-        "6m",
-        "12m",
-    ]
-)
-AFTER = frozenset(
-    [
-        "exposure",
-        "exposed",
-        "opened",
-        "delivered",
-        "impression",
-        "impressions",
-        "unsubscribed",
-        "received",
-        "post",
-        "after",
-    ]
-)
-ASSIGNED = frozenset(
-    {"assigned_at", "assignment_time", "assignment_date", "assigned", "enrolled_at", "sent_at"}
-    | {"randomized_at", "randomised_at", "treated_at", "assignment_timestamp"}
-)
-YES = frozenset({"yes", "y", "true", "t", "1"})
 
 
 @dataclass(frozen=True)
@@ -187,7 +90,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     arm, why_arm = _arm([c for c in left if c is not id_], options)
     control, why_control = _control(arm, options)
     left = [column for column in left if column not in (id_, arm)]
-    moment = next((c for c in left if c.is_time and "_".join(_split(c.name)) in ASSIGNED), None)
+    moment = next((c for c in left if c.is_time and "_".join(split_name(c.name)) in ASSIGNED), None)
     outcomes = _outcomes([c for c in left if c is not moment], options)
     found = [outcome.column for outcome in outcomes]
     reasons = [
@@ -209,19 +112,14 @@ def _named(options: Options) -> list[tuple[str, str]]:
     return [(option, name) for option, name in found if name and name != "row_number"]
 
 
-def _split(name: str) -> list[str]:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^a-z0-9]+", words.lower()) if word]
-
-
 def _words(name: str) -> frozenset[str]:
-    return frozenset(_split(name))
+    return frozenset(split_name(name))
 
 
 def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str]:
     if options.id == "row_number":
         return None, "as you said"
-    named = [c for c in columns if c.name == options.id or USERS.match("_".join(_split(c.name)))]
+    named = [c for c in columns if c.name == options.id or USERS.match("_".join(split_name(c.name)))]
     chosen = [c for c in named if c.name == options.id] or named
     if not chosen:
         return None, "no column is called like an id"
@@ -229,7 +127,7 @@ def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str
     if column.missing or not column.is_unique:
         raise ExperimentError(
             f"column '{column.name}' looks like the user's id but has {column.distinct:,} values and "
-            f"{column.missing:,} gaps in {column.rows:,} rows; one row must be one user: add rows up first, "
+            f"{column.missing:,} gaps in {column.rows:,} rows; one row must be one user: add rows up, "
             "or pass --id with another column or with row_number"
         )
     if not ((column.is_number and column.whole) or column.type == "VARCHAR"):
@@ -241,9 +139,9 @@ def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
     if options.arm:
         column, why = next(c for c in columns if c.name == options.arm), "as you said"
     else:
-        named = [c for c in columns if "_".join(_split(c.name)) in ARMS]
+        named = [c for c in columns if "_".join(split_name(c.name)) in ARMS]
         plausible = [c for c in named if c.distinct <= MAX_ARMS] or named
-        ranked = sorted(plausible, key=lambda c: ARMS.index("_".join(_split(c.name))))
+        ranked = sorted(plausible, key=lambda c: ARMS.index("_".join(split_name(c.name))))
         words = [
             c for c in columns if c.type == "VARCHAR" and any(CONTROL.match(value) for value in c.values)
         ]
@@ -260,7 +158,7 @@ def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
         why = "called like an arm" if column in named else "has a value that means no treatment"
     if column.missing:
         raise ExperimentError(
-            f"column '{column.name}' has no value in {column.missing:,} rows; every user must have an arm: "
+            f"column '{column.name}' has no value in {column.missing:,} rows; each user needs an arm: "
             "drop those rows or fill them in, if a gap means the control"
         )
     if column.distinct == 1:
@@ -318,7 +216,7 @@ def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess
         if outcome.column.missing and not options.missing_is_zero:
             raise ExperimentError(
                 f"outcome '{outcome.column.name}' has no value in {outcome.column.missing:,} rows; pass "
-                "--missing-is-zero if that means that nothing happened, else drop those users in every arm"
+                "--missing-is-zero if that means that nothing happened, else drop those users"
             )
     return found
 
