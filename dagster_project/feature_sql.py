@@ -72,8 +72,8 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
     for column in select.find_all(exp.Column):
         if column.name.lower() in forbidden:
             raise ExperimentError(
-                f"{where} reads '{column.name}', which is the arm, an outcome or declared as no "
-                "feature; features are what was known before the treatment"
+                f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids or "
+                "declared as no feature; features are what was known before the treatment"
             )
     for node in select.find_all(exp.Func, exp.TableSample):
         name = node.sql("duckdb").partition("(")[0].strip().lower()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import duckdb
 
 from dagster_project.loading import READERS
 from dagster_project.onboarding.encoding import FeatureLine, literal, slug
@@ -158,9 +161,16 @@ def _user_id(draft: Draft) -> tuple[str, str]:
 
 def _outcome(outcome: OutcomeGuess) -> str:
     column = Identifier.of(outcome.column.name).sql
-    value = f"({column} = {literal(outcome.yes)})" if outcome.yes else column
+    test = f"{column} = {literal(outcome.yes)}" if outcome.yes else column
+    if outcome.yes or outcome.column.type == "BOOLEAN":
+        # Not a cast, which DuckDB would hand to its CSV reader, and that reads no 'true' as a number.
+        value = f"case when {test} then 1 when not ({test}) then 0 end"
+    else:
+        value = column
     if outcome.column.missing:
-        value = f"coalesce({value}, {'false' if outcome.yes or outcome.column.type == 'BOOLEAN' else 0})"
+        value = f"coalesce({value}, 0)"
+    elif value != column:
+        value = f"({value})"
     type_ = "utinyint" if outcome.kind == "binary" else "double"
     return f"{value}::{type_} as {column}"
 
@@ -195,10 +205,24 @@ def features_sql(draft: Draft, lines: Sequence[FeatureLine], left_out: Mapping[s
     )
     last = len(lines) - 1
     body = [
-        f"    {line.sql} as {line.name}{'' if i == last else ','} -- {line.comment}"
+        f"    {line.sql} as {_bare(line.name)}{'' if i == last else ','} -- {line.comment}"
         for i, line in enumerate(lines)
     ]
     return "\n".join([header, "select", "    user_id,", *body, f"from raw.{draft.name}", ""])
+
+
+def _bare(name: str) -> str:
+    """A name in SQL, in quotes only where it is a word of the language."""
+    return Identifier.of(name).sql if name in _keywords() else name
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    with duckdb.connect(":memory:") as con:
+        rows = con.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
+        ).fetchall()
+    return frozenset(str(name) for (name,) in rows)
 
 
 def _text(value: str) -> str:

@@ -10,7 +10,7 @@ from uplift_core.evaluation.sample_ratio import sample_ratio
 
 # Parts that designs are made of: halves and thirds, tenths, twentieths, and so on.
 PARTS = (2, 3, 4, 10, 5, 6, 8, 20, 7, 12)
-LIKELY = 0.01  # a design that the counts are less likely under is not taken for it
+LIKELY = 0.05  # a design that the counts are less likely under is not taken for it
 
 
 @dataclass(frozen=True)
