@@ -22,6 +22,7 @@ READERS = {
     ".parquet": "read_parquet($source)",
 }
 TIMES = ("TIMESTAMP", "DATE")
+REASON = 400  # characters of DuckDB's message
 
 
 def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
@@ -31,12 +32,17 @@ def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tup
         How many users there are, and the sha256 of all files that were read.
 
     Raises:
-        ExperimentError: raw.sql fails, or lacks a declared column.
-        DataError: a history file cannot be read as declared.
+        DataError: the file cannot be read as raw.sql says, or a history file as declared.
+        ExperimentError: raw.sql lacks a declared column.
     """
     sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
-    where = f"{folder.name}: {RAW_SQL}"
-    rows = create_by(db, folder.tables.raw, sql, {"source": str(source.path)}, where=where)
+    try:
+        rows = db.create(folder.tables.raw, sql, {"source": str(source.path)})
+    except duckdb.Error as error:
+        raise DataError(
+            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {_reason(error)}. Replace "
+            f"the file, or correct {RAW_SQL}"
+        ) from error
     _check_columns(db, folder)
     digests = [source.sha256]
     for name, table in folder.experiment.tables.items():
@@ -60,8 +66,11 @@ def create_by(
     try:
         return db.create(table, sql, binds)
     except duckdb.Error as error:
-        reason = " ".join(str(error).split("LINE 1:")[0].split())
-        raise ExperimentError(f"{where} fails: {reason[:600]}; correct it") from error
+        raise ExperimentError(f"{where} fails: {_reason(error)}; correct it") from error
+
+
+def _reason(error: duckdb.Error) -> str:
+    return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 
 def reader(path: Path) -> str:
@@ -145,7 +154,7 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
             owner=Identifier.of(owner),
             owners=Identifier.listed(dict.fromkeys(c for c in (owner, "user_id") if c in columns)),
             available_at=Identifier.of(table.available_at),
-            assigned_at=Identifier.of(experiment.assigned_at or ""),
+            assigned_at=Identifier.of(experiment.assigned_at),
         ),
     )
     db.rows(f"drop table {incoming}")

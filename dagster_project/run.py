@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -57,17 +58,41 @@ def _materialize(
     result = job.execute_in_process(
         instance=instance, run_config=QUIET, raise_on_error=False, partition_key=tonight
     )
+    for name, text in _warnings(result):
+        console.print(f"  [yellow]warning of {name}[/yellow]: ", end="")
+        console.print(text, markup=False)
+    if not result.success:
+        step, text = failure(result)
+        console.print(f"[bold red]stopped at {step}[/bold red]: ", end="")
+        console.print(text, markup=False)
+        console.print("Nothing new was published; what was published before still stands.")
+        return False
+    console.print(f"  done in {time.monotonic() - started:.0f} s")
+    return True
+
+
+def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
+    """The step that stopped a run, and what it told: of a check, what it found."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            return (
+                f"{check.asset_key.to_user_string()}, check {check.check_name}",
+                check.description or "",
+            )
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.STEP_FAILURE:
             error = event.step_failure_data
             reason = error.user_failure_data.description if error.user_failure_data else None
             text = reason or (error.error.to_string() if error.error else "unknown error")
-            console.print(f"[bold red]stopped at {event.step_key}[/bold red]: ", end="")
-            console.print(text, markup=False)
-            console.print("Nothing new was published; what was published before still stands.")
-            return False
-    console.print(f"  done in {time.monotonic() - started:.0f} s")
-    return True
+            return str(event.step_key), text
+    return "an unknown step", "unknown error"
+
+
+def _warnings(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+            name = f"{check.asset_key.to_user_string()}, check {check.check_name}"
+            yield name, check.description or ""
 
 
 def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder]) -> None:

@@ -22,6 +22,8 @@ from pydantic import (
 from uplift_core.boosting import LearnerParameters
 from uplift_core.decisions import Decisions
 from uplift_core.errors import ExperimentError
+from uplift_core.parts import Contrast, Defaults, Split
+from uplift_core.quality import ColumnRule, FeatureRule, QualityLimits
 from uplift_core.readable import readable
 from uplift_core.sources import (
     Declared,
@@ -65,6 +67,7 @@ class Outcome(Declared):
     kind: Literal["binary", "count", "continuous"]
     column: str = ""  # in the raw file; the outcome's name unless given
     value: float | None = None
+    implies: str = ""  # another binary outcome that whoever has this one has, too
 
     @model_validator(mode="before")
     @classmethod
@@ -80,38 +83,7 @@ class Outcome(Declared):
         return words.get(self.kind, "a finite number")
 
 
-class Split(Declared):
-    """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
-
-    holdout: Share = 0.3
-    folds: Annotated[int, Field(ge=3, le=20)] = 5
-    salt: str
-
-
-class Defaults(Declared):
-    """What a list or a score is made for when nobody says otherwise.
-
-    Without a ``learner`` each arm's champion decides, see ``uplift_core.evaluation.gate``.
-    """
-
-    arm: Name
-    outcome: Name
-    budget: Share
-    learner: Literal["s", "t", "x", "r", "dr"] | None = None
-
-
 Named = TypeVar("Named", Arm, Outcome)
-
-
-class Contrast(Declared):
-    """One arm against the control, among the users of those two arms.
-
-    ``propensity`` is e = P(W = 1) within the two, by design.
-    """
-
-    arm: str
-    control: str
-    propensity: float
 
 
 class Experiment(Declared):
@@ -134,9 +106,12 @@ class Experiment(Declared):
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
     decisions: Decisions = Decisions()
+    columns: dict[str, ColumnRule] = Field(default_factory=dict)  # of the raw table
+    features: dict[str, FeatureRule] = Field(default_factory=dict)
+    quality: QualityLimits = QualityLimits()
+    assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
     # Where the arms' shares come from. Those that were counted are guaranteed by nobody's design.
     propensities: Literal["design", "estimate"] = "design"
-    assigned_at: str | None = None  # raw column: when the user was assigned
     tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
 
     @model_validator(mode="after")
@@ -148,6 +123,7 @@ class Experiment(Declared):
     def _consistent(self) -> Self:
         arms = [arm.name for arm in self.arms]
         outcomes = [outcome.name for outcome in self.outcomes]
+        binary = {outcome.name for outcome in self.outcomes if outcome.kind == "binary"}
         total = sum(arm.share for arm in self.arms)
         rules = [
             (len(set(arms)) == len(arms), f"arms {arms} repeat a name"),
@@ -171,6 +147,14 @@ class Experiment(Declared):
             (
                 self.defaults.outcome in outcomes,
                 f"defaults.outcome '{self.defaults.outcome}' is none of {outcomes}",
+            ),
+            (
+                all(outcome.implies in {"", *binary} - {outcome.name} for outcome in self.outcomes),
+                f"outcomes.implies must name another of the binary outcomes {sorted(binary)}",
+            ),
+            (
+                not self.quality.outcome_days or bool(self.assigned_at),
+                "quality.outcome_days needs assigned_at, the column that says when a user was assigned",
             ),
         ]
         broken = [message for holds, message in rules if not holds]

@@ -76,7 +76,7 @@ class HistoryTable(Declared):
 
 
 def check_histories(
-    name: str, tables: Mapping[str, HistoryTable], *, assigned_at: str | None, user_id: str
+    name: str, tables: Mapping[str, HistoryTable], *, assigned_at: str, user_id: str
 ) -> None:
     """Refuse a taken name, and history tables that no user or no moment can be found for.
 

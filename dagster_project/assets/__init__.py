@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dagster_project.assets.decisions import (
+    NIGHTS,
     export_asset,
     published_asset,
     realised_asset,
@@ -20,6 +21,7 @@ from dagster_project.assets.inputs import assignment_asset, features_asset, raw_
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
 from dagster_project.assets.tuning import tuning_asset
+from dagster_project.checks.assets import CHECKS, layer_checks
 from dagster_project.folders import ExperimentFolder
 
 LAYERS = (
@@ -39,6 +41,12 @@ LAYERS = (
     published_asset,
     realised_asset,
 )
+
+
+def experiment_checks(folder: ExperimentFolder) -> list[dg.AssetChecksDefinition]:
+    """The checks of every layer of one experiment."""
+    partitions = {"treat_list": NIGHTS}
+    return [layer_checks(folder, layer, partitions.get(layer)) for layer in CHECKS]
 
 
 def experiment_assets(folder: ExperimentFolder) -> list[dg.AssetsDefinition]:

@@ -5,13 +5,13 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
-from dagster_project.folders import ExperimentFolder
+from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.loading import create_by, load_raw
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render, sql_sha256
 from dagster_project.warehouse import Warehouse
-from uplift_core.errors import DataError, ExperimentError
+from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 
 
@@ -28,8 +28,6 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
         with engine.warehouse() as db:
             rows, sha256 = load_raw(db, folder, source)
-            check_raw(db, folder)
-            check_published(db, folder)
             entry = {
                 "experiment": [experiment.name],
                 "source": [source.path.name],
@@ -91,6 +89,8 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             "arm_values": [str(arm.value) for arm in experiment.arms],
             "arm_names": [arm.name for arm in experiment.arms],
         }
+        if experiment.propensities == "estimate":
+            context.log.warning(f"{experiment.name}: {ESTIMATED}")
         with engine.warehouse() as db:
             rows = db.create(tables.assignment, sql, binds)
             context.log.info(f"{experiment.name}/assignment: {rows:,} rows")
@@ -99,55 +99,11 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return assignment
 
 
-def check_raw(db: Warehouse, folder: ExperimentFolder) -> None:
-    """Refuse a raw table whose ids, arms or outcomes are not as declared.
-
-    Raises:
-        DataError: names the column, how many rows, and the first of them.
-    """
-    experiment, raw = folder.experiment, folder.tables.raw
-    rows, users = db.one(f"select count(*), count(distinct user_id) from {raw}")
-    if rows == 0:
-        raise DataError(f"{experiment.name}: the source file holds no rows")
-    if rows != users:
-        raise DataError(f"{experiment.name}: column 'user_id' repeats {rows - users} times")
-    values = [str(arm.value) for arm in experiment.arms]
-    arm = Identifier.of(experiment.arm_column)
-    sql = render("quality/arm_violations.sql", raw=raw, arm_column=arm)
-    _refuse_rows(
-        db.one(sql, {"arm_values": values}), experiment.name, experiment.arm_column, f"one of {values}"
-    )
-    for outcome in experiment.outcomes:
-        sql = render("quality/outcome_violations.sql", raw=raw, outcome=Identifier.of(outcome.column))
-        kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
-        _refuse_rows(db.one(sql, kinds), experiment.name, outcome.column, outcome.must_be)
-
-
-def check_published(db: Warehouse, folder: ExperimentFolder) -> None:
-    """Refuse a raw table that is not what is published about its file.
-
-    Raises:
-        DataError: names rows, or the column, and both figures.
-    """
-    published, raw = folder.experiment.published, folder.tables.raw
-    if published is None:
-        return
-    rows = db.count(raw)
-    if rows != published.rows:
-        raise DataError(f"{folder.name}: {rows:,} rows, published are {published.rows:,}")
-    for column, text in published.means.items():
-        (mean,) = db.one(f"select avg({Identifier.of(column)}) from {raw}")
-        digits = len(text.partition(".")[2])
-        if round(mean, digits) != float(text):
-            raise DataError(f"{folder.name}: the mean of '{column}' is {mean:.7f}, published is {text}")
-
-
 def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:
-    """Refuse features that no model can take; returns the experiment's rows of the registry.
+    """Refuse features of wrong types; returns the experiment's rows of the registry.
 
     Raises:
-        ExperimentError: a column is not FLOAT, user_id is not BIGINT, or users are lost or repeated.
-        DataError: a value is infinite.
+        ExperimentError: a column is not FLOAT, or user_id is not BIGINT.
     """
     name, tables = folder.name, folder.tables
     columns = dict(row[:2] for row in db.rows(f"describe {tables.features}"))
@@ -156,21 +112,6 @@ def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:
     wrong = {column: type_ for column, type_ in columns.items() if type_ != "FLOAT"}
     if wrong or not columns:
         raise ExperimentError(f"{name}: {FEATURES_SQL} must yield FLOAT features, not {wrong}")
-    rows, users, raw = db.one(
-        f"select count(*), count(distinct user_id), (select count(*) from {tables.raw}) "
-        f"from {tables.features}"
-    )
-    if not rows == users == raw:
-        raise ExperimentError(
-            f"{name}: {FEATURES_SQL} yields {rows} rows of {users} users for {raw} raw rows"
-        )
-    for feature in columns:
-        sql = render(
-            "quality/feature_violations.sql",
-            features=tables.features,
-            feature=Identifier.of(feature),
-        )
-        _refuse_rows(db.one(sql), name, feature, "finite or NaN")
     count = len(columns)
     return pa.table(
         {
@@ -183,12 +124,3 @@ def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:
             "sql_sha256": [sql_sha256(folder.features_sql.text)] * count,
         }
     )
-
-
-def _refuse_rows(found: tuple, experiment: str, column: str, must: str) -> None:
-    count, first_user, first_value = found
-    if count:
-        raise DataError(
-            f"{experiment}: column '{column}' holds {first_value} at user_id {first_user} and "
-            f"{count - 1} more rows that are not {must}; correct the file or the declaration"
-        )

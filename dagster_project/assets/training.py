@@ -10,7 +10,7 @@ from dagster_project.assets.common import asset_options
 from dagster_project.binning import binned_select
 from dagster_project.cells import find_edges, read_edges
 from dagster_project.champion import REGISTRY
-from dagster_project.estimated import check_estimated_shares
+from dagster_project.checks.profiles import write_profile
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import registry_rows, train_arm, write_bundle, write_registry
@@ -40,7 +40,6 @@ def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     )
     def cells(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            check_estimated_shares(db, folder, context.log.warning)
             edges = find_edges(db, folder)
             binned = binned_select(edges, tables)
             replace_file(engine.paths.generated_sql / f"{folder.name}_binned.sql", binned.encode())
@@ -90,6 +89,7 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                 context.log.info(f"{experiment.name}/models: {arm}: {verdicts[arm].text}")
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
             write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
+            write_profile(db, folder, edges)
             context.log.info(f"{experiment.name}/models: {version}")
             metadata = describe_table(db, REGISTRY)
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}

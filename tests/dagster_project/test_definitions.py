@@ -48,6 +48,23 @@ def test_every_job() -> None:
     assert jobs == {*own, "nightly_decisions"}
 
 
+def test_every_check() -> None:
+    """All but warnings stop what is downstream."""
+    checks = {key.path[-1]: set() for key in GRAPH.get_all_asset_keys()}
+    for key in GRAPH.asset_check_keys:
+        checks[key.asset_key.path[-1]].add(key.name)
+        assert GRAPH.get(key).blocking
+    assert {layer: names for layer, names in checks.items() if names} == {
+        "evaluator": {"holds"},
+        "raw": {"schema", "keys", "arms", "outcomes", "columns", "published", "maturity"},
+        "features": {"keys", "values", "missing", "drift"},
+        "assignment": {"keys", "arms", "splits", "outcomes", "sample_ratio"},
+        "cells": {"balance", "predictability", "leakage"},
+        "scores": {"keys", "values", "drift"},
+        "treat_list": {"keys", "decisions", "values", "kept_out"},
+    }
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_main_job_makes_all_but_what_is_asked_for(name: str) -> None:
     job = defs.resolve_job_def(f"uplift_{name}")

@@ -153,16 +153,17 @@ def test_a_wrong_key_is_refused(
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"raw": "select nobody from read_csv($source)"}, ["raw.sql fails", "nobody", "correct it"]),
+        (
+            {"raw": "select nobody from read_csv($source)"},
+            ["users.csv cannot be read by raw.sql", "nobody", "correct raw.sql"],
+        ),
         ({"raw": "select * from read_csv($source)"}, ["user_id as nothing", "BIGINT", "hash a text"]),
         ({"features": "select user_id, agee::float as a from raw.shop"}, ["features.sql fails", "agee"]),
         ({"features": "select user_id, customer::float as a from raw.shop"}, ["'customer'", "ids"]),
         ({"features": "select user_id, visit::float as a from raw.shop"}, ["'visit'", "an outcome"]),
         ({"features": "select user_id, 1::float as a from raw.other"}, ["raw.other", "raw.shop_past"]),
         (
-            {
-                "features": "select user_id, age::float as a from raw.shop join raw.shop_past using (user_id)"
-            },
+            {"features": "select user_id, age::float as a from raw.shop join raw.shop_past on true"},
             ["reads 'age' without saying of which table", "<table's alias>.age"],
         ),
     ],

@@ -329,36 +329,66 @@ def test_crosscheck_rows_are_the_contrasts_users(db):
     assert len(dicts(db, sql, binds | {"max_users": 2})) == 2
 
 
-@pytest.mark.parametrize(
-    ("kind", "values", "expected"),
-    [
-        ("binary", [0, 1, 1], (0, None, None)),
-        ("binary", [0, 2, 3], (2, 2, "2.0")),
-        ("binary", [0, None, 1], (1, 2, None)),
-        ("count", [0, 7, 1e9], (0, None, None)),
-        ("count", [0.5, 7, -1], (2, 1, "0.5")),
-        ("count", [math.inf, None, 1], (2, 1, "inf")),
-        ("continuous", [0.5, -3, 1e9], (0, None, None)),
-        ("continuous", [math.inf, 1, NAN], (2, 1, "inf")),
-    ],
-)
-def test_outcome_violations(db, kind, values, expected):
-    make_table(db, "raw.hillstrom", "user_id bigint, spend double", list(enumerate(values, 1)))
-    sql = render("quality/outcome_violations.sql", raw=TABLES.raw, outcome=Identifier.of("spend"))
-    assert db.one(sql, {"binary": kind == "binary", "counted": kind == "count"}) == expected
+NUMBERS = [Identifier("1"), Identifier("2")]
+TWO = [Identifier.of("recency"), Identifier.of("history")]
 
 
-def test_arm_violations(db):
-    rows = [(1, "a"), (2, "z"), (3, None), (4, "b")]
-    make_table(db, "raw.hillstrom", "user_id bigint, segment varchar", rows)
-    sql = render("quality/arm_violations.sql", raw=TABLES.raw, arm_column=Identifier.of("segment"))
-    assert db.one(sql, {"arm_values": ["a", "b"]}) == (2, 2, "z")
+def test_moments_leave_out_what_is_not_known(db):
+    rows = [(1, 1.0, 5.0), (2, 3.0, NAN), (3, 4.0, None), (4, 8.0, 7.0)]
+    make_table(db, "features.hillstrom", "user_id bigint, recency float, history float", rows)
+    arms = [(1, "none"), (2, "none"), (3, "womens"), (4, "womens")]
+    make_table(db, "assignment.hillstrom", "user_id bigint, arm varchar", arms)
+    names = {"features": TABLES.features, "assignment": TABLES.assignment}
+    sql = render("quality/moments.sql", **names, feature_names=TWO, numbers=NUMBERS)
+    assert db.rows(sql) == [
+        ("none", 1, 2, 2.0, 2.0, 2),
+        ("none", 2, 2, 5.0, 0.0, 1),
+        ("womens", 1, 2, 6.0, 8.0, 2),
+        ("womens", 2, 2, 7.0, 0.0, 1),
+    ]
 
 
-def test_feature_violations(db):
-    rows = [(1, 0.5), (2, NAN), (3, None), (4, -math.inf)]
-    make_table(db, "features.hillstrom", "user_id bigint, recency float", rows)
+def test_histograms_count_missing_values_apart(db):
+    rows = [(1, 0.0, 5.0), (2, 1.5, NAN), (3, 2.0, None), (4, 9.0, 7.0)]
+    make_table(db, "features.hillstrom", "user_id bigint, recency float, history float", rows)
+    bounds = [Identifier("$bounds_1"), Identifier("$bounds_2")]
     sql = render(
-        "quality/feature_violations.sql", features=TABLES.features, feature=Identifier.of("recency")
+        "quality/histograms.sql",
+        features=TABLES.features,
+        feature_names=TWO,
+        numbers=NUMBERS,
+        bounds=bounds,
     )
-    assert db.one(sql) == (1, 4, "-inf")
+    assert db.rows(sql, {"bounds_1": [0.0, 1.0, 2.0], "bounds_2": [5.0]}) == [
+        (1, {0.0: 1, 1.0: 0, 2.0: 2, math.inf: 1}, 0),
+        (2, {5.0: 1, math.inf: 1}, 2),
+    ]
+
+
+def test_outcomes_are_counted_by_each_feature_alone(db):
+    columns = "split varchar, recency float, history float, n bigint, visit_events bigint"
+    rows = [("train", 1.0, 5.0, 10, 2), ("train", 1.0, 6.0, 4, 1), ("holdout", 1.0, 5.0, 3, 3)]
+    make_table(db, "training.hillstrom_cells", columns, rows)
+    sql = render(
+        "quality/outcome_by_bin.sql",
+        cells=TABLES.cells,
+        events=Identifier.of("visit_events"),
+        feature_names=TWO,
+        feature_list=Identifier.listed(["recency", "history"]),
+    )
+    assert sorted(db.rows(sql), key=str) == [
+        ("holdout", 1.0, None, 1, 3.0, 3.0),
+        ("holdout", None, 5.0, 2, 3.0, 3.0),
+        ("train", 1.0, None, 1, 14.0, 3.0),
+        ("train", None, 5.0, 2, 10.0, 2.0),
+        ("train", None, 6.0, 2, 4.0, 1.0),
+    ]
+
+
+def test_score_bins_hold_twentieths_of_the_train_users(db):
+    rows = [(i, "womens", "train" if i <= 100 else "holdout", i / 100) for i in range(1, 121)]
+    columns = "user_id bigint, arm varchar, split varchar, cate_r float"
+    make_table(db, "scores.hillstrom", columns, rows)
+    sql = render("quality/score_bins.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
+    found = db.rows(sql, {"arm": "womens", "step": 1})
+    assert found == [("holdout", 19, 20), *(("train", b, 5) for b in range(20))]

@@ -1,5 +1,6 @@
 /* The e-mail campaign's file as it came, one row per customer.
-   Grain: user_id, the row's number in the file, from 1.  Input: the CSV at $source. */
+   Grain: user_id, the row's number in the file, from 1.  Input: the CSV at $source.
+   Columns are found by name. */
 select
     row_number() over () as user_id,
     recency,         -- months since the last purchase
@@ -17,9 +18,8 @@ select
 from read_csv(
     $source,
     header = true,
-    auto_detect = false,
     delim = ',',
-    columns = {
+    types = {
         'recency': 'UTINYINT',
         'history_segment': 'VARCHAR',
         'history': 'DOUBLE',

@@ -1,0 +1,37 @@
+"""Whether outcomes had their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dagster_project.checks.findings import Finding
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+
+def check_maturity(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """Users must have been assigned long enough ago; said only where dates are declared."""
+    experiment = folder.experiment
+    days, name = experiment.quality.outcome_days, experiment.assigned_at
+    if not days or not name:
+        return
+    column = Identifier.of(name)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    count, last = db.one(
+        f"select count(*), max({column})::varchar from {folder.tables.raw} "
+        f"where {column} is null or {column}::timestamp + to_days($days) > $now",
+        {"days": days, "now": now},
+    )
+    yield Finding(
+        check="maturity",
+        rule=f"assigned {days} days ago",
+        column=name,
+        value=str(last or ""),
+        message=f"{folder.name}: column '{name}': {count} users were assigned less than {days} days ago "
+        f"(last: {last}) or nobody knows when; their outcomes are not complete: leave them out"
+        if count
+        else "",
+        passed=not count,
+    )

@@ -1,0 +1,97 @@
+"""What features looked like when models were last trained, and how far they have moved since."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.cells import features_of
+from dagster_project.checks.findings import Finding
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.cells import BinEdges
+from uplift_core.evaluation.diagnostics import stability_index
+
+PROFILES = Identifier.of("quality", "profiles")
+BINS = 10
+
+Histogram = dict[float, int]  # upper end of a bin -> users; NaN -> users without a value
+
+
+def write_profile(db: Warehouse, folder: ExperimentFolder, edges: BinEdges) -> None:
+    """Keep the features' histograms; bins end at values that hold equal shares of train users."""
+    bounds = {
+        name: [float(v) for v in edge[:: math.ceil(len(edge) / BINS)]]
+        for name, edge in zip(edges.features, edges.edges, strict=True)
+    }
+    rows = [
+        {"experiment": folder.name, "feature": name, "bound": bound, "n": n}
+        for name, histogram in _histograms(db, folder, bounds).items()
+        for bound, n in histogram.items()
+    ]
+    db.replace_rows(PROFILES, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+
+
+def check_feature_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """The features against those of the training before; nothing is said before there was one."""
+    limit = folder.experiment.quality.drift
+    before = _profile(db, folder)
+    names = [name for name in features_of(db, folder) if name in before]
+    bounds = {name: [bound for bound in before[name] if math.isfinite(bound)] for name in names}
+    now = _histograms(db, folder, bounds) if names else {}
+    for name in names:
+        ends = sorted(before[name].keys() | now[name].keys(), key=str)
+        found = stability_index(_at(before[name], ends), _at(now[name], ends))
+        yield Finding(
+            check="drift",
+            rule="stability index",
+            column=name,
+            value=f"{found:.4f}",
+            message=f"{folder.name}: column '{name}' has moved since the training before (stability "
+            f"index {found:.3f}, {limit} is a lot); look for a change at its source"
+            if found > limit
+            else "",
+            passed=found <= limit,
+            warn=True,
+        )
+
+
+def _profile(db: Warehouse, folder: ExperimentFolder) -> dict[str, Histogram]:
+    found: dict[str, Histogram] = {}
+    rows = db.rows(
+        f"select feature, bound, n from {PROFILES} where experiment = $name order by feature, bound",
+        {"name": folder.name},
+    )
+    for feature, bound, n in rows:
+        found.setdefault(feature, {})[_one_nan(bound)] = n
+    return found
+
+
+def _histograms(
+    db: Warehouse, folder: ExperimentFolder, bounds: Mapping[str, list[float]]
+) -> dict[str, Histogram]:
+    sql = render(
+        "quality/histograms.sql",
+        features=folder.tables.features,
+        feature_names=[Identifier.of(name) for name in bounds],
+        numbers=[Identifier(str(i)) for i, _ in enumerate(bounds, 1)],
+        bounds=[Identifier(f"$bounds_{i}") for i, _ in enumerate(bounds, 1)],
+    )
+    rows = db.rows(sql, {f"bounds_{i}": ends for i, ends in enumerate(bounds.values(), 1)})
+    return {
+        name: {**{_one_nan(end): n for end, n in (bins or {}).items()}, math.nan: missing}
+        for name, (_, bins, missing) in zip(bounds, rows, strict=True)
+    }
+
+
+def _one_nan(bound: float) -> float:
+    """NaN as the one object that finds itself as a key."""
+    return math.nan if math.isnan(bound) else bound
+
+
+def _at(histogram: Histogram, ends: list[float]) -> np.ndarray:
+    return np.asarray([histogram.get(end, 0) for end in ends], dtype=np.float64)

@@ -1,0 +1,224 @@
+"""Whether the data are those of the experiment that was designed: checks that no single row can fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dagster_project.cells import features_of, read_cells, read_edges
+from dagster_project.checks.findings import Finding
+from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import SCORES
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core import boosting
+from uplift_core.boosting import BoostingParameters, Doubles
+from uplift_core.cells import Cells
+from uplift_core.evaluation.diagnostics import (
+    Moments,
+    auc,
+    beyond_chance,
+    mean_difference,
+    stability_index,
+)
+from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.sample_ratio import sample_ratio
+
+CLASSIFIER = BoostingParameters(rounds=50, max_depth=3, learning_rate=0.1, min_leaf_events=0)
+LEAST_LEAF = 50.0  # hessian of a leaf: about 200 users of two equal arms
+CLASSIFIED_USERS = 2_000_000  # more cells are sampled: an AUC of .55 is seen with far fewer
+SCORE_BINS = 20
+RANKED_SCORES = 1_000_000  # of more, a part says where bins end
+
+
+def check_sample_ratio(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """The arms' sizes against their designed shares."""
+    shares = {arm.name: arm.share for arm in folder.experiment.arms}
+    counts = dict.fromkeys(shares, 0)
+    counts |= dict(db.rows(f"select arm, count(*) from {folder.tables.assignment} group by arm"))
+    found = sample_ratio(counts, shares)
+    limit = folder.experiment.decisions.gates.sample_ratio
+    share = counts[found.arm] / sum(counts.values())
+    yield Finding(
+        check="sample_ratio",
+        rule="chi_square",
+        column="arm",
+        value=f"{found.arm} {share:.4f}",
+        message=""
+        if not found.mismatch(limit)
+        else f"{folder.name}: column 'arm': '{found.arm}' has {share:.4f} of the users where "
+        f"{shares[found.arm]:.4f} were designed (chi-square p = {found.p_value:.2g}); users were "
+        "lost or the declared share is wrong: find out which before anything is learned from them",
+        passed=not found.mismatch(limit),
+    )
+
+
+def check_balance(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """Standardized mean differences of every feature, and of its being known, by arm."""
+    names = features_of(db, folder)
+    sql = render(
+        "quality/moments.sql",
+        features=folder.tables.features,
+        assignment=folder.tables.assignment,
+        feature_names=[Identifier.of(name) for name in names],
+        numbers=[Identifier(str(i)) for i, _ in enumerate(names, 1)],
+    )
+    known: dict[tuple[str, int], Moments] = {}
+    share: dict[tuple[str, int], Moments] = {}
+    for arm, position, users, mean, variance, n in db.rows(sql):
+        known[arm, position] = Moments(mean, variance, n)
+        share[arm, position] = Moments(n / users, n / users * (1 - n / users), users)
+    control, limit = folder.experiment.control, folder.experiment.quality.balance
+    comparisons = 2 * len(names) * len(folder.experiment.treatments)
+    for arm in folder.experiment.treatments:
+        for position, name in enumerate(names, 1):
+            for what, moments in (("mean", known), ("share of known values", share)):
+                if (arm, position) not in moments or (control, position) not in moments:
+                    continue
+                found = mean_difference(moments[arm, position], moments[control, position])
+                off = abs(found.value) > limit and beyond_chance(found, comparisons)
+                yield Finding(
+                    check="balance",
+                    rule=f"standardized difference of the {what}, {arm}",
+                    column=name,
+                    value=f"{found.value:.4f}",
+                    message=f"{folder.name}: column '{name}': the {what} of arm '{arm}' differs from "
+                    f"that of '{control}' by {found.value:+.3f} standard deviations (at most {limit} is "
+                    "accepted); the arms were not drawn at random, or the feature is from after the "
+                    "treatment"
+                    if off
+                    else "",
+                    passed=not off,
+                )
+
+
+def check_predictability(db: Warehouse, folder: ExperimentFolder, threads: int) -> Iterator[Finding]:
+    """Classifier two-sample test (Lopez-Paz & Oquab 2017): features must not tell the arm."""
+    edges, limit = read_edges(db, folder), folder.experiment.quality.predictability
+    for arm in folder.experiment.treatments:
+        found = arm_auc(read_cells(db, folder, arm, edges), threads)
+        off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
+        yield Finding(
+            check="predictability",
+            rule=f"auc of {arm}",
+            column="arm",
+            value=f"{found.value:.4f} ± {found.std_error:.4f}",
+            message=f"{folder.name}: column 'arm': features tell '{arm}' from the control with AUC "
+            f"{found.value:.3f} (95 % interval {found.ci_low:.3f} to {found.ci_high:.3f}, .5 is chance, "
+            f"at most {limit} is accepted); the arms were not drawn at random, or a feature is from "
+            "after the treatment"
+            if off
+            else "",
+            passed=not off,
+        )
+
+
+def arm_auc(cells: Cells, threads: int) -> Estimate:
+    """AUC with which features tell an arm from the control, each half predicted by the other."""
+    step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
+    kept = cells.cell % step == 0
+    x, w, n = cells.x[cells.cell[kept]], cells.w[kept], cells.n[kept]
+    half = cells.fold[kept] % 2
+    halves = []
+    for own in (0, 1):
+        train, test = half != own, half == own
+        if min(w[train].sum(), (1 - w[train]).sum(), test.sum()) == 0:
+            return Estimate(math.nan, math.nan)
+        booster = boosting.fit(
+            x[train],
+            w[train].astype(np.float64),
+            n[train],
+            objective="binary:logistic",
+            min_child_weight=LEAST_LEAF,
+            parameters=CLASSIFIER,
+            max_bin=cells.max_bin,
+            seed=7,
+            threads=threads,
+        )
+        score = boosting.predict(booster, x[test]).astype(np.float64)
+        halves.append(auc(score, n[test] * w[test], n[test] * (1 - w[test])))
+    # Scores of two models cannot be ranked together: one area each, then their mean.
+    value = float(np.mean([found.value for found in halves]))
+    return Estimate(value, math.hypot(*(found.std_error for found in halves)) / 2)
+
+
+def check_leakage(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """No feature may know an outcome: its bins, ordered on train, must not tell held-out events."""
+    names, limit = features_of(db, folder), folder.experiment.quality.leakage
+    for outcome in folder.experiment.outcomes:
+        sql = render(
+            "quality/outcome_by_bin.sql",
+            cells=folder.tables.cells,
+            events=folder.outcome(outcome.name).events,
+            feature_names=[Identifier.of(name) for name in names],
+            feature_list=Identifier.listed(names),
+        )
+        rows = db.rows(sql)
+        for i, name in enumerate(names):
+            # grouping_id counts from the left; the one bit that is 0 is the feature grouped by
+            own = (1 << len(names)) - 1 - (1 << (len(names) - 1 - i))
+            bins = [(r[0], r[1 + i], r[-2], r[-1]) for r in rows if r[-3] == own]
+            found = _bins_auc(bins)
+            off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
+            yield Finding(
+                check="leakage",
+                rule=f"auc of {outcome.name}",
+                column=name,
+                value=f"{found.value:.4f} ± {found.std_error:.4f}",
+                message=f"{folder.name}: column '{name}' alone tells who has '{outcome.name}' with AUC "
+                f"{found.value:.3f} (at most {limit} is accepted): it knows the outcome. Take it out of "
+                "features.sql, or raise quality.leakage if it was known before the treatment"
+                if off
+                else "",
+                passed=not off,
+            )
+
+
+def _bins_auc(bins: list[tuple[str, float | None, float, float]]) -> Estimate:
+    """AUC on held-out users of bins ordered by their rate among train users."""
+    rates = {_bin(value): events / users for split, value, users, events in bins if split == "train"}
+    held_out = [row for row in bins if row[0] == "holdout" and _bin(row[1]) in rates]
+    score = np.asarray([rates[_bin(row[1])] for row in held_out])
+    events = np.asarray([row[3] for row in held_out])
+    users = np.asarray([row[2] for row in held_out])
+    return auc(score, events, users - events) if held_out else Estimate(math.nan, math.nan)
+
+
+def _bin(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def check_score_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+    """Scores of held-out users must look like those of train users."""
+    limit, scores = folder.experiment.quality.drift, folder.tables.scores
+    step = math.ceil(db.count(scores) / RANKED_SCORES)
+    for arm in folder.experiment.treatments:
+        for learner, column in SCORES.items():
+            sql = render("quality/score_bins.sql", scores=scores, score=Identifier.of(column))
+            rows = db.arrow(sql, {"arm": arm, "step": step}).to_pylist()
+            train, holdout = (_counts(rows, split) for split in ("train", "holdout"))
+            found = stability_index(train, holdout)
+            yield Finding(
+                check="drift",
+                rule=f"stability index of {arm}, {learner}",
+                column=column,
+                value=f"{found:.4f}",
+                message=f"{folder.name}: column '{column}': scores of held-out users for '{arm}' are "
+                f"spread otherwise than those of train users (stability index {found:.3f}, {limit} is "
+                "a lot); the model may not hold for new users"
+                if found > limit
+                else "",
+                passed=found <= limit,
+                warn=True,
+            )
+
+
+def _counts(rows: list[dict[str, Any]], split: str) -> Doubles:
+    counts = np.zeros(SCORE_BINS)
+    for row in rows:
+        if row["split"] == split:
+            counts[int(row["bin"])] += row["n"]
+    return counts

@@ -1,0 +1,300 @@
+"""What is expected of every table, made from the experiment's declaration.
+
+One builder a layer, so that an experiment of one's own has its suites without writing any. What an
+experiment's data may hold beyond that is declared: ``[columns]``, ``[features]``, ``implies``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from great_expectations import expectations as gxe
+from sqlglot import exp
+
+from dagster_project.checks.expectations import Batch, Rule
+from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import TREAT_LIST
+from dagster_project.predictions import SCORES
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.experiment import Outcome
+
+DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed"]
+CORRECT = "correct the file or the declaration"
+
+
+def raw_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+    """Ids, arms, outcomes as declared; columns in their ranges; rows and rates as published."""
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {folder.tables.raw}")}
+    rules = [
+        *_needed_columns(folder),
+        Rule("keys", gxe.ExpectTableRowCountToBeBetween(min_value=1), "hold at least one row"),
+        *_unique_users("keys"),
+        *_arms(folder, text=types.get(folder.experiment.arm_column) == "VARCHAR"),
+        *(rule for outcome in folder.experiment.outcomes for rule in _outcome(outcome)),
+        *_declared_columns(folder),
+        *_published(folder),
+    ]
+    known = [rule for rule in rules if rule.check == "schema" or rule.column in {*types, ""}]
+    return [
+        Batch("raw", table=("raw", folder.name), rules=known),
+        *_implications(folder, set(types)),
+        *_counts(folder, set(types)),
+    ]
+
+
+def features_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+    """One row a user, finite numbers within their declared ranges, missing no more than declared."""
+    names = [str(row[0]) for row in db.rows(f"describe {folder.tables.features}")][1:]
+    users = db.count(folder.tables.raw)
+    keys = [
+        Rule(
+            "keys",
+            gxe.ExpectTableRowCountToEqual(value=users),
+            f"have one row for each of the {users} users; correct features.sql",
+        ),
+        *_unique_users("keys"),
+    ]
+    # NaN is a missing value here, which SQL would compare as the largest number.
+    columns = ", ".join(
+        f"case when not isnan({c}) then {c} end as {c}" for c in map(Identifier.of, names)
+    )
+    query = f"select user_id, {columns} from {folder.tables.features}"
+    values = [rule for name in names for rule in _feature(folder, name)]
+    return [
+        Batch("features", table=("features", folder.name), rules=keys),
+        Batch("features where known", query=query, rules=values),
+    ]
+
+
+def assignment_suite(_: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+    """One row a user, every arm and both splits used, outcomes that happen."""
+    experiment = folder.experiment
+    names = [arm.name for arm in experiment.arms]
+    binary = [outcome.name for outcome in experiment.outcomes if outcome.kind == "binary"]
+    rules = [
+        *_unique_users("keys"),
+        Rule(
+            "arms",
+            gxe.ExpectColumnDistinctValuesToEqualSet(column="arm", value_set=names),
+            f"hold users of all arms {names} and no others; {CORRECT}",
+        ),
+        Rule(
+            "splits",
+            gxe.ExpectColumnDistinctValuesToEqualSet(column="split", value_set=["train", "holdout"]),
+            "hold train and holdout users; there are too few users",
+        ),
+        *(
+            Rule(
+                "outcomes",
+                gxe.ExpectColumnMeanToBeBetween(
+                    column=name, min_value=0, max_value=1, strict_min=True, strict_max=True
+                ),
+                "happen to some users and not to all; choose another outcome",
+            )
+            for name in binary
+        ),
+    ]
+    return [Batch("assignment", table=("assignment", folder.name), rules=rules)]
+
+
+def scores_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+    """One row a user and treatment, finite scores, effects that an outcome can have."""
+    experiment = folder.experiment
+    users, arms = db.count(folder.tables.raw), list(experiment.treatments)
+    binary = experiment.outcome(experiment.defaults.outcome).kind == "binary"
+    rules = [
+        Rule(
+            "keys",
+            gxe.ExpectTableRowCountToEqual(value=users * len(arms)),
+            f"have a row for each of {users} users and {len(arms)} treatments",
+        ),
+        Rule(
+            "keys",
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=["arm", "user_id"]),
+            "be unique; materialize scores anew",
+        ),
+        Rule(
+            "keys",
+            gxe.ExpectColumnValuesToBeInSet(column="arm", value_set=arms),
+            f"be one of {arms}; materialize scores anew",
+        ),
+    ]
+    for column in SCORES.values():
+        rules += _finite(column, low=-1.0 if binary else None, high=1.0 if binary else None)
+    return [Batch("scores", table=("scores", folder.name), rules=rules)]
+
+
+def treat_list_suite(folder: ExperimentFolder, dates: Sequence[str]) -> list[Batch]:
+    """One row a user and campaign; who is held out or suppressed is not treated."""
+    # Great Expectations takes no bound values: they are quoted by a library instead.
+    listed_dates = ", ".join(exp.Literal.string(date).sql("duckdb") for date in dates)
+    name = exp.Literal.string(folder.name).sql("duckdb")
+    place = f"from {TREAT_LIST} where experiment = {name} and decision_date in ({listed_dates})"
+    listed = [
+        Rule("keys", gxe.ExpectTableRowCountToBeBetween(min_value=1), "hold at least one user"),
+        Rule(
+            "keys",
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=["decision_date", "campaign", "user_id"]),
+            "be unique; materialize treat_list anew",
+        ),
+        Rule(
+            "decisions",
+            gxe.ExpectColumnValuesToBeInSet(column="decision", value_set=DECISIONS),
+            f"be one of {DECISIONS}",
+        ),
+        Rule(
+            "decisions",
+            gxe.ExpectColumnValuesToBeBetween(column="propensity", min_value=0, max_value=1),
+            "be a chance, 0 to 1",
+        ),
+        *_finite("score"),
+    ]
+    kept_out = [
+        Rule(
+            "kept_out",
+            gxe.ExpectColumnValuesToBeInSet(column="treated", value_set=[False]),
+            "be false for users who are held out or suppressed",
+        )
+    ]
+    columns = "select decision_date, campaign, user_id, decision, treated, propensity, score"
+    apart = "and decision in ('holdout', 'suppressed')"
+    return [
+        Batch("treat list", query=f"{columns} {place}", rules=listed),
+        Batch("kept out", query=f"{columns} {place} {apart}", rules=kept_out),
+    ]
+
+
+def _needed_columns(folder: ExperimentFolder) -> Iterator[Rule]:
+    experiment = folder.experiment
+    needed = {"user_id", experiment.arm_column, *folder.features_sql.raw_columns}
+    needed |= {outcome.column for outcome in experiment.outcomes} | {*experiment.columns}
+    needed |= {experiment.assigned_at} - {""}
+    for column in sorted(needed):
+        yield Rule("schema", gxe.ExpectColumnToExist(column=column), f"exist; {CORRECT}")
+
+
+def _unique_users(check: str) -> Iterator[Rule]:
+    must = f"be unique and never missing; {CORRECT}"
+    yield Rule(check, gxe.ExpectColumnValuesToNotBeNull(column="user_id"), must)
+    yield Rule(check, gxe.ExpectColumnValuesToBeUnique(column="user_id"), must)
+
+
+def _arms(folder: ExperimentFolder, *, text: bool) -> Iterator[Rule]:
+    column = folder.experiment.arm_column
+    values = [str(arm.value) if text else arm.value for arm in folder.experiment.arms]
+    must = f"be one of {values}; {CORRECT}"
+    yield Rule("arms", gxe.ExpectColumnValuesToNotBeNull(column=column), must)
+    yield Rule("arms", gxe.ExpectColumnValuesToBeInSet(column=column, value_set=values), must)
+
+
+def _outcome(outcome: Outcome) -> Iterator[Rule]:
+    if outcome.kind == "binary":
+        must = f"be 0 or 1; {CORRECT}"
+        yield Rule("outcomes", gxe.ExpectColumnValuesToNotBeNull(column=outcome.column), must)
+        yield Rule(
+            "outcomes",
+            gxe.ExpectColumnValuesToBeInSet(column=outcome.column, value_set=[0, 1]),
+            must,
+        )
+    else:
+        yield from _finite(outcome.column, check="outcomes")
+    if outcome.kind == "count":
+        must = f"be {outcome.must_be}; {CORRECT}"
+        yield Rule("outcomes", _between(outcome.column, 0.0, None), must)
+
+
+def _finite(
+    column: str, *, low: float | None = None, high: float | None = None, check: str = "values"
+) -> Iterator[Rule]:
+    """Not missing, not NaN, not infinite, and within its bounds."""
+    room = "a finite number" if low is None else f"a number from {low:g} to {high:g}"
+    must = f"be {room}; {CORRECT}"
+    yield Rule(check, gxe.ExpectColumnValuesToNotBeNull(column=column), must)
+    yield Rule(check, _between(column, low, high), must)
+
+
+def _between(
+    column: str, low: float | None, high: float | None, severity: str = "critical"
+) -> gxe.Expectation:
+    """Between two bounds; without them, any number but the infinite ones and NaN."""
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=column,
+        min_value=-LARGEST if low is None else low,
+        max_value=LARGEST if high is None else high,
+        severity=severity,
+    )
+
+
+LARGEST = 1.7976931348623157e308  # finite doubles end here
+
+
+def _declared_columns(folder: ExperimentFolder) -> Iterator[Rule]:
+    for column, rule in folder.experiment.columns.items():
+        must = f"never be missing; {CORRECT}"
+        yield Rule("columns", gxe.ExpectColumnValuesToNotBeNull(column=column), must)
+        if rule.levels is not None:
+            levels = list(rule.levels)
+            expected = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=levels)
+            yield Rule("columns", expected, f"be one of {levels}; {CORRECT}")
+        else:
+            room = _room(rule.low, rule.high)
+            yield Rule("columns", _between(column, rule.low, rule.high), f"be {room}; {CORRECT}")
+
+
+def _room(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "a finite number"
+    bounds = (f"{word} {bound:g}" for word, bound in (("from", low), ("to", high)) if bound is not None)
+    return f"a number {' '.join(bounds)}"
+
+
+def _published(folder: ExperimentFolder) -> Iterator[Rule]:
+    published = folder.experiment.published
+    if published is None:
+        return
+    must = f"be {published.rows:,}, as published; take the published file"
+    expected = gxe.ExpectTableRowCountToEqual(value=published.rows)
+    yield Rule("published", expected, f"have rows that {must}")
+    for column, text in published.means.items():
+        half = 0.5 * 10.0 ** -len(text.partition(".")[2])
+        expected = gxe.ExpectColumnMeanToBeBetween(
+            column=column, min_value=float(text) - half, max_value=float(text) + half
+        )
+        yield Rule("published", expected, f"have the published mean {text}; take the published file")
+
+
+def _implications(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch]:
+    column = {outcome.name: outcome.column for outcome in folder.experiment.outcomes}
+    for outcome in folder.experiment.outcomes:
+        if outcome.implies and {outcome.column, column[outcome.implies]} <= present:
+            implied, own = (Identifier.of(c) for c in (column[outcome.implies], outcome.column))
+            rule = Rule(
+                "outcomes",
+                gxe.ExpectColumnValuesToBeInSet(column=column[outcome.implies], value_set=[1]),
+                f"be 1 where '{outcome.name}' is, which implies it; {CORRECT}",
+            )
+            query = f"select user_id, {implied} from {folder.tables.raw} where {own} = 1"
+            yield Batch(f"{outcome.name} implies {outcome.implies}", query=query, rules=[rule])
+
+
+def _counts(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch]:
+    for outcome in folder.experiment.outcomes:
+        if outcome.kind == "count" and outcome.column in present:
+            column = Identifier.of(outcome.column)
+            query = (
+                f"select user_id, {column} from {folder.tables.raw} where {column} <> floor({column})"
+            )
+            expected = gxe.ExpectColumnValuesToBeNull(column=outcome.column)
+            rule = Rule("outcomes", expected, f"be {outcome.must_be}; {CORRECT}")
+            yield Batch(f"fractions of {outcome.name}", query=query, rules=[rule])
+
+
+def _feature(folder: ExperimentFolder, name: str) -> Iterator[Rule]:
+    rule = folder.experiment.features.get(name)
+    low, high = (rule.low, rule.high) if rule else (None, None)
+    must = f"be {_room(low, high)}; correct the file, features.sql or the declaration"
+    yield Rule("values", _between(name, low, high), must)
+    allowed = rule.missing if rule else 0.0
+    known = gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=1 - allowed, severity="warning")
+    yield Rule("missing", known, f"be known for all but {allowed:.0%} of users; or declare `missing`")

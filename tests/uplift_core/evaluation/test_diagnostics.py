@@ -1,0 +1,66 @@
+"""Diagnostics agree with known formulas and other libraries."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from uplift_core.evaluation.diagnostics import (
+    Moments,
+    auc,
+    beyond_chance,
+    mean_difference,
+    stability_index,
+)
+from uplift_core.evaluation.estimate import Estimate
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_auc_is_scikit_learns_also_with_ties(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    w = rng.integers(0, 2, 500)
+    score = np.floor(levels * (rng.random(500) + 0.2 * w))
+    ones = np.ones(500)
+    assert auc(score, ones * w, ones * (1 - w)).value == pytest.approx(roc_auc_score(w, score))
+    where = np.unique(score)
+    groups = [np.sum((score == s) & (w == k)) for k in (1, 0) for s in where]
+    grouped = auc(where, *np.reshape(groups, (2, -1)).astype(float))
+    assert grouped.value == pytest.approx(roc_auc_score(w, score))
+
+
+def test_the_interval_of_an_auc_holds_the_truth_as_often_as_it_says() -> None:
+    """Two normal distributions one standard deviation apart: AUC = Phi(1 / sqrt 2)."""
+    rng, truth = np.random.default_rng(1), 0.5 * (1 + math.erf(0.5))
+    held, ones = 0, np.ones(150)
+    for _ in range(500):
+        score = np.r_[rng.normal(1, 1, 150), rng.normal(0, 1, 150)]
+        found = auc(score, np.r_[ones, 0 * ones], np.r_[0 * ones, ones])
+        held += found.ci_low <= truth <= found.ci_high
+    assert 0.92 <= held / 500 <= 0.975
+
+
+def test_auc_of_one_class_says_nothing() -> None:
+    assert math.isnan(auc(np.ones(3), np.ones(3), np.zeros(3)).value)
+
+
+def test_stability_index() -> None:
+    assert stability_index(np.array([5.0, 5.0]), np.array([50.0, 50.0])) == 0
+    expected = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
+    assert stability_index(np.array([5.0, 5.0]), np.array([8.0, 2.0])) == pytest.approx(expected)
+    assert stability_index(np.array([10.0, 0.0]), np.array([0.0, 10.0])) > 5
+
+
+def test_mean_difference_is_in_standard_deviations() -> None:
+    found = mean_difference(Moments(3.0, 4.0, 200), Moments(2.0, 4.0, 200))
+    assert (found.value, found.std_error) == (0.5, 0.1)
+    assert mean_difference(Moments(1.0, 0.0, 5), Moments(1.0, 0.0, 5)).value == 0
+    assert mean_difference(Moments(1.0, 0.0, 5), Moments(0.0, 0.0, 5)).value == math.inf
+
+
+def test_many_comparisons_need_a_larger_difference() -> None:
+    found = Estimate(3.6, 1.0)
+    assert beyond_chance(found, 1)
+    assert not beyond_chance(found, 100)

@@ -1,0 +1,82 @@
+"""Figures that tell whether an experiment's data are what its design promises."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from uplift_core.boosting import Doubles
+from uplift_core.evaluation.estimate import Estimate
+
+LEAST_SHARE = 1e-4  # an empty bin counts as this share of users, or one user would be infinitely far
+
+
+def auc(score: Doubles, positives: Doubles, negatives: Doubles) -> Estimate:
+    """Area under the ROC curve from groups of equal score, and its standard error.
+
+    DeLong, DeLong & Clarke-Pearson, Biometrics 1988; ties count one half.
+
+    Args:
+        score: (n,) of each group; groups may repeat a score.
+        positives: (n,) users of the class that should score high.
+        negatives: (n,) the others.
+
+    Returns:
+        AUC and standard error; (nan, nan) where a class has fewer than two users.
+    """
+    levels, place = np.unique(score, return_inverse=True)
+    one = np.bincount(place, weights=positives, minlength=len(levels))
+    other = np.bincount(place, weights=negatives, minlength=len(levels))
+    n_one, n_other = one.sum(), other.sum()
+    if min(n_one, n_other) < 2:  # noqa: PLR2004 - a variance needs two
+        return Estimate(math.nan, math.nan)
+    below = (np.cumsum(other) - other / 2) / n_other  # share of negatives that a positive beats
+    above = 1 - (np.cumsum(one) - one / 2) / n_one
+    area = float(one @ below / n_one)
+    variance_one = one @ (below - area) ** 2 / (n_one - 1)
+    variance_other = other @ (above - area) ** 2 / (n_other - 1)
+    return Estimate(area, math.sqrt(variance_one / n_one + variance_other / n_other))
+
+
+def stability_index(expected: Doubles, actual: Doubles) -> float:
+    """Population stability index between two histograms with equal bins.
+
+    The sum over bins of (a - b) ln(a / b), with a and b the bins' shares; 0 if they are equal.
+
+    Args:
+        expected: (n_bins,) users by bin before.
+        actual: (n_bins,) users by bin now.
+    """
+    a, b = (np.maximum(counts / counts.sum(), LEAST_SHARE) for counts in (actual, expected))
+    return float(np.sum((a - b) * np.log(a / b)))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean, variance and number of a feature's known values in one arm."""
+
+    mean: float
+    variance: float
+    n: float
+
+
+def mean_difference(arm: Moments, control: Moments) -> Estimate:
+    """Standardized mean difference: difference of means over the pooled standard deviation.
+
+    Austin, Statistics in Medicine 2009; its standard error is that of two equal distributions. Equal
+    constants differ by 0, unequal ones infinitely.
+    """
+    error = math.sqrt(1 / max(arm.n, 1) + 1 / max(control.n, 1))
+    apart = arm.mean - control.mean
+    pooled = math.sqrt((arm.variance + control.variance) / 2)
+    if pooled == 0:
+        return Estimate(math.copysign(math.inf, apart) if apart else 0.0, error)
+    return Estimate(apart / pooled, error)
+
+
+def beyond_chance(found: Estimate, comparisons: int, significance: float = 0.001) -> bool:
+    """Whether a difference is not 0, at a significance shared by so many comparisons (Bonferroni)."""
+    return abs(found.value) > float(norm.isf(significance / (2 * comparisons))) * found.std_error
