@@ -7,14 +7,21 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback
+.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list
-	$(BIN)/python -m dagster_project.run simulated hillstrom
+EXPERIMENTS ?= simulated hillstrom
+run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list (EXPERIMENTS="...")
+	$(BIN)/python -m dagster_project.run $(EXPERIMENTS)
+
+new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
+	$(BIN)/python -m dagster_project.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
+
+schema: $(READY) ## write docs/experiment.schema.json anew
+	$(BIN)/python -m dagster_project.schema
 
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ from dagster_project import plots
 from dagster_project.cells import features_of
 from dagster_project.champion import REGISTRY, deciding_learner
 from dagster_project.evaluation import Rows
-from dagster_project.folders import ExperimentFolder
+from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.models import current_version
@@ -90,6 +90,8 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
             f"({experiment.split.holdout:.0%} of users) reports and chose nothing."
         ),
     ]
+    if experiment.propensities == "estimate":
+        parts.append(f"**Warning**: {ESTIMATED}.")
     for arm in experiment.treatments:
         own = [row for row in registry if row["arm"] == arm]
         parts += [f"## {arm}", *_arm(db, folder, arm, own)]

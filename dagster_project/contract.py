@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 from uplift_core.bundle import RawColumn
 
 MAX_LEVELS = 1000  # a text with more values is free text
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
+
+
+def contract(db: Warehouse, folder: ExperimentFolder) -> tuple[RawColumn, ...]:
+    """The contract of all that features are computed from: the raw table, then history tables."""
+    sql, tables = folder.features_sql, folder.tables
+    found = raw_columns(db, tables.raw, sql.raw_columns)
+    for name, columns in sql.history_columns.items():
+        own = raw_columns(db, tables.histories[name], columns)
+        found += tuple(column.model_copy(update={"table": name}) for column in own)
+    return found
 
 
 def raw_columns(db: Warehouse, raw: Identifier, names: Sequence[str]) -> tuple[RawColumn, ...]:
@@ -20,7 +31,8 @@ def raw_columns(db: Warehouse, raw: Identifier, names: Sequence[str]) -> tuple[R
     between them.
     """
     types = dict(row[:2] for row in db.rows(f"describe {raw}"))
-    return tuple(_column(db, raw, name, types[name]) for name in names)
+    # A name that is no column is a feature that another feature reads.
+    return tuple(_column(db, raw, name, types[name]) for name in names if name in types)
 
 
 def _column(db: Warehouse, raw: Identifier, name: str, type_: str) -> RawColumn:

@@ -1,4 +1,4 @@
-"""What Dagster loads: the assets and one job of every experiment found under ``sql/experiments``."""
+"""What Dagster loads: the assets and jobs of every experiment, built-in or found by the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uplift_core.experiment import Experiment, discover
 
 def experiment_folders(settings: Settings) -> list[ExperimentFolder]:
     """Every experiment that is declared, in the form and on the file that the settings choose."""
-    found = discover(SQL_FOLDER / "experiments")
+    found = discover(SQL_FOLDER / "experiments", *settings.experiment_roots)
     unknown = sorted({*settings.variants, *settings.files} - found.keys())
     if unknown:
         raise ExperimentError(f"settings name {unknown}; declared experiments are {sorted(found)}")
@@ -34,7 +34,7 @@ def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
     if variant and own:
         raise ExperimentError(f"{experiment.name}: choose a variant or a file of your own, not both")
     if own:
-        return experiment.with_file(own.path, own.shares)
+        return experiment.with_file(own.path.absolute(), own.shares)
     return experiment.as_variant(variant) if variant else experiment
 
 

@@ -25,6 +25,7 @@ from uplift_core.files import sha256_file
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
 # What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
 FORMULA = r"^[=+\-@\t\r]"
+ORDERS = {"treat_list": "rank nulls last, user_id", "changes": "change, user_id", "holdout": "user_id"}
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
 
@@ -45,12 +46,20 @@ def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
 
 
 def export_treat_list(
-    db: Warehouse, store: Store, key: ListKey, *, formats: Sequence[str] = tuple(FORMATS)
+    db: Warehouse,
+    store: Store,
+    key: ListKey,
+    *,
+    formats: Sequence[str] = tuple(FORMATS),
+    own_id: str = "",
 ) -> str:
-    """Write one list; returns where its manifest is."""
+    """Write one list; returns where its manifest is.
+
+    ``own_id`` is the raw column with the users' id in the file, to stand in every file beside user_id.
+    """
     place = _place(key)
     with prepared(store) as folder:
-        files = _write(db, key, folder, formats)
+        files = _write(db, key, folder, formats, own_id)
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
         manifest = _manifest(db, store, key) | {
             "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
@@ -75,7 +84,9 @@ def _place(key: ListKey) -> str:
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
-def _write(db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str]) -> list[dict[str, Any]]:
+def _write(
+    db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str], own_id: str
+) -> list[dict[str, Any]]:
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
     selects = {
@@ -87,10 +98,20 @@ def _write(db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str]) ->
         "holdout": (render("decisions/holdout_users.sql", treat_list=TREAT_LIST), asdict(key)),
     }
     return [
-        _write_file(db, select, binds, folder / f"{name}.{ending}")
+        _write_file(db, _with_own_id(select, name, key, own_id), binds, folder / f"{name}.{ending}")
         for name, (select, binds) in selects.items()
         for ending in formats
     ]
+
+
+def _with_own_id(select: str, name: str, key: ListKey, own_id: str) -> str:
+    if not own_id:
+        return select
+    raw, column = Identifier.of("raw", key.experiment), Identifier.of(own_id)
+    return (
+        f"select listed.*, ids.{column} from ({select}) as listed "
+        f"left join {raw} as ids using (user_id) order by {ORDERS[name]}"
+    )
 
 
 def _write_file(db: Warehouse, select: str, binds: Mapping[str, object], path: Path) -> dict[str, Any]:

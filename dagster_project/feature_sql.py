@@ -6,11 +6,12 @@ column in a comment does no harm, one behind a star or in a join does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, Experiment
@@ -27,11 +28,15 @@ RESERVED = frozenset({"cell", "arm", "split", "fold", "n"})  # the cells' own co
 
 @dataclass(frozen=True)
 class FeatureSql:
-    """A checked feature file: its text, the raw columns it reads, a description of each feature."""
+    """A checked feature file: its text, the raw columns it reads, a description of each feature.
+
+    ``history_columns`` are those that it reads of each declared history table.
+    """
 
     text: str
     raw_columns: tuple[str, ...]
     descriptions: dict[str, str]
+    history_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
@@ -51,8 +56,12 @@ def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
         raise ExperimentError(f"{where} must be one SELECT")
     select = statements[0]
     _refuse(where, select, experiment)
-    columns = {column.name for column in select.find_all(exp.Column)} - {"user_id"}
-    return FeatureSql(text, tuple(sorted(columns)), _descriptions(select))
+    read = _columns_read(where, select)
+    raw = read.pop(experiment.name, set())
+    histories = {
+        name: tuple(sorted(read.get(f"{experiment.name}_{name}", ()))) for name in experiment.tables
+    }
+    return FeatureSql(text, tuple(sorted(raw)), _descriptions(select), histories)
 
 
 def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
@@ -63,8 +72,8 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
     for column in select.find_all(exp.Column):
         if column.name.lower() in forbidden:
             raise ExperimentError(
-                f"{where} reads '{column.name}', which is the arm, an outcome or declared as no "
-                "feature; features are what was known before the treatment"
+                f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids or "
+                "declared as no feature; features are what was known before the treatment"
             )
     for node in select.find_all(exp.Func, exp.TableSample):
         name = node.sql("duckdb").partition("(")[0].strip().lower()
@@ -74,11 +83,54 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
 
 def _refuse_tables(where: str, select: exp.Select, experiment: Experiment) -> None:
     ctes = {("", "", cte.alias) for cte in select.find_all(exp.CTE)}
+    names = [experiment.name, *(f"{experiment.name}_{name}" for name in experiment.tables)]
+    allowed = ctes | {("", "raw", name) for name in names}
     for table in select.find_all(exp.Table):
-        if (table.catalog, table.db, table.name) not in ctes | {("", "raw", experiment.name)}:
+        if (table.catalog, table.db, table.name) not in allowed:
             raise ExperimentError(
-                f"{where} reads {table.sql('duckdb')}; features come from raw.{experiment.name} alone"
+                f"{where} reads {table.sql('duckdb')}; features come from "
+                f"{' and '.join(f'raw.{name}' for name in names)} alone"
             )
+
+
+def _columns_read(where: str, select: exp.Select) -> dict[str, set[str]]:
+    """Columns that are read of every raw table, without user_id."""
+    read: dict[str, set[str]] = {}
+    for scope in traverse_scope(select):
+        aliases = {name.lower() for name in _outputs(scope)}
+        for column in scope.columns:
+            name = column.name.lower()
+            if name == "user_id":
+                continue
+            tables = _tables_of(scope, column)
+            if len(tables) > 1 and name not in aliases:
+                raise ExperimentError(
+                    f"{where} reads '{column.name}' without saying of which table; write "
+                    f"<table's alias>.{column.name}"
+                )
+            for table in tables[:1]:
+                read.setdefault(table, set()).add(column.name)
+    return read
+
+
+def _outputs(scope: Scope) -> list[str]:
+    query = scope.expression
+    return query.named_selects if isinstance(query, exp.Query) else []
+
+
+def _tables_of(scope: Scope, column: exp.Column) -> list[str]:
+    """The raw tables that a column may come from; none if a subquery computes it."""
+    inner: Scope | None = scope
+    while inner is not None:
+        if column.table in inner.sources:
+            source = inner.sources[column.table]
+            return [source.name] if isinstance(source, exp.Table) else []
+        inner = inner.parent
+    sources = [source for _, source in scope.selected_sources.values()]
+    inside = [source for source in sources if isinstance(source, Scope)]
+    if any(column.name in _outputs(source) for source in inside):
+        return []
+    return [source.name for source in sources if isinstance(source, exp.Table)]
 
 
 def _refuse_hidden_columns(where: str, select: exp.Select) -> None:

@@ -9,6 +9,11 @@ from dagster_project.feature_sql import FeatureSql, read_feature_sql
 from dagster_project.sqlfiles import OutcomeNames, Tables
 from uplift_core.experiment import Experiment
 
+ESTIMATED = (
+    "the arms' shares are estimated from the counts; that the arms differ by chance alone is not "
+    "guaranteed by design"
+)
+
 
 @dataclass(frozen=True)
 class ExperimentFolder:

@@ -19,7 +19,7 @@ LINEAGE = "dagster/column_lineage"
 
 def column_lineage(
     db: Warehouse, sql: str, sources: Mapping[str, dg.AssetKey]
-) -> dict[str, dg.TableColumnLineage]:
+) -> dict[str, dg.MetadataValue]:
     """Metadata for Dagster: every column of a SELECT with the columns of other assets that it reads.
 
     Args:
@@ -53,7 +53,8 @@ def column_lineage(
         ]
         for column, leaves in found.items()
     }
-    return {LINEAGE: dg.TableColumnLineage(deps_by_column=dependencies)}
+    whole = dg.TableColumnLineage(deps_by_column=dependencies)
+    return {LINEAGE: dg.MetadataValue.column_lineage(whole)}
 
 
 def _leaves(node: Node) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dagster_project.cells import read_cells
 from dagster_project.champion import REGISTRY, judge_learners
-from dagster_project.contract import raw_columns
+from dagster_project.contract import contract
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier, sql_sha256
 from dagster_project.warehouse import Warehouse
@@ -73,7 +73,7 @@ def write_bundle(
         outcome=folder.experiment.defaults.outcome,
         features=edges.features,
         features_sql=text,
-        raw_columns=raw_columns(db, folder.tables.raw, folder.features_sql.raw_columns),
+        raw_columns=contract(db, folder),
         edges=edges.to_dict(),
         data_sha256=data_sha256,
         sql_sha256=sql_sha256((folder.folder / RAW_SQL).read_text(encoding="utf-8"), text),

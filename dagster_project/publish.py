@@ -58,7 +58,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     temporary = home.published / f".{file}.part"
     try:
         before = home.published / previous.file if previous and others else None
-        _copy(db, temporary, before, folder.name)
+        _copy(db, temporary, before, folder)
         sync_file(temporary)
         temporary.replace(home.published / file)
         sync_folder(home.published)
@@ -97,7 +97,7 @@ def _previous(published: Path, experiment: str) -> Pointer | None:
     return pointer
 
 
-def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: str) -> None:
+def _copy(db: Warehouse, target: Path, previous: Path | None, folder: ExperimentFolder) -> None:
     """Copy this experiment's tables from the warehouse, all others' from the previous snapshot."""
     db.rows("commit")  # databases cannot be attached inside a transaction
     (own,) = db.one("select current_database()")
@@ -110,7 +110,7 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: str) -
             _copy_schema(db, own)
             for database in [own, "previous"] if previous else [own]:
                 for schema, table in _tables(db, database):
-                    _copy_table(db, database, schema, table, experiment, fresh=database == own)
+                    _copy_table(db, database, schema, table, folder, fresh=database == own)
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
             raise
@@ -140,9 +140,11 @@ def _tables(db: Warehouse, database: str) -> list[tuple[str, str]]:
 
 
 def _copy_table(  # noqa: PLR0913 - where from, what, whose
-    db: Warehouse, database: str, schema: str, table: str, experiment: str, *, fresh: bool
+    db: Warehouse, database: str, schema: str, table: str, folder: ExperimentFolder, *, fresh: bool
 ) -> None:
-    """Copy the rows that belong to ``experiment`` if ``fresh``, those that don't otherwise."""
+    """Copy the rows that belong to the experiment if ``fresh``, those that don't otherwise."""
+    experiment = folder.name
+    own = {experiment, *(f"{experiment}_{name}" for name in folder.experiment.tables)}
     source = Identifier.of(database, schema, table)
     target = Identifier.of("snapshot", schema, table)
     columns = {row[0] for row in db.rows(f"describe {source}")}
@@ -154,7 +156,7 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
             rows += f" and decision_date in ({dates} order by decision_date desc limit {NIGHTS})"
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
-    elif (table == experiment) == fresh:
+    elif (table in own) == fresh:
         db.rows(f"create table {target} as from {source}")
 
 

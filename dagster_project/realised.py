@@ -75,13 +75,13 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
     except Exception as error:
         raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
     sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
-    binds = asdict(key) | {"binary": outcome.kind == "binary"}
+    kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
+    binds = asdict(key) | kinds
     repeated, unknown, first_unknown, odd, first_odd, absent = db.one(sql, binds)
-    must = "0 or 1" if outcome.kind == "binary" else "a finite number"
     faults = {
         f"user_id repeats {repeated} times": repeated,
         f"user_id {first_unknown} and {unknown - 1} more are not on the list": unknown,
-        f"'{outcome.name}' of user_id {first_odd} and {odd - 1} more is not {must}": odd,
+        f"'{outcome.name}' of user_id {first_odd} and {odd - 1} more is not {outcome.must_be}": odd,
         f"{absent} users of the list are absent; set absent_is_zero if they had no outcome": (
             absent and not absent_is_zero
         ),

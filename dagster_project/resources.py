@@ -9,12 +9,12 @@ from typing import Self
 
 import dagster as dg
 
+from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
 from dagster_project.stores import Store, open_store
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.errors import UpliftError
-from uplift_core.experiment import Experiment
 
 
 class Engine(dg.ConfigurableResource):
@@ -58,12 +58,13 @@ class Engine(dg.ConfigurableResource):
         ):
             yield db
 
-    def source(self, experiment: Experiment, tell: Tell) -> SourceFile:
+    def source(self, folder: ExperimentFolder, tell: Tell) -> SourceFile:
         """The experiment's source file, verified."""
         with expected_errors():
             return find_source(
-                experiment,
+                folder.experiment,
                 self.paths,
+                folder=folder.folder,
                 data_dir=Path(self.data_dir) if self.data_dir else None,
                 may_download=self.download,
                 tell=tell,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from uplift_core.errors import ExperimentError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SQL_FOLDER = REPOSITORY / "sql"
+OWN_EXPERIMENTS = REPOSITORY / "experiments"
 
 
 class OwnFileSetting(BaseModel):
@@ -27,9 +31,28 @@ class Settings(BaseSettings):
 
     home: Path = REPOSITORY / ".uplift"
     data_dir: Path | None = None  # searched first for source files
+    # Folders of own experiments, separated as in PATH; one that is missing is refused if it was named.
+    experiments: str = str(OWN_EXPERIMENTS)
     exports: str = ""  # a path or an fsspec URL, e.g. s3://bucket/lists; UPLIFT_HOME/exports if empty
     memory_limit: str = "4GB"  # of DuckDB; beyond it, it spills to UPLIFT_HOME/tmp
     threads: int = 0  # of DuckDB and XGBoost; 0: all cores
     variants: dict[str, str] = {}  # experiment -> which of its published forms, where not the first
     files: dict[str, OwnFileSetting] = {}  # experiment -> a file that no declaration knows
     download: bool = True  # whether source files may be fetched from the network
+
+    @property
+    def experiment_roots(self) -> list[Path]:
+        """The folders in which own experiments are looked for.
+
+        Raises:
+            ExperimentError: one that was named is no folder.
+        """
+        roots = [
+            Path(part).expanduser().absolute() for part in self.experiments.split(os.pathsep) if part
+        ]
+        for root in roots:
+            if not root.is_dir() and root != OWN_EXPERIMENTS:
+                raise ExperimentError(
+                    f"UPLIFT_EXPERIMENTS names {root}, which is no folder; create or correct it"
+                )
+        return roots

@@ -8,7 +8,7 @@ refused. Values are bound: ``{{ bind.name }}`` stands for the bound parameter ``
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import jinja2
@@ -17,7 +17,7 @@ from dagster_project.settings import SQL_FOLDER
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import Experiment, Outcome
 
-TYPES = {"binary": "utinyint", "continuous": "double"}
+TYPES = {"binary": "utinyint", "count": "double", "continuous": "double"}
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Tables:
     user_cells: Identifier
     cells: Identifier
     predictions: Identifier
+    histories: Mapping[str, Identifier]  # by name of the declared table
 
     @classmethod
     def of(cls, experiment: Experiment) -> Tables:
@@ -119,4 +120,7 @@ class Tables:
             for what in ("binned", "feature_cells", "user_cells", "cells", "predictions")
         }
         layers = ("raw", "features", "assignment", "scores")
-        return cls(**{layer: Identifier.of(layer, name) for layer in layers}, **training)
+        histories = {table: Identifier.of("raw", f"{name}_{table}") for table in experiment.tables}
+        return cls(
+            **{layer: Identifier.of(layer, name) for layer in layers}, **training, histories=histories
+        )

@@ -115,13 +115,13 @@ class RawSchema:
         for column in columns:
             if column.type not in KINDS:
                 raise BundleError(
-                    f"{experiment}: raw column '{column.name}' is {column.type}, which cannot be "
+                    f"{experiment}: raw column '{column.attribute}' is {column.type}, which cannot be "
                     f"scored online; cast it in raw.sql to one of {sorted(KINDS)}"
                 )
         return cls(
             experiment,
-            {column.name: KINDS[column.type] for column in columns},
-            {column.name: Limit.of(column) for column in columns},
+            {column.attribute: KINDS[column.type] for column in columns},
+            {column.attribute: Limit.of(column) for column in columns},
         )
 
     def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> Columns:

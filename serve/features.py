@@ -32,7 +32,8 @@ class FeatureQuery:
     """A bundle's ``features.sql`` over an in-memory DuckDB whose raw table is the request.
 
     ``raw.<experiment>`` is a view on a relation that every request registers on a cursor of its
-    own, so requests may run side by side.
+    own, so requests may run side by side. So is a history table: of each user the request sends the row
+    that is known now.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -46,6 +47,13 @@ class FeatureQuery:
         self._con.execute("create schema raw").fetchall()
         self._con.register(ROWS, empty)  # a view is bound when it is made
         self._con.execute(f'create view raw."{name}" as select * from {ROWS}').fetchall()
+        for table in manifest.experiment.tables:
+            own = [column for column in manifest.raw_columns if column.table == table]
+            columns = "".join(
+                f", {_quoted(column.attribute)} as {_quoted(column.name)}" for column in own
+            )
+            view = f'create view raw."{name}_{table}" as select user_id{columns} from {ROWS}'
+            self._con.execute(view).fetchall()
         self._con.unregister(ROWS)
         self._con.execute(f"set disabled_optimizers = '{self._unneeded_optimizers()}'").fetchall()
         self._con.execute("set lock_configuration = true").fetchall()
@@ -93,3 +101,7 @@ class FeatureQuery:
             # Not `sql`, which plans twice; planning is most of what one user costs.
             found: Mapping[str, np.ndarray] = cursor.execute(self._sql).fetchnumpy()
             return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

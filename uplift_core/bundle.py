@@ -33,7 +33,8 @@ class RawColumn(BaseModel):
     """A column of the raw file that the features are computed from, with its DuckDB type.
 
     ``levels`` are the categories of a text, ``low`` and ``high`` the least and the largest number that a
-    caller may send; None: anything of the type.
+    caller may send; None: anything of the type. ``table`` is the history table that holds the column, if
+    it is not the raw table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,12 @@ class RawColumn(BaseModel):
     levels: tuple[str, ...] | None = None
     low: float | None = None
     high: float | None = None
+    table: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """What a caller sends the value as."""
+        return f"{self.table}.{self.name}" if self.table else self.name
 
 
 class Manifest(BaseModel):

@@ -22,16 +22,20 @@ from pydantic import (
 from uplift_core.boosting import LearnerParameters
 from uplift_core.decisions import Decisions
 from uplift_core.errors import ExperimentError
+from uplift_core.parts import Contrast, Defaults, Split
 from uplift_core.quality import ColumnRule, FeatureRule, QualityLimits
+from uplift_core.readable import readable
 from uplift_core.sources import (
     Declared,
     FileSource,
+    HistoryTable,
     Name,
     OwnFile,
     Published,
     Share,
     SimulationSource,
     Variant,
+    check_histories,
 )
 
 DECLARATION = "experiment.toml"
@@ -53,13 +57,14 @@ class Arm(Declared):
 
 
 class Outcome(Declared):
-    """One outcome: ``binary`` holds 0 and 1 only, ``continuous`` any finite number.
+    """One outcome: ``binary`` holds 0 and 1, ``count`` whole numbers from 0, ``continuous`` any number.
 
-    ``value`` is what one unit of it is worth, in the money of the arms' costs.
+    Learners take a count as a continuous outcome. ``value`` is what one unit of it is worth, in the
+    money of the arms' costs.
     """
 
     name: Name
-    kind: Literal["binary", "continuous"]
+    kind: Literal["binary", "count", "continuous"]
     column: str = ""  # in the raw file; the outcome's name unless given
     value: float | None = None
     implies: str = ""  # another binary outcome that whoever has this one has, too
@@ -71,39 +76,14 @@ class Outcome(Declared):
             return {"column": data["name"], **data}
         return data
 
-
-class Split(Declared):
-    """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
-
-    holdout: Share = 0.3
-    folds: Annotated[int, Field(ge=3, le=20)] = 5
-    salt: str
-
-
-class Defaults(Declared):
-    """What a list or a score is made for when nobody says otherwise.
-
-    Without a ``learner`` each arm's champion decides, see ``uplift_core.evaluation.gate``.
-    """
-
-    arm: Name
-    outcome: Name
-    budget: Share
-    learner: Literal["s", "t", "x", "r", "dr"] | None = None
+    @property
+    def must_be(self) -> str:
+        """What every value must be, in words."""
+        words = {"binary": "0 or 1", "count": "a whole number from 0"}
+        return words.get(self.kind, "a finite number")
 
 
 Named = TypeVar("Named", Arm, Outcome)
-
-
-class Contrast(Declared):
-    """One arm against the control, among the users of those two arms.
-
-    ``propensity`` is e = P(W = 1) within the two, by design.
-    """
-
-    arm: str
-    control: str
-    propensity: float
 
 
 class Experiment(Declared):
@@ -112,7 +92,7 @@ class Experiment(Declared):
     name: Name
     title: str
     description: str
-    user_id: str  # column of the raw file, or "row_number"
+    user_id: str  # raw column with the users' own id, or "row_number"
     control: Name
     arm_column: str
     arms: tuple[Arm, ...]
@@ -130,6 +110,14 @@ class Experiment(Declared):
     features: dict[str, FeatureRule] = Field(default_factory=dict)
     quality: QualityLimits = QualityLimits()
     assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
+    # Where the arms' shares come from. Those that were counted are guaranteed by nobody's design.
+    propensities: Literal["design", "estimate"] = "design"
+    tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
+
+    @model_validator(mode="after")
+    def _tables_can_be_joined(self) -> Self:
+        check_histories(self.name, self.tables, assigned_at=self.assigned_at, user_id=self.user_id)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -202,7 +190,7 @@ class Experiment(Declared):
         try:
             return Experiment.model_validate(data)
         except ValidationError as error:
-            raise ExperimentError(f"{self.name}: {_readable(error)}") from error
+            raise ExperimentError(f"{self.name}: {readable(error)}") from error
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -238,9 +226,15 @@ class Experiment(Declared):
 
     @property
     def forbidden_columns(self) -> frozenset[str]:
-        """Raw columns that no feature may read: the arm, the outcomes, and ``not_features``."""
+        """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        return frozenset({self.arm_column, *outcomes, *self.not_features})
+        own_id = {self.own_id} - {""}
+        return frozenset({self.arm_column, *outcomes, *own_id, *self.not_features})
+
+    @property
+    def own_id(self) -> str:
+        """The raw column with the users' id in the file, where ``user_id`` itself does not hold it."""
+        return "" if self.user_id in {"user_id", "row_number"} else self.user_id
 
 
 def load_experiment(folder: Path) -> Experiment:
@@ -257,9 +251,11 @@ def load_experiment(folder: Path) -> Experiment:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
         experiment = Experiment.model_validate(declared)
     except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{path.name} of {folder.name} is no valid TOML: {error}") from error
+        raise ExperimentError(
+            f"{folder.name}: {path.name} is no valid TOML: {error}; correct that line"
+        ) from error
     except ValidationError as error:
-        raise ExperimentError(f"{folder.name}: {_readable(error)}") from error
+        raise ExperimentError(f"{folder.name}: {readable(error, Experiment)}") from error
     if experiment.name != folder.name:
         raise ExperimentError(f"{folder.name}: name = '{experiment.name}' must equal the folder's name")
     return experiment
@@ -274,19 +270,11 @@ def discover(*roots: Path) -> dict[str, tuple[Experiment, Path]]:
             if experiment.name in found:
                 raise ExperimentError(f"{experiment.name}: declared twice, second time in {folder}")
             found[experiment.name] = (experiment, folder)
+    for name, (experiment, _) in found.items():
+        for table in experiment.tables:
+            if f"{name}_{table}" in found:
+                raise ExperimentError(
+                    f"{name}: tables.{table} would be raw.{name}_{table}, another experiment's table; "
+                    "rename the table"
+                )
     return dict(sorted(found.items()))
-
-
-def _readable(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key '{key}'; remove it or correct its spelling")
-        elif item["type"] == "missing":
-            lines.append(f"key '{key}' is missing")
-        else:
-            value = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"
-            where = f"key '{key}'{value}: " if key else ""
-            lines.append(where + item["msg"].removeprefix("Value error, "))
-    return "; ".join(lines)

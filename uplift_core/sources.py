@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,11 +16,15 @@ def _share(value: object) -> object:
         return float(Fraction(value)) if isinstance(value, str) else value
     except ZeroDivisionError as error:
         raise ValueError("a share's denominator must not be 0") from error
+    except ValueError as error:
+        raise ValueError('must be a share such as 0.85, or a fraction such as "1/3"') from error
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
+_Written = Annotated[float, Field(gt=0, lt=1)] | Annotated[str, Field(pattern=r"^\d+/\d+$")]
+Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=_Written), Field(gt=0, lt=1)]
+TAKEN = frozenset({"registry", "proof"})  # tables and keys that all experiments share
 
 
 class Declared(BaseModel):
@@ -49,10 +54,47 @@ class FileSource(Declared):
 
 
 class OwnFile(Declared):
-    """A file that no declaration knows: its sha256 is recorded, not compared."""
+    """A file of one's own: its sha256 is recorded, not compared.
+
+    ``path`` is relative to the experiment's folder; a pattern (``part-*.parquet``) names several files.
+    """
 
     kind: Literal["own_file"]
     path: Path
+
+
+class HistoryTable(Declared):
+    """A second file, of values that became known over time, many rows a user.
+
+    Features read it as ``raw.<experiment>_<name>``, which holds what was known of each user when the
+    user was assigned: rows whose ``available_at`` is later never enter.
+    """
+
+    path: Path  # relative to the experiment's folder
+    user_id: str = ""  # column with the users' own id; called as the experiment's unless given
+    available_at: str  # column: when the row became known
+
+
+def check_histories(
+    name: str, tables: Mapping[str, HistoryTable], *, assigned_at: str, user_id: str
+) -> None:
+    """Refuse a taken name, and history tables that no user or no moment can be found for.
+
+    Raises:
+        ValueError: names the key, the value and the remedy.
+    """
+    if name in TAKEN:
+        raise ValueError(f"name = '{name}' is the engine's own; choose another, and rename the folder")
+    if tables and not assigned_at:
+        raise ValueError(
+            f"tables.{min(tables)}: needs assigned_at, the raw column that says when a user was "
+            "assigned; add it, or join what never changes in raw.sql"
+        )
+    if tables and user_id == "row_number":
+        raise ValueError(
+            f"tables.{min(tables)}: user_id = 'row_number' finds no user in another file; name the "
+            "column that holds the users' id"
+        )
 
 
 class Published(Declared):

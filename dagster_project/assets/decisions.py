@@ -97,6 +97,7 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 
 def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """The lists of a date as files for a campaign tool."""
+    own_id = folder.experiment.own_id
 
     @dg.asset(
         **asset_options(folder, "export", ["treat_list"], kinds=("parquet", "csv")),
@@ -109,7 +110,7 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         for date in context.partition_keys:
             with engine.warehouse() as db:
                 for key in campaigns(db, folder.name, date):
-                    manifest = export_treat_list(db, engine.store, key)
+                    manifest = export_treat_list(db, engine.store, key, own_id=own_id)
                     context.log.info(f"{folder.name}/export: {manifest}")
         return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(manifest)})
 

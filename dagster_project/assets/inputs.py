@@ -1,22 +1,19 @@
 """raw, features, assignment: from the file to what is known of each user."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
-from pathlib import Path
-
 import dagster as dg
-import duckdb
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
-from dagster_project.folders import ExperimentFolder
+from dagster_project.folders import ESTIMATED, ExperimentFolder
+from dagster_project.lineage import column_lineage
+from dagster_project.loading import create_by, load_raw
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render, sql_sha256
 from dagster_project.warehouse import Warehouse
-from uplift_core.errors import DataError, ExperimentError
+from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
-
-REASON = 400  # characters of DuckDB's message
 
 
 def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -28,14 +25,14 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description=f"{experiment.title}: the file as it came. One row per user.",
     )
     def raw(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        source = engine.source(experiment, context.log.info)
+        source = engine.source(folder, context.log.info)
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
         with engine.warehouse() as db:
-            rows = read_raw(db, folder, sql, source.path)
+            rows, sha256 = load_raw(db, folder, source)
             entry = {
                 "experiment": [experiment.name],
                 "source": [source.path.name],
-                "sha256": [source.sha256],
+                "sha256": [sha256],
                 "row_count": [rows],
             }
             registry = Identifier.of("raw", "registry")
@@ -43,7 +40,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
             return dg.MaterializeResult(
                 metadata=describe_table(db, tables.raw, sql)
-                | {"source": str(source.path), "sha256": source.sha256}
+                | {"source": str(source.path), "sha256": sha256}
             )
 
     return raw
@@ -60,12 +57,14 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         sql = folder.features_sql.text
         with engine.warehouse() as db:
-            rows = db.create(tables.features, f"select * from ({sql}) order by user_id")
+            ordered = f"select * from ({sql}\n) order by user_id"
+            rows = create_by(db, tables.features, ordered, where=f"{folder.name}: {FEATURES_SQL}")
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)
             context.log.info(f"{experiment.name}/features: {rows:,} rows, {registry.num_rows} features")
-            return dg.MaterializeResult(metadata=describe_table(db, tables.features, sql))
+            found = describe_table(db, tables.features, sql)
+            return dg.MaterializeResult(metadata=found | column_lineage(db, sql, _raw_tables(folder)))
 
     return features
 
@@ -92,28 +91,21 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             "arm_values": [str(arm.value) for arm in experiment.arms],
             "arm_names": [arm.name for arm in experiment.arms],
         }
+        if experiment.propensities == "estimate":
+            context.log.warning(f"{experiment.name}: {ESTIMATED}")
         with engine.warehouse() as db:
             rows = db.create(tables.assignment, sql, binds)
             context.log.info(f"{experiment.name}/assignment: {rows:,} rows")
-            return dg.MaterializeResult(metadata=describe_table(db, tables.assignment, sql))
+            found = describe_table(db, tables.assignment, sql)
+            return dg.MaterializeResult(metadata=found | column_lineage(db, sql, _raw_tables(folder)))
 
     return assignment
 
 
-def read_raw(db: Warehouse, folder: ExperimentFolder, sql: str, source: Path) -> int:
-    """Fill the raw table from the source file; returns the rows.
-
-    Raises:
-        DataError: the file cannot be read as ``raw.sql`` says: names the file and the reason.
-    """
-    try:
-        return db.create(folder.tables.raw, sql, {"source": str(source)})
-    except duckdb.Error as error:
-        reason = " ".join(str(error).split())[:REASON]
-        raise DataError(
-            f"{folder.name}: {source.name} cannot be read by {RAW_SQL}: {reason}. Replace the file, or "
-            f"correct {RAW_SQL}"
-        ) from error
+def _raw_tables(folder: ExperimentFolder) -> dict[str, dg.AssetKey]:
+    """The raw asset's tables: the users and their histories."""
+    names = [folder.name, *(f"{folder.name}_{table}" for table in folder.experiment.tables)]
+    return {f"raw.{name}": dg.AssetKey([folder.name, "raw"]) for name in names}
 
 
 def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:

@@ -178,6 +178,8 @@ def _seen(result: Any) -> str:
     if unexpected:
         return str(unexpected[0])
     observed = result.result.get("observed_value", "")
+    if isinstance(observed, list):  # of a set, in no order
+        return ", ".join(sorted(map(str, observed)))
     return f"{observed:.6g}" if isinstance(observed, float) else str(observed)
 
 

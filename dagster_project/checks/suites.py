@@ -39,6 +39,7 @@ def raw_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
     return [
         Batch("raw", table=("raw", folder.name), rules=known),
         *_implications(folder, set(types)),
+        *_counts(folder, set(types)),
     ]
 
 
@@ -198,6 +199,9 @@ def _outcome(outcome: Outcome) -> Iterator[Rule]:
         )
     else:
         yield from _finite(outcome.column, check="outcomes")
+    if outcome.kind == "count":
+        must = f"be {outcome.must_be}; {CORRECT}"
+        yield Rule("outcomes", _between(outcome.column, 0.0, None), must)
 
 
 def _finite(
@@ -272,6 +276,18 @@ def _implications(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch
             )
             query = f"select user_id, {implied} from {folder.tables.raw} where {own} = 1"
             yield Batch(f"{outcome.name} implies {outcome.implies}", query=query, rules=[rule])
+
+
+def _counts(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch]:
+    for outcome in folder.experiment.outcomes:
+        if outcome.kind == "count" and outcome.column in present:
+            column = Identifier.of(outcome.column)
+            query = (
+                f"select user_id, {column} from {folder.tables.raw} where {column} <> floor({column})"
+            )
+            expected = gxe.ExpectColumnValuesToBeNull(column=outcome.column)
+            rule = Rule("outcomes", expected, f"be {outcome.must_be}; {CORRECT}")
+            yield Batch(f"fractions of {outcome.name}", query=query, rules=[rule])
 
 
 def _feature(folder: ExperimentFolder, name: str) -> Iterator[Rule]:

@@ -31,13 +31,19 @@ class SourceMissError(DataError):
     """A place where a file could have been does not have it; the next place is tried."""
 
 
-def find_source(
-    experiment: Experiment, home: Home, *, data_dir: Path | None, may_download: bool, tell: Tell
+def find_source(  # noqa: PLR0913 - all places where a file may be
+    experiment: Experiment,
+    home: Home,
+    *,
+    folder: Path,
+    data_dir: Path | None,
+    may_download: bool,
+    tell: Tell,
 ) -> SourceFile:
     """Find, fetch or generate the experiment's source file.
 
-    Looked for in this order: ``data_dir``, the cache, each URL, the mirror package. Each miss is
-    told in one line.
+    A published file is looked for in this order: ``data_dir``, the cache, each URL, the mirror package.
+    Each miss is told in one line. One's own is where the declaration in ``folder`` says.
 
     Raises:
         DataError: the file that was found is not the declared one, or none was found anywhere.
@@ -47,23 +53,23 @@ def find_source(
         path = write_simulation(source, home.sources)
         return SourceFile(path, sha256_file(path))
     if isinstance(source, OwnFile):
-        return _own(experiment.name, source.path)
-    for folder, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
-        if folder is None:
+        return own_file(experiment.name, "source.path", folder, source.path)
+    for place, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
+        if place is None:
             tell(f"{experiment.name}: {name} is not set")
-        elif (path := folder / source.filename).is_file():
+        elif (path := place / source.filename).is_file():
             return _verified(path, source)
         else:
-            tell(f"{experiment.name}: {name} ({folder}) does not hold {source.filename}")
+            tell(f"{experiment.name}: {name} ({place}) does not hold {source.filename}")
     if may_download:
         target = home.sources / source.filename
-        for fetch, place in _fetchers(source):
+        for fetch, origin in _fetchers(source):
             try:
                 fetch(target)
             except DataError as error:
-                tell(f"{experiment.name}: {place}: {error}")
+                tell(f"{experiment.name}: {origin}: {error}")
             else:
-                tell(f"{experiment.name}: fetched from {place}")
+                tell(f"{experiment.name}: fetched from {origin}")
                 return _verified(target, source)
     raise DataError(
         f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
@@ -71,15 +77,29 @@ def find_source(
     )
 
 
-def _own(name: str, path: Path) -> SourceFile:
-    """A file, or several parts of one that a pattern names; together in the order of their names."""
-    if path.is_file():
-        return SourceFile(path, sha256_file(path))
-    parts = sorted(path.parent.glob(path.name))
+def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
+    """A file of one's own, or several parts of one that a pattern names, in the order of their names.
+
+    Args:
+        name: the experiment.
+        key: of the declaration that names the file.
+        folder: what the path is relative to.
+        path: as declared.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    whole = folder / path.expanduser()
+    if whole.is_file():
+        return SourceFile(whole, sha256_file(whole))
+    parts = sorted(part for part in whole.parent.glob(whole.name) if part.is_file())
     if not parts:
-        raise DataError(f"{name}: there is no file {path}; correct UPLIFT_FILES")
+        raise DataError(
+            f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to "
+            "the experiment's folder"
+        )
     digests = " ".join(sha256_file(part) for part in parts)
-    return SourceFile(path, hashlib.sha256(digests.encode()).hexdigest())
+    return SourceFile(whole, hashlib.sha256(digests.encode()).hexdigest())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:

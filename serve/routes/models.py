@@ -152,10 +152,19 @@ async def features(
 
 def _example(release: Release, model: PublishedModel) -> dict[str, Any]:
     name = model.experiment.name
-    columns = ", ".join(
-        f'{"mode" if column.type in {"VARCHAR", "BOOLEAN"} else "quantile_disc"}("{column.name}"'
-        f'{"" if column.type in {"VARCHAR", "BOOLEAN"} else ", 0.5"}) as "{column.name}"'
-        for column in model.bundle.manifest.raw_columns
-    )
-    (row,) = release.snapshot.rows(f'select {columns} from (from raw."{name}" limit 100000)')
-    return row
+    found: dict[str, Any] = {}
+    for table in ("", *model.experiment.tables):
+        own = [column for column in model.bundle.manifest.raw_columns if column.table == table]
+        if own:
+            source = f"{name}_{table}" if table else name
+            columns = ", ".join(_typical(column) for column in own)
+            (row,) = release.snapshot.rows(f'select {columns} from (from raw."{source}" limit 100000)')
+            found |= row
+    return found
+
+
+def _typical(column: RawColumn) -> str:
+    """SQL of a value in the middle of a column's."""
+    name, discrete = column.name.replace('"', '""'), column.type in {"VARCHAR", "BOOLEAN"}
+    middle = f'mode("{name}")' if discrete else f'quantile_disc("{name}", 0.5)'
+    return f'{middle} as "{column.attribute}"'

@@ -1,6 +1,7 @@
 /* What is wrong with a file of outcomes.
    Grain: one row.  Inputs: the file's rows (user_id, y), decisions.treat_list.
-   Bound: $decision_date, $experiment, $campaign; $binary, whether outcomes are 0 or 1. */
+   Bound: $decision_date, $experiment, $campaign; $binary, whether outcomes are 0 or 1; $counted, whole
+   numbers from 0. */
 with list as (
     select user_id
     from {{ treat_list }}
@@ -13,7 +14,12 @@ matched as (
     select
         outcomes.user_id,
         list.user_id as listed,
-        coalesce(isfinite(outcomes.y) and (not {{ bind.binary }} or outcomes.y in (0, 1)), false) as sound
+        coalesce(
+            isfinite(outcomes.y)
+            and (not {{ bind.binary }} or outcomes.y in (0, 1))
+            and (not {{ bind.counted }} or (outcomes.y >= 0 and outcomes.y = floor(outcomes.y))),
+            false
+        ) as sound
     from {{ outcome_rows }} as outcomes
     full outer join list using (user_id)
 )

@@ -10,9 +10,10 @@ import pytest
 
 from dagster_project.assets.common import WAREHOUSE_POOL
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.definitions import build_definitions, defs
+from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
+from dagster_project.settings import Settings
 from tests.support import folder_of
 from uplift_core.experiment import FEATURES_SQL
 
@@ -34,6 +35,9 @@ LAYERS = [
     "treat_list",
     "tuning",
 ]
+# The built-in experiments alone, whatever a developer's own folder holds.
+SETTINGS = Settings(experiments="")
+defs = build_definitions(experiment_folders(SETTINGS), Engine.from_settings(SETTINGS))
 GRAPH = defs.resolve_asset_graph()
 ASSETS = [asset for asset in defs.assets or [] if isinstance(asset, dg.AssetsDefinition)]
 

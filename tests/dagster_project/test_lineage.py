@@ -16,9 +16,9 @@ RAW = (
 SOURCE = {"raw.hillstrom": dg.AssetKey(["hillstrom", "raw"])}
 
 
-def reads(found: dict[str, dg.TableColumnLineage]) -> dict[str, set[str]]:
+def reads(found: dict[str, dg.MetadataValue]) -> dict[str, set[str]]:
     """Columns that each column reads."""
-    columns = found[LINEAGE].deps_by_column
+    columns = found[LINEAGE].value.deps_by_column
     return {name: {dep.column_name for dep in deps} for name, deps in columns.items()}
 
 

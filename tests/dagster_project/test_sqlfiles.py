@@ -10,18 +10,18 @@ from tests.support import folder_of
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import Outcome
 
-VIOLATIONS = "quality/feature_violations.sql"
+SCORE_BINS = "quality/score_bins.sql"
 
 
 @pytest.mark.parametrize("value", ["raw.users; drop table raw.users", 1, None, ["a"], 0.3])
 def test_what_is_no_identifier_is_refused(value: object) -> None:
     with pytest.raises(UpliftError, match=r"is no identifier; bind values as \{\{ bind\.name \}\}"):
-        render(VIOLATIONS, features=Identifier.of("features", "toy"), feature=value)
+        render(SCORE_BINS, scores=Identifier.of("scores", "toy"), score=value)
 
 
 def test_a_placeholder_left_empty_is_refused() -> None:
     with pytest.raises(UpliftError, match="Undefined is no identifier"):
-        render(VIOLATIONS, features=Identifier.of("features", "toy"))
+        render(SCORE_BINS, scores=Identifier.of("scores", "toy"))
 
 
 def test_identifiers_are_quoted_and_binds_are_parameters() -> None:

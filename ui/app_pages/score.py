@@ -24,7 +24,7 @@ def attribute_form(features: dict[str, Any]) -> dict[str, JsonValue]:
     with st.form("attributes"):
         columns = st.columns(2)
         for i, column in enumerate(features["attributes"]):
-            name = column["name"]
+            name = f"{column['table']}.{column['name']}" if column["table"] else column["name"]
             with columns[i % 2]:
                 values[name] = _field(column, features["example"][name], help_.get(name))
         st.form_submit_button("Score this user", type="primary", width="stretch")

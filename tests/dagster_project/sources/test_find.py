@@ -64,6 +64,7 @@ def find(tmp_path: Path, experiment: Experiment) -> Find:
         return find_source(
             experiment,
             Home(tmp_path),
+            folder=tmp_path,
             data_dir=data_dir,
             may_download=may_download,
             tell=find_.told.append,
@@ -170,7 +171,9 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     experiment = folder_of("simulated", n_users=300).experiment
 
     def generate(home: Path) -> SourceFile:
-        return find_source(experiment, Home(home), data_dir=None, may_download=False, tell=print)
+        return find_source(
+            experiment, Home(home), folder=tmp_path, data_dir=None, may_download=False, tell=print
+        )
 
     first, again = generate(tmp_path / "a"), generate(tmp_path / "a")
     assert first == again
@@ -179,6 +182,8 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     assert table.num_rows == 300
     assert table.column_names == [*(f"x{i}" for i in range(1, 11)), "treated", "converted", "p0", "p1"]
     other = folder_of("simulated", n_users=300, seed=1).experiment
-    file = find_source(other, Home(tmp_path / "a"), data_dir=None, may_download=False, tell=print)
+    file = find_source(
+        other, Home(tmp_path / "a"), folder=tmp_path, data_dir=None, may_download=False, tell=print
+    )
     assert file.path != first.path
     assert file.sha256 != first.sha256

@@ -1,0 +1,160 @@
+"""From files to the raw tables of an experiment, with what was declared about their columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sources import SourceFile, own_file
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError, ExperimentError
+from uplift_core.experiment import RAW_SQL, Experiment
+
+READERS = {
+    ".csv": "read_csv($source)",
+    ".gz": "read_csv($source)",
+    ".tsv": "read_csv($source)",
+    ".parquet": "read_parquet($source)",
+}
+TIMES = ("TIMESTAMP", "DATE")
+REASON = 400  # characters of DuckDB's message
+
+
+def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+    """Write ``raw.<experiment>`` and its history tables.
+
+    Returns:
+        How many users there are, and the sha256 of all files that were read.
+
+    Raises:
+        DataError: the file cannot be read as raw.sql says, or a history file as declared.
+        ExperimentError: raw.sql lacks a declared column.
+    """
+    sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
+    try:
+        rows = db.create(folder.tables.raw, sql, {"source": str(source.path)})
+    except duckdb.Error as error:
+        raise DataError(
+            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {_reason(error)}. Replace "
+            f"the file, or correct {RAW_SQL}"
+        ) from error
+    _check_columns(db, folder)
+    digests = [source.sha256]
+    for name, table in folder.experiment.tables.items():
+        file = own_file(folder.name, f"tables.{name}.path", folder.folder, table.path)
+        _load_history(db, folder, name, file)
+        digests.append(file.sha256)
+    whole = (
+        source.sha256 if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    )
+    return rows, whole
+
+
+def create_by(
+    db: Warehouse, table: Identifier, sql: str, binds: Mapping[str, object] = {}, *, where: str
+) -> int:
+    """Make a table by SQL that somebody else wrote; returns its rows.
+
+    Raises:
+        ExperimentError: the SQL fails; ``where`` says whose it is.
+    """
+    try:
+        return db.create(table, sql, binds)
+    except duckdb.Error as error:
+        raise ExperimentError(f"{where} fails: {_reason(error)}; correct it") from error
+
+
+def _reason(error: duckdb.Error) -> str:
+    return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
+
+
+def reader(path: Path) -> str:
+    """The DuckDB call that reads a file of this name from ``$source``.
+
+    Raises:
+        DataError: its ending is not known.
+    """
+    if path.suffix not in READERS:
+        raise DataError(
+            f"{path.name}: ends in '{path.suffix}', which is not read by itself; known are "
+            f"{', '.join(sorted(READERS))}. Write raw.sql by hand for anything else DuckDB reads"
+        )
+    return READERS[path.suffix]
+
+
+def _check_columns(db: Warehouse, folder: ExperimentFolder) -> None:
+    experiment = folder.experiment
+    columns = {row[0]: row[1] for row in db.rows(f"describe {folder.tables.raw}")}
+    if columns.get("user_id") != "BIGINT":
+        raise ExperimentError(
+            f"{folder.name}: {RAW_SQL} yields user_id as {columns.get('user_id', 'nothing')}; it must "
+            "be BIGINT: cast a whole number, or hash a text by (md5_number_lower(id) >> 1)::bigint"
+        )
+    for key, column in _declared_columns(experiment).items():
+        if column not in columns:
+            raise ExperimentError(
+                f"{folder.name}: {key} = '{column}' is no column of raw.{folder.name}; correct the key, "
+                f"or let {RAW_SQL} yield it. There are {', '.join(columns)}"
+            )
+    moment = experiment.assigned_at
+    if moment and not columns[moment].startswith(TIMES):
+        raise ExperimentError(
+            f"{folder.name}: assigned_at = '{moment}' is {columns[moment]}; cast it to TIMESTAMP in "
+            f"{RAW_SQL}"
+        )
+
+
+def _declared_columns(experiment: Experiment) -> dict[str, str]:
+    found = {"arm_column": experiment.arm_column}
+    found |= {f"outcomes '{o.name}': column": o.column for o in experiment.outcomes}
+    if experiment.user_id != "row_number":
+        found["user_id"] = experiment.user_id
+    if experiment.assigned_at:
+        found["assigned_at"] = experiment.assigned_at
+    return found
+
+
+def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: SourceFile) -> None:
+    """Write one history table: what was known of each user when the user was assigned."""
+    experiment, table = folder.experiment, folder.experiment.tables[name]
+    where = f"{folder.name}: tables.{name}"
+    incoming = Identifier.of("incoming_history")
+    own = folder.folder / f"{name}.sql"
+    sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {reader(file.path)}"
+    columns = {}
+    try:
+        db.create_temporary(incoming, sql, {"source": str(file.path)})
+        columns = {row[0]: row[1] for row in db.rows(f"describe {incoming}")}
+    except duckdb.Error as error:
+        raise DataError(f"{where}.path = '{table.path}' cannot be read: {error}") from error
+    owner = table.user_id or experiment.user_id
+    for key, column in {"user_id": owner, "available_at": table.available_at}.items():
+        if column not in columns:
+            raise DataError(
+                f"{where}.{key} = '{column}' is no column of {file.path.name}; choose one of "
+                f"{', '.join(columns)}"
+            )
+    if not columns[table.available_at].startswith(TIMES):
+        raise DataError(
+            f"{where}.available_at = '{table.available_at}' is {columns[table.available_at]}; it must "
+            f"be a TIMESTAMP or DATE: cast it in {name}.sql"
+        )
+    db.create(
+        folder.tables.histories[name],
+        render(
+            "raw/history.sql",
+            raw=folder.tables.raw,
+            incoming=incoming,
+            own_id=Identifier.of(experiment.user_id),
+            owner=Identifier.of(owner),
+            owners=Identifier.listed(dict.fromkeys(c for c in (owner, "user_id") if c in columns)),
+            available_at=Identifier.of(table.available_at),
+            assigned_at=Identifier.of(experiment.assigned_at),
+        ),
+    )
+    db.rows(f"drop table {incoming}")

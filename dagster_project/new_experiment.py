@@ -1,0 +1,203 @@
+"""Declare an experiment of one's own from its file: ``make new-experiment FILE=... NAME=...``.
+
+    python -m dagster_project.new_experiment campaign.csv spring_mail --control "No mail"
+
+The file is looked at, not changed. What is written is a draft: every guess is told and
+can be overridden.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from dagster_project.onboarding import drafts
+from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
+from dagster_project.onboarding.guesses import Guess, Options, guess
+from dagster_project.onboarding.profile import FILE, Column, open_file
+from dagster_project.onboarding.shares import find_shares
+from dagster_project.settings import OWN_EXPERIMENTS, Settings
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.balance import arm_balance
+from uplift_core.errors import ExperimentError, UpliftError
+from uplift_core.experiment import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
+from uplift_core.sources import TAKEN
+
+SAMPLE = 100_000  # users that the check of the randomization looks at
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the folder of a new experiment. Returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    options = Options(
+        id=parsed.id,
+        arm=parsed.arm,
+        control=parsed.control,
+        outcomes=tuple(parsed.outcome),
+        ignore=tuple(parsed.ignore),
+        missing_is_zero=parsed.missing_is_zero,
+    )
+    folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
+    return 0 if folder.is_dir() else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="new-experiment", description="Declare a randomized experiment from its file."
+    )
+    parser.add_argument("file", help="CSV (also .csv.gz) or Parquet; a pattern names several parts")
+    parser.add_argument("name", help="of the experiment: lower-case letters, digits, underscores")
+    parser.add_argument("--id", default="", metavar="COLUMN", help="the users' id, or row_number")
+    parser.add_argument("--arm", default="", metavar="COLUMN", help="who was assigned to what")
+    parser.add_argument("--control", default="", metavar="VALUE", help="the arm without treatment")
+    for option, meaning in (("outcome", "what came of it"), ("ignore", "neither feature nor outcome")):
+        parser.add_argument(
+            f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable"
+        )
+    parser.add_argument(
+        "--missing-is-zero", action="store_true", help="an outcome without a value did not happen"
+    )
+    return parser
+
+
+def new_experiment(file: Path, name: str, options: Options, console: Console) -> Path:
+    """Look at ``file``, tell what it seems to be, and write the experiment's folder.
+
+    Raises:
+        UpliftError: it is no randomized experiment that can be handled, or the name is taken.
+    """
+    folder = _folder(name)
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect(f"{scratch}/file.duckdb") as con:
+        db = Warehouse(con)
+        columns = open_file(db, file)
+        found = guess(columns, options)
+        shares = find_shares(dict(found.arm.levels))
+        draft = drafts.Draft(
+            name=name,
+            file=file.name,
+            path=os.path.relpath(file.expanduser().absolute(), folder),
+            guess=found,
+            columns=columns,
+            shares=shares,
+        )
+        left_out = {c.name: why for c in found.features if (why := why_no_feature(c))}
+        used = [column for column in found.features if column.name not in left_out]
+        lines = encode(used, draft.outcomes.values())
+        if not lines:
+            raise ExperimentError("no column is left for the features; effects cannot be told apart")
+        _tell(console, draft, lines, left_out)
+        _refuse_predictable(db, found, lines, used)
+    _write(folder, draft, lines, left_out)
+    _tell_next(console, draft, folder)
+    return folder
+
+
+def _folder(name: str) -> Path:
+    if not NAME.match(name) or name in TAKEN:
+        raise ExperimentError(
+            f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter "
+            f"and be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
+        )
+    text = Settings().experiments
+    root = Path(text.split(os.pathsep)[0]).expanduser().absolute() if text else OWN_EXPERIMENTS
+    folder = root / name
+    if folder.exists():
+        raise ExperimentError(f"{folder} is there already; choose another NAME, or remove it first")
+    return folder
+
+
+def _tell(
+    console: Console, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
+) -> None:
+    table = Table(title=f"{draft.file}: {draft.guess.arm.rows:,} rows", title_justify="left")
+    for heading in ("what", "guess", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in draft.guess.reasons:
+        table.add_row(*row)
+    kind = "shares by design" if draft.shares.designed else "shares as counted"
+    table.add_row(kind, ", ".join(draft.arms), draft.shares.why)
+    table.add_row("features", str(len(lines)), ", ".join(line.name for line in lines))
+    for name, why in left_out.items():
+        table.add_row("no feature", name, why)
+    console.print(table)
+    if not draft.shares.designed:
+        console.print(
+            "Warning: the arms' shares are estimated from the counts. That the arms differ by chance "
+            "alone is then no longer guaranteed by design."
+        )
+
+
+def _refuse_predictable(
+    db: Warehouse, found: Guess, lines: list[FeatureLine], columns: list[Column]
+) -> None:
+    """Refuse arms that the features predict.
+
+    Raises:
+        ExperimentError: names the arm and the feature that tells it best.
+    """
+    selects = ", ".join(f"{line.sql} as {Identifier.of(line.name)}" for line in lines)
+    casts = ", ".join(f"{_plain(c)} as {Identifier.of(c.name)}" for c in columns)
+    arm = Identifier.of(found.arm.name)
+    every = -(-found.arm.rows // SAMPLE)
+    rows = db.arrow(
+        f"select {arm}::varchar as _arm, {selects} from (select * replace ({casts}) from {FILE}) "
+        "where md5_number_lower(_row::varchar) % $every = 0 order by _row",
+        {"every": every},
+    )
+    arms = rows.column("_arm").to_numpy(zero_copy_only=False)
+    x = np.column_stack([rows.column(line.name).to_numpy() for line in lines]).astype(np.float32)
+    x[np.isinf(x)] = np.nan
+    for value in found.arm.values:
+        balance = arm_balance(x, arms == value)
+        if balance.predictable:
+            name, auc, smd = balance.worst([line.name for line in lines])
+            raise ExperimentError(
+                f"the features tell who is in arm '{value}' (AUC {balance.auc:.2f}, chance is 0.50; "
+                f"'{name}' alone {auc:.2f}, standardized difference {smd:.2f}). Either arms were not "
+                "assigned at random with the same shares for everybody, which is out of scope, or a "
+                "column came after the treatment: then leave it out with --ignore COLUMN"
+            )
+
+
+def _plain(column: Column) -> str:
+    """A column as raw.sql will yield it."""
+    name = Identifier.of(column.name).sql
+    if column.cast == "TIMESTAMP WITH TIME ZONE":
+        return f"timezone('UTC', {name})"
+    return f"{name}::{column.cast}" if column.cast else name
+
+
+def _write(
+    folder: Path, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / DECLARATION).write_text(drafts.toml(draft), encoding="utf-8")
+    (folder / RAW_SQL).write_text(drafts.raw_sql(draft), encoding="utf-8")
+    (folder / FEATURES_SQL).write_text(drafts.features_sql(draft, lines, left_out), encoding="utf-8")
+    load_experiment(folder)
+
+
+def _tell_next(console: Console, draft: drafts.Draft, folder: Path) -> None:
+    console.print(f"\nWritten to {folder}", soft_wrap=True)
+    console.print(f"  {DECLARATION}   arms, shares, outcomes, budget: compare with the plan")
+    console.print(f"  {RAW_SQL}           how the file is read")
+    console.print(f"  {FEATURES_SQL}      only what was known before the treatment may be read here")
+    console.print(f"\nThen   make run EXPERIMENTS={draft.name}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

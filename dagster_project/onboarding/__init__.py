@@ -1,0 +1,1 @@
+"""From a file to a declared experiment: what its columns are, what is guessed, what is written."""

@@ -1,0 +1,230 @@
+"""The three files of an experiment's folder, written to be read and changed by people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import duckdb
+
+from dagster_project.loading import READERS
+from dagster_project.onboarding.encoding import FeatureLine, literal, slug
+from dagster_project.onboarding.guesses import Guess, OutcomeGuess
+from dagster_project.onboarding.profile import ZONED, Column
+from dagster_project.onboarding.shares import Shares
+from dagster_project.sqlfiles import Identifier
+from uplift_core.experiment import RESERVED
+
+USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the three files are made of."""
+
+    name: str
+    file: str  # as raw.sql and people call it
+    path: str  # relative to the experiment's folder
+    guess: Guess
+    columns: Sequence[Column]
+    shares: Shares
+
+    @property
+    def arms(self) -> dict[str, str]:
+        """Value in the file -> the arm's name here; the control first."""
+        values = [self.guess.control, *(v for v in self.guess.arm.values if v != self.guess.control)]
+        return unique({value: slug(value, "arm") for value in values}, frozenset())
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Column of the file -> the outcome's name here."""
+        names = {o.column.name: slug(o.column.name, "outcome") for o in self.guess.outcomes}
+        return unique(names, RESERVED)
+
+    @property
+    def own_id(self) -> str:
+        """The raw column with the users' own id."""
+        id_ = self.guess.id
+        if id_ is None:
+            return "row_number"
+        return USER_KEY if id_.name == "user_id" and id_.type == "VARCHAR" else id_.name
+
+
+def unique(names: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
+    """The same names with a number after those that occur twice or are taken."""
+    found: dict[str, str] = {}
+    for key, name in names.items():
+        candidate, number = name, 2
+        while candidate in found.values() or candidate in taken:
+            candidate, number = f"{name}_{number}", number + 1
+        found[key] = candidate
+    return found
+
+
+def toml(draft: Draft) -> str:
+    """experiment.toml."""
+    guess, shares = draft.guess, draft.shares
+    first = next((o for o in guess.outcomes if o.kind == "binary"), guess.outcomes[0])
+    after = [column.name for column in guess.after]
+    lines = [
+        f"# A randomized experiment, guessed from {draft.file}. Read every line; correct what is wrong.",
+        f"name = {json.dumps(draft.name)} # as the folder",
+        f"title = {_text(draft.name.replace('_', ' ').capitalize())}",
+        f"description = {_text(f'{guess.arm.rows:,} users of {draft.file}.')}",
+        f"user_id = {_text(draft.own_id)} # raw column with the users' id, or row_number",
+        f"arm_column = {_text(guess.arm.name)}",
+        f"control = {json.dumps(draft.arms[guess.control])}",
+        *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
+        *([f"not_features = [{', '.join(map(_text, after))}] # after the treatment"] if after else []),
+        "",
+        *_shares_comment(shares),
+    ]
+    if not shares.designed:
+        lines += ['propensities = "estimate"', ""]
+    for value, name in draft.arms.items():
+        lines += ["[[arms]]", f"name = {json.dumps(name)}", f"value = {_text(value)}"]
+        lines += [f"share = {shares.written[value]}"]
+        if value != guess.control:
+            lines += ["# cost = 0.1 # of treating one user, in money"]
+        lines += [""]
+    for outcome in guess.outcomes:
+        name = draft.outcomes[outcome.column.name]
+        lines += ["[[outcomes]]", f"name = {json.dumps(name)}", f'kind = "{outcome.kind}"']
+        if name != outcome.column.name:
+            lines += [f"column = {_text(outcome.column.name)}"]
+        lines += ["# value = 20.0 # of one, in money", ""]
+    lines += [
+        "[split]",
+        "holdout = 0.3 # of users, for the proof",
+        "folds = 5",
+        f'salt = "{draft.name}-1" # decides who is held out; do not change it later',
+        "",
+        "[defaults]",
+        f"arm = {json.dumps(next(n for v, n in draft.arms.items() if v != guess.control))}",
+        f"outcome = {json.dumps(draft.outcomes[first.column.name])} # what the models maximize",
+        "budget = 0.3 # share of users to treat",
+        "",
+        "[source]",
+        'kind = "own_file"',
+        f"path = {_text(draft.path)} # relative to this folder; part-*.parquet names several",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shares_comment(shares: Shares) -> list[str]:
+    if shares.designed:
+        return ["# Shares by design. They were guessed from the counts: compare them with the plan."]
+    return [
+        "# Shares as counted: nothing guarantees that chance alone decided. Where the plan is known,",
+        "# write its shares and remove the line below. Shares that depend on features are not handled.",
+    ]
+
+
+def raw_sql(draft: Draft) -> str:
+    """raw.sql."""
+    outcomes = {outcome.column.name: outcome for outcome in draft.guess.outcomes}
+    items = [_user_id(draft)]
+    for column in draft.columns:
+        if column.name == "user_id" and draft.own_id in {"user_id", USER_KEY}:
+            if draft.own_id == USER_KEY:
+                items.append((f'"user_id" as {USER_KEY}', "the id in the file"))
+        elif column.name in outcomes:
+            items.append((_outcome(outcomes[column.name]), "outcome"))
+        else:
+            items.append((_cast(column), ""))
+    last = len(items) - 1
+    lines = [
+        f"    {sql}{'' if i == last else ','}{f' -- {comment}' if comment else ''}"
+        for i, (sql, comment) in enumerate(items)
+    ]
+    header = (
+        f"/* {draft.file} as it came, one row per user.\n"
+        "   Grain: user_id.  Input: the file at $source. */"
+    )
+    return "\n".join([header, "select", *lines, f"from {_reader(draft)}", ""])
+
+
+def _user_id(draft: Draft) -> tuple[str, str]:
+    id_ = draft.guess.id
+    if id_ is None:
+        return "row_number() over () as user_id", "the row's number in the file, from 1"
+    column = Identifier.of(id_.name).sql
+    if id_.type == "VARCHAR":
+        return (
+            f"(md5_number_lower({column}) >> 1)::bigint as user_id",
+            "a number that stays the user's in any file",
+        )
+    return f"{column}::bigint as user_id", ""
+
+
+def _outcome(outcome: OutcomeGuess) -> str:
+    column = Identifier.of(outcome.column.name).sql
+    test = f"{column} = {literal(outcome.yes)}" if outcome.yes else column
+    if outcome.yes or outcome.column.type == "BOOLEAN":
+        # Not a cast, which DuckDB would hand to its CSV reader, and that reads no 'true' as a number.
+        value = f"case when {test} then 1 when not ({test}) then 0 end"
+    else:
+        value = column
+    if outcome.column.missing:
+        value = f"coalesce({value}, 0)"
+    elif value != column:
+        value = f"({value})"
+    type_ = "utinyint" if outcome.kind == "binary" else "double"
+    return f"{value}::{type_} as {column}"
+
+
+def _cast(column: Column) -> str:
+    name = Identifier.of(column.name).sql
+    if column.cast == ZONED:
+        return f"timezone('UTC', {name}) as {name}"
+    return f"{name}::{column.cast} as {name}" if column.cast else name
+
+
+def _reader(draft: Draft) -> str:
+    suffix = "." + draft.path.rsplit(".", maxsplit=1)[-1]
+    if suffix == ".parquet":
+        return READERS[suffix]
+    # Types are written down, so that another file of this form is read alike.
+    types = ",\n".join(
+        f"        {literal(c.name)}: '{'TIMESTAMPTZ' if c.cast == ZONED else c.type}'"
+        for c in draft.columns
+    )
+    return "read_csv(\n    $source,\n    header = true,\n    types = {\n" + types + "\n    }\n)"
+
+
+def features_sql(draft: Draft, lines: Sequence[FeatureLine], left_out: Mapping[str, str]) -> str:
+    """features.sql."""
+    omitted = "".join(f"\n   Left out: {name}, {why}." for name, why in left_out.items())
+    # A comment inside the header must not end it.
+    omitted = omitted.replace("*/", "* /")
+    header = (
+        "/* What was known of each user before the treatment: no arm, no outcome, nothing later.\n"
+        f"   Grain: user_id.  Input: raw.{draft.name}.  All features are FLOAT.{omitted} */"
+    )
+    last = len(lines) - 1
+    body = [
+        f"    {line.sql} as {_bare(line.name)}{'' if i == last else ','} -- {line.comment}"
+        for i, line in enumerate(lines)
+    ]
+    return "\n".join([header, "select", "    user_id,", *body, f"from raw.{draft.name}", ""])
+
+
+def _bare(name: str) -> str:
+    """A name in SQL, in quotes only where it is a word of the language."""
+    return Identifier.of(name).sql if name in _keywords() else name
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    with duckdb.connect(":memory:") as con:
+        rows = con.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
+        ).fetchall()
+    return frozenset(str(name) for (name,) in rows)
+
+
+def _text(value: str) -> str:
+    """A TOML string; JSON's escapes are TOML's."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

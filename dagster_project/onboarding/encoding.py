@@ -1,0 +1,88 @@
+"""Features from columns, in SQL: numbers as they are, categories and dates as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dagster_project.feature_sql import RESERVED
+from dagster_project.onboarding.profile import MAX_LEVELS, Column
+from dagster_project.sqlfiles import Identifier
+
+ONE_HOT = 12  # categories of this many values or fewer get a feature for each
+SUMS = ("sum", "sum_sq", "events")
+
+
+@dataclass(frozen=True)
+class FeatureLine:
+    """One line of features.sql."""
+
+    sql: str
+    name: str
+    comment: str
+
+
+def slug(text: str, fallback: str = "x") -> str:
+    """A name as declarations want it: lower-case letters, digits and underscores."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
+    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return (plain if plain[:1].isalpha() else f"{fallback}_{plain}".strip("_"))[:40].strip("_")
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def why_no_feature(column: Column) -> str:
+    """Why a column is left out of the features; empty if it is not."""
+    if column.distinct <= 1:
+        return "holds one value only"
+    if column.type == "VARCHAR" and column.is_unique:
+        return "differs for every user"
+    if column.type == "VARCHAR" and column.distinct > MAX_LEVELS:
+        return f"{column.distinct:,} different texts; group them in features.sql if they matter"
+    if not (column.is_number or column.is_time or column.type in {"VARCHAR", "BOOLEAN"}):
+        return f"{column.type} has no encoding; write one in features.sql if it matters"
+    return ""
+
+
+def encode(columns: Sequence[Column], outcomes: Iterable[str]) -> list[FeatureLine]:
+    """Lines of features.sql for ``columns``, with names that no table of the engine needs."""
+    taken = set(RESERVED) | {"user_id"} | {f"{name}_{what}" for name in outcomes for what in SUMS}
+    lines = []
+    for column in columns:
+        for line in _lines(column):
+            name, number = line.name, 2
+            while name in taken:
+                name, number = f"{line.name}_{number}", number + 1
+            taken.add(name)
+            lines.append(FeatureLine(line.sql, name, " ".join(line.comment.split())))
+    return lines
+
+
+def _lines(column: Column) -> Iterator[FeatureLine]:
+    sql, name = Identifier.of(column.name).sql, slug(column.name)
+    if column.is_number or column.type == "BOOLEAN":
+        yield FeatureLine(f"{sql}::float", name, f"{column.name}, as it is")
+    elif column.is_time:
+        yield FeatureLine(
+            f"(epoch({sql}) / 86400)::float", name + "_days", f"{column.name}: days since 1970"
+        )
+        for part, what, period in (("month", "month", 12), ("dayofweek", "weekday", 7)):
+            for wave in ("sin", "cos"):
+                angle = f"{wave}({part}({sql}) * 2 * pi() / {period})::float"
+                comment = f"{column.name}: {what} on a circle"
+                yield FeatureLine(angle, f"{name}_{what}_{wave}", comment)
+    elif column.distinct <= ONE_HOT:
+        kept = column.values[:1] if column.distinct == 2 else column.values  # noqa: PLR2004 - two
+        for value in kept:
+            comment = f"1: {column.name} is {value}"
+            yield FeatureLine(
+                f"({sql} = {literal(value)})::float", f"{name}_{slug(value, 'is')}", comment
+            )
+    else:
+        levels = ", ".join(literal(value) for value in column.values)
+        comment = f"place of {column.name} among its values, the most frequent first"
+        yield FeatureLine(f"list_position([{levels}], {sql})::float", name, comment)

@@ -1,0 +1,245 @@
+"""What the columns of a file are, guessed from their names and values. Each guess says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dagster_project.onboarding.profile import Column
+from dagster_project.onboarding.vocabulary import (
+    AFTER,
+    ARMS,
+    ASSIGNED,
+    CONTROL,
+    MAX_ARMS,
+    OUTCOMES,
+    PAST,
+    USERS,
+    YES,
+    split_name,
+)
+from uplift_core.errors import ExperimentError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller says instead of letting it be guessed."""
+
+    id: str = ""
+    arm: str = ""
+    control: str = ""
+    outcomes: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    missing_is_zero: bool = False
+
+
+@dataclass(frozen=True)
+class OutcomeGuess:
+    """An outcome, and the text that stands for 1 if it is written in words."""
+
+    column: Column
+    kind: Literal["binary", "count", "continuous"]
+    yes: str = ""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the columns are.
+
+    Attributes:
+        id: the users' id; None: the row number stands for it.
+        arm: what was assigned.
+        control: the arm column's value that means no treatment.
+        outcomes: what came of it.
+        assigned_at: when, if a column says so.
+        after: columns that came after the treatment.
+        features: all others.
+        reasons: of each guess: what, the guess, why.
+    """
+
+    id: Column | None
+    arm: Column
+    control: str
+    outcomes: tuple[OutcomeGuess, ...]
+    assigned_at: Column | None
+    after: tuple[Column, ...]
+    features: tuple[Column, ...]
+    reasons: tuple[tuple[str, str, str], ...] = field(default=())
+
+
+def guess(columns: Sequence[Column], options: Options) -> Guess:
+    """Find the parts of a randomized experiment among ``columns``.
+
+    Raises:
+        ExperimentError: some part is not there or cannot be told; names the option that says it.
+    """
+    by_name = {column.name: column for column in columns}
+    for option, name in _named(options):
+        if name not in by_name:
+            raise ExperimentError(
+                f"{option} '{name}' is no column of the file; choose one of {', '.join(by_name)}"
+            )
+    after = tuple(
+        c
+        for c in columns
+        if c.name in options.ignore or (_words(c.name) & AFTER and c.name not in options.outcomes)
+    )
+    left = [column for column in columns if column not in after]
+    id_, why_id = _id(left, options)
+    arm, why_arm = _arm([c for c in left if c is not id_], options)
+    control, why_control = _control(arm, options)
+    left = [column for column in left if column not in (id_, arm)]
+    moment = next((c for c in left if c.is_time and "_".join(split_name(c.name)) in ASSIGNED), None)
+    outcomes = _outcomes([c for c in left if c is not moment], options)
+    found = [outcome.column for outcome in outcomes]
+    reasons = [
+        ("user id", id_.name if id_ else "row number", why_id),
+        ("arm", arm.name, why_arm),
+        ("control", control, why_control),
+        *(("outcome", o.column.name, _why_outcome(o, options)) for o in outcomes),
+        *([("assigned at", moment.name, "a moment of that name")] if moment else []),
+        *(("left out", c.name, _why_after(c, options)) for c in after),
+    ]
+    features = tuple(c for c in left if c not in found and c is not moment)
+    return Guess(id_, arm, control, outcomes, moment, after, features, tuple(reasons))
+
+
+def _named(options: Options) -> list[tuple[str, str]]:
+    found = [("--id", options.id), ("--arm", options.arm)]
+    found += [("--outcome", name) for name in options.outcomes]
+    found += [("--ignore", name) for name in options.ignore]
+    return [(option, name) for option, name in found if name and name != "row_number"]
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(split_name(name))
+
+
+def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str]:
+    if options.id == "row_number":
+        return None, "as you said"
+    named = [c for c in columns if c.name == options.id or USERS.match("_".join(split_name(c.name)))]
+    chosen = [c for c in named if c.name == options.id] or named
+    if not chosen:
+        return None, "no column is called like an id"
+    column = chosen[0]
+    if column.missing or not column.is_unique:
+        raise ExperimentError(
+            f"column '{column.name}' looks like the user's id but has {column.distinct:,} values and "
+            f"{column.missing:,} gaps in {column.rows:,} rows; one row must be one user: add rows up, "
+            "or pass --id with another column or with row_number"
+        )
+    if not ((column.is_number and column.whole) or column.type == "VARCHAR"):
+        raise ExperimentError(f"--id {column.name}: {column.type} is no id; pass --id row_number")
+    return column, "as you said" if options.id else "called like an id, differs in every row"
+
+
+def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
+    if options.arm:
+        column, why = next(c for c in columns if c.name == options.arm), "as you said"
+    else:
+        named = [c for c in columns if "_".join(split_name(c.name)) in ARMS]
+        plausible = [c for c in named if c.distinct <= MAX_ARMS] or named
+        ranked = sorted(plausible, key=lambda c: ARMS.index("_".join(split_name(c.name))))
+        words = [
+            c for c in columns if c.type == "VARCHAR" and any(CONTROL.match(value) for value in c.values)
+        ]
+        # A name such as 'group' says less than a value such as 'control'.
+        both = [c for c in ranked if c in words]
+        found = (both or ranked or words)[:1]
+        if not found:
+            raise ExperimentError(
+                "no column looks like the arm of a randomized experiment; name it with --arm. Data in "
+                "which nobody was assigned at random is out of scope: its effects could not be told "
+                "from why users were chosen"
+            )
+        column = found[0]
+        why = "called like an arm" if column in named else "has a value that means no treatment"
+    if column.missing:
+        raise ExperimentError(
+            f"column '{column.name}' has no value in {column.missing:,} rows; each user needs an arm: "
+            "drop those rows or fill them in, if a gap means the control"
+        )
+    if column.distinct == 1:
+        raise ExperimentError(
+            f"column '{column.name}' holds one arm only, '{column.values[0]}'; an experiment needs a "
+            "control: add its users, or name another column with --arm"
+        )
+    if column.distinct > MAX_ARMS:
+        raise ExperimentError(
+            f"column '{column.name}' holds {column.distinct:,} different values, more than {MAX_ARMS} "
+            "arms; name another column with --arm"
+        )
+    return column, why
+
+
+def _control(arm: Column, options: Options) -> tuple[str, str]:
+    if options.control:
+        if options.control not in arm.values:
+            raise ExperimentError(
+                f"--control '{options.control}' is no value of '{arm.name}'; choose one of "
+                f"{', '.join(arm.values)}"
+            )
+        return options.control, "as you said"
+    found = [value for value in arm.values if CONTROL.match(value)]
+    if len(found) == 1:
+        return found[0], "means no treatment"
+    if sorted(value.lower() for value in arm.values) == ["a", "b"]:
+        return min(arm.values), "the first of A and B; pass --control if it is the other"
+    raise ExperimentError(
+        f"which value of '{arm.name}' is the control? Pass --control with one of {', '.join(arm.values)}"
+    )
+
+
+def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess, ...]:
+    if options.outcomes:
+        chosen = [c for name in options.outcomes for c in columns if c.name == name]
+        if len(chosen) != len(options.outcomes):
+            taken = sorted(set(options.outcomes) - {c.name for c in chosen})
+            raise ExperimentError(f"--outcome {taken[0]}: is the id, the arm or ignored already")
+    else:
+        chosen = [c for c in columns if _words(c.name) & OUTCOMES and not _words(c.name) & PAST]
+    guessed = [(column, _outcome(column)) for column in chosen]
+    found = tuple(outcome for _, outcome in guessed if outcome and outcome.column.distinct > 1)
+    if options.outcomes and len(found) < len(chosen):
+        odd = next(c for c, o in guessed if o is None or c.distinct <= 1)
+        raise ExperimentError(
+            f"--outcome {odd.name}: {odd.type} with {odd.distinct} values is no outcome; it must be a "
+            "number that differs, true and false, or yes and no"
+        )
+    if not found:
+        raise ExperimentError(
+            "no column looks like an outcome; name it with --outcome (several times for several)"
+        )
+    for outcome in found:
+        if outcome.column.missing and not options.missing_is_zero:
+            raise ExperimentError(
+                f"outcome '{outcome.column.name}' has no value in {outcome.column.missing:,} rows; pass "
+                "--missing-is-zero if that means that nothing happened, else drop those users"
+            )
+    return found
+
+
+def _outcome(column: Column) -> OutcomeGuess | None:
+    if column.type == "BOOLEAN":
+        return OutcomeGuess(column, "binary")
+    if column.type == "VARCHAR":
+        yes = [value for value in column.values if value.lower() in YES]
+        fits = column.distinct == 2 and len(yes) == 1  # noqa: PLR2004 - yes and no
+        return OutcomeGuess(column, "binary", yes[0]) if fits else None
+    if not column.is_number or column.low is None:
+        return None
+    if column.whole and column.low >= 0:
+        return OutcomeGuess(column, "binary" if column.high == 1 else "count")
+    return OutcomeGuess(column, "continuous")
+
+
+def _why_outcome(outcome: OutcomeGuess, options: Options) -> str:
+    named = "as you said" if options.outcomes else "called like an outcome"
+    what = {"binary": "two values", "count": "whole numbers from 0", "continuous": "numbers"}
+    return f"{named}; {what[outcome.kind]}, so {outcome.kind}"
+
+
+def _why_after(column: Column, options: Options) -> str:
+    return "as you said" if column.name in options.ignore else "sounds as if it came after the treatment"

@@ -1,0 +1,56 @@
+"""What the parts of an experiment are usually called."""
+
+from __future__ import annotations
+
+import re
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+MAX_ARMS = 30
+# The likelier, the earlier.
+ARMS = _listed(
+    """treatment treated arm variant treat experiment_group test_group group segment campaign condition
+    bucket cell assignment offer w t"""
+)
+CONTROL = re.compile(
+    r"^(control|ctrl|none|holdout|placebo|baseline|untreated|0|0\.0|false)$|^no[ _-]", re.IGNORECASE
+)
+USERS = re.compile(
+    r"^(id|uuid|(user|customer|client|member|account|visitor|subscriber|person|contact|patient)"
+    r"_?(id|key|uuid|no|nr|number)?)$"
+)
+OUTCOMES = frozenset(
+    _listed(
+        """visit visits visited click clicks clicked conversion conversions converted purchase purchases
+        purchased bought order orders ordered spend spent revenue sales sale profit churn
+        churned retained retention renewed renewal signup subscribed response responded outcome target
+        label y redeemed booked bookings donated donation"""
+    )
+)
+# Words that say that a column is about the time before.
+PAST = frozenset(
+    _listed(
+        """past prior previous prev last before history historic historical hist avg mean average pre ago
+        days since recency lifetime total ltv 30d 60d 90d 180d 365d 3m 6m 12m"""
+    )
+)
+# Words that say that a column is about the time after the treatment.
+AFTER = frozenset(
+    _listed("exposure exposed opened delivered impression impressions unsubscribed received post after")
+)
+ASSIGNED = frozenset(
+    _listed(
+        """assigned_at assignment_time assignment_date assignment_timestamp assigned enrolled_at sent_at
+        randomized_at randomised_at treated_at"""
+    )
+)
+YES = frozenset({"yes", "y", "true", "t", "1"})
+
+
+def split_name(name: str) -> list[str]:
+    """The words of a column's name: ``pastSpend`` and ``past_spend`` are past and spend."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return [word for word in re.split(r"[^a-z0-9]+", words.lower()) if word]

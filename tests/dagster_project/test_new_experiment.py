@@ -1,0 +1,190 @@
+"""A draft of a declaration: what is guessed, what is refused, what is written loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pytest
+
+from dagster_project import new_experiment
+from dagster_project.folders import ExperimentFolder
+from dagster_project.onboarding.encoding import slug
+from dagster_project.onboarding.shares import find_shares
+from dagster_project.schema import SCHEMA, schema_text
+from uplift_core.errors import DataError, ExperimentError
+from uplift_core.experiment import Experiment, load_experiment
+
+N = 3_000
+RNG = np.random.default_rng(5)
+AGE = RNG.integers(18, 80, N)
+COLUMNS: dict[str, object] = {
+    "customer": np.arange(N),
+    "age": AGE,
+    "group": RNG.choice(["control", "mail"], N),
+    "visit": RNG.integers(0, 2, N),
+}
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UPLIFT_EXPERIMENTS", str(tmp_path / "own"))
+
+
+def declare(tmp_path: Path, *options: str, **columns: object) -> Experiment:
+    """The declaration drafted for a file with ``columns`` replaced, added or, if None, removed."""
+    kept = {name: values for name, values in (COLUMNS | columns).items() if values is not None}
+    path = tmp_path / "file.csv"
+    pc.write_csv(pa.table(kept), path)
+    new_experiment.main([str(path), "shop", *options])
+    experiment = load_experiment(tmp_path / "own" / "shop")
+    ExperimentFolder.read(experiment, tmp_path / "own" / "shop")  # checks features.sql
+    return experiment
+
+
+def test_the_parts_are_found(tmp_path: Path) -> None:
+    found = declare(tmp_path)
+    assert (found.user_id, found.arm_column, found.control) == ("customer", "group", "control")
+    assert [(a.name, a.share) for a in found.arms] == [("control", 0.5), ("mail", 0.5)]
+    assert [(o.name, o.kind) for o in found.outcomes] == [("visit", "binary")]
+    assert found.propensities == "design"
+
+
+def test_what_is_said_overrides_what_is_guessed(tmp_path: Path) -> None:
+    wave = RNG.choice(["x", "y", "z"], N)
+    options = ("--id", "row_number", "--arm", "wave", "--control", "y", "--outcome", "points")
+    found = declare(tmp_path, *options, wave=wave, points=RNG.normal(size=N), group=None)
+    assert (found.user_id, found.arm_column, found.control) == ("row_number", "wave", "y")
+    assert [(o.name, o.kind) for o in found.outcomes] == [("points", "continuous")]
+    assert found.defaults.outcome == "points"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (RNG.integers(0, 9, N), "count"),
+        (RNG.normal(size=N), "continuous"),
+        (RNG.random(N) < 0.5, "binary"),
+        (RNG.choice(["yes", "no"], N), "binary"),
+    ],
+    ids=["count", "continuous", "boolean", "words"],
+)
+def test_the_kind_of_an_outcome_comes_from_its_values(
+    tmp_path: Path, values: np.ndarray, kind: str
+) -> None:
+    assert declare(tmp_path, visit=None, orders=values).outcomes[0].kind == kind
+
+
+@pytest.mark.parametrize(
+    ("options", "columns", "words"),
+    [
+        ((), {"group": None}, ["no column looks like the arm", "--arm", "out of scope"]),
+        ((), {"group": ["mail"] * N}, ["'group' holds one arm only, 'mail'", "control"]),
+        ((), {"visit": None}, ["no column looks like an outcome", "--outcome"]),
+        ((), {"group": np.where(AGE > 60, "mail", "control")}, ["features tell", "'age' alone 1.00"]),
+        ((), {"opened_x": COLUMNS["group"], "group": COLUMNS["group"]}, []),
+        ((), {"reached": np.char.upper(COLUMNS["group"])}, ["features tell", "reached", "--ignore"]),
+        ((), {"group": RNG.choice(["x", "y"], N)}, ["control? Pass --control", "x", "y"]),
+        ((), {"customer": np.zeros(N, int)}, ["'customer' looks like", "one row must be one user"]),
+        ((), {"visit": [None, *[0, 1] * (N // 2 - 1), 1]}, ["'visit'", "1 rows", "--missing-is-zero"]),
+        ((), {"group": [None, *["control", "mail"] * (N // 2 - 1), "mail"]}, ["'group'", "1 rows"]),
+        (("--arm", "nobody"), {}, ["--arm 'nobody'", "choose one of customer"]),
+        (("--arm", "age"), {}, ["'age' holds", "more than 30 arms"]),
+        (("--control", "nobody"), {}, ["--control 'nobody'", "mail"]),
+        (("--outcome", "group"), {}, ["--outcome group"]),
+        (("--ignore", "age"), {}, ["no column is left for the features"]),
+    ],
+)
+def test_what_is_no_experiment_that_can_be_handled_is_refused(
+    tmp_path: Path, options: tuple[str, ...], columns: dict[str, object], words: list[str]
+) -> None:
+    if not words:  # told to be after the treatment by its name
+        assert "opened_x" in declare(tmp_path, *options, **columns).not_features
+        return
+    with pytest.raises(ExperimentError) as caught:
+        declare(tmp_path, *options, **columns)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert not (tmp_path / "own" / "shop").exists()
+
+
+@pytest.mark.parametrize("name", ["Shop", "registry", "1st", "my shop", ""])
+def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExperimentError, match=f"NAME '{name}'.*try [a-z]"):
+        new_experiment.main([str(tmp_path / "file.csv"), name])
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no file .*missing\.csv; correct the path"):
+        new_experiment.main([str(tmp_path / "missing.csv"), "shop"])
+    (tmp_path / "file.xlsx").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"ends in '\.xlsx'.*\.parquet"):
+        new_experiment.main([str(tmp_path / "file.xlsx"), "shop"])
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    declare(tmp_path)
+    with pytest.raises(ExperimentError, match="is there already; choose another NAME"):
+        declare(tmp_path)
+
+
+def test_names_of_any_kind_in_the_file(tmp_path: Path) -> None:
+    odd = {
+        'He said "no"': AGE % 7,
+        "select": AGE % 5,
+        "n": AGE % 3,
+        "Größe 'x' */": AGE % 4,
+        "a b": AGE % 2,
+    }
+    found = declare(tmp_path, **odd)
+    sql = ExperimentFolder.read(found, tmp_path / "own" / "shop").features_sql
+    assert set(odd) <= set(sql.raw_columns)
+    assert "n" not in sql.descriptions
+
+
+@pytest.mark.parametrize(
+    ("counts", "written"),
+    [
+        ({"a": 501, "b": 499}, ["0.5", "0.5"]),
+        ({"a": 3334, "b": 3329, "c": 3337}, ['"1/3"', '"1/3"', '"1/3"']),
+        ({"a": 8497, "b": 1503}, ["0.85", "0.15"]),
+        ({"a": 6650, "b": 3350}, ['"2/3"', '"1/3"']),
+        ({"a": 70_100, "b": 29_900}, ["0.7", "0.3"]),
+    ],
+)
+def test_designs_are_recognized_by_their_counts(counts: dict[str, int], written: list[str]) -> None:
+    found = find_shares(counts)
+    assert found.designed
+    assert list(found.written.values()) == written
+
+
+def test_counts_of_no_design_are_estimates_that_add_up() -> None:
+    found = find_shares({"a": 612_345, "b": 200_000, "c": 187_655})
+    assert not found.designed
+    assert sum(map(float, found.written.values())) == pytest.approx(1, abs=1e-12)
+
+
+def test_estimated_shares_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = declare(tmp_path, group=np.where(np.arange(N) % 1000 < 475, "control", "mail"))
+    assert found.propensities == "estimate"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no longer guaranteed by design" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Spend ($)", "spend"),
+        ("pastSpend", "past_spend"),
+        ("10 % off", "x_10_off"),
+        ("Ü", "x"),
+        ("", "x"),
+    ],
+)
+def test_slugs_are_names(text: str, expected: str) -> None:
+    assert slug(text) == expected
+
+
+def test_the_published_schema_is_current() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "make schema"

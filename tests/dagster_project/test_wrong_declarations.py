@@ -1,0 +1,189 @@
+"""A wrong declaration is refused with the key, its value and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pytest
+
+from dagster_project.definitions import experiment_folders
+from dagster_project.folders import ExperimentFolder
+from dagster_project.loading import create_by, load_raw
+from dagster_project.settings import Settings
+from dagster_project.sources import own_file
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import UpliftError
+from uplift_core.experiment import load_experiment
+
+TOML = """name = "shop"
+title = "Shop"
+description = "Three users."
+user_id = "customer"
+arm_column = "grp"
+control = "none"
+assigned_at = "day"
+
+[[arms]]
+name = "none"
+value = "N"
+share = 0.5
+
+[[arms]]
+name = "mail"
+value = "M"
+share = 0.5
+
+[[outcomes]]
+name = "visit"
+kind = "binary"
+
+[split]
+salt = "shop-1"
+
+[defaults]
+arm = "mail"
+outcome = "visit"
+budget = 0.3
+
+[tables.past]
+path = "past.csv"
+available_at = "known"
+
+[source]
+kind = "own_file"
+path = "users.csv"
+"""
+RAW = "select customer::bigint as user_id, * from read_csv($source)"
+FEATURES = "select user_id, age::float as age from raw.shop"
+USERS = {
+    "customer": [7, 8, 9],
+    "age": [30, 40, 50],
+    "grp": ["N", "M", "M"],
+    "day": ["2026-01-02"] * 3,
+    "visit": [0, 1, 0],
+}
+PAST = {"customer": [7, 8], "known": ["2026-01-01", "2026-01-03"], "balance": [1.5, 2.5]}
+
+
+def write(root: Path, toml: str = TOML, raw: str = RAW, features: str = FEATURES) -> Path:
+    folder = root / "shop"
+    folder.mkdir()
+    (folder / "experiment.toml").write_text(toml, encoding="utf-8")
+    (folder / "raw.sql").write_text(raw, encoding="utf-8")
+    (folder / "features.sql").write_text(features, encoding="utf-8")
+    pc.write_csv(pa.table(USERS), folder / "users.csv")
+    pc.write_csv(pa.table(PAST), folder / "past.csv")
+    return folder
+
+
+def load(db: Warehouse, place: Path) -> ExperimentFolder:
+    """All that reads a declaration, up to the features."""
+    folder = ExperimentFolder.read(load_experiment(place), place)
+    source = own_file(folder.name, "source.path", place, folder.experiment.source.path)
+    load_raw(db, folder, source)
+    create_by(db, folder.tables.features, folder.features_sql.text, where="shop: features.sql")
+    return folder
+
+
+def test_the_declaration_is_right_before_it_is_made_wrong(db: Warehouse, tmp_path: Path) -> None:
+    load(db, write(tmp_path))
+    # 8's row became known after the assignment.
+    assert db.rows("from raw.shop_past") == [(7, *db.one("select date '2026-01-01'"), 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('title = "Shop"', 'titel = "Shop"', ["'titel' = 'Shop'", "write 'title'"]),
+        ('title = "Shop"', "title = 7", ["key 'title' = 7", "put it in quotes"]),
+        ('title = "Shop"', "title = Shop", ["no valid TOML", "line 2", "correct that line"]),
+        ('name = "shop"', 'name = "shops"', ["name = 'shops'", "must equal the folder's name"]),
+        ('name = "none"', 'name = "No mail"', ["arms.0.name' = 'No mail'", "lower-case", "rename"]),
+        ("share = 0.5", "share = 0.4", ["shares add up to 0.900000", "must be 1"]),
+        ("share = 0.5", "share = 50", ["arms.0.share' = 50", "must be less than 1"]),
+        ("share = 0.5", 'share = "half"', ["arms.0.share' = 'half'", "such as 0.85"]),
+        ("share = 0.5\n", "", ["'arms.0.share' is missing", "add it"]),
+        ('value = "N"', 'value = "M"', ["arms", "two arms share one value"]),
+        ('control = "none"', 'control = "no"', ["control 'no'", "none of the arms", "mail"]),
+        ('kind = "binary"', 'kind = "flag"', ["outcomes.0.kind' = 'flag'", "'binary', 'count'"]),
+        ("budget = 0.3", "budget = 30", ["defaults.budget' = 30", "less than 1"]),
+        ('salt = "shop-1"', 'salt = "s"\nfolds = 2', ["split.folds' = 2", "3 or more"]),
+        ('outcome = "visit"', 'outcome = "buy"', ["defaults.outcome 'buy'", "['visit']"]),
+        ('kind = "own_file"', 'kind = "s3"', ["source", "kind 's3'", "'own_file'"]),
+        ('path = "users.csv"', 'path = "user.csv"', ["source.path = 'user.csv'", "correct the path"]),
+        ('path = "past.csv"', 'path = "p.csv"', ["tables.past.path = 'p.csv'", "correct the path"]),
+        ('arm_column = "grp"', 'arm_column = "arm"', ["arm_column = 'arm'", "correct the key", "grp"]),
+        (
+            'kind = "binary"',
+            'kind = "binary"\ncolumn = "v"',
+            ["column = 'v'", "correct the key", "visit"],
+        ),
+        ('user_id = "customer"', 'user_id = "id"', ["user_id = 'id'", "correct the key", "customer"]),
+        (
+            'user_id = "customer"',
+            'user_id = "row_number"',
+            ["user_id = 'row_number'", "name the column"],
+        ),
+        ('assigned_at = "day"\n', "", ["tables.past", "assigned_at", "add it"]),
+        ('assigned_at = "day"', 'assigned_at = "age"', ["assigned_at = 'age'", "BIGINT", "cast it"]),
+        (
+            'available_at = "known"',
+            'available_at = "k"',
+            ["available_at = 'k'", "choose one of", "known"],
+        ),
+        (
+            'available_at = "known"',
+            'available_at = "balance"',
+            ["'balance' is DOUBLE", "cast it in past.sql"],
+        ),
+        ('assigned_at = "day"', 'assigned_at = "day"\npropensities = "fit"', ["'fit'", "'estimate'"]),
+    ],
+)
+def test_a_wrong_key_is_refused(
+    db: Warehouse, tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    assert old in TOML
+    with pytest.raises(UpliftError) as caught:
+        load(db, write(tmp_path, TOML.replace(old, new, 1)))
+    assert [word for word in ["shop", *words] if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"raw": "select nobody from read_csv($source)"},
+            ["users.csv cannot be read by raw.sql", "nobody", "correct raw.sql"],
+        ),
+        ({"raw": "select * from read_csv($source)"}, ["user_id as nothing", "BIGINT", "hash a text"]),
+        ({"features": "select user_id, agee::float as a from raw.shop"}, ["features.sql fails", "agee"]),
+        ({"features": "select user_id, customer::float as a from raw.shop"}, ["'customer'", "ids"]),
+        ({"features": "select user_id, visit::float as a from raw.shop"}, ["'visit'", "an outcome"]),
+        ({"features": "select user_id, 1::float as a from raw.other"}, ["raw.other", "raw.shop_past"]),
+        (
+            {"features": "select user_id, age::float as a from raw.shop join raw.shop_past on true"},
+            ["reads 'age' without saying of which table", "<table's alias>.age"],
+        ),
+    ],
+)
+def test_wrong_sql_is_refused(
+    db: Warehouse, tmp_path: Path, files: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(UpliftError) as caught:
+        load(db, write(tmp_path, **files))
+    assert [word for word in ["shop", *words] if word not in str(caught.value)] == []
+
+
+def test_folders_are_found_in_all_roots_and_a_missing_root_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "a")
+    names = [f.name for f in experiment_folders(Settings(experiments=f"{tmp_path}/a:{tmp_path}/b"))]
+    assert names == ["criteo", "hillstrom", "shop", "simulated"]
+    with pytest.raises(UpliftError, match=r"UPLIFT_EXPERIMENTS names .*/c, which is no folder"):
+        experiment_folders(Settings(experiments=f"{tmp_path}/c"))
+    write(tmp_path / "b")
+    with pytest.raises(UpliftError, match="shop: declared twice"):
+        experiment_folders(Settings(experiments=f"{tmp_path}/a:{tmp_path}/b"))
