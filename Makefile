@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback
+.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +62,9 @@ lock: $(READY) ## pin all dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
+
+sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...")
+	@$(BIN)/python -m dagster_project.shell $(if $(Q),"$(Q)")
 
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
 	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))

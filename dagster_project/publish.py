@@ -30,6 +30,7 @@ from uplift_core.publication import (
 )
 
 KEEP = 7
+STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
 PROOF = "proof"  # the evaluator's, no experiment's own
 LEDGER = ("decisions", "treat_list")
 NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
@@ -102,7 +103,7 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
     db.rows("commit")  # databases cannot be attached inside a transaction
     (own,) = db.one("select current_database()")
     try:
-        db.rows("attach $path as snapshot", {"path": str(target)})
+        db.rows(f"attach $path as snapshot (storage_version '{STORAGE}')", {"path": str(target)})
         if previous:
             db.rows("attach $path as previous (read_only)", {"path": str(previous)})
         db.rows("begin")

@@ -1,0 +1,29 @@
+"""DuckDB's own shell opens what is published, also one of an earlier release than the batch's."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dagster_project.shell import command
+from dagster_project.warehouse import Home
+from uplift_core.publication import NothingPublishedError
+
+
+def test_the_shell_reads_the_snapshot_and_cannot_write(simulated_home: Path) -> None:
+    home = Home(simulated_home)
+    query = "select count(*) as users from scores.simulated"
+    asked = subprocess.run(command(home, query), capture_output=True, text=True, check=True)
+    assert "5000" in asked.stdout
+    wrote = subprocess.run(
+        command(home, "drop table scores.simulated"), capture_output=True, text=True, check=False
+    )
+    assert wrote.returncode != 0
+    assert "read-only" in wrote.stderr
+
+
+def test_nothing_published_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NothingPublishedError):
+        command(Home(tmp_path))
