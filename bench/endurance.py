@@ -1,6 +1,7 @@
 """The API under load while what is published changes, and its memory over many requests.
 
-    python -m bench.endurance --folder FOLDER [--run HOME] [--swaps 200] [--corrupt 20] [--requests 200000]
+    python -m bench.endurance --folder FOLDER [--run HOME] [--swaps 200] [--corrupt 20]
+                              [--requests 200000]
 
 A server of one worker. First, snapshots are published again and again, some of them corrupt, while
 four clients ask without pause: no answer may be an error, and every answer must be of exactly one
