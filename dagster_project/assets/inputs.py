@@ -57,8 +57,7 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         sql = folder.features_sql.text
         with engine.warehouse() as db:
-            ordered = f"select * from ({sql}\n) order by user_id"
-            rows = create_by(db, tables.features, ordered, where=f"{folder.name}: {FEATURES_SQL}")
+            rows = create_by(db, tables.features, sql, where=f"{folder.name}: {FEATURES_SQL}")
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)
