@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,25 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         partition_key=None if until or (only and not NIGHTLY & set(only)) else night,
         tags=dates,
     )
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of this test run, one for all of its processes."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A finished home that all processes of a test run share: the first to ask makes it, others wait."""
+    root = shared_folder(factory) / name
+    home, done = root / "home", root / "done"
+    home.mkdir(parents=True, exist_ok=True)
+    with done.open("a") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        if not done.stat().st_size:
+            make(home)
+            mark.write("done")
+    return home
 
 
 def failure_text(result: dg.ExecuteInProcessResult) -> str:
