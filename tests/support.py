@@ -30,6 +30,12 @@ EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
 NIGHTLY = {"treat_list", "export"}
+INPUTS = ("raw", "features", "assignment", "cells")
+# From the file to what is published, but for the comparison with econml.
+TO_PUBLISHED = (
+    *(*INPUTS, "models", "scores", "evaluation", "model_card"),
+    *("thresholds", "treat_list", "export", "published"),
+)
 PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 SMALL = 5_000  # users of the small simulated run
 
