@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint lint-types lint-sql format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: help run new-experiment schema test lint lint-style lint-types lint-sql format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,7 +27,8 @@ TESTERS ?= 2
 test: $(READY) ## all tests (TESTERS=2 processes)
 	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
-lint: lint-types lint-sql ## style, types, SQL, layers
+lint: lint-style lint-types lint-sql ## style, types, SQL, layers
+lint-style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
