@@ -25,7 +25,7 @@ schema: $(READY) ## write docs/experiment.schema.json anew
 
 TESTERS ?= 2
 test: $(READY) ## all tests (TESTERS=2 processes)
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: lint-style lint-types lint-sql ## style, types, SQL, layers
 lint-style: $(READY)
