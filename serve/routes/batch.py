@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Annotated
-from uuid import uuid4
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
 from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
+from serve.direct import parsed
 from serve.errors import RequestError, ServiceError
 from serve.release import Release
 from serve.scoring import BatchRequest, Budget, Decisions, Job, Label, Scored, Target, resolve, score
@@ -69,7 +68,7 @@ async def score_batch(
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     body = await request.body()
     job, scored = await run_in_threadpool(_scored, release, target, kind, body, most)
-    decision_id, request_id = uuid4().hex, request.state.request_id
+    decision_id, request_id = token_hex(16), request.state.request_id
     telemetry.decided(job, scored, decision_id, request_id)
     columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
     in_arrow = ARROW in request.headers.get("accept", "")
@@ -109,10 +108,7 @@ def _json_job(release: Release, kind: str, body: bytes, most: int) -> Job:
         raise problems.ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: must be application/json or {ARROW}"
         )
-    try:
-        batch = BatchRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from error
+    batch = parsed(BatchRequest, body)
     _check_size(len(batch.rows or batch.user_ids or ()), most)
     if batch.rows is not None:
         return resolve(release, batch, rows=batch.rows, prefix="rows")
