@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
 from dagster_project.warehouse import Warehouse
 from tests.support import (
+    CRITEO_LAYERS,
     Open,
     folder_of,
     memory_warehouse,
     open_snapshot,
+    real_criteo,
     real_file,
     run_job,
     small_simulation,
@@ -40,6 +43,19 @@ def hillstrom_home(tmp_path_factory: pytest.TempPathFactory, hillstrom_file: Pat
     home = tmp_path_factory.mktemp("hillstrom") / "home"
     run_job(folder_of("hillstrom"), home, data_dir=hillstrom_file.parent)
     return home
+
+
+@pytest.fixture(scope="session")
+def criteo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+    """UPLIFT_HOME after a run on 200,000 real rows of Criteo's file, and how the run went."""
+    home = tmp_path_factory.mktemp("criteo") / "home"
+    return home, run_job(real_criteo(), home, only=CRITEO_LAYERS)
+
+
+@pytest.fixture(scope="session")
+def criteo_home(criteo_run: tuple[Path, dg.ExecuteInProcessResult]) -> Path:
+    """UPLIFT_HOME after a run on 200,000 real rows of Criteo's file."""
+    return criteo_run[0]
 
 
 @pytest.fixture

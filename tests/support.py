@@ -30,6 +30,12 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
 NIGHTLY = {"treat_list", "export"}
 PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
+CRITEO_SAMPLE = "criteo-v2.1-sample-200k.csv.gz"
+CRITEO_SHARES = {"control": 0.15, "treated": 0.85}
+CRITEO_INPUTS = ("raw", "features", "assignment", "cells")
+# All but the comparison with econml, which other tests run.
+CRITEO_LAYERS = (*CRITEO_INPUTS, "models", "scores", "evaluation", "model_card", "thresholds")
+CRITEO_LAYERS = (*CRITEO_LAYERS, "treat_list", "export", "published")
 SMALL = 5_000  # users of the small simulated run
 
 
@@ -43,6 +49,14 @@ def folder_of(name: str, **source: object) -> ExperimentFolder:
 def with_experiment(folder: ExperimentFolder, **changes: object) -> ExperimentFolder:
     """The same experiment with top-level keys of its declaration replaced."""
     return ExperimentFolder.read(folder.experiment.model_copy(update=changes), folder.folder)
+
+
+def real_criteo() -> ExperimentFolder:
+    """Criteo's experiment on 200,000 real rows of its file."""
+    folder = folder_of("criteo")
+    sample = real_file(folder_of("hillstrom").experiment).parent / CRITEO_SAMPLE
+    experiment = folder.experiment.with_file(sample, CRITEO_SHARES)
+    return ExperimentFolder.read(experiment, folder.folder)
 
 
 def small_simulation() -> ExperimentFolder:

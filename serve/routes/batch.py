@@ -9,10 +9,11 @@ from typing import Annotated
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
-from serve.direct import parsed
 from serve.errors import RequestError, ServiceError
 from serve.release import Release
 from serve.scoring import BatchRequest, Budget, Decisions, Job, Label, Scored, Target, resolve, score
@@ -108,7 +109,10 @@ def _json_job(release: Release, kind: str, body: bytes, most: int) -> Job:
         raise problems.ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: must be application/json or {ARROW}"
         )
-    batch = parsed(BatchRequest, body)
+    try:
+        batch = BatchRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from error
     _check_size(len(batch.rows or batch.user_ids or ()), most)
     if batch.rows is not None:
         return resolve(release, batch, rows=batch.rows, prefix="rows")

@@ -15,16 +15,17 @@ import pytest
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse import Home
-from tests.serve.equality import check_batch, check_single
-from tests.serve.support import api_of, copy_home
-from tests.support import folder_of, opened, run_job, with_experiment
+from tests.support import (
+    CRITEO_INPUTS,
+    CRITEO_LAYERS,
+    CRITEO_SHARES,
+    folder_of,
+    opened,
+    run_job,
+    with_experiment,
+)
 
 ROWS, FEW = 300_000, 20_000
-INPUTS = ("raw", "features", "assignment", "cells")
-# All but the comparison with econml, which other tests run.
-LAYERS = (*INPUTS, "models", "scores", "evaluation", "model_card", "thresholds", "treat_list")
-LAYERS = (*LAYERS, "export", "published")
-SHARES = {"control": 0.15, "treated": 0.85}
 MEMORY = "300MB"
 
 # Runs layers up to the one that creates a table, and kills itself before that can be committed.
@@ -52,7 +53,7 @@ run_job(on_file(Path(file)), Path(home), only=[layer])
 def on_file(path: Path) -> ExperimentFolder:
     """Criteo's experiment on a look-alike's file."""
     folder = folder_of("criteo")
-    own = folder.experiment.with_file(path, SHARES)
+    own = folder.experiment.with_file(path, CRITEO_SHARES)
     return with_experiment(folder, source=own.source, arms=own.arms, published=None)
 
 
@@ -66,17 +67,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("finished")
-    run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
+    run_job(on_file(file), home, only=CRITEO_LAYERS, memory_limit=MEMORY)
     return home
-
-
-def test_online_equals_the_batch_for_ten_thousand_users(
-    finished: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    home = copy_home(finished, tmp_path_factory.mktemp("served") / "home")
-    with api_of(home) as api:
-        check_batch(api, home, "criteo", 10_000)
-    check_single(home, "criteo", 10_000)
 
 
 def test_every_user_is_scored_and_the_list_is_exact(finished: Path) -> None:
@@ -122,7 +114,7 @@ def test_four_parts_give_the_cells_of_the_whole(file: Path, finished: Path, tmp_
         content = b"".join([header, *lines[first:last]])
         (tmp_path / f"part-{part}.csv.gz").write_bytes(gzip.compress(content, 1))
     home = tmp_path / "home"
-    run_job(on_file(tmp_path / "part-*.csv.gz"), home, only=INPUTS)
+    run_job(on_file(tmp_path / "part-*.csv.gz"), home, only=CRITEO_INPUTS)
     tables = ("training.criteo_cells", "training.edges")
     found = []
     for place in (finished, home):
@@ -136,7 +128,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("published")
     few = folder / "few.csv.gz"
     write_lookalike(FEW, few)
-    run_job(on_file(few), folder / "home", only=LAYERS)
+    run_job(on_file(few), folder / "home", only=CRITEO_LAYERS)
     return folder / "home", few
 
 
@@ -161,4 +153,4 @@ def test_a_killed_run_leaves_what_was_and_the_next_completes(
     assert {p.name: p.read_bytes() for p in (home / "published").iterdir()} == before
     with opened(Home(home)) as db:
         assert db.rows(f"from {table} order by all") == rows
-    assert run_job(on_file(few), home, only=LAYERS).success
+    assert run_job(on_file(few), home, only=CRITEO_LAYERS).success
