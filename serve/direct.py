@@ -33,7 +33,7 @@ class DirectRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                asked = model.model_validate(await _json(request))
+                asked = model.model_validate(await _json(request), from_attributes=True)
             except ValidationError as error:
                 raise RequestValidationError(error.errors(include_url=False)) from error
             response: Response = await endpoint(request, asked)
