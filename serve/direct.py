@@ -26,10 +26,10 @@ class DirectRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
-        endpoint, body = self.endpoint, self.body_field
-        if body is None:
-            raise TypeError(f"{self.path}: its endpoint takes no body")
-        model: type[BaseModel] = body.field_info.annotation
+        endpoint = self.endpoint
+        model = self.body_field.field_info.annotation if self.body_field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(f"{self.path}: its endpoint takes no body that is a model")
 
         async def handle(request: Request) -> Response:
             try:
