@@ -282,7 +282,12 @@ def test_a_body_that_defies_parsing_is_a_bad_request(hillstrom_api: TestClient, 
 
 BODIES = [
     *(b"", b"{", b"3", b"null", b"[]", b"\xff", b"[" * 100_000),
-    *(b'{"budget": "\\ud800"}', b'{"user_id": 7.0}', b'{"a": NaN}', b'{"user_id": 7, "learner": "x"}'),
+    *(
+        b'{"budget": "\\ud800"}',
+        b'{"user_id": 7.0}',
+        b'{"a": NaN}',
+        b'{"experiment": "hillstrom", "user_id": 7, "learner": "x"}',
+    ),
 ]
 KINDS = ["application/json", "Application/JSON; charset=utf-8", "application/a+json", "text/json", ""]
 
