@@ -23,9 +23,8 @@ async def get_follower(request: Request) -> Follower:
 
 async def newest(follower: Follower) -> Release:
     """The newest release that could be loaded; the loop goes on while somebody loads one."""
-    if follower.settled:
-        return follower.current()
-    return await run_in_threadpool(follower.current)
+    held = follower.held()
+    return held if held is not None else await run_in_threadpool(follower.current)
 
 
 async def get_release(request: Request) -> Release:

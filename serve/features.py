@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 import duckdb
@@ -16,10 +17,6 @@ from uplift_core.errors import BundleError
 
 ROWS = "request_rows"
 # The SQL comes with the bundle and reads its one relation: no files, no extensions, no threads.
-# What a query over a few rows gains by; the other passes cost more than they save.
-OPTIMIZERS = frozenset(
-    {"expression_rewriter", "filter_pushdown", "unused_columns", "column_lifetime", "deliminator"}
-)
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -28,12 +25,44 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+class _Rows:
+    """A relation for DuckDB (Arrow's PyCapsule interface) that holds other rows at every scan."""
+
+    def __init__(self, empty: pa.Table) -> None:
+        self.table = empty
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class _Prepared:
+    """The query, planned once, on a cursor of its own. Planning costs more than few users do."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, sql: str, empty: pa.Table) -> None:
+        self._empty, self._rows = empty, _Rows(empty)
+        self._cursor = con.cursor()
+        self._cursor.register(ROWS, self._rows)
+        self._cursor.execute(f"prepare features as {sql}").fetchall()
+
+    def run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
+        """Columns of the features of ``rows``."""
+        self._rows.table = rows
+        try:
+            found: Mapping[str, np.ndarray] = self._cursor.execute("execute features").fetchnumpy()
+        finally:
+            self._rows.table = self._empty
+        return found
+
+
 class FeatureQuery:
     """A bundle's ``features.sql`` over an in-memory DuckDB whose raw table is the request.
 
-    ``raw.<experiment>`` is a view on a relation that every request registers on a cursor of its
-    own, so requests may run side by side. So is a history table: of each user the request sends the row
-    that is known now.
+    ``raw.<experiment>`` is a view on a relation that holds the request's rows. So is a history table: of
+    each user the request sends the row that is known now. Requests may run side by side, each with a
+    prepared query of its own; one that is done is used again.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -42,7 +71,8 @@ class FeatureQuery:
         self._sql = manifest.features_sql
         self.names = manifest.features
         self._con = duckdb.connect(":memory:", config=CONFIG)
-        empty = self.schema.empty()
+        self._empty = empty = self.schema.empty()
+        self._idle: deque[_Prepared] = deque()
         self._con.execute("set python_enable_replacements = false").fetchall()
         self._con.execute("create schema raw").fetchall()
         self._con.register(ROWS, empty)  # a view is bound when it is made
@@ -55,15 +85,10 @@ class FeatureQuery:
             view = f'create view raw."{name}_{table}" as select user_id{columns} from {ROWS}'
             self._con.execute(view).fetchall()
         self._con.unregister(ROWS)
-        self._con.execute(f"set disabled_optimizers = '{self._unneeded_optimizers()}'").fetchall()
         self._con.execute("set lock_configuration = true").fetchall()
         missing = set(self.names) - set(self._run(empty))
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
-
-    def _unneeded_optimizers(self) -> str:
-        names = [name for (name,) in self._con.execute("from duckdb_optimizers()").fetchall()]
-        return ",".join(name for name in names if name not in OPTIMIZERS)
 
     def features(self, rows: pa.Table) -> Floats:
         """Features of users: (n, n_features) float32 in the model's order; NaN is missing.
@@ -96,11 +121,14 @@ class FeatureQuery:
         return x
 
     def _run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
-        with self._con.cursor() as cursor:
-            cursor.register(ROWS, rows)
-            # Not `sql`, which plans twice; planning is most of what one user costs.
-            found: Mapping[str, np.ndarray] = cursor.execute(self._sql).fetchnumpy()
-            return found
+        try:
+            query = self._idle.pop()
+        except IndexError:
+            query = _Prepared(self._con, self._sql, self._empty)
+        try:
+            return query.run(rows)
+        finally:
+            self._idle.append(query)
 
 
 def _quoted(name: str) -> str:

@@ -64,10 +64,9 @@ class Follower:
                 self._lock.release()
         return self._answer()
 
-    @property
-    def settled(self) -> bool:
-        """Whether there is nothing to load, so that ``current`` costs one ``stat``."""
-        return self._settled()
+    def held(self) -> Release | None:
+        """What ``current`` would return at the price of one ``stat``; None where it may have to load."""
+        return self._state.release if self._settled() else None
 
     def is_stale(self, release: Release) -> bool:
         """Whether something newer is published and broken, or what is answered from is old."""

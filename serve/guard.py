@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 import time
 from http import HTTPStatus
-from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +38,7 @@ class Guard:
         started = time.perf_counter()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.match(given) else uuid4().hex
+        request_id = given if REQUEST_ID.match(given) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         status = HTTPStatus.INTERNAL_SERVER_ERROR
 

@@ -246,8 +246,9 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
     slices = [slice(end - job.size, end) for job, end in zip(jobs, ends, strict=True)]
     scores = np.empty(len(x), np.float32)
     responses = np.empty(len(x), np.float32)
-    for (arm, learner), places in _by(jobs).items():
-        rows = np.r_[tuple(slices[i] for i in places)]
+    targets = _by(jobs)
+    for (arm, learner), places in targets.items():
+        rows = slice(None) if len(targets) == 1 else np.r_[tuple(slices[i] for i in places)]
         model = jobs[0].model.bundle.models[arm]
         scores[rows] = model.predict(x[rows], learner)
         responses[rows] = model.predict_response(x[rows])

@@ -12,11 +12,13 @@ import pytest
 
 from dagster_project.warehouse import Warehouse
 from tests.support import (
+    TO_PUBLISHED,
     Open,
     folder_of,
     made_once,
     memory_warehouse,
     open_snapshot,
+    real_criteo,
     real_file,
     run_job,
     shared_folder,
@@ -53,6 +55,13 @@ def hillstrom_home(tmp_path_factory: pytest.TempPathFactory, hillstrom_file: Pat
     """UPLIFT_HOME after a run on the real Hillstrom file."""
     run = partial(run_job, folder_of("hillstrom"), data_dir=hillstrom_file.parent)
     return made_once(tmp_path_factory, "hillstrom", run)
+
+
+@pytest.fixture(scope="session")
+def criteo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UPLIFT_HOME after a run on 200,000 real rows of Criteo's file."""
+    run = partial(run_job, real_criteo(), only=TO_PUBLISHED)
+    return made_once(tmp_path_factory, "criteo", run)
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ TO_PUBLISHED = (
     *("thresholds", "treat_list", "export", "published"),
 )
 PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
+CRITEO_SAMPLE = "criteo-v2.1-sample-200k.csv.gz"
+CRITEO_SHARES = {"control": 0.15, "treated": 0.85}
 SMALL = 5_000  # users of the small simulated run
 
 
@@ -50,6 +52,14 @@ def folder_of(name: str, **source: object) -> ExperimentFolder:
 def with_experiment(folder: ExperimentFolder, **changes: object) -> ExperimentFolder:
     """The same experiment with top-level keys of its declaration replaced."""
     return ExperimentFolder.read(folder.experiment.model_copy(update=changes), folder.folder)
+
+
+def real_criteo() -> ExperimentFolder:
+    """Criteo's experiment on 200,000 real rows of its file."""
+    folder = folder_of("criteo")
+    sample = real_file(folder_of("hillstrom").experiment).parent / CRITEO_SAMPLE
+    experiment = folder.experiment.with_file(sample, CRITEO_SHARES)
+    return ExperimentFolder.read(experiment, folder.folder)
 
 
 def small_simulation() -> ExperimentFolder:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Annotated
-from uuid import uuid4
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -69,7 +69,7 @@ async def score_batch(
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     body = await request.body()
     job, scored = await run_in_threadpool(_scored, release, target, kind, body, most)
-    decision_id, request_id = uuid4().hex, request.state.request_id
+    decision_id, request_id = token_hex(16), request.state.request_id
     telemetry.decided(job, scored, decision_id, request_id)
     columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
     in_arrow = ARROW in request.headers.get("accept", "")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from secrets import token_hex
 
 from fastapi import APIRouter, Request, Response
 
 from serve import problems
 from serve.dependencies import newest, only_known_parameters
+from serve.direct import DirectRoute
 from serve.following import Follower
 from serve.release import Release
 from serve.scoring import Decision, Job, Scored, ScoreRequest, resolve
 
-router = APIRouter(tags=["score"], responses=problems.COMMON)
+router = APIRouter(route_class=DirectRoute, tags=["score"], responses=problems.COMMON)
 
 
 def job_of(release: Release, body: ScoreRequest) -> Job:
@@ -25,14 +26,13 @@ def job_of(release: Release, body: ScoreRequest) -> Job:
 @router.post("/score", response_model=Decision)
 async def score(request: Request, body: ScoreRequest) -> Response:
     """Score one user and decide at a budget, as the nightly batch would."""
-    # Not injected: solving four dependencies would cost as much as the answer's own share of a round.
     await only_known_parameters(request)
     state = request.app.state
     follower: Follower = state.follower
     release = await newest(follower)
     job = job_of(release, body)
     scored: Scored = await state.scorer.score(job)
-    decision_id, request_id = uuid4().hex, request.state.request_id
+    decision_id, request_id = token_hex(16), request.state.request_id
     state.telemetry.decided(job, scored, decision_id, request_id)
     user = body.user_id
     decision = Decision(

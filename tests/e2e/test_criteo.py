@@ -20,12 +20,17 @@ import pytest
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse import Home, Warehouse
-from tests.serve.equality import check_batch, check_single
-from tests.serve.support import api_of, copy_home
-from tests.support import INPUTS, TO_PUBLISHED, folder_of, opened, run_job, with_experiment
+from tests.support import (
+    CRITEO_SHARES,
+    INPUTS,
+    TO_PUBLISHED,
+    folder_of,
+    opened,
+    run_job,
+    with_experiment,
+)
 
 ROWS, FEW = 300_000, 20_000
-SHARES = {"control": 0.15, "treated": 0.85}
 MEMORY = "300MB"  # of DuckDB
 IN_PYTHON = 0.85  # of what the file takes in pandas
 BINS = 16  # so that few rows fall into few cells, as millions do into 64 bins
@@ -55,7 +60,7 @@ run_job(on_file(Path(file)), Path(home), only=[layer])
 def on_file(path: Path) -> ExperimentFolder:
     """Criteo's experiment on a look-alike's file."""
     folder = folder_of("criteo")
-    own = folder.experiment.with_file(path, SHARES)
+    own = folder.experiment.with_file(path, CRITEO_SHARES)
     learners = folder.experiment.learners.model_copy(update={"max_bins": BINS})
     return with_experiment(folder, source=own.source, arms=own.arms, published=None, learners=learners)
 
@@ -119,15 +124,6 @@ def test_no_step_holds_the_rows_in_python(file: Path, run: tuple[Path, int]) -> 
     with held_in_python() as whole:
         assert len(pd.read_csv(file)) == ROWS
     assert run[1] < IN_PYTHON * whole[0]
-
-
-def test_online_equals_the_batch_for_ten_thousand_users(
-    finished: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    home = copy_home(finished, tmp_path_factory.mktemp("served") / "home")
-    with api_of(home) as api:
-        check_batch(api, home, "criteo", 10_000)
-    check_single(home, "criteo", 10_000)
 
 
 def test_every_user_is_scored_and_the_list_is_exact(finished: Path) -> None:

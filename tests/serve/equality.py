@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -18,16 +19,39 @@ from tests.serve.support import BUDGETS, manifest_of, query
 from uplift_core.learners import LEARNER_NAMES
 
 AT_ONCE = 32
+# Users at a threshold come first, up to 20 of each learner and budget: there a tie decides.
+USERS = """
+with at_threshold as (
+    select user_id
+    from (
+        unpivot scores.{experiment} on cate_s, cate_t, cate_x, cate_r, cate_dr
+        into name which value score
+    ) as users
+    inner join decisions.thresholds on
+        which = 'cate_' || learner
+        and thresholds.arm = users.arm
+        and thresholds.threshold::float = users.score
+    where users.arm = $arm and experiment = '{experiment}' and budget in (select unnest($budgets))
+    qualify row_number() over (partition by learner, budget order by md5(user_id::varchar)) <= 20
+)
+from raw.{experiment} join scores.{experiment} using (user_id) where arm = $arm
+order by user_id in (from at_threshold) desc, md5(user_id::varchar) limit $n
+"""
 
 
 def users_of(home: Path, experiment: str, n: int) -> list[dict[str, object]]:
-    """Users with their raw columns, and their scores for the published arm."""
+    """Users with their raw columns, and their scores for the published arm; ties are among them."""
     arm = manifest_of(home, experiment).experiment.defaults.arm
-    sql = (
-        f"from raw.{experiment} join scores.{experiment} using (user_id) where arm = $arm "
-        "order by md5(user_id::varchar) limit $n"
-    )
-    return query(home, sql, arm=arm, n=n)
+    sql = USERS.format(experiment=experiment)
+    users = query(home, sql, arm=arm, n=n, budgets=list(BUDGETS))
+    tied = 0
+    for (learner, budget), limit in thresholds(home, experiment).items():
+        if budget in BUDGETS:
+            at = sum(user[f"cate_{learner}"] == limit for user in users)
+            assert at, f"nobody is at the threshold of {learner} at {budget}"
+            tied += at > 1
+    assert tied > len(BUDGETS)
+    return users
 
 
 def thresholds(home: Path, experiment: str) -> dict[tuple[str, float], float]:
@@ -38,7 +62,7 @@ def thresholds(home: Path, experiment: str) -> dict[tuple[str, float], float]:
 
 
 def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
-    """JSON, Arrow and ids, with every learner and budget."""
+    """Arrow with every learner and budget; JSON and ids with every learner, and with every budget."""
     users, limits = users_of(home, experiment, n), thresholds(home, experiment)
     names = [c.name for c in manifest_of(home, experiment).raw_columns]
     rows = [{name: user[name] for name in names} for user in users]
@@ -48,11 +72,12 @@ def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     stream = sink.getvalue().to_pybytes()
-    for learner, budget in zip(LEARNER_NAMES, BUDGETS, strict=True):
+    for learner, budget in product(LEARNER_NAMES, BUDGETS):
         target = {"experiment": experiment, "learner": learner, "budget": budget}
         expected = np.asarray([user[f"cate_{learner}"] for user in users], np.float32)
         treat = expected >= np.float32(limits[learner, budget])
-        for body in ({"rows": rows}, {"user_ids": ids}):
+        in_json = LEARNER_NAMES.index(learner) == BUDGETS.index(budget)
+        for body in ({"rows": rows}, {"user_ids": ids}) if in_json else ():
             answer = api.post("/score/batch", json=target | body)
             assert answer.status_code == 200, answer.text[:500]
             found = answer.json()
@@ -63,7 +88,7 @@ def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
         answer = api.post("/score/batch", params=target, content=stream, headers=headers)
         with pa.ipc.open_stream(answer.content) as reader:
             found = reader.read_all()
-        assert np.array_equal(found.column("score").to_numpy(), expected)
+        assert found.column("score").to_numpy().tobytes() == expected.tobytes()
         assert np.array_equal(found.column("treat").to_numpy(zero_copy_only=False), treat)
 
 

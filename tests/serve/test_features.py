@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,33 @@ def test_a_value_that_the_sql_cannot_cast_is_the_callers_error(manifest: Manifes
     assert features(of, {"a": "1.5"}) == np.float32(1.5)
     with pytest.raises(RequestError, match=r"no features can be computed.*'abc'"):
         features(of, {"a": "abc"})
+
+
+def test_one_query_answers_many_requests_and_survives_a_bad_one(manifest: Manifest) -> None:
+    sql = "select user_id, a::float + 1 as f from raw.simulated order by a desc"
+    of = query_of(manifest, sql, ("a", "VARCHAR"))
+    rng = np.random.default_rng(3)
+    for n in (1, 3000, 2, 1):
+        values = [None if v < -2 else str(v) for v in rng.normal(size=n).astype(np.float32)]
+        expected = [np.nan if v is None else np.float32(v) + np.float32(1) for v in values]
+        found = of.features(of.schema.table([of.schema.rows([{"a": v} for v in values])]))
+        np.testing.assert_array_equal(found[:, 0], np.asarray(expected, np.float32))
+        with pytest.raises(RequestError, match="'abc'"):
+            features(of, {"a": "abc"})
+
+
+def test_queries_side_by_side_do_not_meet(manifest: Manifest) -> None:
+    sql = "select user_id, (a + sum(a) over ())::float as f from raw.simulated"
+    of = query_of(manifest, sql, ("a", "DOUBLE"))
+
+    def total(n: int) -> float:
+        rows = of.schema.rows([{"a": float(n)}] * n)
+        (value,) = set(of.features(of.schema.table([rows]))[:, 0].tolist())
+        return value
+
+    sizes = [1, 700, 30, 2, 5000, 11] * 20
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(total, sizes)) == [float(n + n * n) for n in sizes]
 
 
 def test_a_user_that_the_sql_drops_is_refused(manifest: Manifest) -> None:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from serve.routes.batch import ARROW
 from tests.serve.equality import check_batch, check_single
-from tests.serve.support import api_of
+from tests.serve.support import api_of, copy_home
 
 
 def test_batches_of_hillstroms_customers_equal_the_batch_job(
@@ -21,6 +21,15 @@ def test_batches_of_hillstroms_customers_equal_the_batch_job(
 
 def test_single_requests_side_by_side_equal_the_batch_job(hillstrom_served: Path) -> None:
     check_single(hillstrom_served, "hillstrom", 10_000)
+
+
+def test_real_criteo_users_equal_the_batch_job_every_way_in(
+    criteo_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = copy_home(criteo_home, tmp_path_factory.mktemp("serve") / "criteo")
+    with api_of(home) as api:
+        check_batch(api, home, "criteo", 10_000)
+    check_single(home, "criteo", 10_000)
 
 
 @pytest.mark.parametrize(

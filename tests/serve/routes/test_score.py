@@ -278,3 +278,30 @@ def test_a_body_that_defies_parsing_is_a_bad_request(hillstrom_api: TestClient, 
     answer = hillstrom_api.post("/score", content=body, headers=headers)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+BODIES = [
+    *(b"", b"{", b"3", b"null", b"[]", b"\xff", b"[" * 100_000),
+    *(
+        b'{"budget": "\\ud800"}',
+        b'{"user_id": 7.0}',
+        b'{"a": NaN}',
+        b'{"experiment": "hillstrom", "user_id": 7, "learner": "x"}',
+    ),
+]
+KINDS = ["application/json", "Application/JSON; charset=utf-8", "application/a+json", "text/json", ""]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score_takes_and_refuses_what_fastapis_own_routes_do(
+    hillstrom_api: TestClient, kind: str
+) -> None:
+    found = {
+        path: [
+            hillstrom_api.post(path, content=body, headers={"Content-Type": kind}).status_code
+            for body in BODIES
+        ]
+        for path in ("/score", "/explain")
+    }
+    assert found["/score"] == found["/explain"]
+    assert (200 in found["/score"]) == kind.lower().startswith("application/")
