@@ -1,4 +1,4 @@
-"""Rows of ``evaluation.multi_arm``: policies over several arms, and each arm alone, on held-out users."""
+"""Rows of ``evaluation.multi_arm``: held-out policies over several arms, and over each arm alone."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def _read_predictions(db: Warehouse, folder: ExperimentFolder) -> dict[str, Doub
 
 def _read_sums(db: Warehouse, folder: ExperimentFolder, outcome: str) -> tuple[Doubles, ...]:
     """n, y and yy, each (n_cells, 1 + n_arms), the control first."""
-    sql = render(
-        "evaluation/arm_sums.sql", cells=folder.tables.cells, sums=folder.outcome(outcome)
-    )
+    sql = render("evaluation/arm_sums.sql", cells=folder.tables.cells, sums=folder.outcome(outcome))
     arms = _arms(folder.experiment)
     rows = db.arrow(sql, {"arms": list(arms)})
     cells, place = np.unique(rows.column("cell").to_numpy(), return_inverse=True)

@@ -18,6 +18,7 @@ from dagster_project.assets.evaluation import (
     thresholds_asset,
 )
 from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
+from dagster_project.assets.multi_arm import multi_arm_asset, multi_arm_list_asset
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
 from dagster_project.assets.tuning import tuning_asset
@@ -42,6 +43,8 @@ LAYERS = (
     realised_asset,
 )
 
+MULTI_ARM_LAYERS = (multi_arm_asset, multi_arm_list_asset)  # where there is more than one treatment
+
 
 def experiment_checks(folder: ExperimentFolder) -> list[dg.AssetChecksDefinition]:
     """The checks of every layer of one experiment."""
@@ -51,4 +54,5 @@ def experiment_checks(folder: ExperimentFolder) -> list[dg.AssetChecksDefinition
 
 def experiment_assets(folder: ExperimentFolder) -> list[dg.AssetsDefinition]:
     """All assets of one experiment."""
-    return [layer(folder) for layer in LAYERS]
+    several = len(folder.experiment.treatments) > 1
+    return [layer(folder) for layer in (*LAYERS, *(MULTI_ARM_LAYERS if several else ()))]

@@ -157,6 +157,8 @@ def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """The snapshot that the service, the UI and analysts read."""
     before = ["raw", "features", "assignment", "models", "model_card", "crosscheck", "export"]
+    if len(folder.experiment.treatments) > 1:
+        before += ["multi_arm", "multi_arm_list"]
 
     @dg.asset(
         **asset_options(folder, "published", before, kinds=("duckdb",)),
