@@ -166,7 +166,7 @@ def _check_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: st
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
         f"select user_id, coalesce(isfinite({Identifier.of(column)}), false) as finite "
-        f"from {folder.tables.scores} where arm = $arm) as odd",
+        f"from {folder.listed.scores} where arm = $arm) as odd",
         {"arm": arm},
     )
     if odd:
@@ -189,8 +189,8 @@ def write_roles(  # noqa: PLR0913 - whose, with what
     }
     sql = render(
         "decisions/roles.sql",
-        scores=folder.tables.scores,
-        raw=folder.tables.raw,
+        scores=folder.listed.scores,
+        raw=folder.listed.raw,
         score=Identifier.of(SCORES[learner]),
         suppressions=SUPPRESSIONS,
         treat_list=TREAT_LIST,

@@ -89,7 +89,7 @@ def _limit(db: Warehouse, folder: ExperimentFolder, budget: float | None, money:
     share = folder.experiment.defaults.budget if budget is None else budget
     if not 0 <= share <= 1:
         raise DataError(f"budget {share}: must be a share from 0 to 1")
-    (users,) = db.one(f"select count(distinct user_id) from {folder.tables.scores}")
+    (users,) = db.one(f"select count(distinct user_id) from {folder.listed.scores}")
     return float(share * users * arm_costs(folder.experiment).max())
 
 
@@ -107,7 +107,7 @@ def _find_moves(db: Warehouse, folder: ExperimentFolder) -> tuple[pa.Table, pa.T
         }
         for k, arm in enumerate(arms)
     ]
-    sql = render("decisions/user_effects.sql", scores=folder.tables.scores, effects=columns)
+    sql = render("decisions/user_effects.sql", scores=folder.listed.scores, effects=columns)
     db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
     found = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
     effects = np.column_stack([column.to_numpy() for column in found.columns])

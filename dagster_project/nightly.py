@@ -59,4 +59,6 @@ def nightly_schedule(
 def _keys(folder: ExperimentFolder) -> list[dg.AssetKey]:
     several = len(folder.experiment.treatments) > 1
     layers = (*LAYERS, "multi_arm_list") if several else LAYERS
+    if folder.experiment.population:  # its users are other ones every night
+        layers = ("population", "population_scores", *layers)
     return [dg.AssetKey([folder.name, layer]) for layer in layers]

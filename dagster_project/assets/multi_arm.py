@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import asset_options
-from dagster_project.assets.decisions import NIGHTLY
+from dagster_project.assets.decisions import NIGHTLY, scored
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -52,7 +52,7 @@ def multi_arm_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """Who would get which arm."""
 
     @dg.asset(
-        **asset_options(folder, "multi_arm_list", ["scores", "multi_arm", "treat_list"]),
+        **asset_options(folder, "multi_arm_list", [*scored(folder), "multi_arm", "treat_list"]),
         **NIGHTLY,
         description="Who would get which arm within the budget: the newest proposal, no campaign, and "
         "not in the ledger. One row per user.",
