@@ -58,7 +58,7 @@ def write_multi_arm_list(
         user_effects=USER_EFFECTS,
         offers=OFFERS,
         moves=MOVES,
-        effects=Identifier.listed(offers.column_names[1:]),
+        effect_list=Identifier.listed(offers.column_names[1:]),
     )
     binds = {
         "decision_date": decision_date,

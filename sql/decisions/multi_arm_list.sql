@@ -15,8 +15,8 @@ with moving as (
             rows between unbounded preceding and current row
         ) as spent
     from {{ roles }} as roles
-    inner join {{ user_effects }} as user_effects using (user_id)
-    inner join {{ offers }} as offers using ({{ effects }})
+    inner join {{ user_effects }} using (user_id)
+    inner join {{ offers }} using ({{ effect_list }})
     inner join {{ moves }} as moves using (offer)
     where roles.role in ('ranked', 'explore')
 ),

@@ -24,12 +24,19 @@ LIST = "select * from decisions.multi_arm_list where experiment = 'hillstrom' or
 
 
 @pytest.fixture(scope="module")
-def finished(hillstrom_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    """The warehouse of a finished run; what a test writes is not kept."""
+def home(hillstrom_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("multi_arm"))
     shutil.copy(hillstrom_home / "warehouse.duckdb", home.warehouse)
+    return home
+
+
+@pytest.fixture
+def finished(home: Home) -> Iterator[Warehouse]:
+    """The warehouse of a finished run; what a test writes is not kept."""
     with opened(home) as db:
         yield db
+        db.rows("rollback")
+        db.rows("begin")
 
 
 def with_costs(**costs: float) -> ExperimentFolder:
