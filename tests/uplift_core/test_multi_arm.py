@@ -102,6 +102,17 @@ def test_hulls_are_those_that_maq_publishes(
     assert hull(effect, cost) == expected
 
 
+def test_the_documented_example_of_maq_comes_out_as_documented() -> None:
+    """The docstring of class MAQ in maq's Python package: gain and allocation at a spend of 0.1."""
+    random = np.random.RandomState(42)  # noqa: NPY002 - the example's
+    effect, cost, scores = random.randn(1000, 5), random.rand(1000, 5), random.randn(1000, 5)
+    shares = find_path(effect, cost).shares(0.1)
+    assert np.sum(shares * scores) / 1000 == pytest.approx(0.005729002695991717, abs=1e-15)
+    arms = [3, 4, NO_ARM, 4, 3, 2]
+    for user, arm in zip([0, 1, 2, -3, -2, -1], arms, strict=True):
+        assert shares[user].tolist() == [float(k == arm) for k in range(5)]
+
+
 def test_on_a_line_the_cheaper_arm_comes_first_and_free_arms_before_all() -> None:
     assert hull([1, 3, 2], [1, 3, 2]) == [1, 3, 2]
     assert hull([0.5, 0.7, 2], [0, 0, 1]) == [2, 3]
