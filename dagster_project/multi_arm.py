@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,8 +93,8 @@ def read_held_out(db: Warehouse, folder: ExperimentFolder) -> HeldOut:
     experiment = folder.experiment
     predicted = _read_predictions(db, folder)
     deciding = [deciding_learner(db, folder, arm) for arm in experiment.treatments]
-    effects = {learner: predicted[SCORES[learner]] for learner in LEARNER_NAMES}
-    columns = [effects[learner][:, k] for k, learner in enumerate(deciding)]  # type: ignore[index]
+    effects: dict[str, Doubles] = {name: predicted[SCORES[name]] for name in LEARNER_NAMES}
+    columns = [effects[learner][:, k] for k, learner in enumerate(deciding)]
     share = np.asarray([experiment.arm(arm).share for arm in _arms(experiment)])
     scores = {}
     for outcome in experiment.outcomes:
@@ -145,7 +145,9 @@ def _doubles(rows: pa.Table, name: str) -> Doubles:
     return np.asarray(rows.column(name).to_numpy(), dtype=np.float64)
 
 
-def _policies(experiment: Experiment, effects: Doubles, costs: Doubles, n: Doubles) -> dict:
+def _policies(
+    experiment: Experiment, effects: Doubles, costs: Doubles, n: Doubles
+) -> dict[str, Callable[[float], Doubles]]:
     """Policy -> the function from a budget per user to (n_cells, n_arms) shares."""
     policies = {MULTI_ARM: find_path(effects, costs, n).shares}
     for k, arm in enumerate(experiment.treatments):

@@ -104,7 +104,7 @@ def test_hulls_are_those_that_maq_publishes(
 
 def test_the_documented_example_of_maq_comes_out_as_documented() -> None:
     """The docstring of class MAQ in maq's Python package: gain and allocation at a spend of 0.1."""
-    random = np.random.RandomState(42)  # noqa: NPY002 - the example's
+    random = np.random.RandomState(42)
     effect, cost, scores = random.randn(1000, 5), random.rand(1000, 5), random.randn(1000, 5)
     shares = find_path(effect, cost).shares(0.1)
     assert np.sum(shares * scores) / 1000 == pytest.approx(0.005729002695991717, abs=1e-15)
