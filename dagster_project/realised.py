@@ -175,7 +175,7 @@ def _promised(
     db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome, comparison: str
 ) -> Estimate | None:
     """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
-    if outcome.name != folder.experiment.defaults.outcome:
+    if outcome.name != folder.experiment.defaults.outcome or folder.experiment.population:
         return None
     arm, promised, error = db.one(
         "select arm, promised, promised_std_error from decisions.nights where experiment = "

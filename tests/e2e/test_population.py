@@ -122,7 +122,7 @@ def test_the_api_knows_the_population_by_id_and_attributes(home: Path, api: Test
 def test_the_multi_arm_proposal_is_about_the_population(home: Path) -> None:
     rows = query(home, "from decisions.multi_arm_list where experiment = 'offers'")
     assert {row["user_id"] for row in rows} == {row["user_id"] for row in listed(home)}
-    assert sum(row["arm"] is not None for row in rows) == 450
+    assert 200 < sum(row["arm"] is not None for row in rows) <= 450
     assert len({row["arm"] for row in rows}) > 2
 
 
