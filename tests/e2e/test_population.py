@@ -128,7 +128,7 @@ def test_the_multi_arm_proposal_is_about_the_population(home: Path) -> None:
 
 def test_its_features_are_checked_against_the_training(home: Path) -> None:
     rows = query(home, "from quality.results where table_name = 'population'")
-    assert {row["check_name"] for row in rows} == {"keys", "values", "drift"}
+    assert {row["check_name"] for row in rows} == {"keys", "values", "missing", "drift"}
     assert all(row["passed"] for row in rows)
 
 
