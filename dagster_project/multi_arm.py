@@ -147,7 +147,7 @@ def _doubles(rows: pa.Table, name: str) -> Doubles:
 
 def _policies(
     experiment: Experiment, effects: Doubles, costs: Doubles, n: Doubles
-) -> dict[str, Callable[[float], Doubles]]:
+) -> Mapping[str, Callable[[float], Doubles]]:
     """Policy -> the function from a budget per user to (n_cells, n_arms) shares."""
     policies = {MULTI_ARM: find_path(effects, costs, n).shares}
     for k, arm in enumerate(experiment.treatments):
