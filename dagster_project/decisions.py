@@ -106,7 +106,7 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     """
     users = _check_scores(db, folder, arm, learner)
     size = budget.size(users)
-    _write_roles(db, folder, key, arm=arm, learner=learner, money=size is None)
+    write_roles(db, folder, key, arm=arm, learner=learner, money=size is None)
     _check_roles(db, folder, money=size is None)
     ranked, explorers = db.one(
         f"select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore') from {ROLES}"
@@ -166,7 +166,7 @@ def _check_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: st
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
         f"select user_id, coalesce(isfinite({Identifier.of(column)}), false) as finite "
-        f"from {folder.tables.scores} where arm = $arm) as odd",
+        f"from {folder.listed.scores} where arm = $arm) as odd",
         {"arm": arm},
     )
     if odd:
@@ -177,9 +177,10 @@ def _check_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: st
     return int(users)
 
 
-def _write_roles(  # noqa: PLR0913 - whose, with what
+def write_roles(  # noqa: PLR0913 - whose, with what
     db: Warehouse, folder: ExperimentFolder, key: ListKey, *, arm: str, learner: str, money: bool
 ) -> None:
+    """Make the temporary table of roles, see ``sql/decisions/roles.sql``."""
     rules, experiment = folder.experiment.decisions, folder.experiment
     cap = rules.contact_cap
     own = {
@@ -188,8 +189,8 @@ def _write_roles(  # noqa: PLR0913 - whose, with what
     }
     sql = render(
         "decisions/roles.sql",
-        scores=folder.tables.scores,
-        raw=folder.tables.raw,
+        scores=folder.listed.scores,
+        raw=folder.listed.raw,
         score=Identifier.of(SCORES[learner]),
         suppressions=SUPPRESSIONS,
         treat_list=TREAT_LIST,

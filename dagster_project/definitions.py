@@ -49,7 +49,7 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
             *(job(folder) for folder in folders for job in (_tuning_job, _measuring_job)),
             (nightly := nightly_job(folders)),
         ],
-        schedules=[nightly_schedule(nightly, engine)],
+        schedules=[nightly_schedule(nightly, folders, engine)],
         sensors=[source_sensor(folders, uplift_jobs, engine)],
         resources={"engine": engine},
     )

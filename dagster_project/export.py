@@ -45,21 +45,24 @@ def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
     return [ListKey(date, experiment, str(campaign)) for (campaign,) in rows]
 
 
-def export_treat_list(
+def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     db: Warehouse,
     store: Store,
     key: ListKey,
     *,
     formats: Sequence[str] = tuple(FORMATS),
     own_id: str = "",
+    raw: Identifier | None = None,
 ) -> str:
     """Write one list; returns where its manifest is.
 
-    ``own_id`` is the raw column with the users' id in the file, to stand in every file beside user_id.
+    ``own_id`` is the column of ``raw`` (the experiment's raw table unless given) with the users' id in
+    the file, to stand in every file beside user_id.
     """
     place = _place(key)
     with prepared(store) as folder:
-        files = _write(db, key, folder, formats, own_id)
+        ids = raw or Identifier.of("raw", key.experiment)
+        files = _write(db, key, folder, formats, (own_id, ids))
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
         manifest = _manifest(db, store, key) | {
             "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
@@ -85,7 +88,7 @@ def _place(key: ListKey) -> str:
 
 
 def _write(
-    db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str], own_id: str
+    db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str], ids: tuple[str, Identifier]
 ) -> list[dict[str, Any]]:
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
@@ -98,16 +101,16 @@ def _write(
         "holdout": (render("decisions/holdout_users.sql", treat_list=TREAT_LIST), asdict(key)),
     }
     return [
-        _write_file(db, _with_own_id(select, name, key, own_id), binds, folder / f"{name}.{ending}")
+        _write_file(db, _with_own_id(select, name, *ids), binds, folder / f"{name}.{ending}")
         for name, (select, binds) in selects.items()
         for ending in formats
     ]
 
 
-def _with_own_id(select: str, name: str, key: ListKey, own_id: str) -> str:
+def _with_own_id(select: str, name: str, own_id: str, raw: Identifier) -> str:
     if not own_id:
         return select
-    raw, column = Identifier.of("raw", key.experiment), Identifier.of(own_id)
+    column = Identifier.of(own_id)
     return (
         f"select listed.*, ids.{column} from ({select}) as listed "
         f"left join {raw} as ids using (user_id) order by {ORDERS[name]}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_project.feature_sql import FeatureSql, read_feature_sql
-from dagster_project.sqlfiles import OutcomeNames, Tables
+from dagster_project.sqlfiles import OutcomeNames, Tables, UserTables
 from uplift_core.experiment import Experiment
 
 ESTIMATED = (
@@ -34,6 +34,11 @@ class ExperimentFolder:
     def name(self) -> str:
         """The experiment's name."""
         return self.experiment.name
+
+    @property
+    def listed(self) -> UserTables:
+        """Tables of the users to decide about: the declared population, or else the experiment's."""
+        return self.tables.population if self.experiment.population else self.tables.users
 
     @property
     def outcomes(self) -> list[OutcomeNames]:

@@ -40,7 +40,7 @@ def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tup
         rows = db.create(folder.tables.raw, sql, {"source": str(source.path)})
     except duckdb.Error as error:
         raise DataError(
-            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {_reason(error)}. Replace "
+            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason(error)}. Replace "
             f"the file, or correct {RAW_SQL}"
         ) from error
     _check_columns(db, folder)
@@ -66,10 +66,11 @@ def create_by(
     try:
         return db.create(table, sql, binds)
     except duckdb.Error as error:
-        raise ExperimentError(f"{where} fails: {_reason(error)}; correct it") from error
+        raise ExperimentError(f"{where} fails: {reason(error)}; correct it") from error
 
 
-def _reason(error: duckdb.Error) -> str:
+def reason(error: duckdb.Error) -> str:
+    """What DuckDB complains of, in one short line."""
     return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 

@@ -161,9 +161,10 @@ def _refuse_predictable(
     for value in found.arm.values:
         balance = arm_balance(x, arms == value)
         if balance.predictable:
+            together = balance.together.value
             name, auc, smd = balance.worst([line.name for line in lines])
             raise ExperimentError(
-                f"the features tell who is in arm '{value}' (AUC {balance.auc:.2f}, chance is 0.50; "
+                f"the features tell who is in arm '{value}' (AUC {together:.2f}, chance is 0.50; "
                 f"'{name}' alone {auc:.2f}, standardized difference {smd:.2f}). Either arms were not "
                 "assigned at random with the same shares for everybody, which is out of scope, or a "
                 "column came after the treatment: then leave it out with --ignore COLUMN"

@@ -15,7 +15,7 @@ LAYERS = ("treat_list", "export", "published")
 
 def nightly_job(folders: Sequence[ExperimentFolder]) -> dg.UnresolvedAssetJobDefinition:
     """Lists, exports and snapshot of a date, from the scores that there are."""
-    keys = [key for folder in folders for key in _keys(folder.name)]
+    keys = [key for folder in folders for key in _keys(folder)]
     return dg.define_asset_job(
         name="nightly_decisions",
         selection=dg.AssetSelection.assets(*keys),
@@ -24,8 +24,11 @@ def nightly_job(folders: Sequence[ExperimentFolder]) -> dg.UnresolvedAssetJobDef
     )
 
 
-def nightly_schedule(job: dg.UnresolvedAssetJobDefinition, engine: Engine) -> dg.ScheduleDefinition:
+def nightly_schedule(
+    job: dg.UnresolvedAssetJobDefinition, folders: Sequence[ExperimentFolder], engine: Engine
+) -> dg.ScheduleDefinition:
     """Once a night for every published experiment; off until somebody switches it on."""
+    declared = {folder.name: folder for folder in folders}
 
     @dg.schedule(
         name="nightly_decisions",
@@ -42,16 +45,20 @@ def nightly_schedule(job: dg.UnresolvedAssetJobDefinition, engine: Engine) -> dg
         except NothingPublishedError as error:
             yield dg.SkipReason(str(error))
             return
-        for name in sorted(published):
+        for name in sorted(published.keys() & declared.keys()):
             yield dg.RunRequest(
                 run_key=f"{name}-{date}",
                 partition_key=date,
-                asset_selection=_keys(name),
+                asset_selection=_keys(declared[name]),
                 tags={"experiment": name},
             )
 
     return nightly
 
 
-def _keys(experiment: str) -> list[dg.AssetKey]:
-    return [dg.AssetKey([experiment, layer]) for layer in LAYERS]
+def _keys(folder: ExperimentFolder) -> list[dg.AssetKey]:
+    several = len(folder.experiment.treatments) > 1
+    layers = (*LAYERS, "multi_arm_list") if several else LAYERS
+    if folder.experiment.population:  # its users are other ones every night
+        layers = ("population", "population_scores", *layers)
+    return [dg.AssetKey([folder.name, layer]) for layer in layers]

@@ -138,7 +138,12 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
 def promise(
     db: Warehouse, folder: ExperimentFolder, night: ListKey, arm: str, learner: str
 ) -> Estimate | None:
-    """What the list will do per user treated for their score; None where nobody is."""
+    """What the list will do per user treated for their score; None where nobody is.
+
+    None, too, for a population of its own: what held-out users gain is not promised to other users.
+    """
+    if folder.experiment.population:
+        return None
     groups, _ = read_holdout(db, folder, arm, folder.experiment.defaults.outcome).by(learner)
     found = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
     scores, shares = (found.column(name).to_numpy() for name in ("score", "share"))

@@ -145,7 +145,10 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
 ) -> None:
     """Copy the rows that belong to the experiment if ``fresh``, those that don't otherwise."""
     experiment = folder.name
-    own = {experiment, *(f"{experiment}_{name}" for name in folder.experiment.tables)}
+    population = f"{experiment}_population"
+    own = {experiment, population, *(f"{experiment}_{name}" for name in folder.experiment.tables)}
+    if table == population and fresh and not folder.experiment.population:
+        return  # of a declaration that is gone
     source = Identifier.of(database, schema, table)
     target = Identifier.of("snapshot", schema, table)
     columns = {row[0] for row in db.rows(f"describe {source}")}

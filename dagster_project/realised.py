@@ -34,7 +34,8 @@ def measure(
         db: the warehouse.
         folder: the experiment.
         decision_date: YYYY-MM-DD.
-        file: CSV or Parquet with ``user_id`` and columns named after declared outcomes.
+        file: CSV or Parquet with the users' own id or ``user_id``, and columns named after declared
+            outcomes.
         absent_is_zero: whether users that the file lacks had an outcome of 0.
 
     Returns:
@@ -45,9 +46,15 @@ def measure(
     """
     columns = _read(db, file)
     outcomes = [outcome for outcome in folder.experiment.outcomes if outcome.name in columns]
-    if "user_id" not in columns or not outcomes:
+    known = _id_columns(folder)
+    owners = [column for column in known if column in columns]
+    if not owners or not outcomes:
         declared = [outcome.name for outcome in folder.experiment.outcomes]
-        raise DataError(f"{file.name}: needs user_id and one of {declared}; it has {columns}")
+        raise DataError(
+            f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
+        )
+    text = columns[owners[0]] == "VARCHAR"
+    _number_users(db, folder, file, outcomes, owners[0], text=text)
     rows = []
     for key in campaigns(db, folder.name, decision_date):
         for outcome in outcomes:
@@ -58,12 +65,50 @@ def measure(
     return table.num_rows
 
 
-def _read(db: Warehouse, file: Path) -> list[str]:
+def _id_columns(folder: ExperimentFolder) -> list[str]:
+    """Columns that may tell a file's users, the users' own id first."""
+    population = folder.experiment.population
+    names = [folder.experiment.own_id, population.user_id if population else "", "user_id"]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _number_users(  # noqa: PLR0913 - whose, in what, by what
+    db: Warehouse,
+    folder: ExperimentFolder,
+    file: Path,
+    outcomes: list[Outcome],
+    owner: str,
+    *,
+    text: bool,
+) -> None:
+    """Give the file's rows the users' numbers where it has their own ids.
+
+    A column called user_id holds the numbers, unless it is of texts and the users' own id is, too.
+    """
+    own = folder.experiment.own_id
+    if not own or (owner == "user_id" and not text):
+        return
+    names = ", ".join(f"file.{Identifier.of(outcome.name)}" for outcome in outcomes)
+    db.create_temporary(
+        FILE,
+        f"select ids.user_id, file.{Identifier.of(owner)} as _own_id, {names} from {FILE} as file "
+        f"left join {folder.listed.raw} as ids "
+        f"on file.{Identifier.of(owner)}::varchar = ids.{Identifier.of(own)}::varchar",
+    )
+    unknown, first = db.one(f"select count(*), min(_own_id) from {FILE} where user_id is null")
+    if unknown:
+        raise DataError(
+            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are no users of "
+            f"{folder.listed.name}; remove them, or write the ids as the experiment's file does"
+        )
+
+
+def _read(db: Warehouse, file: Path) -> dict[str, str]:
     reader = READERS.get(file.suffix)
     if reader is None or not file.is_file():
         raise DataError(f"{file}: needs to be a CSV or Parquet file that exists")
     db.create_temporary(FILE, f"from {reader}($file)", {"file": str(file)})
-    return [str(row[0]) for row in db.rows(f"describe {FILE}")]
+    return {str(row[0]): str(row[1]) for row in db.rows(f"describe {FILE}")}
 
 
 def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_is_zero: bool) -> None:
@@ -130,7 +175,7 @@ def _promised(
     db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome, comparison: str
 ) -> Estimate | None:
     """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
-    if outcome.name != folder.experiment.defaults.outcome:
+    if outcome.name != folder.experiment.defaults.outcome or folder.experiment.population:
         return None
     arm, promised, error = db.one(
         "select arm, promised, promised_std_error from decisions.nights where experiment = "

@@ -100,9 +100,20 @@ class OutcomeNames:
 
 
 @dataclass(frozen=True)
+class UserTables:
+    """Identifiers of what is known and predicted of users; ``name`` is that of all three tables."""
+
+    name: str
+    raw: Identifier
+    features: Identifier
+    scores: Identifier
+
+
+@dataclass(frozen=True)
 class Tables:
     """Identifiers of the tables of one experiment: the layer's schema, the experiment's name."""
 
+    name: str
     raw: Identifier
     features: Identifier
     assignment: Identifier
@@ -113,6 +124,7 @@ class Tables:
     cells: Identifier
     predictions: Identifier
     histories: Mapping[str, Identifier]  # by name of the declared table
+    population: UserTables  # of the users to decide about, if other than the experiment's
 
     @classmethod
     def of(cls, experiment: Experiment) -> Tables:
@@ -124,6 +136,18 @@ class Tables:
         }
         layers = ("raw", "features", "assignment", "scores")
         histories = {table: Identifier.of("raw", f"{name}_{table}") for table in experiment.tables}
+        others = {
+            layer: Identifier.of(layer, f"{name}_population") for layer in ("raw", "features", "scores")
+        }
         return cls(
-            **{layer: Identifier.of(layer, name) for layer in layers}, **training, histories=histories
+            name=name,
+            **{layer: Identifier.of(layer, name) for layer in layers},
+            **training,
+            histories=histories,
+            population=UserTables(f"{name}_population", **others),
         )
+
+    @property
+    def users(self) -> UserTables:
+        """Those of the experiment's own users."""
+        return UserTables(self.name, self.raw, self.features, self.scores)

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from serve.errors import UnknownUserError
@@ -38,6 +39,11 @@ class Snapshot:
         self.snapshot_id = snapshot_id
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
         self._lock = threading.Lock()
+        found = self.rows(
+            "select table_name from duckdb_tables() where schema_name = 'features' "
+            "and ends_with(table_name, '_population')"
+        )
+        self._populations = {str(row["table_name"]) for row in found}
         self._distributions: dict[tuple[str, str, str], Distribution] = {}
         self._thresholds: dict[tuple[str, str, str, float], float] = {}
 
@@ -74,29 +80,41 @@ class Snapshot:
     def features(self, experiment: str, names: Sequence[str], users: Sequence[int]) -> Floats:
         """Features of users by id, (n, n_features) float32 in the order that was asked for.
 
+        Where the experiment has a population of its own, users are looked for there first.
+
         Raises:
             UnknownUserError: a user is not in the snapshot.
         """
-        columns = ", ".join(f'"{name}"' for name in names)
-        # The range lets DuckDB skip all row groups that cannot hold the users.
-        found = self.arrow(
-            f'select user_id, {columns} from features."{experiment}" '
-            "where user_id between $low and $high and user_id = any($users) order by user_id",
-            {"low": min(users), "high": max(users), "users": list(users)},
-        )
-        ids = found.column("user_id").to_numpy()
-        wanted = np.asarray(users, dtype=np.int64)
-        place = np.searchsorted(ids, wanted)
-        known = place < len(ids)
-        known[known] = ids[place[known]] == wanted[known]
-        if not known.all():
-            missing = int(wanted[~known][0])
+        left = np.unique(np.asarray(users, dtype=np.int64))
+        parts = []
+        for table in self._feature_tables(experiment):
+            parts.append(self._features(table, names, left))
+            left = np.setdiff1d(left, parts[-1].column("user_id").to_numpy())
+            if not len(left):
+                break
+        if len(left):
+            missing = next(user for user in users if user in left)
             raise UnknownUserError(
                 f"user_id = {missing}: not in the published snapshot of {experiment}; send attributes "
                 "instead, or wait for the next run to know the user"
             )
+        found = parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by("user_id")
+        place = np.searchsorted(found.column("user_id").to_numpy(), np.asarray(users, dtype=np.int64))
         x = np.column_stack([found.column(name).to_numpy() for name in names])
         return np.asarray(x[place], dtype=np.float32)
+
+    def _feature_tables(self, experiment: str) -> list[str]:
+        population = f"{experiment}_population"
+        return [population, experiment] if population in self._populations else [experiment]
+
+    def _features(self, table: str, names: Sequence[str], users: npt.NDArray[np.int64]) -> pa.Table:
+        columns = ", ".join(f'"{name}"' for name in names)
+        # The range lets DuckDB skip all row groups that cannot hold the users.
+        return self.arrow(
+            f'select user_id, {columns} from features."{table}" '
+            "where user_id between $low and $high and user_id = any($users) order by user_id",
+            {"low": int(users[0]), "high": int(users[-1]), "users": users.tolist()},
+        )
 
     def role(self, experiment: Experiment, user: int) -> str:
         """What part the nightly list gives a user: ranked, explore, holdout or suppressed.

@@ -31,6 +31,11 @@ def _budget_axis() -> alt.X:
     return alt.X("budget:Q", title="share of users treated", axis=alt.Axis(format="%"))
 
 
+def _effect_axis(share: str = "%", *, binary: bool) -> alt.Axis:
+    """Of effects: shares where the outcome is binary, else the outcome's own units."""
+    return alt.Axis(format=share if binary else ",.3~g")
+
+
 def value_chart(rows: pd.DataFrame, budget: float, outcome: str) -> alt.LayerChart:
     """Policy value by budget with its band, against random targeting and the response model."""
     at = rows.iloc[(rows["budget"] - budget).abs().argmin()]
@@ -134,7 +139,7 @@ def qini_chart(curve: pd.DataFrame, learner: str) -> alt.LayerChart:
     return (band + random + lines).properties(title=title, height=HEIGHT)
 
 
-def decile_chart(deciles: pd.DataFrame) -> alt.LayerChart:
+def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     """Uplift by decile of the score with 95 % intervals."""
     frame = deciles.assign(
         low=deciles["uplift"] - Z95 * deciles["std_error"],
@@ -142,24 +147,24 @@ def decile_chart(deciles: pd.DataFrame) -> alt.LayerChart:
     )
     x = alt.X("decile:O", title="decile of the score, best first", axis=alt.Axis(labelAngle=0))
     bars = alt.Chart(frame).mark_bar(color=BLUE, opacity=0.8).encode(
-        x=x, y=alt.Y("uplift:Q", title="uplift per user", axis=alt.Axis(format="%"))
+        x=x, y=alt.Y("uplift:Q", title="uplift per user", axis=_effect_axis(binary=binary))
     )  # fmt: skip
     rules = alt.Chart(frame).mark_rule(color=GREY, strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q")
     top, bottom = frame["uplift"].head(3).mean(), frame["uplift"].tail(3).mean()
-    title = f"The top three deciles gain {top:.1%}, the last three {bottom:.1%}"
+    first, last = (f"{mean:.1%}" if binary else f"{mean:,.3g}" for mean in (top, bottom))
+    title = f"The top three deciles gain {first}, the last three {last}"
     return (bars + rules).properties(title=title, height=HEIGHT)
 
 
-def calibration_chart(rows: pd.DataFrame) -> alt.LayerChart:
+def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     """Measured against predicted effect."""
     inside = int(((rows["ci_low"] <= rows["predicted"]) & (rows["predicted"] <= rows["ci_high"])).sum())
     low, high = (
         f(rows["predicted"].agg(g), rows["effect"].agg(g)) for f, g in ((min, "min"), (max, "max"))
     )
-    x = alt.X(
-        "predicted:Q", title="predicted effect", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)
-    )
-    y = alt.Y("effect:Q", title="measured effect", axis=alt.Axis(format="%"))
+    axis = _effect_axis(binary=binary)
+    x = alt.X("predicted:Q", title="predicted effect", axis=axis, scale=alt.Scale(zero=False))
+    y = alt.Y("effect:Q", title="measured effect", axis=axis)
     ends = pd.DataFrame({"predicted": [low, high], "effect": [low, high]})
     line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
     rules = (
@@ -170,7 +175,7 @@ def calibration_chart(rows: pd.DataFrame) -> alt.LayerChart:
     return (line + rules + points).properties(title=title, height=HEIGHT)
 
 
-def contributions_chart(explanation: dict[str, Any]) -> alt.Chart:
+def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Chart:
     """What each feature adds to one user's effect."""
     frame = pd.DataFrame(explanation["contributions"]).head(8)
     frame["label"] = [
@@ -183,7 +188,9 @@ def contributions_chart(explanation: dict[str, Any]) -> alt.Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("contribution:Q", title="adds to the effect", axis=alt.Axis(format=".1%")),
+            x=alt.X(
+                "contribution:Q", title="adds to the effect", axis=_effect_axis(".1%", binary=binary)
+            ),
             y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, labelOverlap=False)),
             color=alt.Color(
                 "direction:N",

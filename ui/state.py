@@ -25,6 +25,10 @@ class Choice:
         """The experiment's name."""
         return str(self.model["experiment"])
 
+    def is_binary(self, outcome: str) -> bool:
+        """Whether an outcome's means are shares, and its effects percentage points."""
+        return bool(self.model["kinds"][outcome] == "binary")
+
 
 def page(show: Show) -> None:
     """Show a page, or say why it cannot be shown and what to do."""
@@ -75,6 +79,13 @@ def keep(name: str, value: object) -> None:
     st.query_params[name] = str(value)
 
 
+def _forget_users_of_others(experiment: str) -> None:
+    """A user of another experiment means nobody in this one."""
+    if st.session_state.get("experiment", experiment) != experiment:
+        st.session_state.pop("user", None)
+        st.query_params.pop("user", None)
+
+
 def _sidebar(client: ApiClient) -> Choice | None:
     models = {model["experiment"]: model for model in client.get("/models")}
     if not models:
@@ -87,6 +98,7 @@ def _sidebar(client: ApiClient) -> Choice | None:
             key=key_of("experiment", names[-1], known=names),
             format_func=lambda key: models[key]["title"],
         )
+        _forget_users_of_others(name)
         model = models[name]
         arms = model["arms"]
         arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))

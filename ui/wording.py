@@ -28,14 +28,21 @@ LEARNERS = {
 }
 
 
-def points(effect: float) -> str:
-    """A difference of two shares in percentage points, signed and short."""
-    return f"{100 * effect:+.2f} pp".replace("-", MINUS)
+def points(effect: float, *, binary: bool = True) -> str:
+    """A difference, signed and short: of shares in percentage points, else in the outcome's units."""
+    text = f"{100 * effect:+.2f} pp" if binary else f"{effect:+,.4g}"
+    return text.replace("-", MINUS)
 
 
-def points_in_words(effect: float) -> str:
-    """A difference of two shares in percentage points, for a sentence."""
-    return f"{100 * effect:.2f} percentage points".replace("-", MINUS)
+def points_in_words(effect: float, *, binary: bool = True) -> str:
+    """The same for a sentence."""
+    text = f"{100 * effect:.2f} percentage points" if binary else f"{effect:,.4g}"
+    return text.replace("-", MINUS)
+
+
+def level(value: float, *, binary: bool = True) -> str:
+    """A share in percent, or a mean in the outcome's units."""
+    return percent(value) if binary else f"{value:,.4g}".replace("-", MINUS)
 
 
 def percent(share: float) -> str:
@@ -49,27 +56,32 @@ def headline(decision: Decision) -> str:
     return f"{verdict} at a budget of {percent(decision.budget)}"
 
 
-def effect(decision: Decision) -> str:
-    """What the treatment is expected to change for this user."""
+def effect(decision: Decision, *, binary: bool = True) -> str:
+    """What the treatment is expected to change for this user, in shares where the outcome is binary."""
     treatment = TREATMENTS.get(decision.arm, decision.arm)
     treatment = treatment[0].upper() + treatment[1:]
     chance = f"this user's chance to {OUTCOMES.get(decision.outcome, decision.outcome)}"
+    if not binary:
+        chance = f"this user's {decision.outcome}"
     if decision.score == 0:
         return f"{treatment} should not change {chance}."
     change = "raise" if decision.score > 0 else "lower"
     # Effect and outcome come from different models: their sum is about right, and may leave 0 to 1.
-    treated = min(max(decision.response + decision.score, 0.0), 1.0)
+    treated = decision.response + decision.score
+    if binary:
+        treated = min(max(treated, 0.0), 1.0)
+    by = points_in_words(abs(decision.score), binary=binary)
     return (
-        f"{treatment} should {change} {chance} by **{points_in_words(abs(decision.score))}**, "
-        f"from about {percent(decision.response)} to about {percent(treated)}."
+        f"{treatment} should {change} {chance} by **{by}**, from about "
+        f"{level(decision.response, binary=binary)} to about {level(treated, binary=binary)}."
     )
 
 
-def reason(decision: Decision) -> str:
+def reason(decision: Decision, *, binary: bool = True) -> str:
     """Why that leads to the decision."""
     if decision.threshold is None:
         return "This budget is too small to treat anybody."
-    line = points_in_words(decision.threshold)
+    line = points_in_words(decision.threshold, binary=binary)
     share = f"the {percent(decision.budget)} of users who gain most"
     if decision.decision == "treat":
         return f"It reaches {line}, the least uplift among {share}."

@@ -31,11 +31,13 @@ from uplift_core.sources import (
     HistoryTable,
     Name,
     OwnFile,
+    Population,
     Published,
     Share,
     SimulationSource,
     Variant,
     check_histories,
+    check_population,
 )
 
 DECLARATION = "experiment.toml"
@@ -113,10 +115,12 @@ class Experiment(Declared):
     # Where the arms' shares come from. Those that were counted are guaranteed by nobody's design.
     propensities: Literal["design", "estimate"] = "design"
     tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
+    population: Population | None = None  # read as raw.<experiment>_population
 
     @model_validator(mode="after")
     def _tables_can_be_joined(self) -> Self:
         check_histories(self.name, self.tables, assigned_at=self.assigned_at, user_id=self.user_id)
+        check_population(self.population, self.tables, user_id=self.user_id)
         return self
 
     @model_validator(mode="after")
@@ -277,4 +281,9 @@ def discover(*roots: Path) -> dict[str, tuple[Experiment, Path]]:
                     f"{name}: tables.{table} would be raw.{name}_{table}, another experiment's table; "
                     "rename the table"
                 )
+        if f"{name}_population" in found:
+            raise ExperimentError(
+                f"{name}_population: the tables of this name belong to {name}'s population; rename the "
+                "experiment, and its folder"
+            )
     return dict(sorted(found.items()))

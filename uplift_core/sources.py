@@ -75,6 +75,36 @@ class HistoryTable(Declared):
     available_at: str  # column: when the row became known
 
 
+class Population(Declared):
+    """Users to decide about instead of the experiment's; they have features, but no arm and no outcome.
+
+    They are scored and listed, and never evaluated; thresholds stay those of the held-out users.
+    """
+
+    path: Path  # relative to the experiment's folder
+    user_id: str = ""  # column with the users' own id; called as the experiment's unless given
+
+
+def check_population(
+    population: Population | None, tables: Mapping[str, HistoryTable], *, user_id: str
+) -> None:
+    """Refuse a population whose users cannot be told apart, or whose features cannot be computed.
+
+    Raises:
+        ValueError: names the key, the value and the remedy.
+    """
+    if population and user_id == "row_number":
+        raise ValueError(
+            "population: user_id = 'row_number' gives users of two files the same numbers; name the "
+            "column that holds the users' id"
+        )
+    if population and tables:
+        raise ValueError(
+            f"population: tables.{min(tables)} holds what was known at the assignment, which these "
+            "users never had; leave out tables, and join the values in raw.sql and population.sql"
+        )
+
+
 def check_histories(
     name: str, tables: Mapping[str, HistoryTable], *, assigned_at: str, user_id: str
 ) -> None:

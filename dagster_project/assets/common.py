@@ -20,6 +20,10 @@ LAYER_SQL = {  # layer -> files that all experiments share
     "cells": tuple(f"training/{name}.sql" for name in ("edges", "feature_cells", "user_cells", "cells")),
     "scores": ("scores/scores.sql",),
     "evaluation": ("evaluation/joint_groups.sql",),
+    "multi_arm": tuple(f"evaluation/{name}.sql" for name in ("arm_sums", "arm_predictions")),
+    "multi_arm_list": tuple(
+        f"decisions/{name}.sql" for name in ("roles", "user_effects", "multi_arm_list")
+    ),
     "treat_list": tuple(
         f"decisions/{name}.sql" for name in ("roles", "places", "cut", "affordable", "treat_list")
     ),

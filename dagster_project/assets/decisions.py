@@ -58,12 +58,17 @@ class ListConfig(dg.Config):
         return Budget(share=self.budget, users=self.users, money=self.money)
 
 
+def scored(folder: ExperimentFolder) -> list[str]:
+    """The layers that hold the scores of whom lists are about."""
+    return ["scores", "population_scores"] if folder.experiment.population else ["scores"]
+
+
 def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """Whom to treat within the budget."""
     defaults = folder.experiment.defaults
 
     @dg.asset(
-        **asset_options(folder, "treat_list", ["scores", "thresholds", "evaluation"]),
+        **asset_options(folder, "treat_list", [*scored(folder), "thresholds", "evaluation"]),
         **NIGHTLY,
         description="Whom to treat: a list of the budget's exact size, a random holdout that is never "
         "treated and explorers who are treated whatever their score, with their chances. Gates refuse a "
@@ -110,7 +115,9 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         for date in context.partition_keys:
             with engine.warehouse() as db:
                 for key in campaigns(db, folder.name, date):
-                    manifest = export_treat_list(db, engine.store, key, own_id=own_id)
+                    manifest = export_treat_list(
+                        db, engine.store, key, own_id=own_id, raw=folder.listed.raw
+                    )
                     context.log.info(f"{folder.name}/export: {manifest}")
         return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(manifest)})
 
@@ -121,7 +128,7 @@ class OutcomesConfig(dg.Config):
     """Where the outcomes of a list are."""
 
     file: str = Field(
-        description="CSV or Parquet file with user_id and a column per outcome, of that date's users"
+        description="CSV or Parquet file with the users' own id, or user_id, and a column per outcome"
     )
     absent_is_zero: bool = Field(
         default=False, description="whether users that the file lacks had no outcome"
@@ -157,6 +164,8 @@ def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """The snapshot that the service, the UI and analysts read."""
     before = ["raw", "features", "assignment", "models", "model_card", "crosscheck", "export"]
+    if len(folder.experiment.treatments) > 1:
+        before += ["multi_arm", "multi_arm_list"]
 
     @dg.asset(
         **asset_options(folder, "published", before, kinds=("duckdb",)),

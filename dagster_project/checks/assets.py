@@ -88,6 +88,16 @@ def _scores(db: Warehouse, asked: Asked) -> Iterator[Finding]:
     yield from check_score_drift(db, asked.folder)
 
 
+def _population(db: Warehouse, asked: Asked) -> Iterator[Finding]:
+    from dagster_project.checks import suites  # noqa: PLC0415 - as above
+    from dagster_project.checks.expectations import validate  # noqa: PLC0415
+
+    folder, own = asked.folder, asked.folder.tables.population
+    batches = suites.features_suite(db, folder, own)
+    yield from validate(db, f"{folder.name}/population", batches, asked.docs / "population")
+    yield from check_feature_drift(db, folder, own.features)
+
+
 def _treat_list(db: Warehouse, asked: Asked) -> Iterator[Finding]:
     yield from expectations(db, asked, "treat_list")
 
@@ -98,6 +108,7 @@ LOOKS: dict[str, Look] = {
     "assignment": _assignment,
     "cells": _cells,
     "scores": _scores,
+    "population": _population,
     "treat_list": _treat_list,
 }
 CHECKS = {  # layer -> check -> what it asks
@@ -132,6 +143,12 @@ CHECKS = {  # layer -> check -> what it asks
         "keys": "one row a user and treatment",
         "values": "finite, and effects that the outcome can have",
         "drift": "held-out users are scored as train users are (warning)",
+    },
+    "population": {
+        "keys": "one row a user, every user",
+        "values": "finite, within the declared range",
+        "missing": "known for as many users as declared (warning)",
+        "drift": "as in the training (warning)",
     },
     "treat_list": {
         "keys": "one row a user and campaign",

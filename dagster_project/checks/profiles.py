@@ -30,19 +30,25 @@ def write_profile(db: Warehouse, folder: ExperimentFolder, edges: BinEdges) -> N
     }
     rows = [
         {"experiment": folder.name, "feature": name, "bound": bound, "n": n}
-        for name, histogram in _histograms(db, folder, bounds).items()
+        for name, histogram in _histograms(db, folder.tables.features, bounds).items()
         for bound, n in histogram.items()
     ]
     db.replace_rows(PROFILES, {"experiment": folder.name}, pa.Table.from_pylist(rows))
 
 
-def check_feature_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
-    """The features against those of the training before; nothing is said before there was one."""
+def check_feature_drift(
+    db: Warehouse, folder: ExperimentFolder, features: Identifier | None = None
+) -> Iterator[Finding]:
+    """The features against those of the training before; nothing is said before there was one.
+
+    ``features`` is another table of them, such as the population's; then against the current training.
+    """
+    moved = "differs from the training's" if features else "has moved since the training before"
     limit = folder.experiment.quality.drift
     before = _profile(db, folder)
     names = [name for name in features_of(db, folder) if name in before]
     bounds = {name: [bound for bound in before[name] if math.isfinite(bound)] for name in names}
-    now = _histograms(db, folder, bounds) if names else {}
+    now = _histograms(db, features or folder.tables.features, bounds) if names else {}
     for name in names:
         ends = sorted(before[name].keys() | now[name].keys(), key=str)
         found = stability_index(_at(before[name], ends), _at(now[name], ends))
@@ -51,7 +57,7 @@ def check_feature_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Fin
             rule="stability index",
             column=name,
             value=f"{found:.4f}",
-            message=f"{folder.name}: column '{name}' has moved since the training before (stability "
+            message=f"{folder.name}: column '{name}' {moved} (stability "
             f"index {found:.3f}, {limit} is a lot); look for a change at its source"
             if found > limit
             else "",
@@ -72,11 +78,11 @@ def _profile(db: Warehouse, folder: ExperimentFolder) -> dict[str, Histogram]:
 
 
 def _histograms(
-    db: Warehouse, folder: ExperimentFolder, bounds: Mapping[str, list[float]]
+    db: Warehouse, features: Identifier, bounds: Mapping[str, list[float]]
 ) -> dict[str, Histogram]:
     sql = render(
         "quality/histograms.sql",
-        features=folder.tables.features,
+        features=features,
         feature_names=[Identifier.of(name) for name in bounds],
         numbers=[Identifier(str(i)) for i, _ in enumerate(bounds, 1)],
         bounds=[Identifier(f"$bounds_{i}") for i, _ in enumerate(bounds, 1)],

@@ -14,8 +14,8 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import SCORES
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
-from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, Doubles
+from uplift_core.balance import arm_auc
+from uplift_core.boosting import Doubles
 from uplift_core.cells import Cells
 from uplift_core.evaluation.diagnostics import (
     Moments,
@@ -27,8 +27,6 @@ from uplift_core.evaluation.diagnostics import (
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.sample_ratio import sample_ratio
 
-CLASSIFIER = BoostingParameters(rounds=50, max_depth=3, learning_rate=0.1, min_leaf_events=0)
-LEAST_LEAF = 50.0  # hessian of a leaf: about 200 users of two equal arms
 CLASSIFIED_USERS = 2_000_000  # more cells are sampled: an AUC of .55 is seen with far fewer
 SCORE_BINS = 20
 RANKED_SCORES = 1_000_000  # of more, a part says where bins end
@@ -99,7 +97,7 @@ def check_predictability(db: Warehouse, folder: ExperimentFolder, threads: int) 
     """Classifier two-sample test (Lopez-Paz & Oquab 2017): features must not tell the arm."""
     edges, limit = read_edges(db, folder), folder.experiment.quality.predictability
     for arm in folder.experiment.treatments:
-        found = arm_auc(read_cells(db, folder, arm, edges), threads)
+        found = _arm_auc(read_cells(db, folder, arm, edges), threads)
         off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
         yield Finding(
             check="predictability",
@@ -116,33 +114,11 @@ def check_predictability(db: Warehouse, folder: ExperimentFolder, threads: int) 
         )
 
 
-def arm_auc(cells: Cells, threads: int) -> Estimate:
-    """AUC with which features tell an arm from the control, each half predicted by the other."""
+def _arm_auc(cells: Cells, threads: int) -> Estimate:
     step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
     kept = cells.cell % step == 0
-    x, w, n = cells.x[cells.cell[kept]], cells.w[kept], cells.n[kept]
-    half = cells.fold[kept] % 2
-    halves = []
-    for own in (0, 1):
-        train, test = half != own, half == own
-        if min(w[train].sum(), (1 - w[train]).sum(), test.sum()) == 0:
-            return Estimate(math.nan, math.nan)
-        booster = boosting.fit(
-            x[train],
-            w[train].astype(np.float64),
-            n[train],
-            objective="binary:logistic",
-            min_child_weight=LEAST_LEAF,
-            parameters=CLASSIFIER,
-            max_bin=cells.max_bin,
-            seed=7,
-            threads=threads,
-        )
-        score = boosting.predict(booster, x[test]).astype(np.float64)
-        halves.append(auc(score, n[test] * w[test], n[test] * (1 - w[test])))
-    # Scores of two models cannot be ranked together: one area each, then their mean.
-    value = float(np.mean([found.value for found in halves]))
-    return Estimate(value, math.hypot(*(found.std_error for found in halves)) / 2)
+    x, half = cells.x[cells.cell[kept]], cells.fold[kept] % 2
+    return arm_auc(x, cells.w[kept], cells.n[kept], half, max_bin=cells.max_bin, threads=threads)
 
 
 def check_leakage(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:

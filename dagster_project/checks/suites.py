@@ -15,7 +15,7 @@ from dagster_project.checks.expectations import Batch, Rule
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import TREAT_LIST
 from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, UserTables
 from dagster_project.warehouse import Warehouse
 from uplift_core.experiment import Outcome
 
@@ -43,10 +43,11 @@ def raw_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
     ]
 
 
-def features_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+def features_suite(db: Warehouse, folder: ExperimentFolder, of: UserTables | None = None) -> list[Batch]:
     """One row a user, finite numbers within their declared ranges, missing no more than declared."""
-    names = [str(row[0]) for row in db.rows(f"describe {folder.tables.features}")][1:]
-    users = db.count(folder.tables.raw)
+    of = of or folder.tables.users
+    names = [str(row[0]) for row in db.rows(f"describe {of.features}")][1:]
+    users = db.count(of.raw)
     keys = [
         Rule(
             "keys",
@@ -59,10 +60,10 @@ def features_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
     columns = ", ".join(
         f"case when not isnan({c}) then {c} end as {c}" for c in map(Identifier.of, names)
     )
-    query = f"select user_id, {columns} from {folder.tables.features}"
+    query = f"select user_id, {columns} from {of.features}"
     values = [rule for name in names for rule in _feature(folder, name)]
     return [
-        Batch("features", table=("features", folder.name), rules=keys),
+        Batch("features", table=("features", of.name), rules=keys),
         Batch("features where known", query=query, rules=values),
     ]
 

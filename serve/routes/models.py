@@ -35,6 +35,7 @@ class Model(BaseModel):
     learner: str
     outcome: str
     outcomes: list[str]
+    kinds: dict[str, str] = Field(description="Of each outcome: binary, count or continuous.")
     budget: float
     costs: dict[str, float] = Field(description="Of treating one user, by arm, in money.")
     values: dict[str, float | None] = Field(description="Of one unit of each outcome, in money.")
@@ -70,6 +71,7 @@ class Features(BaseModel):
     experiment: str
     attributes: list[RawColumn]
     example: dict[str, Any] = Field(description="Attributes of one user, in the middle of the data.")
+    example_user: int = Field(description="The user_id of some user of the snapshot.")
     features: list[Feature]
     features_sql: str
 
@@ -88,6 +90,7 @@ def _model(model: PublishedModel) -> dict[str, Any]:
         "learner": model.published.learner,
         "outcome": model.bundle.manifest.outcome,
         "outcomes": [outcome.name for outcome in experiment.outcomes],
+        "kinds": {outcome.name: outcome.kind for outcome in experiment.outcomes},
         "budget": experiment.defaults.budget,
         "costs": {arm.name: arm.cost for arm in experiment.arms},
         "values": {outcome.name: outcome.value for outcome in experiment.outcomes},
@@ -141,8 +144,13 @@ async def features(
         "where experiment = $name order by position",
         {"name": model.experiment.name},
     )
+    name = model.experiment.name
+    (first,) = await run_in_threadpool(
+        release.snapshot.rows, f'select min(user_id) as user_id from features."{name}"'
+    )
     return Features(
-        experiment=model.experiment.name,
+        experiment=name,
+        example_user=first["user_id"],
         attributes=list(model.bundle.manifest.raw_columns),
         example=await run_in_threadpool(_example, release, model),
         features=[Feature(**row) for row in rows],

@@ -11,6 +11,7 @@ import pytest
 from dagster_project.definitions import experiment_folders
 from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import create_by, load_raw
+from dagster_project.population import compute_features, load_population
 from dagster_project.settings import Settings
 from dagster_project.sources import own_file
 from dagster_project.warehouse import Warehouse
@@ -187,3 +188,112 @@ def test_folders_are_found_in_all_roots_and_a_missing_root_is_refused(tmp_path: 
     write(tmp_path / "b")
     with pytest.raises(UpliftError, match="shop: declared twice"):
         experiment_folders(Settings(experiments=f"{tmp_path}/a:{tmp_path}/b"))
+
+
+HISTORY = '\n[tables.past]\npath = "past.csv"\navailable_at = "known"\n'
+OTHERS = '\n[population]\npath = "crm.csv"\n'
+LISTED = TOML.replace('assigned_at = "day"\n', "").replace(HISTORY, "") + OTHERS
+CRM = {"customer": [11, 7], "age": ["20", "60"], "plan": ["a", "b"]}
+
+
+def load_others(db: Warehouse, place: Path, crm: dict[str, list] | None = None) -> ExperimentFolder:
+    """All that reads a population."""
+    pc.write_csv(pa.table(crm or CRM), place / "crm.csv")
+    folder = load(db, place)
+    path = folder.experiment.population.path
+    load_population(db, folder, own_file(folder.name, "population.path", place, path))
+    compute_features(db, folder)
+    return folder
+
+
+def test_a_population_has_features_by_the_same_sql_and_own_ids(db: Warehouse, tmp_path: Path) -> None:
+    folder = load_others(db, write(tmp_path, LISTED))
+    assert db.rows(f"from {folder.tables.population.raw}") == [(60, 7, 7), (20, 11, 11)]
+    assert db.rows(f"from {folder.tables.population.features}") == [(7, 60.0), (11, 20.0)]
+    assert db.count(folder.tables.raw) == 3  # the experiment's users are where they were
+    assert db.one(f"select max(age) from {folder.tables.raw}") == (50,)
+
+
+def test_a_population_may_have_sql_of_its_own(db: Warehouse, tmp_path: Path) -> None:
+    place = write(tmp_path, LISTED)
+    sql = "select customer + 100 as user_id, customer, age::bigint + 1 as age from read_csv($source)"
+    (place / "population.sql").write_text(sql, encoding="utf-8")
+    folder = load_others(db, place)
+    assert db.rows(f"from {folder.tables.population.features}") == [(107, 61.0), (111, 21.0)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('path = "crm.csv"', 'path = "cmr.csv"', ["population.path = 'cmr.csv'", "correct the path"]),
+        ('path = "crm.csv"', 'file = "crm.csv"', ["population.file", "'crm.csv'"]),
+        ('path = "crm.csv"', "path = 7", ["population.path' = 7"]),
+        (
+            'path = "crm.csv"',
+            'path = "crm.csv"\nuser_id = "id"',
+            ["population.user_id = 'id'", "choose one of customer, age"],
+        ),
+        (
+            'user_id = "customer"',
+            'user_id = "row_number"',
+            ["population: user_id = 'row_number'", "name the column"],
+        ),
+        (
+            OTHERS,
+            f'assigned_at = "day"\n{HISTORY}{OTHERS}',
+            ["population: tables.past", "leave out tables"],
+        ),
+    ],
+)
+def test_a_wrong_population_is_refused(
+    db: Warehouse, tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    assert old in LISTED
+    toml = LISTED.replace(old, new, 1)
+    if "assigned_at" in new:  # a key of the top, which tables would take for theirs
+        toml = toml.replace('assigned_at = "day"\n', "").replace(
+            "\n[[arms]]", '\nassigned_at = "day"\n\n[[arms]]', 1
+        )
+    with pytest.raises(UpliftError) as caught:
+        load_others(db, write(tmp_path, toml))
+    assert [word for word in ["shop", *words] if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("crm", "sql", "words"),
+    [
+        ({"customer": [1]}, "", ["crm.csv lacks column 'age'", "let population.sql yield it"]),
+        (CRM | {"age": ["old", "60"]}, "", ["types of raw.shop", "'old'", "cast in population.sql"]),
+        (CRM | {"customer": [7, 7]}, "", ["2 rows", "1 that repeat one", "one row per user"]),
+        (CRM | {"customer": [7, None]}, "", ["1 without a user_id", "one row per user"]),
+        (CRM, "select nobody from read_csv($source)", ["population.path = 'crm.csv'", "nobody"]),
+        (
+            CRM,
+            "select *, 1 as user_id from read_csv($source, names = ['customer', 'years'])",
+            ["lacks column 'age'", "user_id"],
+        ),
+    ],
+)
+def test_a_wrong_file_of_a_population_is_refused(
+    db: Warehouse, tmp_path: Path, crm: dict[str, list], sql: str, words: list[str]
+) -> None:
+    place = write(tmp_path, LISTED)
+    if sql:
+        (place / "population.sql").write_text(sql, encoding="utf-8")
+    with pytest.raises(UpliftError) as caught:
+        load_others(db, place, crm)
+    assert [word for word in ["shop", *words] if word not in str(caught.value)] == []
+
+
+def test_nobody_else_has_the_name_of_a_populations_tables(tmp_path: Path) -> None:
+    write(tmp_path)
+    other = tmp_path / "shop_population"
+    (tmp_path / "shop").rename(other)
+    declaration = (
+        (other / "experiment.toml").read_text().replace('name = "shop"', f'name = "{other.name}"')
+    )
+    (other / "experiment.toml").write_text(declaration)
+    (other / "features.sql").write_text(FEATURES.replace("raw.shop", f"raw.{other.name}"))
+    write(tmp_path)
+    with pytest.raises(UpliftError, match="shop_population: the tables of this name belong to shop's"):
+        experiment_folders(Settings(experiments=str(tmp_path)))

@@ -12,10 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import uvicorn
+from streamlit.testing.v1 import AppTest
 
+import ui
 from serve.app import create_app
 from serve.settings import Settings
 
+APP = Path(ui.__file__).parent / "app.py"
+PAGES = {
+    "score": "Score a user",
+    "sweep": "Budget sweep",
+    "evidence": "Evidence",
+    "lists": "Tonight's list",
+    "model": "Model",
+}
 ANSWER = {
     "decision": "treat",
     "score": 0.0587,
@@ -95,3 +105,23 @@ def real_api(home: Path) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def run_page(name: str, **query_: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=30)
+    for key, value in query_.items():
+        app.query_params[key] = value
+    app.run()
+    if name != "score":
+        app.switch_page(f"app_pages/{name}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def widget(app: AppTest, kind: str, label: str):
+    (found,) = [w for w in app.get(kind) if w.label.startswith(label)]
+    return found
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}

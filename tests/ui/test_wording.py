@@ -57,3 +57,14 @@ def test_unknown_names_are_shown_as_they_are() -> None:
     text = effect(decision(arm="sms", outcome="conversion"))
     assert text.startswith("Sms should raise")
     assert "conversion" in text
+
+
+def test_outcomes_that_are_no_shares_are_told_in_their_own_units() -> None:
+    spend = decision(outcome="spend", score=2.5, response=12.25, threshold=1234.5)
+    assert points(-2.5, binary=False) == "\N{MINUS SIGN}2.5"
+    assert effect(spend, binary=False) == (
+        "The e-mail with women's goods should raise this user's spend by **2.5**, "
+        "from about 12.25 to about 14.75."
+    )
+    assert reason(spend, binary=False).startswith("It reaches 1,234, the least uplift")
+    assert "percentage" not in effect(spend, binary=False) + reason(spend, binary=False)

@@ -30,7 +30,7 @@ def show(client: ApiClient, choice: Choice) -> None:
         needed = gate["needed_users"]
         more = f" About {needed:,} users would settle it." if needed and gate["gate"] != "passed" else ""
         box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate['gate_reason'].rstrip('.')}.{more}")
-    name = LEARNERS[found["learner"]]
+    name, binary = LEARNERS[found["learner"]], choice.is_binary(found["outcome"])
     show_chart(
         qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"]),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
@@ -40,12 +40,12 @@ def show(client: ApiClient, choice: Choice) -> None:
     deciles = pd.DataFrame(found["deciles"])
     with left:
         show_chart(
-            decile_chart(deciles[deciles["learner"] == found["learner"]]),
+            decile_chart(deciles[deciles["learner"] == found["learner"]], binary=binary),
             "Decile 1 has the highest scores. Bars that fall from left to right: the order is right.",
         )
     with right:
         show_chart(
-            calibration_chart(pd.DataFrame(found["calibration"])),
+            calibration_chart(pd.DataFrame(found["calibration"]), binary=binary),
             "On the diagonal, users gain what was predicted for them.",
         )
     st.subheader("Against others")

@@ -58,7 +58,7 @@ def show(client: ApiClient, choice: Choice) -> None:
         said = (
             ""
             if promised is None
-            else f" Promised are {100 * promised:.2f} outcomes per 100 treated users."
+            else f" Promised: {100 * promised:,.2f} of {choice.model['outcome']} per 100 treated users."
         )
         st.caption(
             f"No list has been measured yet.{said} Once outcomes are known, run the job "

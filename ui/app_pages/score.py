@@ -11,7 +11,7 @@ from ui.charts import contributions_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
 from ui.state import Choice, keep, key_of, page
-from ui.wording import LEARNERS, effect, headline, percent, points, reason, role, standing
+from ui.wording import LEARNERS, effect, headline, level, points, reason, role, standing
 
 PUBLISHED = "Champion"
 SLIDER = 30  # whole numbers of so many values are shown as a slider
@@ -55,27 +55,32 @@ def _number(label: str, column: dict[str, Any], example: Any, help_: str | None)
     return st.number_input(label, *whole, int(example), help=help_)
 
 
-def show_decision(decision: Decision) -> None:
+def show_decision(decision: Decision, *, binary: bool) -> None:
     """The decision, why, and what it rests on."""
     treat = decision.decision == "treat"
     icon = ":material/check_circle:" if treat else ":material/do_not_disturb_on:"
     box = st.success if treat else st.warning
-    box(f"### {icon} {headline(decision)}\n\n{effect(decision)} {reason(decision)} {standing(decision)}")
+    why = f"{effect(decision, binary=binary)} {reason(decision, binary=binary)} {standing(decision)}"
+    box(f"### {icon} {headline(decision)}\n\n{why}")
     if decision.role in {"holdout", "suppressed"}:
         st.info(role(decision.role), icon=":material/front_hand:")
     figures = st.container(horizontal=True)  # wraps where there is no room
-    figures.metric("Uplift", points(decision.score), help="Effect of the treatment on this user.")
+    figures.metric(
+        "Uplift", points(decision.score, binary=binary), help="Effect of the treatment on this user."
+    )
     figures.metric(
         "Threshold",
-        "none" if decision.threshold is None else points(decision.threshold),
+        "none" if decision.threshold is None else points(decision.threshold, binary=binary),
         help="Least uplift that is treated at this budget, from held-out users.",
     )
     figures.metric(
-        "Without treatment", percent(decision.response), help="Predicted outcome all the same."
+        "Without treatment",
+        level(decision.response, binary=binary),
+        help="Predicted outcome all the same.",
     )
 
 
-def show_drivers(client: ApiClient, body: dict[str, Any], learner: str) -> None:
+def show_drivers(client: ApiClient, body: dict[str, Any], learner: str, *, binary: bool) -> None:
     """What the effect is made of, by the learner that decides or one that can be taken apart."""
     asked = learner if learner in {"x", "r", "dr"} else "x"
     try:
@@ -88,7 +93,7 @@ def show_drivers(client: ApiClient, body: dict[str, Any], learner: str) -> None:
     name = LEARNERS[learner]
     other = "" if asked == learner else f" The {name} cannot be taken apart; this is the X-learner."
     show_chart(
-        contributions_chart(found),
+        contributions_chart(found, binary=binary),
         f"Bars to the right raise the effect, to the left lower it; they add up to it.{other}",
     )
 
@@ -104,11 +109,17 @@ def show(client: ApiClient, choice: Choice) -> None:
         if by == "Attributes":
             who: dict[str, Any] = {"attributes": attribute_form(features)}
         else:
-            user = st.number_input(
-                "User id", 0, None, key=key_of("user", 7), help="The row's number in the source file."
+            # As text: ids may have more digits than a browser's numbers.
+            text = st.text_input(
+                "User id",
+                key=key_of("user", str(features["example_user"]), scope=choice.experiment),
+                help="As in the column user_id of the lists.",
             )
-            keep("user", user)
-            who = {"user_id": user}
+            keep("user", text)
+            who = {"user_id": int(text)} if text.isdecimal() else {}
+    if not who:
+        answered.warning("A user id is a whole number: user_id in the lists.", icon=":material/badge:")
+        return
     with answered:
         budget = st.slider(
             "Budget: share of users who may be treated",
@@ -127,8 +138,9 @@ def show(client: ApiClient, choice: Choice) -> None:
         if learner != PUBLISHED:
             body["learner"] = learner
         decision = client.score(body)
-        show_decision(decision)
-        show_drivers(client, body, decision.learner)
+        binary = choice.is_binary(decision.outcome)
+        show_decision(decision, binary=binary)
+        show_drivers(client, body, decision.learner, binary=binary)
         with st.expander("This request as curl"):
             text = json.dumps(body, indent=2)
             st.code(

@@ -31,7 +31,7 @@ def frame(policy: dict[str, Any], *, users: int, cost: float, value: float) -> p
     return rows
 
 
-def finding(at: pd.Series, outcome: str) -> str:
+def finding(at: pd.Series, outcome: str, *, binary: bool) -> str:
     """What the budget that is looked at is worth, in a sentence."""
     if at["gain_ci_low"] > 0:
         word = "beats random targeting"
@@ -39,10 +39,11 @@ def finding(at: pd.Series, outcome: str) -> str:
         word = "is worse than random targeting"
     else:
         word = "cannot be told from random targeting"
+    figures = ("gain_over_random", "gain_ci_low", "gain_ci_high")
+    gain, low, high = (points(at[name], binary=binary) for name in figures)
     return (
-        f"Treating the best {percent(at['budget'])} {word}: {points(at['gain_over_random'])} of "
-        f"{outcome} per user (95 % interval {points(at['gain_ci_low'])} to "
-        f"{points(at['gain_ci_high'])})."
+        f"Treating the best {percent(at['budget'])} {word}: {gain} of {outcome} per user "
+        f"(95 % interval {low} to {high})."
     )
 
 
@@ -98,9 +99,12 @@ def show(client: ApiClient, choice: Choice) -> None:
     )
     rows = frame(policy, users=users, cost=cost, value=value)
     at = rows.iloc[budget - 1]
-    st.markdown(f"**{finding(at, outcome)}**")
+    st.markdown(f"**{finding(at, outcome, binary=choice.is_binary(outcome))}**")
     figures = st.container(horizontal=True)  # wraps where there is no room
-    figures.metric("Threshold", "none" if pd.isna(at["threshold"]) else points(at["threshold"]))
+    trained = choice.is_binary(model["outcome"])  # the outcome that the threshold is an effect on
+    threshold = at["threshold"]
+    shown = "none" if pd.isna(threshold) else points(threshold, binary=trained)
+    figures.metric("Threshold", shown)
     figures.metric("Users treated", f"{at['treated']:,.0f}")
     figures.metric(
         f"Added: {outcome}", f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",

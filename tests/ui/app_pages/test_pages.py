@@ -7,22 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-import ui
 from tests.serve.support import copy_home, manifest_of, query
-from tests.ui.support import real_api
+from tests.ui.support import PAGES, metrics, real_api, run_page, widget
 from ui.client import ApiClient
 from ui.wording import points
-
-APP = Path(ui.__file__).parent / "app.py"
-PAGES = {
-    "score": "Score a user",
-    "sweep": "Budget sweep",
-    "evidence": "Evidence",
-    "lists": "Tonight's list",
-    "model": "Model",
-}
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +29,6 @@ def url(served: Path) -> Iterator[str]:
 def client(url: str, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
     monkeypatch.setenv("UPLIFT_API_URL", url)
     return ApiClient(url, 10)
-
-
-def run_page(name: str, **query_: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=30)
-    for key, value in query_.items():
-        app.query_params[key] = value
-    app.run()
-    if name != "score":
-        app.switch_page(f"app_pages/{name}.py").run()
-    assert not app.exception, app.exception
-    return app
-
-
-def widget(app: AppTest, kind: str, label: str):
-    (found,) = [w for w in app.get(kind) if w.label.startswith(label)]
-    return found
-
-
-def metrics(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
 
 
 @pytest.mark.parametrize("name", PAGES)

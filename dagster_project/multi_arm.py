@@ -1,0 +1,195 @@
+"""Rows of ``evaluation.multi_arm``: held-out policies over several arms, and over each arm alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.champion import deciding_learner
+from dagster_project.evaluation import Rows
+from dagster_project.folders import ExperimentFolder
+from dagster_project.markdown import markdown_table, with_error
+from dagster_project.predictions import SCORES, outcome_columns
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import Doubles
+from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.multi_arm import ArmScores, arm_scores
+from uplift_core.experiment import Experiment
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.multi_arm import find_path
+
+MULTI_ARM = "multi_arm"
+DECIDING = "deciding"
+BUDGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out users by cell.
+
+    Attributes:
+        effects: learner -> (n_cells, n_arms) predicted effects.
+        scores: outcome -> doubly robust scores.
+    """
+
+    effects: Mapping[str, Doubles]
+    scores: Mapping[str, ArmScores]
+
+    @property
+    def n(self) -> Doubles:
+        """(n_cells,) users."""
+        return next(iter(self.scores.values())).n
+
+
+def arm_costs(experiment: Experiment) -> Doubles:
+    """(n_arms,) what treating one user with each arm costs; 1 each where no cost is declared."""
+    costs = np.asarray([experiment.arm(arm).cost for arm in experiment.treatments])
+    return costs if costs.any() else np.ones(len(costs))
+
+
+def multi_arm_rows(db: Warehouse, folder: ExperimentFolder) -> Rows:
+    """All rows of an experiment with several treatment arms."""
+    experiment = folder.experiment
+    held, costs = read_held_out(db, folder), arm_costs(experiment)
+    budgets = sorted({*BUDGETS, experiment.defaults.budget})
+    rows: Rows = []
+    for learner, effects in held.effects.items():
+        policies = _policies(experiment, effects, costs, held.n)
+        for budget in budgets:
+            shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
+            for outcome, scores in held.scores.items():
+                label = {"experiment": folder.name, "outcome": outcome, "learner": learner}
+                rows += [label | {"budget": budget} | row for row in _compared(scores, shares, costs)]
+    names = experiment.treatments
+    return [row | {"arm_shares": _named(row["arm_shares"], names)} for row in rows]
+
+
+def summary_markdown(experiment: Experiment, rows: Rows) -> str:
+    """The deciding learners' policy on the default outcome, by budget, beside the best arm alone."""
+    shown = [
+        (
+            f"{row['budget']:g}",
+            with_error(row["gain"], row["std_error"], sign=True),
+            row["best_single"],
+            with_error(row["difference"], row["difference_std_error"], sign=True),
+            row["verdict"],
+        )
+        for row in rows
+        if (row["learner"], row["policy"]) == (DECIDING, MULTI_ARM)
+        and row["outcome"] == experiment.defaults.outcome
+    ]
+    head = ["budget", "gain over nobody", "best single arm", "gain over it", "verdict"]
+    note = f"Mean {experiment.defaults.outcome} per held-out user; ± one standard error.\n\n"
+    return note + markdown_table(head, shown)
+
+
+def read_held_out(db: Warehouse, folder: ExperimentFolder) -> HeldOut:
+    """Predicted effects and doubly robust scores of all treatment arms."""
+    experiment = folder.experiment
+    predicted = _read_predictions(db, folder)
+    deciding = [deciding_learner(db, folder, arm) for arm in experiment.treatments]
+    effects: dict[str, Doubles] = {name: predicted[SCORES[name]] for name in LEARNER_NAMES}
+    columns = [effects[learner][:, k] for k, learner in enumerate(deciding)]
+    share = np.asarray([experiment.arm(arm).share for arm in _arms(experiment)])
+    scores = {}
+    for outcome in experiment.outcomes:
+        mu0, mu1 = (predicted[column] for column in outcome_columns(outcome.name))
+        # Every contrast has a model of the control: the same one, unless they were tuned apart.
+        mu = np.column_stack([mu0.mean(axis=1), mu1])
+        sums = _read_sums(db, folder, outcome.name)
+        scores[outcome.name] = arm_scores(*sums, mu=mu, propensity=share / share.sum())
+    return HeldOut({DECIDING: np.column_stack(columns), **effects}, scores)
+
+
+def _arms(experiment: Experiment) -> tuple[str, ...]:
+    return (experiment.control, *experiment.treatments)
+
+
+def _read_predictions(db: Warehouse, folder: ExperimentFolder) -> dict[str, Doubles]:
+    """Column of the predictions -> (n_cells, n_arms), cells in ascending order."""
+    experiment = folder.experiment
+    outcomes = [column for o in experiment.outcomes for column in outcome_columns(o.name)]
+    names = [*(SCORES[learner] for learner in LEARNER_NAMES), *outcomes]
+    sql = render(
+        "evaluation/arm_predictions.sql",
+        predictions=folder.tables.predictions,
+        cells=folder.tables.cells,
+        columns=Identifier.listed(names),
+    )
+    rows = db.arrow(sql, {"arms": list(experiment.treatments)})
+    return {name: _doubles(rows, name).reshape(len(experiment.treatments), -1).T for name in names}
+
+
+def _read_sums(db: Warehouse, folder: ExperimentFolder, outcome: str) -> tuple[Doubles, ...]:
+    """n, y and yy, each (n_cells, 1 + n_arms), the control first."""
+    sql = render("evaluation/arm_sums.sql", cells=folder.tables.cells, sums=folder.outcome(outcome))
+    arms = _arms(folder.experiment)
+    rows = db.arrow(sql, {"arms": list(arms)})
+    cells, place = np.unique(rows.column("cell").to_numpy(), return_inverse=True)
+    arm = rows.column("arm").to_numpy()
+
+    def table(name: str) -> Doubles:
+        found = np.zeros((len(cells), len(arms)))
+        found[place.ravel(), arm] = _doubles(rows, name)
+        return found
+
+    return table("n"), table("y"), table("yy")
+
+
+def _doubles(rows: pa.Table, name: str) -> Doubles:
+    return np.asarray(rows.column(name).to_numpy(), dtype=np.float64)
+
+
+def _policies(
+    experiment: Experiment, effects: Doubles, costs: Doubles, n: Doubles
+) -> Mapping[str, Callable[[float], Doubles]]:
+    """Policy -> the function from a budget per user to (n_cells, n_arms) shares."""
+    policies = {MULTI_ARM: find_path(effects, costs, n).shares}
+    for k, arm in enumerate(experiment.treatments):
+        alone = np.where(np.arange(len(costs)) == k, effects, -1.0)  # no other arm helps anybody
+        policies[arm] = find_path(alone, costs, n).shares
+    return policies
+
+
+def _compared(
+    scores: ArmScores, shares: Mapping[str, Doubles], costs: Doubles
+) -> Iterator[dict[str, object]]:
+    gains = {name: scores.gain(pi) for name, pi in shares.items()}
+    best = max((name for name in gains if name != MULTI_ARM), key=lambda name: gains[name].value)
+    users = scores.n.sum()
+    for name, gain in gains.items():
+        other = best if name == MULTI_ARM else name
+        apart = scores.gain(shares[MULTI_ARM] - shares[other])
+        by_arm = scores.n @ shares[name] / users
+        yield {
+            "policy": name,
+            "spend": float(by_arm @ costs),
+            "treated": float(by_arm.sum()),
+            "arm_shares": by_arm.tolist(),
+            "gain": gain.value,
+            "std_error": gain.std_error,
+            "ci_low": gain.ci_low,
+            "ci_high": gain.ci_high,
+            "best_single": best,
+            "difference": apart.value,
+            "difference_std_error": apart.std_error,
+            "difference_ci_low": apart.ci_low,
+            "difference_ci_high": apart.ci_high,
+            "verdict": _verdict(apart),
+            "n": round(users),
+        }
+
+
+def _verdict(apart: Estimate) -> str:
+    if apart.ci_low > 0:
+        return "better"
+    return "worse" if apart.ci_high < 0 else "inconclusive"
+
+
+def _named(shares: list[float], arms: tuple[str, ...]) -> str:
+    return json.dumps(dict(zip(arms, shares, strict=True)))

@@ -1,0 +1,126 @@
+"""Who would get which arm within a budget: rows of ``decisions.multi_arm_list``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.champion import deciding_learner
+from dagster_project.decisions import ROLES, write_roles
+from dagster_project.folders import ExperimentFolder
+from dagster_project.models import current_version
+from dagster_project.multi_arm import MULTI_ARM, arm_costs
+from dagster_project.nights import ListKey
+from dagster_project.predictions import SCORES
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError
+from uplift_core.multi_arm import NO_ARM, find_path
+
+MULTI_ARM_LIST = Identifier.of("decisions", "multi_arm_list")
+USER_EFFECTS = Identifier.of("user_effects")
+OFFERS = Identifier.of("offers")
+MOVES = Identifier.of("moves")
+
+
+def write_multi_arm_list(
+    db: Warehouse,
+    folder: ExperimentFolder,
+    *,
+    decision_date: str,
+    budget: float | None = None,
+    money: float | None = None,
+) -> int:
+    """Replace the experiment's proposal; returns how many users it treats.
+
+    The persistent holdout and suppressed users get nothing; explorers count as everybody else.
+
+    Args:
+        db: the warehouse.
+        folder: an experiment with several treatment arms.
+        decision_date: YYYY-MM-DD.
+        budget: cost per user over the dearest arm's, the share of users where arms cost the same; the
+            declared default unless given.
+        money: cost of the whole list instead, in the units of the arms' costs.
+
+    Raises:
+        DataError: a budget that cannot be meant.
+    """
+    experiment = folder.experiment
+    limit = _limit(db, folder, budget, money)
+    key = ListKey(decision_date, folder.name, MULTI_ARM)
+    arm = experiment.defaults.arm
+    write_roles(db, folder, key, arm=arm, learner=deciding_learner(db, folder, arm), money=False)
+    offers, moves = _find_moves(db, folder)
+    sql = render(
+        "decisions/multi_arm_list.sql",
+        roles=ROLES,
+        user_effects=USER_EFFECTS,
+        offers=OFFERS,
+        moves=MOVES,
+        effect_list=Identifier.listed(offers.column_names[1:]),
+    )
+    binds = {
+        "decision_date": decision_date,
+        "experiment": folder.name,
+        "budget": limit,
+        "model_version": current_version(db, folder.name),
+    }
+    db.rows(f"delete from {MULTI_ARM_LIST} where experiment = $name", {"name": folder.name})
+    with db.relation("offers", offers), db.relation("moves", moves):
+        db.rows(f"insert into {MULTI_ARM_LIST} by name {sql}", binds)
+    users, treated = db.one(
+        f"select count(*), count(arm) from {MULTI_ARM_LIST} where experiment = $name",
+        {"name": folder.name},
+    )
+    if users != db.count(ROLES):
+        raise DataError(f"{folder.name}: the list holds {users} of {db.count(ROLES)} users")
+    return int(treated)
+
+
+def _limit(db: Warehouse, folder: ExperimentFolder, budget: float | None, money: float | None) -> float:
+    """Cost of the whole list at most."""
+    if budget is not None and money is not None:
+        raise DataError("a budget is a share or money, not both; leave one out")
+    if money is not None:
+        if not (np.isfinite(money) and money >= 0):
+            raise DataError(f"budget of {money} in money: must be 0 or more")
+        return money
+    share = folder.experiment.defaults.budget if budget is None else budget
+    if not 0 <= share <= 1:
+        raise DataError(f"budget {share}: must be a share from 0 to 1")
+    (users,) = db.one(f"select count(distinct user_id) from {folder.listed.scores}")
+    return float(share * users * arm_costs(folder.experiment).max())
+
+
+def _find_moves(db: Warehouse, folder: ExperimentFolder) -> tuple[pa.Table, pa.Table]:
+    """All distinct effects that users are offered, numbered, and each offer's moves along the path.
+
+    A move has its level, the arm that it leads to with its effect and cost, and its own price.
+    """
+    arms, costs = folder.experiment.treatments, arm_costs(folder.experiment)
+    columns = [
+        {
+            "name": Identifier.of(f"effect_{k}"),
+            "score": Identifier.of(SCORES[deciding_learner(db, folder, arm)]),
+            "arm": Identifier(f"$arm_{k}"),
+        }
+        for k, arm in enumerate(arms)
+    ]
+    sql = render("decisions/user_effects.sql", scores=folder.listed.scores, effects=columns)
+    db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
+    found = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
+    effects = np.column_stack([column.to_numpy() for column in found.columns])
+    path = find_path(effects, costs)
+    offer, move = np.nonzero(path.arm != NO_ARM)
+    arm = path.arm[offer, move]
+    before = np.where(move > 0, costs[path.arm[offer, move - 1]], 0.0)
+    moves = {
+        "offer": offer,
+        "level": path.level[offer, move],
+        "arm": np.asarray(arms)[arm],
+        "effect": effects[offer, arm],
+        "cost": costs[arm],
+        "price": costs[arm] - before,
+    }
+    return found.add_column(0, "offer", pa.array(np.arange(len(effects)))), pa.table(moves)

@@ -1,0 +1,179 @@
+"""Users to decide about who were not in the experiment: read, given features, scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.loading import create_by, reader, reason
+from dagster_project.predictions import RESPONSE, SCORES
+from dagster_project.sources import SourceFile
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError
+from uplift_core.experiment import FEATURES_SQL
+from uplift_core.learners import LEARNER_NAMES, ContrastModel
+
+POPULATION_SQL = "population.sql"
+INCOMING = Identifier.of("incoming_population")
+CHUNK = 1_000_000  # users that are scored at a time
+
+
+def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -> int:
+    """Write ``raw.<experiment>_population``: ids, and the columns that features and lists read.
+
+    Columns get the types that they have in the experiment's raw table. A text id becomes the number that
+    ``raw.sql`` makes of it in a draft; a ``population.sql`` that yields ``user_id`` decides by itself.
+
+    Returns:
+        How many users there are.
+
+    Raises:
+        DataError: the file cannot be read, or lacks a column: names key, column and remedy.
+    """
+    experiment, table = folder.experiment, folder.tables.population.raw
+    where = f"{folder.name}: population"
+    columns = _read(db, folder, file, where)
+    declared = experiment.population.user_id if experiment.population else ""
+    owner = declared or experiment.user_id
+    made = "user_id" in columns and (folder.folder / POPULATION_SQL).is_file()
+    if owner not in columns and (experiment.own_id or not made):
+        raise DataError(
+            f"{where}.user_id = '{owner}' is no column of {file.path.name}; choose one of "
+            f"{', '.join(columns)}"
+        )
+    wanted = _wanted(folder)
+    there = {name.lower() for name in columns}  # SQL does not tell cases apart
+    missing = [name for name in wanted if name.lower() not in there]
+    if missing:
+        raise DataError(
+            f"{where}: {file.path.name} lacks column '{missing[0]}', which {FEATURES_SQL} or the "
+            f"declaration reads; let {POPULATION_SQL} yield it. There are {', '.join(columns)}"
+        )
+    items = {name: str(Identifier.of(name)) for name in wanted}
+    if experiment.own_id:
+        items |= {experiment.own_id: str(Identifier.of(owner))}
+    items |= {"user_id": '"user_id"' if made else _number(db, folder, owner)}
+    own, listed = Identifier.listed(items), ", ".join(items.values())
+    db.rows(f"create or replace table {table} as select {own} from {folder.tables.raw} limit 0")
+    try:
+        db.rows(f"insert into {table} select {listed} from {INCOMING} order by {items['user_id']}")
+    except duckdb.Error as error:
+        raise DataError(
+            f"{where}: {file.path.name} does not have the types of raw.{folder.name}: {reason(error)}; "
+            f"cast in {POPULATION_SQL}"
+        ) from error
+    db.rows(f"drop table {INCOMING}")
+    _check_users(db, folder, file)
+    return db.count(table)
+
+
+def compute_features(db: Warehouse, folder: ExperimentFolder) -> int:
+    """Write ``features.<experiment>_population`` by the very SQL of the experiment's features."""
+    sql = f"select * from ({folder.features_sql.text}\n) order by user_id"
+    with _in_place_of_the_experiment(db, folder):
+        rows = create_by(
+            db, folder.tables.population.features, sql, where=f"{folder.name}: {FEATURES_SQL}"
+        )
+    users = db.count(folder.tables.population.raw)
+    if rows != users:
+        raise DataError(
+            f"{folder.name}: {FEATURES_SQL} makes {rows} rows of {users} users of the population; "
+            "correct it"
+        )
+    return rows
+
+
+def score_population(
+    db: Warehouse,
+    folder: ExperimentFolder,
+    models: Mapping[str, ContrastModel],
+    features: tuple[str, ...],
+) -> int:
+    """Write ``scores.<experiment>_population``; returns its rows, one per user and treatment arm."""
+    tables = folder.tables.population
+    db.rows(f"create or replace table {tables.scores} as from {folder.tables.scores} limit 0")
+    users = db.arrow(
+        f"select user_id, {Identifier.listed(features)} from {tables.features} order by user_id"
+    )
+    for arm in folder.experiment.treatments:
+        for start in range(0, users.num_rows, CHUNK):
+            part = users.slice(start, CHUNK)
+            with db.relation("new_scores", _scored(models[arm], part, arm, features)):
+                db.rows(f"insert into {tables.scores} by name from new_scores")
+    return db.count(tables.scores)
+
+
+def _scored(model: ContrastModel, users: pa.Table, arm: str, features: tuple[str, ...]) -> pa.Table:
+    x = np.column_stack([users.column(name).to_numpy() for name in features]).astype(np.float32)
+    return pa.table(
+        {
+            "user_id": users.column("user_id"),
+            "arm": pa.repeat(arm, len(x)),
+            "split": pa.repeat("population", len(x)),
+            **{SCORES[learner]: model.predict(x, learner) for learner in LEARNER_NAMES},
+            RESPONSE: model.predict_response(x),
+        }
+    )
+
+
+def _read(db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str) -> list[str]:
+    """Read the file into a temporary table; its columns."""
+    own = folder.folder / POPULATION_SQL
+    sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {reader(file.path)}"
+    try:
+        db.create_temporary(INCOMING, sql, {"source": str(file.path)})
+    except duckdb.Error as error:
+        raise DataError(
+            f"{where}.path = '{file.path.name}' cannot be read: {reason(error)}; correct the file, or "
+            f"read it by a {POPULATION_SQL} in the experiment's folder"
+        ) from error
+    return [str(row[0]) for row in db.rows(f"describe {INCOMING}")]
+
+
+def _number(db: Warehouse, folder: ExperimentFolder, owner: str) -> str:
+    """The user's number from the id in the file, as in the experiment: of a text its md5."""
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {folder.tables.raw}")}
+    column = Identifier.of(owner)
+    if types.get(folder.experiment.own_id) == "VARCHAR":
+        return f"(md5_number_lower({column}::varchar) >> 1)::bigint"
+    return f"{column}::bigint"
+
+
+def _wanted(folder: ExperimentFolder) -> list[str]:
+    """Raw columns that features.sql, costs and values are made of."""
+    rules = folder.experiment.decisions
+    own = [column for column in (rules.cost_column, rules.value_column) if column]
+    return list(dict.fromkeys([*folder.features_sql.raw_columns, *own]))
+
+
+def _check_users(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -> None:
+    users, known, distinct = db.one(
+        f"select count(*), count(user_id), count(distinct user_id) from {folder.tables.population.raw}"
+    )
+    if not users or known < users or distinct < known:
+        raise DataError(
+            f"{folder.name}: population: {file.path.name} has {users} rows, {users - known} without a "
+            f"user_id and {known - distinct} that repeat one; it must have one row per user"
+        )
+
+
+@contextmanager
+def _in_place_of_the_experiment(db: Warehouse, folder: ExperimentFolder) -> Iterator[None]:
+    """Let ``raw.<experiment>`` be the population for a while, inside the open transaction.
+
+    So the features' SQL runs as it is written, as it does on a request of the service.
+    """
+    raw, population = folder.tables.raw, folder.tables.population.raw
+    own, other = Identifier.of(folder.name), Identifier.of(f"{folder.name}_population")
+    aside = Identifier.of(f"{folder.name}__aside")
+    db.rows(f"alter table {raw} rename to {aside}")
+    db.rows(f"alter table {population} rename to {own}")
+    yield
+    db.rows(f"alter table {raw} rename to {other}")
+    db.rows(f"alter table {Identifier.of('raw', folder.name + '__aside')} rename to {own}")

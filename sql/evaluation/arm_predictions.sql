@@ -1,0 +1,13 @@
+/* What is predicted for the cells that hold held-out users: effects by every learner, outcomes by arm.
+   Grain: arm, cell; arm is the place in $arms.  Inputs: training.<experiment>_predictions,
+   training.<experiment>_cells.  Bound: $arms, the treatments. */
+select
+    list_position({{ bind.arms }}, arm) - 1 as arm,
+    {{ columns }}
+from {{ predictions }} as predictions
+where exists (
+    select 1
+    from {{ cells }} as cells
+    where cells.cell = predictions.cell and cells.split = 'holdout'
+)
+order by arm, cell

@@ -1,0 +1,186 @@
+"""Multi-arm figures and lists from Hillstrom's run, against a computation user by user."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.multi_arm import DECIDING, MULTI_ARM, arm_costs, multi_arm_rows
+from dagster_project.multi_arm_list import write_multi_arm_list
+from dagster_project.warehouse import Home, Warehouse
+from tests.support import dicts, folder_of, opened, with_experiment
+from uplift_core.errors import DataError
+from uplift_core.multi_arm import find_path
+
+HILLSTROM = folder_of("hillstrom")
+TREATMENTS = HILLSTROM.experiment.treatments
+LIST = "select * from decisions.multi_arm_list where experiment = 'hillstrom' order by user_id"
+
+
+@pytest.fixture(scope="module")
+def home(hillstrom_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("multi_arm"))
+    shutil.copy(hillstrom_home / "warehouse.duckdb", home.warehouse)
+    return home
+
+
+@pytest.fixture
+def finished(home: Home) -> Iterator[Warehouse]:
+    """The warehouse of a finished run; what a test writes is not kept."""
+    with opened(home) as db:
+        yield db
+        db.rows("rollback")
+        db.rows("begin")
+
+
+def with_costs(**costs: float) -> ExperimentFolder:
+    """Hillstrom with costs of its e-mails."""
+    arms = [arm.model_copy(update={"cost": costs.get(arm.name, 0.0)}) for arm in _arms()]
+    return with_experiment(HILLSTROM, arms=tuple(arms))
+
+
+def _arms() -> tuple:
+    return HILLSTROM.experiment.arms
+
+
+def held_out_users(db: Warehouse, learner: str) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted effects and doubly robust scores for visits, both (n_users, 2)."""
+    rows = db.arrow(
+        f"select scores.arm, scores.cate_{learner} as effect, mu0_visit as mu0, mu1_visit as mu1, "
+        "assignment.arm as own, visit from scores.hillstrom as scores "
+        "join assignment.hillstrom as assignment using (user_id) "
+        "join training.hillstrom_user_cells using (user_id) "
+        "join training.hillstrom_predictions as p using (cell) "
+        "where assignment.split = 'holdout' and p.arm = scores.arm order by scores.arm, user_id"
+    )
+    found = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in rows.column_names}
+    by_arm = {arm: {name: values[found["arm"] == arm] for name, values in found.items()}
+              for arm in TREATMENTS}  # fmt: skip
+    first = by_arm[TREATMENTS[0]]
+    mu0 = np.mean([by_arm[arm]["mu0"].astype(float) for arm in TREATMENTS], axis=0)
+    y, third = first["visit"].astype(float), 1 / 3
+    control = mu0 + (first["own"] == HILLSTROM.experiment.control) * (y - mu0) / third
+    phi = []
+    for arm in TREATMENTS:
+        mu1 = by_arm[arm]["mu1"].astype(float)
+        phi.append(mu1 + (first["own"] == arm) * (y - mu1) / third - control)
+    effect = np.column_stack([by_arm[arm]["effect"].astype(float) for arm in TREATMENTS])
+    return effect, np.column_stack(phi)
+
+
+def test_figures_are_those_of_the_users_one_by_one(finished: Warehouse) -> None:
+    effect, phi = held_out_users(finished, "r")
+    policies = {MULTI_ARM: effect} | {
+        arm: np.where(np.arange(2) == k, effect, -1.0) for k, arm in enumerate(TREATMENTS)
+    }
+    for budget in (0.1, 0.3, 0.5):
+        shares = {name: find_path(own, np.ones(2)).shares(budget) for name, own in policies.items()}
+        rows = dicts(
+            finished,
+            "from evaluation.multi_arm where experiment = 'hillstrom' and learner = 'r' "
+            "and outcome = 'visit' and budget = $budget",
+            {"budget": budget},
+        )
+        assert {row["policy"] for row in rows} == {MULTI_ARM, *TREATMENTS}
+        gains = {name: float(np.sum(pi * phi)) / len(phi) for name, pi in shares.items()}
+        best = max(TREATMENTS, key=lambda arm: gains[arm])
+        for row in rows:
+            own = np.sum(shares[row["policy"]] * phi, axis=1)
+            other = best if row["policy"] == MULTI_ARM else row["policy"]
+            apart = np.sum((shares[MULTI_ARM] - shares[other]) * phi, axis=1)
+            assert row["gain"] == pytest.approx(own.mean(), abs=1e-9)
+            assert row["std_error"] == pytest.approx(own.std() / np.sqrt(len(own)), rel=1e-6)
+            assert row["difference"] == pytest.approx(apart.mean(), abs=1e-9)
+            expected = apart.std() / np.sqrt(len(own))
+            assert row["difference_std_error"] == pytest.approx(expected, rel=1e-6)
+            assert (row["best_single"], row["n"]) == (best, len(phi))
+            assert row["spend"] == pytest.approx(row["treated"])
+            assert row["treated"] == pytest.approx(sum(json.loads(row["arm_shares"]).values()))
+
+
+def test_a_budget_is_a_share_of_the_dearest_arms_cost(finished: Warehouse) -> None:
+    folder = with_costs(mens=0.5, womens=2.0)
+    rows = [r for r in multi_arm_rows(finished, folder) if r["learner"] == DECIDING]
+    assert {row["budget"] for row in rows} >= {0.1, 0.3, 0.5}
+    for row in rows:
+        shares = json.loads(row["arm_shares"])
+        assert row["spend"] == pytest.approx(0.5 * shares["mens"] + 2.0 * shares["womens"])
+        assert row["spend"] <= 2.0 * row["budget"] + 1e-12
+    assert arm_costs(HILLSTROM.experiment).tolist() == [1.0, 1.0]
+
+
+def test_the_list_gives_each_user_their_best_arm_within_the_budget(finished: Warehouse) -> None:
+    rows = dicts(finished, LIST)
+    assert len(rows) == 64_000
+    treated = [row for row in rows if row["arm"]]
+    assert len(treated) == 0.3 * 64_000
+    assert {row["decision"] for row in treated} == {"treat"}
+    assert {row["decision"] for row in rows} == {"treat", "no_treat", "holdout"}
+    beyond = finished.one(
+        "select max(s.effect) from decisions.multi_arm_list as l join "
+        "(select user_id, greatest(cate_mens, cate_womens) as effect from ("
+        "select user_id, max(case when arm = 'mens' then score end) as cate_mens, "
+        "max(case when arm = 'womens' then score end) as cate_womens from ("
+        "select user_id, s.arm, case r.learner when 's' then cate_s when 't' then cate_t "
+        "when 'x' then cate_x when 'r' then cate_r else cate_dr end as score "
+        "from scores.hillstrom as s join models.registry as r on r.arm = s.arm "
+        "where r.is_current and r.champion and r.experiment = 'hillstrom') group by user_id)) as s "
+        "using (user_id) where l.experiment = 'hillstrom' and l.decision = 'no_treat'"
+    )[0]
+    assert min(row["effect"] for row in treated) >= beyond
+
+
+def test_with_costs_the_list_does_as_much_as_the_money_can(finished: Warehouse) -> None:
+    folder, money = with_costs(mens=0.5, womens=0.6), 31_000.0
+    treated = write_multi_arm_list(finished, folder, decision_date="2026-03-01", money=money)
+    rows = dicts(finished, LIST)
+    costs = {"mens": 0.5, "womens": 0.6, None: 0.0}
+    assert all(row["cost"] == costs[row["arm"]] for row in rows)
+    spent = sum(row["cost"] for row in rows)
+    assert {row["spent"] for row in rows} == {pytest.approx(spent)}
+    assert treated == sum(row["arm"] is not None for row in rows)
+    offered = finished.arrow(
+        "select effect_0, effect_1 from user_effects join roles using (user_id) "
+        "where role in ('ranked', 'explore')"
+    )
+    effects = np.column_stack([column.to_numpy() for column in offered.columns])
+    path = find_path(effects, [costs[arm] for arm in TREATMENTS])
+    most = float(np.sum(path.shares(money / len(effects)) * effects))
+    done = sum(row["effect"] for row in rows)
+    assert most - effects.max() < done <= most + 1e-6  # all but the move that no longer fits
+    assert money - 0.6 < spent <= money
+    assert {row["arm"] for row in rows} == {"mens", "womens", None}
+
+
+def test_a_list_is_the_same_again_and_with_much_money_all_who_gain_get_an_arm(
+    finished: Warehouse,
+) -> None:
+    def write(money: float) -> list[dict]:
+        folder = with_costs(mens=0.5, womens=2.0)
+        write_multi_arm_list(finished, folder, decision_date="2026-03-01", money=money)
+        return dicts(finished, LIST)
+
+    assert write(9_000.0) == write(9_000.0)
+    assert {row["reason"] for row in write(1e9) if not row["arm"]} <= {"holdout", "no_arm_helps"}
+    assert sum(row["arm"] is not None for row in write(0.0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"budget": 0.1, "money": 5.0}, "a share or money"),
+        ({"budget": 1.5}, "share from 0 to 1"),
+        ({"money": -1.0}, "0 or more"),
+    ],
+)
+def test_a_budget_that_cannot_be_meant_is_refused(
+    finished: Warehouse, asked: dict[str, float], words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **asked)

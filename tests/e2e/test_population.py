@@ -1,0 +1,168 @@
+"""A population to decide about, who were not in the experiment: from file to list and /score."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.realised import measure
+from dagster_project.warehouse import Home
+from tests.e2e.own_experiments import offers
+from tests.serve.support import api_of, query
+from tests.support import opened, run_job
+from uplift_core.errors import DataError
+from uplift_core.experiment import load_experiment
+
+NIGHT = "2026-02-03"
+LAYERS = ["population", "population_scores", "treat_list", "multi_arm_list", "export", "published"]
+COLUMNS = ["Customer ID", "Age", "Home town", "segment type", "Premium"]
+HELD = "select * from decisions.thresholds where experiment = 'offers' order by all"
+FIGURES = "select * from evaluation.metrics where experiment = 'offers' order by all"
+
+
+def customers() -> pa.Table:
+    """1,400 customers of whom nobody took part in the experiment, and 100 who did."""
+    known = offers()[0].select(COLUMNS)
+    ids = [f"n-{i:05d}" for i in range(1_400)]
+    new = known.slice(1_000, 1_400).set_column(0, "Customer ID", pa.array(ids))
+    return pa.concat_tables([new, known.slice(0, 100)])
+
+
+@pytest.fixture(scope="module")
+def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
+    """The experiment with its population declared as the walk-through says."""
+    place = tmp_path_factory.mktemp("population") / "offers"
+    shutil.copytree(own_home.parent / "experiments" / "offers", place)
+    pc.write_csv(customers(), place / "customers.csv")
+    declaration = place / "experiment.toml"
+    text = declaration.read_text(encoding="utf-8")
+    declaration.write_text(f'{text}\n[population]\npath = "customers.csv"\n', encoding="utf-8")
+    return ExperimentFolder.read(load_experiment(place), place)
+
+
+@pytest.fixture(scope="module")
+def home(own_home: Path, folder: ExperimentFolder) -> Path:
+    """UPLIFT_HOME after a list for the population was made and published."""
+    home = folder.folder.parent / "home"
+    shutil.copytree(own_home, home)
+    run_job(folder, home, only=LAYERS, decision_date=NIGHT)
+    return home
+
+
+@pytest.fixture(scope="module")
+def api(home: Path) -> Iterator[TestClient]:
+    with api_of(home) as client:
+        yield client
+
+
+def listed(home: Path) -> list[dict]:
+    return query(
+        home,
+        "select l.*, ids.* exclude (user_id) from decisions.treat_list as l "
+        "join raw.offers_population as ids using (user_id) "
+        f"where experiment = 'offers' and decision_date = '{NIGHT}' order by user_id",
+    )
+
+
+def test_the_list_is_about_the_population_alone(home: Path) -> None:
+    rows = listed(home)
+    (count,) = query(
+        home,
+        "select count(*) as n from decisions.treat_list where experiment = 'offers' "
+        f"and decision_date = '{NIGHT}'",
+    )
+    assert count["n"] == len(rows) == 1_500
+    assert {row["Customer ID"] for row in rows} == set(customers().column("Customer ID").to_pylist())
+    assert sum(row["treated"] for row in rows) == 450
+    ranked = [row for row in rows if row["decision"] in {"treat", "no_treat"}]
+    treated = [row["score"] for row in ranked if row["treated"]]
+    assert min(treated) >= max(row["score"] for row in ranked if not row["treated"])
+    (night,) = query(home, f"from decisions.nights where decision_date = '{NIGHT}'")
+    assert night["promised"] is None
+
+
+def test_thresholds_and_figures_stay_those_of_the_experiment(home: Path, own_home: Path) -> None:
+    assert query(home, HELD) == query(own_home, HELD) != []
+    assert query(home, FIGURES) == query(own_home, FIGURES) != []
+
+
+def test_who_was_in_the_experiment_scores_as_there(home: Path) -> None:
+    both = query(
+        home,
+        "select p.*, s.cate_r as own from scores.offers_population as p "
+        "join scores.offers as s using (user_id, arm)",
+    )
+    assert len(both) == 100 * 4
+    assert all(row["cate_r"] == row["own"] for row in both)
+
+
+def test_the_api_knows_the_population_by_id_and_attributes(home: Path, api: TestClient) -> None:
+    for row in listed(home)[:5]:
+        body = {"experiment": "offers", "user_id": row["user_id"]}
+        by_id = api.post("/score", json=body).json()
+        assert by_id["score"] == row["score"]
+        contract = api.get("/features", params={"experiment": "offers"}).json()["attributes"]
+        sent = {column["name"]: row[column["name"]] for column in contract}
+        by_attributes = api.post("/score", json={"experiment": "offers", "attributes": sent}).json()
+        assert by_attributes["score"] == row["score"]
+    own = query(home, "select min(user_id) as user_id from raw.offers")[0]["user_id"]
+    answers = api.post("/score/batch", json={"experiment": "offers", "user_ids": [own, row["user_id"]]})
+    assert answers.json()["scores"][1] == row["score"]
+
+
+def test_the_multi_arm_proposal_is_about_the_population(home: Path) -> None:
+    rows = query(home, "from decisions.multi_arm_list where experiment = 'offers'")
+    assert {row["user_id"] for row in rows} == {row["user_id"] for row in listed(home)}
+    assert 200 < sum(row["arm"] is not None for row in rows) <= 450
+    assert len({row["arm"] for row in rows}) > 2
+
+
+def test_its_features_are_checked_against_the_training(home: Path) -> None:
+    rows = query(home, "from quality.results where table_name = 'population'")
+    assert {row["check_name"] for row in rows} == {"keys", "values", "missing", "drift"}
+    assert all(row["passed"] for row in rows)
+
+
+def test_moved_features_are_told(home: Path, folder: ExperimentFolder, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    shutil.copytree(folder.folder, tmp_path / "offers")
+    old = customers().set_column(1, "Age", pa.array(np.full(1_500, 90)))
+    pc.write_csv(old, tmp_path / "offers" / "customers.csv")
+    moved = ExperimentFolder.read(load_experiment(tmp_path / "offers"), tmp_path / "offers")
+    run_job(moved, tmp_path / "home", only=["population"])
+    with opened(Home(tmp_path / "home")) as db:
+        rows = db.rows(
+            "select \"column\", message from quality.results where check_name = 'drift' "
+            "and table_name = 'population' and not passed"
+        )
+    assert [column for column, _ in rows] == ["age"]
+    assert "differs from the training's" in rows[0][1]
+
+
+def test_a_list_is_measured_by_the_files_own_ids(
+    home: Path, folder: ExperimentFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    spend = np.random.default_rng(4).gamma(2.0, 3.0, 1_500)
+    (outcome,) = folder.experiment.outcomes
+    ids = customers().column("Customer ID")
+    file = tmp_path / "outcomes.parquet"
+    pq.write_table(pa.table({"Customer ID": ids, outcome.name: spend}), file)
+    with opened(Home(tmp_path / "home")) as db:
+        night = {"decision_date": NIGHT, "absent_is_zero": False}
+        assert measure(db, folder, file=file, **night) == 2
+        (treated,) = db.one("select n_treated from decisions.realised where comparison = 'list'")
+        assert treated > 400
+        strange = pa.table({"Customer ID": ["x-1", *ids.to_pylist()[1:]], outcome.name: spend})
+        pq.write_table(strange, file)
+        with pytest.raises(DataError, match=r"'Customer ID' = 'x-1' and 0 more are no users"):
+            measure(db, folder, file=file, **night)
