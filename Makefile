@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: help run new-experiment schema dictionary test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,9 @@ run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the p
 
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
 	$(BIN)/python -m dagster_project.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
+
+dictionary: $(READY) ## write docs/tables.md anew from what is published (after make run)
+	$(BIN)/python -m dagster_project.dictionary
 
 schema: $(READY) ## write docs/experiment.schema.json anew
 	$(BIN)/python -m dagster_project.schema

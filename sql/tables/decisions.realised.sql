@@ -5,10 +5,10 @@ create table if not exists decisions.realised (
     campaign varchar not null,
     outcome varchar not null,
     comparison varchar not null, -- list: treated for their score; explore: treated whatever their score
-    n_treated bigint not null,
+    n_treated bigint not null, -- treated users with outcomes
     n_control bigint not null, -- of the holdout: for the list, whom it would have treated
-    mean_treated double not null,
-    mean_control double not null,
+    mean_treated double not null, -- mean outcome of the treated
+    mean_control double not null, -- mean outcome of the controls
     uplift double not null, -- per treated user
     std_error double not null,
     ci_low double not null, -- 95 %
