@@ -96,7 +96,8 @@ class Warehouse:
         where = "where not internal and database_name = coalesce(nullif($name, ''), current_database())"
         rows = self.rows(
             f"select schema_name, table_name, '', comment from duckdb_tables() {where} union all "
-            f"select schema_name, table_name, column_name, comment from duckdb_columns() {where}",
+            f"select schema_name, table_name, column_name, c.comment from duckdb_columns() as c "
+            f"semi join duckdb_tables() using (database_name, schema_name, table_name) {where}",
             {"name": database},
         )
         return {(schema, table, column): comment or "" for schema, table, column, comment in rows}
