@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema dictionary test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: help run new-experiment schema dictionary test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-alarms bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -102,6 +102,9 @@ bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's 
 
 bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files
 	$(BIN)/python -m bench.crash --folder $(BENCH_RESULTS)
+
+bench-alarms: $(READY) ## twenty fair experiments through all checks: how many alarms
+	$(BIN)/python -m bench.false_alarms --folder $(BENCH_RESULTS)
 
 bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and known truth
 	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS)
