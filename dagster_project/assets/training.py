@@ -29,17 +29,17 @@ class ModelConfig(dg.Config):
         default="declared",
         description="declared: those of experiment.toml; tuned: those that the asset tuning chose",
     )
-    rounds: int | None = Field(
-        default=None,
-        ge=1,
+    rounds: int = Field(
+        default=0,
+        ge=0,
         le=5000,
-        description="instead: boosting rounds (trees) of every model. More of them fit the outcome's "
-        "noise sooner than the effect; the model card tells what came of it",
+        description="boosting rounds (trees) of every model; 0: as in the parameters. More of them fit "
+        "the outcome's noise sooner than the effect; the model card tells what came of it",
     )
 
     def grown(self, parameters: LearnerParameters) -> LearnerParameters:
         """The parameters with the rounds that are asked for."""
-        return parameters if self.rounds is None else parameters.with_rounds(self.rounds)
+        return parameters.with_rounds(self.rounds) if self.rounds else parameters
 
 
 def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:

@@ -11,8 +11,8 @@ create table if not exists decisions.realised (
     mean_control double not null, -- mean outcome of the controls
     uplift double not null, -- per treated user
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     promised double, -- by held-out users of the experiment, before the list; null for other outcomes
     promised_std_error double,
     agrees boolean, -- whether promise and measurement differ by no more than chance allows in 95 % of cases

@@ -11,7 +11,7 @@ create table if not exists evaluation.calibration (
     predicted double not null, -- mean score; for the response model an outcome, not an effect
     effect double not null, -- doubly robust
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     primary key (experiment, arm, outcome, learner, quantile)
 )

@@ -9,8 +9,8 @@ create table if not exists evaluation.comparisons (
     metric varchar not null, -- gain_at_<budget in percent>, autoc, qini
     difference double not null, -- learner less other
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     z double not null, -- difference / std_error
     verdict varchar not null, -- better, worse (the interval does not hold 0) or inconclusive
     n bigint not null, -- held-out users of the arm and the control

@@ -7,12 +7,12 @@ create table if not exists evaluation.metrics (
     arm varchar not null,
     outcome varchar not null,
     learner varchar not null,
-    metric varchar not null, -- its name, as above
+    metric varchar not null, -- which figure; the comment of the table lists them
     split varchar not null,
     value double not null, -- the metric's
     std_error double,
-    ci_low double, -- 95 %
-    ci_high double, -- 95 %
+    ci_low double,
+    ci_high double,
     n bigint not null, -- users behind the figure
     primary key (experiment, arm, outcome, learner, metric, split)
 )

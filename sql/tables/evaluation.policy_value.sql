@@ -9,8 +9,8 @@ create table if not exists evaluation.policy_value (
     budget double not null,
     value double not null, -- mean outcome per user
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     random_value double not null, -- the same if as many users are treated at random
     gain_over_random double not null, -- value less random_value
     gain_std_error double not null, -- standard error of gain_over_random

@@ -131,7 +131,7 @@ def test_rounds_are_those_of_every_model() -> None:
     assert {used.outcome.rounds, used.effect.rounds, used.s.rounds} == {7}
     assert used.effect == declared.effect.model_copy(update={"rounds": 7})
     with pytest.raises(ValidationError, match="rounds"):
-        ModelConfig(rounds=0)
+        ModelConfig(rounds=-1)
 
 
 def test_no_experiment_is_evaluated_unless_the_evaluator_is_proven() -> None:
