@@ -43,12 +43,12 @@ def read_tables(con: duckdb.DuckDBPyConnection) -> Tables:
             "select schema_name, table_name, comment from duckdb_tables() where not internal"
         ).fetchall()
     }
-    for schema, table, *column in con.execute(
+    for schema, table, column, type_, text in con.execute(
         "select schema_name, table_name, column_name, data_type, coalesce(comment, '') "
         "from duckdb_columns() where not internal order by schema_name, table_name, column_index"
     ).fetchall():
         if (schema, table) in found:
-            found[schema, table][1].append(tuple(column))
+            found[schema, table][1].append((column, type_, text))
     return found
 
 
