@@ -23,6 +23,13 @@ TOLD_BY = ("raw", "features")  # layers whose columns keep their meaning in late
 Columns = Mapping[tuple[str, str, str], str]  # schema, table, column (empty: the table) -> comment
 
 
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return bool(re.fullmatch(pattern, name))
+    except re.error:  # DuckDB knows expressions that Python does not
+        return False
+
+
 @dataclass(frozen=True)
 class Comments:
     """Of a table, and of its columns by name.
@@ -40,7 +47,7 @@ class Comments:
         """What is known of a column: by its SQL, an earlier table or its usual meaning; or nothing."""
         if name in self.columns:
             return self.columns[name]
-        found = (text for pattern, text in self.patterns.items() if re.fullmatch(pattern, name))
+        found = (text for pattern, text in self.patterns.items() if _matches(pattern, name))
         source = self.renamed.get(name, name)
         return next(found, "") or inherited.get(name) or inherited.get(source) or usual_meaning(name)
 
@@ -84,8 +91,10 @@ def _of_select(table: str, statement: exp.Expression) -> Comments:
     for item in _selected(statement):
         text = _beside(item)
         several = item.find(exp.Columns)
-        if text:
-            (patterns if several else columns)[several.name if several else item.alias_or_name] = text
+        if text and not several:
+            columns[item.alias_or_name] = text
+        elif text and several and isinstance(several.this, exp.Literal):
+            patterns[several.this.name] = text
         source = item.unalias()
         while isinstance(source, exp.Cast):
             source = source.this

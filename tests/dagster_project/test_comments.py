@@ -27,6 +27,14 @@ def test_comments_are_read_where_they_stand() -> None:
     assert found.of_column("x7", {}) == "noise"
 
 
+@pytest.mark.parametrize(
+    "several", ["columns(*)", "columns(c -> c like 'x%')", r"columns('\pL+*')", "*"]
+)
+def test_columns_that_cannot_be_told_by_name_are_left_alone(several: str) -> None:
+    found = comments_of(f"select a, -- one\n {several}, -- many\n 1 as c from t")
+    assert [found.of_column(name, {}) for name in ("a", "x1", "c")] == ["one", "", ""]
+
+
 def test_sql_that_cannot_be_parsed_keeps_its_header() -> None:
     assert comments_of("/* What it is. */ select -- what\n from from from").table == "What it is."
 
