@@ -7,11 +7,11 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint lint-style lint-types lint-sql format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 EXPERIMENTS ?= simulated hillstrom
 run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list (EXPERIMENTS="...")
@@ -19,6 +19,9 @@ run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the p
 
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
 	$(BIN)/python -m dagster_project.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
+
+dictionary: $(READY) ## write docs/tables.md anew from what is published (after make run)
+	$(BIN)/python -m dagster_project.dictionary
 
 schema: $(READY) ## write docs/experiment.schema.json anew
 	$(BIN)/python -m dagster_project.schema
@@ -103,6 +106,9 @@ bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's 
 
 bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files
 	$(BIN)/python -m bench.crash --folder $(BENCH_RESULTS)
+
+bench-alarms: $(READY) ## twenty fair experiments through all checks: how many alarms
+	$(BIN)/python -m bench.false_alarms --folder $(BENCH_RESULTS)
 
 bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and known truth
 	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import altair as alt
+import dagster as dg
 import numpy as np
 
 from dagster_project import plots
@@ -35,8 +37,13 @@ class Plot:
 
 def make_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
     """The plots of every arm, for the learner that decides and the default outcome."""
+    found = [*evaluation_plots(db, folder), *distribution_plots(db, folder)]
+    return sorted(found, key=lambda plot: folder.experiment.treatments.index(plot.arm))
+
+
+def evaluation_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+    """Those of what the scores are worth: Qini curve, deciles, policy value, calibration."""
     defaults, found = folder.experiment.defaults, []
-    histograms = [row for arm in folder.experiment.treatments for row in _histogram(db, folder, arm)]
     for arm in folder.experiment.treatments:
         learner, outcome = deciding_learner(db, folder, arm), defaults.outcome
 
@@ -48,12 +55,36 @@ def make_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
             "deciles": plots.decile_plot(rows("deciles"), learner, outcome),
             "policy_value": plots.policy_plot(rows("policy_value"), learner, outcome, defaults.budget),
             "calibration": plots.calibration_plot(rows("calibration"), learner, outcome),
-            "distribution": plots.distribution_plot(histograms, arm, learner, outcome),
         }
-        for name, chart in charts.items():
-            spec = plots.specification(chart)
-            found.append(Plot(arm, name, json.loads(spec)["title"]["text"], spec))
+        found += [_plot(arm, name, chart) for name, chart in charts.items()]
     return found
+
+
+def distribution_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+    """Those of the scores themselves: how predicted effects are spread."""
+    arms, outcome = folder.experiment.treatments, folder.experiment.defaults.outcome
+    histograms = [row for arm in arms for row in _histogram(db, folder, arm)]
+    return [
+        _plot(
+            arm,
+            "distribution",
+            plots.distribution_plot(histograms, arm, deciding_learner(db, folder, arm), outcome),
+        )
+        for arm in arms
+    ]
+
+
+def plot_metadata(found: Sequence[Plot]) -> dict[str, dg.MetadataValue]:
+    """The plots as Dagster shows them at a materialization."""
+    return {
+        f"{p.name} of {p.arm}": dg.MetadataValue.md(plots.png_markdown(p.specification, p.title))
+        for p in found
+    }
+
+
+def _plot(arm: str, name: str, chart: alt.TopLevelMixin) -> Plot:
+    spec = plots.specification(chart)
+    return Plot(arm, name, json.loads(spec)["title"]["text"], spec)
 
 
 def plot_rows(folder: ExperimentFolder, found: Sequence[Plot]) -> Rows:

@@ -32,6 +32,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
     arm: str,
     budget: Budget,
     campaign: str = "",
+    learner: str = "",
     override: str = "",
 ) -> Night:
     """Replace one date's list of a campaign.
@@ -46,6 +47,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         arm: to treat with.
         budget: share of users, users or money.
         campaign: what the list is for; the arm's name unless given.
+        learner: whose score decides; the declared one or the champion unless given.
         override: why the list is to be written even if a gate fails; recorded.
 
     Raises:
@@ -54,7 +56,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
     """
     folder.experiment.contrast(arm)
     key = ListKey(decision_date, folder.name, campaign or arm)
-    learner = deciding_learner(db, folder, arm)
+    learner = learner or deciding_learner(db, folder, arm)
     decided = decide(db, folder, key, arm=arm, learner=learner, budget=budget)
     (held,) = threshold_rows(db, folder, arms=[arm], learners=[learner], budgets=[decided.share])
     labels = {

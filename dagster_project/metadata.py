@@ -12,10 +12,13 @@ PREVIEW_ROWS = 5
 
 
 def describe_table(db: Warehouse, table: Identifier, sql: str = "") -> dict[str, dg.MetadataValue]:
-    """Row count, column schema, the first rows, and the SQL that made the table."""
+    """Row count, columns with their comments, the first rows, and the SQL that made the table."""
     columns = db.rows(f"describe {table}")
     rows = db.rows(f"select * from {table} limit {PREVIEW_ROWS}")
-    schema = dg.TableSchema([dg.TableColumn(name=str(c[0]), type=str(c[1])) for c in columns])
+    said = {k[2]: text for k, text in db.columns().items() if Identifier.of(*k[:2]) == table}
+    schema = dg.TableSchema(
+        [dg.TableColumn(name=str(c[0]), type=str(c[1]), description=said.get(c[0])) for c in columns]
+    )
     found: dict[str, dg.MetadataValue] = {
         "dagster/row_count": dg.MetadataValue.int(db.count(table)),
         "dagster/column_schema": dg.MetadataValue.table_schema(schema),

@@ -15,6 +15,7 @@ from uplift_core.learners import LEARNER_NAMES, ContrastModel
 RESPONSE = "response"
 # The columns that rank users, by what ranks them.
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
+PREDICTIONS = "/* What all models predict of the users of each cell.  Grain: arm, cell. */"
 # For people.
 NAMES = {name: f"{name.upper()}-learner" for name in LEARNER_NAMES} | {RESPONSE: "response model"}
 
@@ -55,7 +56,7 @@ def predictions_of_arms(models: Mapping[str, ContrastModel], x: Floats, outcome:
 def write_predictions(db: Warehouse, tables: Tables, predictions: pa.Table) -> None:
     """Replace the table of predictions."""
     with db.relation("new_predictions", predictions):
-        db.create(tables.predictions, "from new_predictions order by arm, cell")
+        db.create(tables.predictions, f"{PREDICTIONS}\nfrom new_predictions order by arm, cell")
 
 
 def scores_select(tables: Tables) -> str:

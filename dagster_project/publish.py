@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dagster_project.champion import deciding_learner
+from dagster_project.comments import comment_statements
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.sqlfiles import Identifier
@@ -109,9 +110,11 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
         db.rows("begin")
         try:
             _copy_schema(db, own)
-            for database in [own, "previous"] if previous else [own]:
+            databases = [own, "previous"] if previous else [own]
+            for database in databases:
                 for schema, table in _tables(db, database):
                     _copy_table(db, database, schema, table, folder, fresh=database == own)
+            _copy_comments(db, databases)
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
             raise
@@ -162,6 +165,15 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
         db.rows(f"insert into {target} by name {rows}", binds)
     elif (table in own) == fresh:
         db.rows(f"create table {target} as from {source}")
+
+
+def _copy_comments(db: Warehouse, databases: list[str]) -> None:
+    """What tables and columns mean; this version's words where the snapshot before had others."""
+    there = db.columns("snapshot")
+    said = {key: text for name in reversed(databases) for key, text in db.columns(name).items() if text}
+    wanted = {key: text for key, text in said.items() if key in there}
+    for statement in comment_statements(wanted, there, "snapshot"):
+        db.rows(statement)
 
 
 def roll_back(home: Home, snapshot_id: str = "") -> Pointer:

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from dagster_project.comments import Columns, comment_statements, comments_for
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier
 from uplift_core.errors import DataError, UpliftError
@@ -82,9 +83,24 @@ class Warehouse:
         self.con = con
 
     def create(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> int:
-        """Replace ``table`` by the rows of ``select``; returns how many there are."""
+        """Replace ``table`` by the rows of ``select``, with its comments; returns how many there are."""
         self.rows(f"create or replace table {table} as {select}", binds)
+        known = self.columns()
+        for schema, name in {key[:2] for key in known if Identifier.of(*key[:2]) == table}:
+            for statement in comment_statements(comments_for(schema, name, select, known), known):
+                self.rows(statement)
         return self.count(table)
+
+    def columns(self, database: str = "") -> dict[tuple[str, str, str], str]:
+        """Schema, table, column (empty: the table) -> comment, of this database or the named one."""
+        where = "where not internal and database_name = coalesce(nullif($name, ''), current_database())"
+        rows = self.rows(
+            f"select schema_name, table_name, '', comment from duckdb_tables() {where} union all "
+            f"select schema_name, table_name, column_name, c.comment from duckdb_columns() as c "
+            f"semi join duckdb_tables() using (database_name, schema_name, table_name) {where}",
+            {"name": database},
+        )
+        return {(schema, table, column): comment or "" for schema, table, column, comment in rows}
 
     def create_temporary(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> None:
         """Replace a table of this connection's own by the rows of ``select``."""
@@ -166,31 +182,42 @@ def create_shared_tables(db: Warehouse) -> None:
     """All schemas, and the tables that all experiments share."""
     for schema in SCHEMAS:
         db.rows(f"create schema if not exists {Identifier.of(schema)}")
-    for file in sorted((SQL_FOLDER / "tables").glob("*.sql")):
-        db.rows(file.read_text(encoding="utf-8"))
+    for sql in _shared_tables().values():
+        db.rows(sql)
 
 
 def _ensure_tables(db: Warehouse) -> None:
     create_shared_tables(db)
-    missing = sorted(_declared_columns() - _columns(db))
+    declared, found = _declared_columns(), db.columns()
+    missing = sorted(declared.keys() - found.keys())
     if missing:
-        first = ".".join(missing[0])
+        first = ".".join(missing[0]).rstrip(".")
         raise UpliftError(
             f"the warehouse was made by an earlier version: it lacks {first} and {len(missing) - 1} "
             "more columns. Move warehouse.duckdb away and run again; what is published stays as it is."
         )
+    for statement in comment_statements(declared, found):
+        db.rows(statement)
 
 
 @cache
-def _declared_columns() -> frozenset[tuple[str, ...]]:
-    """Schema, table and column of every shared table, as this version declares them."""
+def _shared_tables() -> dict[tuple[str, str], str]:
+    """Schema and table -> the statement that creates it."""
+    files = sorted((SQL_FOLDER / "tables").glob("*.sql"))
+    return {_place(file.stem): file.read_text(encoding="utf-8") for file in files}
+
+
+def _place(stem: str) -> tuple[str, str]:
+    schema, _, table = stem.partition(".")
+    return schema, table
+
+
+@cache
+def _declared_columns() -> Columns:
+    """Every shared table and column, as this version declares them, with its comment."""
     with duckdb.connect(":memory:") as con:
         db = Warehouse(con)
         create_shared_tables(db)
-        return _columns(db)
-
-
-def _columns(db: Warehouse) -> frozenset[tuple[str, ...]]:
-    return frozenset(
-        db.rows("select schema_name, table_name, column_name from duckdb_columns() where not internal")
-    )
+        found = db.columns()
+    said = [comments_for(*place, sql, found) for place, sql in _shared_tables().items()]
+    return found | {key: text for comments in said for key, text in comments.items()}

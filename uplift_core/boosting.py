@@ -8,7 +8,7 @@ expected events, one seed.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,14 @@ class LearnerParameters(BaseModel):
             kind: value for kind, value in data.items() if isinstance(value, dict) and kind in defaults
         }
         return data | {kind: defaults[kind].model_dump() | value for kind, value in said.items()}
+
+    def with_rounds(self, rounds: int) -> Self:
+        """The same with so many boosting rounds for every kind of model."""
+        kinds = {name: getattr(self, name) for name in ("outcome", "effect", "s")}
+        changed = {
+            name: found.model_copy(update={"rounds": rounds}) for name, found in kinds.items() if found
+        }
+        return self.model_copy(update=changed)
 
 
 def fit(  # noqa: PLR0913 - a booster is made of exactly these

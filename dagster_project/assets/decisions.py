@@ -5,7 +5,7 @@ import warnings
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -42,10 +42,16 @@ class ListConfig(dg.Config):
 
     arm: str = Field(default="", description="the arm to treat with; the declared one if empty")
     campaign: str = Field(default="", description="what the list is for; the arm's name if empty")
-    budget: float | None = Field(default=None, description="share of users to treat, 0 to 1")
+    budget: float | None = Field(
+        default=None, description="share of users to treat, 0 to 1; the declared one if nothing is said"
+    )
     users: int | None = Field(default=None, description="instead: number of users to treat")
     money: float | None = Field(
         default=None, description="instead: money to spend, by the declared cost and value"
+    )
+    learner: Literal["declared", "s", "t", "x", "r", "dr"] = Field(
+        default="declared",
+        description="whose score decides; declared: the champion, unless experiment.toml names another",
     )
     override: str = Field(
         default="", description="why the list is to be written even if a gate fails; recorded"
@@ -87,6 +93,7 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                     arm=config.arm or defaults.arm,
                     budget=config.asked(defaults.budget),
                     campaign=config.campaign,
+                    learner="" if config.learner == "declared" else config.learner,
                     override=config.override,
                 )
             nights.append(night)

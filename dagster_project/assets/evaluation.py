@@ -8,7 +8,13 @@ import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.card import make_plots, plot_rows, write_card
+from dagster_project.card import (
+    evaluation_plots,
+    make_plots,
+    plot_metadata,
+    plot_rows,
+    write_card,
+)
 from dagster_project.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation import evaluate, summary_markdown
 from dagster_project.folders import ExperimentFolder
@@ -42,8 +48,9 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                 f"{folder.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
             metrics = describe_table(db, Identifier.of("evaluation", "metrics"))
-            summary = summary_markdown(folder, result)
-            return dg.MaterializeResult(metadata=metrics | {"summary": dg.MetadataValue.md(summary)})
+            summary = {"summary": dg.MetadataValue.md(summary_markdown(folder, result))}
+            shown = plot_metadata(evaluation_plots(db, folder))
+            return dg.MaterializeResult(metadata=summary | shown | metrics)
 
     return evaluation
 

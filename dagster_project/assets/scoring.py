@@ -4,6 +4,7 @@
 import dagster as dg
 
 from dagster_project.assets.common import asset_options
+from dagster_project.card import distribution_plots, plot_metadata
 from dagster_project.cells import read_feature_cells
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -37,7 +38,9 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                 raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
             context.log.info(f"{folder.name}/scores: {rows:,} rows by {version}")
             return dg.MaterializeResult(
-                metadata=describe_table(db, tables.scores, sql) | {"model_version": version}
+                metadata=plot_metadata(distribution_plots(db, folder))
+                | describe_table(db, tables.scores, sql)
+                | {"model_version": version}
             )
 
     return scores

@@ -17,6 +17,7 @@ from dagster_project.models import registry_rows, train_arm, write_bundle, write
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.tuning import tuned_parameters
+from uplift_core.boosting import LearnerParameters
 from uplift_core.errors import DataError
 from uplift_core.files import replace_file
 
@@ -28,6 +29,17 @@ class ModelConfig(dg.Config):
         default="declared",
         description="declared: those of experiment.toml; tuned: those that the asset tuning chose",
     )
+    rounds: int = Field(
+        default=0,
+        ge=0,
+        le=5000,
+        description="boosting rounds (trees) of every model; 0: as in the parameters. More of them fit "
+        "the outcome's noise sooner than the effect; the model card tells what came of it",
+    )
+
+    def grown(self, parameters: LearnerParameters) -> LearnerParameters:
+        """The parameters with the rounds that are asked for."""
+        return parameters.with_rounds(self.rounds) if self.rounds else parameters
 
 
 def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -82,7 +94,8 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             for arm in experiment.treatments:
                 context.log.info(f"{experiment.name}/models: training {arm} against the control")
                 tuned = config.parameters == "tuned"
-                used[arm] = tuned_parameters(db, folder, arm) if tuned else experiment.learners
+                found = tuned_parameters(db, folder, arm) if tuned else experiment.learners
+                used[arm] = config.grown(found)
                 fitted[arm], verdicts[arm] = train_arm(
                     db, folder, arm, edges, used[arm], threads=engine.threads
                 )

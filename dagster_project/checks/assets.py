@@ -196,11 +196,11 @@ def _result(
     rows = [(f.rule, f.column, f.value, "yes" if f.passed else "NO") for f in findings]
     metadata: dict[str, dg.MetadataValue] = {
         "findings": dg.MetadataValue.md(markdown_table(heading, rows)),
-        "rules": dg.MetadataValue.int(len(findings)),
     }
     page = asked.docs / layer / "index.html"
     if page.is_file():
-        metadata["data_docs"] = dg.MetadataValue.url(page.resolve().as_uri())
+        # No link: browsers follow none from a web page to a file.
+        metadata["data_docs"] = dg.MetadataValue.path(str(page.resolve()))
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([folder.name, layer]),
         check_name=name,

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import cursor, default
 
 from dagster_project.checks.findings import Finding
+from dagster_project.checks.pages import Checked, make_offline
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 
@@ -107,16 +108,17 @@ def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) 
         source = context.data_sources.add_sql(
             "warehouse", connection_string=f"{SCHEME}:///warehouse", create_temp_table=False
         )
-        findings: list[Finding] = []
+        checked = []
         for batch in batches:
             if batch.rules:
                 with _place(db, batch) as place:
-                    findings += _findings(subject, batch, _run(context, source, batch, place))
-        _write_docs(context, docs)
+                    found = _findings(subject, batch, _run(context, source, batch, place))
+                    checked.append(Checked(batch.name, list(found)))
+        _write_docs(context, docs, subject, checked)
         source.get_execution_engine().engine.dispose()
     finally:
         _open.reset(token)
-    return findings
+    return [finding for batch in checked for finding in batch.findings]
 
 
 @contextmanager
@@ -202,7 +204,7 @@ def _errors(result: Any) -> list[dict[str, Any]]:
     return [info] if "raised_exception" in info else [e for e in info.values() if isinstance(e, dict)]
 
 
-def _write_docs(context: Any, docs: Path) -> None:
+def _write_docs(context: Any, docs: Path, subject: str, checked: Sequence[Checked]) -> None:
     """Build the page aside, then put it in the old one's place."""
     aside = docs.with_name(f".{docs.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
@@ -221,6 +223,7 @@ def _write_docs(context: Any, docs: Path) -> None:
         },
     )
     context.build_data_docs()
+    make_offline(aside, subject, checked)
     shutil.rmtree(docs, ignore_errors=True)
     docs.parent.mkdir(parents=True, exist_ok=True)
     aside.replace(docs)

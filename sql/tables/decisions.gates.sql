@@ -3,10 +3,10 @@ create table if not exists decisions.gates (
     decision_date date not null,
     experiment varchar not null,
     campaign varchar not null,
-    gate varchar not null,
+    gate varchar not null, -- which gate: sample_ratio, list_change, realised_rate or threshold_rate
     passed boolean not null,
-    value double, -- null: nothing to compare with
-    "limit" double not null,
-    message varchar not null,
+    value double, -- what was found; null: nothing to compare with
+    "limit" double not null, -- what was allowed
+    message varchar not null, -- the same in words
     primary key (decision_date, experiment, campaign, gate)
 )

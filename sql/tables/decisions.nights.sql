@@ -10,12 +10,12 @@ create table if not exists decisions.nights (
     budget_kind varchar not null, -- share (of users), users or money
     budget_asked double not null, -- in units of its kind
     budget_used double not null, -- in units of its kind
-    users bigint not null,
+    users bigint not null, -- of the experiment
     eligible bigint not null, -- neither held out nor suppressed, and worth their cost
-    treated bigint not null,
+    treated bigint not null, -- length of the list
     explored bigint not null, -- treated among the explorers
-    holdout bigint not null,
-    suppressed bigint not null,
+    holdout bigint not null, -- users who are never treated, so that the list can be measured
+    suppressed bigint not null, -- users kept out by suppressions or the contact cap
     spent double not null, -- cost of the treated
     realised_rate double not null, -- treated / users
     threshold float not null,

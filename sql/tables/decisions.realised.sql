@@ -5,14 +5,14 @@ create table if not exists decisions.realised (
     campaign varchar not null,
     outcome varchar not null,
     comparison varchar not null, -- list: treated for their score; explore: treated whatever their score
-    n_treated bigint not null,
+    n_treated bigint not null, -- treated users with outcomes
     n_control bigint not null, -- of the holdout: for the list, whom it would have treated
-    mean_treated double not null,
-    mean_control double not null,
+    mean_treated double not null, -- mean outcome of the treated
+    mean_control double not null, -- mean outcome of the controls
     uplift double not null, -- per treated user
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     promised double, -- by held-out users of the experiment, before the list; null for other outcomes
     promised_std_error double,
     agrees boolean, -- whether promise and measurement differ by no more than chance allows in 95 % of cases

@@ -8,6 +8,6 @@ create table if not exists decisions.thresholds (
     budget double not null,
     threshold float not null,
     treated_share double not null, -- of held-out users at or above it; above the budget where tied
-    n bigint not null,
+    n bigint not null, -- held-out users
     primary key (model_version, arm, learner, budget)
 )

@@ -6,10 +6,10 @@ create table if not exists decisions.treat_list (
     user_id bigint not null,
     arm varchar not null, -- to treat with
     decision varchar not null, -- treat, no_treat, holdout, explore or suppressed
-    reason varchar not null,
+    reason varchar not null, -- within_budget, beyond_budget, not_worth_its_cost, holdout, contact_cap, a suppression's
     treated boolean not null, -- whether the user is to be treated
     selected boolean not null, -- whether the score chooses the user; who of them is held out measures the list
-    score float not null,
+    score float not null, -- by the learner that decides
     rank bigint, -- place in the order in which users are treated; null for who cannot be
     threshold float not null, -- held-out score from which on users are treated at this budget
     budget double not null, -- share of users

@@ -6,12 +6,12 @@ create table if not exists evaluation.calibration (
     arm varchar not null,
     outcome varchar not null,
     learner varchar not null,
-    quantile integer not null,
-    n double not null,
+    quantile integer not null, -- fifth of the users by score, 1 is the best
+    n double not null, -- users; a score tied over two fifths counts by its share in each
     predicted double not null, -- mean score; for the response model an outcome, not an effect
     effect double not null, -- doubly robust
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
+    ci_low double not null,
+    ci_high double not null,
     primary key (experiment, arm, outcome, learner, quantile)
 )

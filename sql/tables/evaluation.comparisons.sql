@@ -4,15 +4,15 @@ create table if not exists evaluation.comparisons (
     experiment varchar not null,
     arm varchar not null,
     outcome varchar not null,
-    learner varchar not null,
-    other varchar not null,
+    learner varchar not null, -- one ranking
+    other varchar not null, -- the other ranking, or random
     metric varchar not null, -- gain_at_<budget in percent>, autoc, qini
     difference double not null, -- learner less other
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
-    z double not null,
+    ci_low double not null,
+    ci_high double not null,
+    z double not null, -- difference / std_error
     verdict varchar not null, -- better, worse (the interval does not hold 0) or inconclusive
-    n bigint not null,
+    n bigint not null, -- held-out users of the arm and the control
     primary key (experiment, arm, outcome, learner, other, metric)
 )

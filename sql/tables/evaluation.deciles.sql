@@ -5,14 +5,14 @@ create table if not exists evaluation.deciles (
     arm varchar not null,
     outcome varchar not null,
     learner varchar not null,
-    decile integer not null,
+    decile integer not null, -- tenth of the users by score, 1 is the best
     n double not null, -- users; a score tied over two deciles counts by its share in each
-    n_treated double not null,
-    score_low double not null,
-    score_high double not null,
-    rate_treated double,
-    rate_control double,
-    uplift double,
+    n_treated double not null, -- of them, in the arm
+    score_low double not null, -- lowest score of the tenth
+    score_high double not null, -- highest score of the tenth
+    rate_treated double, -- mean outcome of the treated; null where there are none
+    rate_control double, -- mean outcome of the controls; null where there are none
+    uplift double, -- rate_treated less rate_control
     std_error double,
     primary key (experiment, arm, outcome, learner, decile)
 )

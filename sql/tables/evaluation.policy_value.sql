@@ -7,17 +7,17 @@ create table if not exists evaluation.policy_value (
     learner varchar not null,
     estimator varchar not null, -- aipw: doubly robust; ipw: inverse propensity weighting
     budget double not null,
-    value double not null,
+    value double not null, -- mean outcome per user
     std_error double not null,
-    ci_low double not null, -- 95 %
-    ci_high double not null, -- 95 %
-    random_value double not null,
-    gain_over_random double not null,
-    gain_std_error double not null,
+    ci_low double not null,
+    ci_high double not null,
+    random_value double not null, -- the same if as many users are treated at random
+    gain_over_random double not null, -- value less random_value
+    gain_std_error double not null, -- standard error of gain_over_random
     incremental double, -- over treating nobody; aipw alone
     incremental_std_error double,
     net_value double, -- incremental in money, less the cost; where the declaration gives both
-    net_std_error double,
-    n bigint not null,
+    net_std_error double, -- standard error of net_value
+    n bigint not null, -- held-out users of the arm and the control
     primary key (experiment, arm, outcome, learner, estimator, budget)
 )

@@ -2,6 +2,6 @@
 create table if not exists models.cards (
     model_version varchar not null primary key,
     experiment varchar not null,
-    card varchar not null,
-    written_at timestamp not null
+    card varchar not null, -- Markdown
+    written_at timestamp not null -- UTC
 )

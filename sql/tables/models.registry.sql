@@ -8,24 +8,24 @@ create table if not exists models.registry (
     outcome varchar not null,
     learner varchar not null,
     parameters varchar not null, -- JSON
-    seed bigint not null,
+    seed bigint not null, -- of the boosters
     data_sha256 varchar not null,
     sql_sha256 varchar not null,
     bundle_sha256 varchar not null, -- of the bundle's manifest, which holds the sha256 of every file
     libraries varchar not null, -- JSON: name -> version
     champion boolean not null, -- the best on the evidence; it decides unless the declaration names another
-    runner_up boolean not null,
+    runner_up boolean not null, -- the next best
     gate varchar not null, -- of the arm: passed or inconclusive
-    gate_reason varchar not null,
+    gate_reason varchar not null, -- the evidence in a sentence
     budget double not null, -- of the comparison
-    gain_over_random double not null,
+    gain_over_random double not null, -- of the learner's ranking
     gain_over_random_std_error double not null,
-    gain_over_response double not null,
+    gain_over_response double not null, -- of the learner's ranking over the response model's
     gain_over_response_std_error double not null,
     n bigint not null, -- train users behind the gains
     needed_users bigint, -- that would open the gate with 80 % power if the estimates are right
     detectable_gain double not null, -- over random, with 80 % power, by this many users
     is_current boolean not null, -- the version that the scores come from
-    trained_at timestamp not null,
+    trained_at timestamp not null, -- UTC
     primary key (model_version, arm, learner)
 )

@@ -9,6 +9,6 @@ create table if not exists models.tuning (
     loss double not null, -- per user; log loss or squared error for outcomes, R-loss for effects and s
     std_error double not null, -- of the difference to the best, over folds
     dr_loss double, -- of effects, beside the R-loss
-    chosen boolean not null,
+    chosen boolean not null, -- whether it is the best of its kind and arm
     primary key (experiment, arm, outcome, kind, parameters)
 )

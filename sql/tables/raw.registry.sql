@@ -3,5 +3,5 @@ create table if not exists raw.registry (
     experiment varchar primary key,
     source varchar not null, -- the file's name
     sha256 varchar not null,
-    row_count bigint not null
+    row_count bigint not null -- users
 )

@@ -4,6 +4,6 @@ create table if not exists training.edges (
     experiment varchar not null,
     position integer not null, -- of the feature, from 1
     feature varchar not null,
-    edge float not null,
+    edge float not null, -- lower end of a bin, included
     primary key (experiment, position, edge)
 )

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
 from dagster_project.assets.common import WAREHOUSE_POOL
-from dagster_project.assets.proof import EVALUATOR
+from dagster_project.assets.decisions import ListConfig, OutcomesConfig
+from dagster_project.assets.proof import EVALUATOR, ProofConfig
+from dagster_project.assets.training import ModelConfig
 from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from tests.support import folder_of
+from uplift_core.boosting import LearnerParameters
+from uplift_core.budget import Budget
 from uplift_core.experiment import FEATURES_SQL
 
 EXPERIMENTS = ["criteo", "hillstrom", "simulated"]
@@ -111,6 +116,27 @@ def test_the_main_job_makes_all_but_what_is_asked_for(name: str) -> None:
     job = defs.resolve_job_def(f"uplift_{name}")
     made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
     assert made == set(layers_of(name)) - {"tuning", "realised"} | {"evaluator"}
+
+
+@pytest.mark.parametrize("config", [ListConfig, ModelConfig, OutcomesConfig, ProofConfig])
+def test_all_that_a_run_may_be_told_is_explained(config: type[dg.Config]) -> None:
+    assert [name for name, field in config.model_fields.items() if not field.description] == []
+
+
+def test_a_run_that_is_told_nothing_does_as_declared() -> None:
+    declared = LearnerParameters()
+    assert ModelConfig().grown(declared) == declared
+    asked = ListConfig()
+    assert (asked.asked(0.3), asked.learner, asked.override) == (Budget(share=0.3), "declared", "")
+
+
+def test_rounds_are_those_of_every_model() -> None:
+    declared = LearnerParameters(s=LearnerParameters().outcome)
+    used = ModelConfig(rounds=7).grown(declared)
+    assert {used.outcome.rounds, used.effect.rounds, used.s.rounds} == {7}
+    assert used.effect == declared.effect.model_copy(update={"rounds": 7})
+    with pytest.raises(ValidationError, match="rounds"):
+        ModelConfig(rounds=-1)
 
 
 def test_no_experiment_is_evaluated_unless_the_evaluator_is_proven() -> None:

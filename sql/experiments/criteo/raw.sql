@@ -4,18 +4,18 @@
    comes after the treatment and is never a feature; some copies of the file lack it. */
 select
     row_number() over () as user_id,
-    f0,
-    f1,
-    f2,
-    f3,
-    f4,
-    f5,
-    f6,
-    f7,
-    f8,
-    f9,
-    f10,
-    f11, -- f0 to f11: anonymous features, randomly projected
+    f0, -- anonymous feature, randomly projected
+    f1, -- anonymous feature, randomly projected
+    f2, -- anonymous feature, randomly projected
+    f3, -- anonymous feature, randomly projected
+    f4, -- anonymous feature, randomly projected
+    f5, -- anonymous feature, randomly projected
+    f6, -- anonymous feature, randomly projected
+    f7, -- anonymous feature, randomly projected
+    f8, -- anonymous feature, randomly projected
+    f9, -- anonymous feature, randomly projected
+    f10, -- anonymous feature, randomly projected
+    f11, -- anonymous feature, randomly projected
     treatment, -- 1: could be shown the advertisement
     conversion, -- 1: converted within two weeks
     visit, -- 1: visited within two weeks

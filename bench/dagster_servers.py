@@ -1,0 +1,141 @@
+"""Dagster's own web server and daemon as processes, spoken to by GraphQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from dagster_project.instance import prepare_dagster_home
+from dagster_project.settings import REPOSITORY
+from dagster_project.warehouse import Home
+
+PATIENCE = 90.0  # seconds
+LOCATION = "dagster_project.definitions"
+ENDS = {"SUCCESS", "FAILURE", "CANCELED"}
+LAUNCH = """
+mutation Launch($execution: ExecutionParams!) {
+  launchRun(executionParams: $execution) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PythonError { message }
+  }
+}"""
+STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
+class DagsterServers:
+    """A running web server and daemon."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, variables: Mapping[str, object] = {}) -> dict[str, Any]:
+        """The data of a GraphQL query.
+
+        Raises:
+            RuntimeError: it has errors.
+        """
+        answer = httpx.post(
+            f"{self.url}/graphql",
+            json={"query": query, "variables": dict(variables)},
+            timeout=PATIENCE,
+            trust_env=False,
+        ).json()
+        if "errors" in answer:
+            raise RuntimeError(f"Dagster answers {answer['errors']}")
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def launch(self, job: str, *, date: str, config: Mapping[str, object]) -> str:
+        """Launch a job for a decision date; returns the run's id.
+
+        Raises:
+            RuntimeError: it is refused.
+        """
+        place = {
+            "repositoryLocationName": LOCATION,
+            "repositoryName": "__repository__",
+            "pipelineName": job,
+        }
+        tags = [{"key": "dagster/partition", "value": date}]
+        execution = {
+            "selector": place,
+            "runConfigData": config,
+            "executionMetadata": {"tags": tags},
+        }
+        found = self.ask(LAUNCH, {"execution": execution})["launchRun"]
+        if found["__typename"] != "LaunchRunSuccess":
+            raise RuntimeError(f"{job} is not launched: {found}")
+        return str(found["run"]["runId"])
+
+    def wait(self, run_id: str, seconds: float = PATIENCE) -> str:
+        """The status with which a run ends, or the last one seen."""
+        until, status = time.monotonic() + seconds, ""
+        while status not in ENDS and time.monotonic() < until:
+            status = str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
+            time.sleep(0.3)
+        return status
+
+
+@contextmanager
+def dagster_servers(home: Path, log: Path, **environment: str) -> Iterator[DagsterServers]:
+    """``dagster dev`` as ``make dev`` starts it, on a free port, ready for queries.
+
+    Raises:
+        SystemExit: it does not get ready; ``log`` says why.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"UPLIFT_HOME": str(home), "DAGSTER_HOME": str(prepare_dagster_home(Home(home)))}
+    command = [Path(sys.executable).with_name("dagster"), "dev", "-w", "workspace.yaml", "-p", str(port)]
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(  # noqa: S603 - our own servers
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | places | environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        servers = DagsterServers(f"http://127.0.0.1:{port}")
+        try:
+            _await(servers, log)
+            yield servers
+        finally:
+            _stop(process)
+
+
+def _await(servers: DagsterServers, log: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            found = servers.ask("{ repositoriesOrError { __typename } }")
+            if found["repositoriesOrError"]["__typename"] == "RepositoryConnection":
+                return
+        except (httpx.TransportError, ValueError):
+            pass
+        time.sleep(0.2)
+    raise SystemExit(f"Dagster does not get ready; {log} says why")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask all of its processes to end, and end those that do not."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,92 @@
+"""The data dictionary: every table and column of the published snapshot, by its comments.
+
+``python -m dagster_project.dictionary`` writes docs/tables.md from what is published.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import duckdb
+
+from dagster_project.markdown import markdown_table
+from dagster_project.settings import REPOSITORY, Settings
+from dagster_project.warehouse import SCHEMAS, Home
+from uplift_core.errors import UpliftError
+from uplift_core.files import replace_file
+from uplift_core.publication import read_pointer
+
+FILE = REPOSITORY / "docs" / "tables.md"
+SHOWN = ("simulated", "hillstrom")  # the built-in experiments that everybody can run
+INTRODUCTION = """# The tables
+
+What the published snapshot holds (`make sql`). The same texts are in the database: `comment` of
+`duckdb_tables()` and `duckdb_columns()`. They come from the SQL files and are written here by
+`make dictionary`.
+
+An experiment's own tables are named after it, `<layer>.<experiment>`; here are those of
+{experiments}. All others hold every experiment, told apart by their column
+`experiment`. The warehouse, which only the batch opens, has the schema `training` as well: bins, cells
+and their predictions.
+"""
+
+Tables = Mapping[tuple[str, str], tuple[str, list[tuple[str, str, str]]]]
+"""Schema and table -> its comment, and each column's name, type and comment."""
+
+
+def read_tables(con: duckdb.DuckDBPyConnection) -> Tables:
+    """All tables of a database with their columns in order."""
+    found: dict[tuple[str, str], tuple[str, list[tuple[str, str, str]]]] = {
+        (schema, table): (comment or "", [])
+        for schema, table, comment in con.execute(
+            "select schema_name, table_name, comment from duckdb_tables() where not internal"
+        ).fetchall()
+    }
+    for schema, table, column, type_, text in con.execute(
+        "select schema_name, table_name, column_name, data_type, coalesce(comment, '') "
+        "from duckdb_columns() where not internal order by schema_name, table_name, column_index"
+    ).fetchall():
+        if (schema, table) in found:
+            found[schema, table][1].append((column, type_, text))
+    return found
+
+
+def dictionary(tables: Tables) -> str:
+    """The tables as Markdown, by layer."""
+    parts = [INTRODUCTION.format(experiments=" and ".join(f"`{name}`" for name in SHOWN))]
+    for key in sorted(tables, key=lambda key: (SCHEMAS.index(key[0]), key[1])):
+        comment, columns = tables[key]
+        heading = f"## {'.'.join(key)}"
+        rows = [(f"`{name}`", type_.lower(), text) for name, type_, text in columns]
+        parts.append("\n\n".join([heading, comment, markdown_table(["column", "type", ""], rows)]))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def main() -> None:
+    """Write the dictionary from the current snapshot.
+
+    Raises:
+        UpliftError: one of the experiments that are shown is not published.
+    """
+    home = Home(Settings().home)
+    pointer = read_pointer(home.published)
+    missing = [name for name in SHOWN if name not in pointer.experiments]
+    if missing:
+        raise UpliftError(f"{', '.join(missing)}: not published; make run publishes all that is shown")
+    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
+        tables = read_tables(con)
+    others = {*pointer.experiments} - {*SHOWN}
+    shown = {
+        key: found
+        for key, found in tables.items()
+        if not any(key[1] == name or key[1].startswith(f"{name}_") for name in others)
+    }
+    replace_file(FILE, dictionary(shown).encode())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

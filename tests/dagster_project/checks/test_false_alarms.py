@@ -1,0 +1,31 @@
+"""No check fires where nothing is wrong; `bench.false_alarms` asks the same of twenty experiments."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.false_alarms import Answer, answers
+from dagster_project.checks.assets import CHECKS
+from tests.support import small_simulation
+
+SEEDS = (1, 2)  # the second one's features are compared with the first one's
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
+    root = tmp_path_factory.mktemp("alarms")
+    few = {"config": {"models": {"rounds": 20}}}
+    return [found for seed in SEEDS for found in answers(root, small_simulation(), seed, **few)]
+
+
+def test_fair_experiments_raise_no_alarm(answered: list[Answer]) -> None:
+    assert [answer for answer in answered if not answer.passed] == []
+
+
+def test_every_check_was_asked(answered: list[Answer]) -> None:
+    """But those of what the simulation does not declare: dates, published figures, ranges of columns."""
+    asked = {(answer.table, answer.check) for answer in answered if answer.seed == SEEDS[1]}
+    checks = {(layer, check) for layer, checks in CHECKS.items() for check in checks}
+    gates = {("gates", g) for g in ("sample_ratio", "list_change", "realised_rate", "threshold_rate")}
+    undeclared = {("raw", check) for check in ("maturity", "published", "columns")}
+    assert asked == checks - undeclared | gates
