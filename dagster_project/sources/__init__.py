@@ -92,7 +92,7 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
     whole = folder / path.expanduser()
     if whole.is_file():
         return SourceFile(whole, sha256_file(whole))
-    parts = sorted(part for part in whole.parent.glob(whole.name) if part.is_file())
+    parts = parts_of(whole)
     if not parts:
         raise DataError(
             f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to "
@@ -100,6 +100,13 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
         )
     digests = " ".join(sha256_file(part) for part in parts)
     return SourceFile(whole, hashlib.sha256(digests.encode()).hexdigest())
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The file, or the files that a pattern names in the order of their names."""
+    if path.is_file():
+        return [path]
+    return sorted(part for part in path.parent.glob(path.name) if part.is_file())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:
