@@ -36,7 +36,7 @@ class Snapshot:
     def __init__(self, path: Path, snapshot_id: str) -> None:
         self.snapshot_id = snapshot_id
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
-        # What a cluster's workers wrote, which the snapshot's views read; DuckDB takes it only when open.
+        # What a cluster's workers wrote and the snapshot's views read; an open DuckDB alone takes it.
         partitions = str(path.absolute().parent.parent / PARTITIONS).replace("'", "''")
         for setting in (
             f"allowed_directories = ['{partitions}']",

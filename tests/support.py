@@ -65,11 +65,12 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     config: Mapping[str, Mapping[str, object]] | None = None,
     raise_on_error: bool = True,
     memory_limit: str = "4GB",
+    **cluster: object,
 ) -> dg.ExecuteInProcessResult:
     """Materialize an experiment in process: all of it or the layers ``only``, or another job.
 
     ``config`` is run configuration by layer. Lists are made for ``decision_date``, today (UTC) if empty,
-    or for all dates from there ``until``.
+    or for all dates from there ``until``. ``cluster`` are settings of the cluster to run on.
     """
     engine = Engine(
         home=str(home),
@@ -77,6 +78,7 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         threads=1,
         download=False,
         memory_limit=memory_limit,
+        **cluster,
     )
     chosen = build_definitions([folder], engine).resolve_job_def(job or f"uplift_{folder.name}")
     ops = {f"{folder.name}__{layer}": {"config": dict(c)} for layer, c in (config or {}).items()}

@@ -1,7 +1,7 @@
 """The bulk work of a run: all that touches every row.
 
-Assets say what is to be done; a ``Compute`` does it: ``here.Here`` in the warehouse, ``cluster.Cluster`` on
-Dask's workers, part by part, with the same SQL files and equal results.
+Assets say what is to be done; a ``Compute`` does it: ``here.Here`` in the warehouse, ``cluster.Cluster``
+on Dask's workers, part by part, with the same SQL files and equal results.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Compute(Protocol):
         ...
 
     def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
-        """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns rows of scores."""
+        """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
         ...
 
     @property

@@ -11,12 +11,14 @@ import asyncio
 import atexit
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
+from unittest.mock import patch
 
 import distributed
 import duckdb
@@ -64,6 +66,12 @@ class Workers:
         self.address = address
         self.client = _connect(address)
 
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        self.client.close()
+        if self.client.cluster is not None:
+            self.client.cluster.close()
+
     @property
     def link(self) -> str:
         """Dask's dashboard."""
@@ -99,7 +107,7 @@ class Workers:
         except distributed.KilledWorker as error:
             raise UpliftError(
                 f"{what}: a task took its worker down more than three times, the last one "
-                f"{error.last_worker}; look for its log, and give workers more memory or the file more and "
+                f"{error.last_worker}; see its log, give workers more memory, or cut the file into "
                 "smaller parts"
             ) from error
         except LOST as error:
@@ -180,9 +188,7 @@ def _surroundings(mark: str) -> dict[str, object]:
     }
 
 
-@cache
-def _kept(address: Address) -> Workers:
-    return Workers(address)
+_open: dict[Address, Workers] = {}
 
 
 def connected(address: Address, home: Path) -> Workers:
@@ -191,24 +197,33 @@ def connected(address: Address, home: Path) -> Workers:
     Raises:
         UpliftError: there is no scheduler or no worker, or workers differ from here.
     """
-    if _kept.cache_info().currsize and _kept(address).client.status != "running":
-        _kept.cache_clear()
-    workers = _kept(address)
-    workers.check(home)
-    return workers
+    if address in _open and _open[address].client.status != "running":
+        _open.pop(address).close()
+    if address not in _open:
+        _open[address] = Workers(address)
+    _open[address].check(home)
+    return _open[address]
+
+
+@atexit.register
+def disconnect() -> None:
+    """End what this process started, and leave what it only connected to."""
+    while _open:
+        _open.popitem()[1].close()
 
 
 def _connect(address: Address) -> distributed.Client:
     try:
         if address.scheduler == LOCAL:
-            cluster = distributed.LocalCluster(
-                n_workers=address.workers or os.cpu_count(),
-                threads_per_worker=1,
-                host=LOOPBACK,
-                dashboard_address=f"{LOOPBACK}:0",
-                silence_logs=logging.CRITICAL,
-            )
-            atexit.register(cluster.close)
+            # A new process would import the program that was started: seconds, of no use to a worker.
+            with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+                cluster = distributed.LocalCluster(
+                    n_workers=address.workers or os.cpu_count(),
+                    threads_per_worker=1,
+                    host=LOOPBACK,
+                    dashboard_address=f"{LOOPBACK}:0",
+                    silence_logs=logging.CRITICAL,
+                )
             client = distributed.Client(cluster)
         else:
             client = distributed.Client(
@@ -217,8 +232,8 @@ def _connect(address: Address) -> distributed.Client:
         client.wait_for_workers(1, timeout=WAIT)
     except (OSError, TimeoutError, ValueError) as error:
         raise UpliftError(
-            f"UPLIFT_CLUSTER = {address.scheduler}: no scheduler with a worker answered ({error}). Start "
-            "one (docs/cluster.md), correct the address, or unset it to run on this machine"
+            f"UPLIFT_CLUSTER = {address.scheduler}: no scheduler with a worker answered ({error}). "
+            "Start one (docs/cluster.md), correct the address, or unset it to run on this machine"
         ) from error
     return client
 

@@ -273,8 +273,8 @@ class Cluster(Compute):
         if not pattern:
             name = str(view).replace('"', "")
             raise DataError(
-                f"{name} was made without a cluster; materialize it and what follows from it anew, or unset "
-                "UPLIFT_CLUSTER"
+                f"{name} was made without a cluster; materialize it and what follows from it anew, or "
+                "unset UPLIFT_CLUSTER"
             )
         parts = Path(pattern)
         return [str(path) for path in sorted(parts.parent.glob(parts.name))]

@@ -97,8 +97,8 @@ def train_together(workers: Workers, job: Job, shares: int, kept: Generation) ->
         finally:
             tracker.free()
     raise UpliftError(
-        f"{job.folder.name}: {shares} workers could not train {job.arm} together in {ATTEMPTS} attempts; "
-        f"the last one ended with: {reason}"
+        f"{job.folder.name}: {shares} workers could not train {job.arm} together, {ATTEMPTS} times; "
+        f"the last time: {reason}"
     )
 
 
