@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -65,7 +66,7 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     config: Mapping[str, Mapping[str, object]] | None = None,
     raise_on_error: bool = True,
     memory_limit: str = "4GB",
-    **cluster: object,
+    **cluster: Any,
 ) -> dg.ExecuteInProcessResult:
     """Materialize an experiment in process: all of it or the layers ``only``, or another job.
 

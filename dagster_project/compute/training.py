@@ -9,8 +9,10 @@ to rounding.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import xgboost
 from xgboost import collective
@@ -84,6 +86,8 @@ def train_together(workers: Workers, job: Job, shares: int, kept: Generation) ->
         host = workers.host
         tracker = RabitTracker(n_workers=shares, host_ip=host, sortby="task", timeout=PATIENCE)
         tracker.start()
+        # It ends with the workers, or with this process where they were lost.
+        Thread(target=_wait_for, args=(tracker,), daemon=True).start()
         meeting = dict(tracker.worker_args())
         calls = [(job, (share, shares), meeting, kept.path(share)) for share in range(shares)]
         try:
@@ -94,12 +98,15 @@ def train_together(workers: Workers, job: Job, shares: int, kept: Generation) ->
             return found[0], workers.run(
                 f"{job.folder.name}-judge-{job.arm}", judge, [(job, kept.pattern)]
             )[0]
-        finally:
-            tracker.free()
     raise UpliftError(
         f"{job.folder.name}: {shares} workers could not train {job.arm} together, {ATTEMPTS} times; "
         f"the last time: {reason}"
     )
+
+
+def _wait_for(tracker: RabitTracker) -> None:
+    with suppress(xgboost.core.XGBoostError):  # the workers tell of it, too
+        tracker.wait_for()
 
 
 def fit_share(

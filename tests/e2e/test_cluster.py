@@ -10,26 +10,31 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import dagster as dg
 import numpy as np
 import pytest
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
+from dagster_project.assets import experiment_assets
 from dagster_project.compute import client
 from dagster_project.compute.client import Workers
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import SCORES
+from dagster_project.resources import Engine
 from dagster_project.sources.lookalike import write_lookalike
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home, Warehouse
 from tests.e2e.test_criteo import on_file
 from tests.serve.equality import check_batch
 from tests.serve.support import api_of
-from tests.support import failure_text, opened, run_job
+from tests.support import QUIET, failure_text, opened, run_job, with_experiment
 
 ROWS, PARTS = 200_000, 5
 INPUTS = ("raw", "features", "assignment", "cells")
@@ -72,13 +77,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
     for part, (first, last) in enumerate(itertools.pairwise(ends)):
         content = b"".join([header, *lines[first:last]])
         (place / f"part-{part}.csv.gz").write_bytes(gzip.compress(content, 1))
-    return on_file(place / "part-*.csv.gz")
+    found = on_file(place / "part-*.csv.gz")
+    few = found.experiment.learners.outcome.model_copy(update={"rounds": 20, "max_depth": 3})
+    learners = found.experiment.learners.model_copy(update={"outcome": few, "effect": few, "s": few})
+    return with_experiment(found, learners=learners)
+
+
+def materialize(folder: ExperimentFolder, home: Path, layers: tuple[str, ...], **cluster: Any) -> None:
+    """Layers without their checks, which ``clustered`` runs."""
+    dg.materialize(
+        [asset for asset in experiment_assets(folder) if asset.key.path[-1] in layers],
+        resources={"engine": Engine(home=str(home), threads=1, download=False, **cluster)},
+        run_config=QUIET,
+        partition_key=datetime.now(UTC).date().isoformat() if "export" in layers else None,
+    )
 
 
 @pytest.fixture(scope="module")
 def single(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("single")
-    run_job(folder, home, only=LAYERS)
+    materialize(folder, home, LAYERS)
     return home
 
 
@@ -147,7 +165,7 @@ def test_killed_workers_change_nothing(
 
     monkeypatch.setattr(Workers, "run", run_and_kill)
     home = tmp_path / "home"
-    run_job(folder, home, only=SCORED, **LOCAL)
+    materialize(folder, home, SCORED, **LOCAL)
     assert {p.name for p in tmp_path.iterdir()} == {"home", *KILLS}
     assert contents(home, TABLES) == contents(single, TABLES)
     assert models(home) == models(single)
@@ -157,7 +175,7 @@ def test_killed_workers_change_nothing(
 def test_two_workers_train_together_what_one_trains(
     folder: ExperimentFolder, single: Path, tmp_path: Path
 ) -> None:
-    run_job(folder, tmp_path, only=SCORED, **LOCAL, cluster_cells=1_000)
+    materialize(folder, tmp_path, SCORED, **LOCAL, cluster_cells=1_000)
     assert contents(tmp_path, TABLES[:6]) == contents(single, TABLES[:6])
     columns = ", ".join(SCORES.values())
     sql = f"select {columns} from training.criteo_predictions order by arm, cell"
