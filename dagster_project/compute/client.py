@@ -188,7 +188,7 @@ def _surroundings(mark: str) -> dict[str, object]:
     }
 
 
-_open: dict[Address, Workers] = {}
+OPEN: dict[Address, Workers] = {}  # what this process is connected to
 
 
 def connected(address: Address, home: Path) -> Workers:
@@ -197,19 +197,19 @@ def connected(address: Address, home: Path) -> Workers:
     Raises:
         UpliftError: there is no scheduler or no worker, or workers differ from here.
     """
-    if address in _open and _open[address].client.status != "running":
-        _open.pop(address).close()
-    if address not in _open:
-        _open[address] = Workers(address)
-    _open[address].check(home)
-    return _open[address]
+    if address in OPEN and OPEN[address].client.status != "running":
+        OPEN.pop(address).close()
+    if address not in OPEN:
+        OPEN[address] = Workers(address)
+    OPEN[address].check(home)
+    return OPEN[address]
 
 
 @atexit.register
 def disconnect() -> None:
     """End what this process started, and leave what it only connected to."""
-    while _open:
-        _open.popitem()[1].close()
+    while OPEN:
+        OPEN.popitem()[1].close()
 
 
 def _connect(address: Address) -> distributed.Client:
