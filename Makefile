@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-cluster bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -93,6 +93,11 @@ bench-coverage: $(READY) ## how often the evaluator's intervals hold a known tru
 
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
+
+bench-cluster: $(READY) ## the same run here and on Dask's workers: equality, time by step, kills; cells against rows
+	$(BIN)/python -m bench.cluster --rows 4000000 --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster.json
+	$(BIN)/python -m bench.cluster --rows 4000000 --kill --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster-kill.json
+	$(BIN)/python -m bench.cluster --growth 1000000 4000000 14000000 25309483 --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/growth.json
 
 bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's bare sorted copy
 	$(BIN)/python -m bench.lists --folder $(BENCH_RESULTS)

@@ -22,11 +22,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from bench.criteo import SHARE, run_job
@@ -87,12 +89,24 @@ def kill_once_in_each_stage(told: list[str]) -> None:
                 return
 
 
+def watch_workers(peaks: dict[int, int]) -> None:
+    """Keep the largest resident memory of every process that this one started, in bytes."""
+    own = psutil.Process()
+    while True:
+        time.sleep(0.2)
+        for child in own.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                peaks[child.pid] = max(peaks.get(child.pid, 0), child.memory_info().rss)
+
+
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """One run, in this process."""
     whole = given.folder / f"criteo-like-{given.rows[0]}.csv.gz"
     home = given.folder / f"home-{given.only}"
     shutil.rmtree(home, ignore_errors=True)
     told: list[str] = []
+    peaks: dict[int, int] = {}
+    threading.Thread(target=watch_workers, args=(peaks,), daemon=True).start()
     if given.kill and given.only == CLUSTER:
         threading.Thread(target=kill_once_in_each_stage, args=(told,), daemon=True).start()
     found = run_job(
@@ -103,7 +117,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         cluster="local" if given.only == CLUSTER else "",
         workers=given.workers,
     )
-    return found | {"kills": told}
+    return found | {"kills": told, "worker_peak_mib": max(peaks.values(), default=0) / 2**20}
 
 
 def compare(folder: Path) -> Iterator[tuple[str, bool]]:
@@ -190,6 +204,7 @@ def table(found: dict[str, Any]) -> str:
             f"{other['peak_mib']:8.0f}"
         )
     here, there = found[HERE]["total"], found[CLUSTER]["total"]
+    lines.append(f"largest worker: {found[CLUSTER]['worker_peak_mib']:.0f} MiB")
     lines.append(f"{'in all':20} {here:8.1f} {there:10.1f} {there / here:6.2f}")
     return "\n".join(lines)
 
