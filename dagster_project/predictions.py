@@ -33,15 +33,16 @@ def predictions_of(model: ContrastModel, x: Floats, arm: str, outcome: str) -> p
         arm: its treatment arm.
         outcome: that the learners were fitted on.
     """
+    found = model.predict_all(x)
     columns: dict[str, pa.Array] = {
         "cell": pa.array(np.arange(len(x))),
         "arm": pa.repeat(arm, len(x)),
-        RESPONSE: pa.array(model.predict_response(x)),
+        RESPONSE: pa.array(found.mu0),
     }
-    for learner in LEARNER_NAMES:
-        columns[SCORES[learner]] = pa.array(model.predict(x, learner))
-    for name in (outcome, *model.others):
-        both = model.predict_outcomes(x, None if name == outcome else name)
+    columns |= {SCORES[learner]: pa.array(found.cate[learner]) for learner in LEARNER_NAMES}
+    outcomes = {outcome: (found.mu0, found.mu1)}
+    outcomes |= {name: model.predict_outcomes(x, name) for name in model.others}
+    for name, both in outcomes.items():
         columns |= {c: pa.array(mu) for c, mu in zip(outcome_columns(name), both, strict=True)}
     return pa.table(columns)
 

@@ -18,6 +18,7 @@ from uplift_core.errors import UpliftError
 from uplift_core.experiment import Experiment, Outcome
 
 TYPES = {"binary": "utinyint", "count": "double", "continuous": "double"}
+EXACT = {"utinyint": "utinyint", "double": "decimal(38, 10)"}  # whose sums no order of rows can change
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class OutcomeNames:
     column: Identifier
     name: Identifier
     type: Identifier
+    exact: Identifier
     sum: Identifier
     sum_sq: Identifier
     events: Identifier
@@ -90,6 +92,7 @@ class OutcomeNames:
             column=Identifier.of(outcome.column),
             name=Identifier.of(outcome.name),
             type=Identifier(TYPES[outcome.kind]),
+            exact=Identifier(EXACT[TYPES[outcome.kind]]),
             sum=Identifier.of(f"{outcome.name}_sum"),
             sum_sq=Identifier.of(f"{outcome.name}_sum_sq"),
             events=Identifier.of(f"{outcome.name}_events"),

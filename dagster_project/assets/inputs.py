@@ -57,9 +57,8 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         sql = folder.features_sql.text
         with engine.warehouse() as db:
-            ordered = f"select * from ({sql}\n) order by user_id"
             whose = f"{folder.name}: {FEATURES_SQL}"
-            rows = engine.compute.per_user(db, folder, "features", ordered, whose=whose)
+            rows = engine.compute.per_user(db, folder, "features", sql, whose=whose)
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)

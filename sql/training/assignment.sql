@@ -2,7 +2,7 @@
    Grain: user_id.  Inputs: raw.<experiment>.
    Bound: $salt; $holdout, the share held out; $folds; $arm_values and $arm_names, the arms in the raw file
    and here. Split and fold come from one salted md5 of the user id, the split from its high digits and
-   the fold from its remainder: stable over versions and row order. */
+   the fold from its remainder: stable over versions and row order. Rows stand as in the raw table. */
 with hashed as (
     select
         *,
@@ -16,7 +16,6 @@ select
         {{ bind.arm_names }}, list_position({{ bind.arm_values }}, {{ arm_column }}::varchar)
     )::varchar as arm,
     case when _user_hash / 18446744073709551616.0 < {{ bind.holdout }} then 'holdout' else 'train' end as split,
-    (_user_hash % {{ bind.folds }})::tinyint as fold
+    (_user_hash % {{ bind.folds }}::ubigint)::tinyint as fold
     {%- for outcome in outcomes %}, {{ outcome.column }}::{{ outcome.type }} as {{ outcome.name }}{% endfor %}
 from hashed
-order by user_id

@@ -5,4 +5,3 @@ select
     feature_cells.cell
 from {{ binned }} as binned
 inner join {{ feature_cells }} as feature_cells using ({{ feature_list }})
-order by binned.user_id

@@ -32,6 +32,21 @@ LEARNERS: dict[LearnerName, type[Learner]] = {
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """All that one contrast predicts of n rows: each array is (n,) float32.
+
+    Attributes:
+        mu0: outcome under control, the response model.
+        mu1: outcome under treatment.
+        cate: effect by learner.
+    """
+
+    mu0: Floats
+    mu1: Floats
+    cate: Mapping[LearnerName, Floats]
+
+
+@dataclass(frozen=True)
 class ContrastModel:
     """All learners of one contrast, and the response model beside them.
 
@@ -61,6 +76,12 @@ class ContrastModel:
         t = self.learners["t"].boosters
         models = self.others[outcome] if outcome else ArmModels(t[MU0], t[MU1])
         return boosting.predict(models.mu0, x), boosting.predict(models.mu1, x)
+
+    def predict_all(self, x: Floats) -> Predictions:
+        """Everything about each row of raw features ``x``, asking no booster twice."""
+        mu0, mu1 = self.predict_outcomes(x)
+        cate = {name: self.predict(x, name) for name in LEARNER_NAMES if name != "t"}
+        return Predictions(mu0, mu1, cate | {"t": mu1 - mu0})  # as TLearner.predict has it
 
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
@@ -119,6 +140,7 @@ __all__ = [
     "Fitter",
     "Learner",
     "LearnerName",
+    "Predictions",
     "cross_fit",
     "fit_arm_models",
     "fit_contrast",

@@ -75,6 +75,13 @@ def test_one_user_scores_as_among_many(model, rct, learner):
 
 
 @EACH
+def test_all_predictions_at_once_are_those_of_each_learner(model, rct, learner):
+    found = model.predict_all(rct.x)
+    assert np.array_equal(found.cate[learner], model.predict(rct.x, learner))
+    assert np.array_equal(found.mu0, model.predict_response(rct.x))
+
+
+@EACH
 def test_the_order_of_rows_changes_nothing(model, rct, learner):
     shuffled = fit_contrast(rct.cells(np.random.default_rng(3).permutation(len(rct.x))), PARAMETERS)
     assert np.array_equal(model.predict(rct.x, learner), shuffled.predict(rct.x, learner))
