@@ -2,9 +2,11 @@
    Grain: cell, arm, split, fold.  Inputs: cells of all parts added up, see merged_cells.sql;
    training.<experiment>_feature_cells. */
 with numbered as (
-    select *
-    from {{ parts }}
-    inner join {{ feature_cells }} using ({{ feature_list }})
+    select
+        parts.*,
+        feature_cells.cell
+    from {{ parts }} as parts
+    inner join {{ feature_cells }} as feature_cells using ({{ feature_list }})
 )
 
 select
