@@ -230,7 +230,7 @@ def _connect(address: Address) -> distributed.Client:
                 address.scheduler, timeout=WAIT, security=_security(address), set_as_default=False
             )
         client.wait_for_workers(1, timeout=WAIT)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UpliftError(
             f"UPLIFT_CLUSTER = {address.scheduler}: no scheduler with a worker answered ({error}). "
             "Start one (docs/cluster.md), correct the address, or unset it to run on this machine"
