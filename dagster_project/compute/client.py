@@ -126,9 +126,10 @@ class Workers:
             for i, (call, name) in enumerate(zip(calls, names, strict=False))
         ]
         try:
-            distributed.wait(futures, return_when="FIRST_EXCEPTION")
-            failed = [future for future in futures if future.status == "error"]
-            return list(self.client.gather(failed or futures))
+            for future in distributed.as_completed(futures):
+                if future.status == "error":  # the others may wait for it for long
+                    future.result()
+            return list(self.client.gather(futures))
         except LOST as error:
             raise self._lost(what, error) from error
         finally:

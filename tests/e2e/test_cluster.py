@@ -100,10 +100,30 @@ def single(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -
     return home
 
 
+def killing_once(task: Callable[..., object], mark: str, what: str, *call: object) -> object:
+    """The task; the first time, its process is killed when it comes to ``what``."""
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return task(*call)
+    with patch(what, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)):
+        return task(*call)
+
+
 @pytest.fixture(scope="module")
 def clustered(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("clustered")
-    run_job(folder, home, only=LAYERS, **LOCAL)
+    """A home that two workers made, each of which was killed and started anew now and then."""
+    marks, home = tmp_path_factory.mktemp("marks"), tmp_path_factory.mktemp("clustered")
+    run = Workers.run
+
+    def run_and_kill(self: Workers, what: str, task: Callable, calls: list[tuple]) -> list:
+        if what in KILLS:
+            task = partial(killing_once, task, str(marks / what), KILLS[what])
+        return run(self, what, task, calls)
+
+    with patch.object(Workers, "run", run_and_kill):
+        run_job(folder, home, only=LAYERS, **LOCAL)
+    assert {mark.name for mark in marks.iterdir()} == KILLS.keys()
     return home
 
 
@@ -143,33 +163,8 @@ def test_the_api_answers_from_views_as_the_batch_scored(clustered: Path) -> None
         check_batch(api, clustered, "criteo", 1_000)
 
 
-def killing_once(task: Callable[..., object], mark: str, what: str, *call: object) -> object:
-    """The task; the first time, its process is killed when it comes to ``what``."""
-    try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return task(*call)
-    with patch(what, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)):
-        return task(*call)
-
-
-def test_killed_workers_change_nothing(
-    folder: ExperimentFolder, single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Workers.run
-
-    def run_and_kill(self: Workers, what: str, task: Callable, calls: list[tuple]) -> list:
-        if what in KILLS:
-            task = partial(killing_once, task, str(tmp_path / what), KILLS[what])
-        return run(self, what, task, calls)
-
-    monkeypatch.setattr(Workers, "run", run_and_kill)
-    home = tmp_path / "home"
-    materialize(folder, home, SCORED, **LOCAL)
-    assert {p.name for p in tmp_path.iterdir()} == {"home", *KILLS}
-    assert contents(home, TABLES) == contents(single, TABLES)
-    assert models(home) == models(single)
-    assert not list(home.rglob(".part-*"))
+def test_killed_workers_leave_nothing_half_written(clustered: Path) -> None:
+    assert not list(clustered.rglob(".part-*"))
 
 
 def test_two_workers_train_together_what_one_trains(
