@@ -126,7 +126,7 @@ class Workers:
             for i, (call, name) in enumerate(zip(calls, names, strict=False))
         ]
         try:
-            for future in distributed.as_completed(futures):
+            for future in distributed.as_completed(futures, loop=self.client.loop):
                 if future.status == "error":  # the others may wait for it for long
                     future.result()
             return list(self.client.gather(futures))

@@ -10,31 +10,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-import dagster as dg
-import numpy as np
 import pytest
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
-from dagster_project.assets import experiment_assets
 from dagster_project.compute import client
 from dagster_project.compute.client import Workers
 from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import SCORES
-from dagster_project.resources import Engine
 from dagster_project.sources.lookalike import write_lookalike
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home, Warehouse
 from tests.e2e.test_criteo import on_file
 from tests.serve.equality import check_batch
 from tests.serve.support import api_of
-from tests.support import QUIET, failure_text, opened, run_job, with_experiment
+from tests.support import failure_text, few_rounds, opened, run_job, run_unchecked
 
 ROWS, PARTS = 200_000, 5
 INPUTS = ("raw", "features", "assignment", "cells")
@@ -77,26 +70,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
     for part, (first, last) in enumerate(itertools.pairwise(ends)):
         content = b"".join([header, *lines[first:last]])
         (place / f"part-{part}.csv.gz").write_bytes(gzip.compress(content, 1))
-    found = on_file(place / "part-*.csv.gz")
-    few = found.experiment.learners.outcome.model_copy(update={"rounds": 20, "max_depth": 3})
-    learners = found.experiment.learners.model_copy(update={"outcome": few, "effect": few, "s": few})
-    return with_experiment(found, learners=learners)
-
-
-def materialize(folder: ExperimentFolder, home: Path, layers: tuple[str, ...], **cluster: Any) -> None:
-    """Layers without their checks, which ``clustered`` runs."""
-    dg.materialize(
-        [asset for asset in experiment_assets(folder) if asset.key.path[-1] in layers],
-        resources={"engine": Engine(home=str(home), threads=1, download=False, **cluster)},
-        run_config=QUIET,
-        partition_key=datetime.now(UTC).date().isoformat() if "export" in layers else None,
-    )
+    return few_rounds(on_file(place / "part-*.csv.gz"))
 
 
 @pytest.fixture(scope="module")
 def single(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("single")
-    materialize(folder, home, LAYERS)
+    run_unchecked(folder, home, LAYERS)
     return home
 
 
@@ -167,27 +147,16 @@ def test_killed_workers_leave_nothing_half_written(clustered: Path) -> None:
     assert not list(clustered.rglob(".part-*"))
 
 
-def test_two_workers_train_together_what_one_trains(
-    folder: ExperimentFolder, single: Path, tmp_path: Path
-) -> None:
-    materialize(folder, tmp_path, SCORED, **LOCAL, cluster_cells=1_000)
-    assert contents(tmp_path, TABLES[:6]) == contents(single, TABLES[:6])
-    columns = ", ".join(SCORES.values())
-    sql = f"select {columns} from training.criteo_predictions order by arm, cell"
-    found = []
-    for home in (single, tmp_path):
-        with opened(Home(home)) as db:
-            rows = db.arrow(sql)
-            found.append(np.column_stack([rows.column(c).to_numpy() for c in SCORES.values()]))
-    assert np.abs(found[0] - found[1]).max() <= 1e-6
-    assert np.abs(found[0]).max() > 0.01
-
-
 LONE_CLUSTER = """
 import time
 from distributed import LocalCluster
 cluster = LocalCluster(
-    n_workers=1, processes=False, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    n_workers=1,
+    processes=False,
+    protocol="tcp",
+    host="127.0.0.1",
+    dashboard_address="127.0.0.1:0",
+    silence_logs=50,
 )
 print(cluster.scheduler_address, flush=True)
 time.sleep(600)

@@ -1,4 +1,4 @@
-"""Connecting to a scheduler: with TLS where it asks for it, and only to workers that are as this machine."""
+"""Connecting to a scheduler: with TLS where it asks for it, and to workers that are as this machine."""
 
 from __future__ import annotations
 
