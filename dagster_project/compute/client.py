@@ -65,6 +65,7 @@ class Workers:
     def __init__(self, address: Address) -> None:
         self.address = address
         self.client = _connect(address)
+        self._checked: set[tuple[str, Path]] = set()
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
@@ -118,14 +119,13 @@ class Workers:
 
         Nothing runs again: whoever waits for a worker that died fails, and so does the whole.
         """
-        run, names = uuid.uuid4().hex[:8], self.names
-        futures = [
-            self.client.submit(
-                task, *call, key=f"{what}-{run}-{i}", pure=False, workers=[name], retries=0
-            )
-            for i, (call, name) in enumerate(zip(calls, names, strict=False))
-        ]
+        run, futures = uuid.uuid4().hex[:8], []
         try:
+            self.client.wait_for_workers(len(calls), timeout=WAIT)
+            futures = [
+                self.client.submit(task, *call, key=f"{what}-{run}-{i}", pure=False, workers=[name])
+                for i, (call, name) in enumerate(zip(calls, self.names, strict=False))
+            ]
             for future in distributed.as_completed(futures, loop=self.client.loop):
                 if future.status == "error":  # the others may wait for it for long
                     future.result()
@@ -151,20 +151,21 @@ class Workers:
             return False
 
     def check(self, home: Path) -> None:
-        """Refuse workers that could not give equal results.
+        """Refuse workers that could not give equal results; each is asked once.
 
         Raises:
             UpliftError: a worker runs other versions or other SQL, or does not see the home's files.
         """
+        asked = [name for name in self.names if (name, home) not in self._checked]
+        if not asked:
+            return
         mark = home / f".seen-by-workers-{uuid.uuid4().hex[:8]}"
         mark.touch()
         try:
             here = _surroundings(str(mark))
-            found = self.client.run(_surroundings, str(mark))
+            found = self.client.run(_surroundings, str(mark), workers=asked, on_error="ignore")
         except LOST as error:
-            raise UpliftError(
-                f"the Dask scheduler {self.address.scheduler} was lost ({error})"
-            ) from error
+            raise self._lost("looking at the workers", error) from error
         finally:
             mark.unlink()
         for worker, there in found.items():
@@ -175,6 +176,7 @@ class Workers:
                         "need the same versions, and UPLIFT_HOME at the same path of a file system that "
                         "all share"
                     )
+        self._checked |= {(name, home) for name in found}
 
 
 def _surroundings(mark: str) -> dict[str, object]:

@@ -67,10 +67,11 @@ def test_what_a_task_refuses_arrives_as_it_was_said(secured):
 def test_a_worker_with_other_versions_is_refused(secured, tmp_path, monkeypatch):
     workers = Workers(secured)
     there = dict(client._surroundings("missing"))
-    monkeypatch.setattr(workers.client, "run", lambda *_: {"tls://a:1": there | {"duckdb": "1.0.0"}})
+    other = {"tls://a:1": there | {"duckdb": "1.0.0"}}
+    monkeypatch.setattr(workers.client, "run", lambda *_, **__: other)
     with pytest.raises(UpliftError, match=r"worker tls://a:1: duckdb is 1.0.0, here it is"):
         workers.check(tmp_path)
-    monkeypatch.setattr(workers.client, "run", lambda *_: {"tls://a:1": there})
+    monkeypatch.setattr(workers.client, "run", lambda *_, **__: {"tls://a:1": there})
     with pytest.raises(UpliftError, match="a file of UPLIFT_HOME is missing, here it is there"):
         workers.check(tmp_path)
     monkeypatch.undo()
