@@ -7,14 +7,19 @@ import itertools
 import signal
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import truth_of, write_lookalike
-from dagster_project.warehouse import Home
+from dagster_project.warehouse import Home, Warehouse
 from tests.serve.equality import check_batch, check_single
 from tests.serve.support import api_of, copy_home
 from tests.support import folder_of, opened, run_job, with_experiment
@@ -25,7 +30,9 @@ INPUTS = ("raw", "features", "assignment", "cells")
 LAYERS = (*INPUTS, "models", "scores", "evaluation", "model_card", "thresholds", "treat_list")
 LAYERS = (*LAYERS, "export", "published")
 SHARES = {"control": 0.15, "treated": 0.85}
-MEMORY = "300MB"
+MEMORY = "300MB"  # of DuckDB
+IN_PYTHON = 0.85  # of what the file takes in pandas
+BINS = 16  # so that few rows fall into few cells, as millions do into 64 bins
 
 # Runs layers up to the one that creates a table, and kills itself before that can be committed.
 KILLED = """
@@ -53,7 +60,29 @@ def on_file(path: Path) -> ExperimentFolder:
     """Criteo's experiment on a look-alike's file."""
     folder = folder_of("criteo")
     own = folder.experiment.with_file(path, SHARES)
-    return with_experiment(folder, source=own.source, arms=own.arms, published=None)
+    learners = folder.experiment.learners.model_copy(update={"max_bins": BINS})
+    return with_experiment(folder, source=own.source, arms=own.arms, published=None, learners=learners)
+
+
+@contextmanager
+def held_in_python() -> Iterator[list[int]]:
+    """The most bytes that Python held meanwhile: objects, arrays, the largest table out of DuckDB."""
+    arrow, largest, held = Warehouse.arrow, 0, []
+
+    def watched(self: Warehouse, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
+        nonlocal largest
+        table = arrow(self, sql, binds)
+        largest = max(largest, table.nbytes)
+        return table
+
+    tracemalloc.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Warehouse, "arrow", watched)
+            yield held
+        held.append(tracemalloc.get_traced_memory()[1] + largest)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +93,36 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("published")
+    few = folder / "few.csv.gz"
+    write_lookalike(FEW, few)
+    run_job(on_file(few), folder / "home", only=LAYERS)
+    return folder / "home", few
+
+
+@pytest.fixture(scope="module")
+def run(
+    file: Path,
+    published: tuple[Path, Path],  # the smaller run comes first, so that imports are not counted
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, int]:
+    """The finished run's home, and the most bytes that Python held."""
     home = tmp_path_factory.mktemp("finished")
-    run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
-    return home
+    with held_in_python() as held:
+        run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
+    return home, held[0]
+
+
+@pytest.fixture(scope="module")
+def finished(run: tuple[Path, int]) -> Path:
+    return run[0]
+
+
+def test_no_step_holds_the_rows_in_python(file: Path, run: tuple[Path, int]) -> None:
+    with held_in_python() as whole:
+        assert len(pd.read_csv(file)) == ROWS
+    assert run[1] < IN_PYTHON * whole[0]
 
 
 def test_online_equals_the_batch_for_ten_thousand_users(
@@ -129,15 +184,6 @@ def test_four_parts_give_the_cells_of_the_whole(file: Path, finished: Path, tmp_
         with opened(Home(place)) as db:
             found.append([db.rows(f"from {table} order by all") for table in tables])
     assert found[0] == found[1]
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("published")
-    few = folder / "few.csv.gz"
-    write_lookalike(FEW, few)
-    run_job(on_file(few), folder / "home", only=LAYERS)
-    return folder / "home", few
 
 
 @pytest.mark.parametrize(
