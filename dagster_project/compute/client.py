@@ -139,8 +139,9 @@ class Workers:
         """What to tell of an error that the loss of the scheduler may have made."""
         if self._answers():
             return error  # a task's own, such as a full disk
+        reason = " ".join(str(error or type(error)).split())
         return UpliftError(
-            f"{what}: the Dask scheduler {self.address.scheduler} was lost ({error or type(error)}). "
+            f"{what}: the Dask scheduler {self.address.scheduler} was lost ({reason}). "
             "Nothing new was published; start it and run again"
         )
 
