@@ -19,7 +19,10 @@ LAYER_SQL = {  # layer -> files that all experiments share
     "assignment": ("training/assignment.sql",),
     "cells": tuple(
         f"training/{name}.sql"
-        for name in ("value_counts", "edges", "feature_cells", "user_cells", "cells")
+        for name in (
+            *("value_counts", "edges", "feature_cells", "user_cells", "cells"),
+            *("merged_counts", "merged_cells", "numbered_cells"),
+        )
     ),
     "scores": ("scores/scores.sql",),
     "evaluation": ("evaluation/joint_groups.sql",),

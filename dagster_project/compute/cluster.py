@@ -15,6 +15,7 @@ from dagster_project.cells import features_of, find_edges, value_counts
 from dagster_project.compute import Compute, Tell, work
 from dagster_project.compute.by_row import refuse_across_users
 from dagster_project.compute.client import Address, Workers, connected
+from dagster_project.compute.here import of_parts
 from dagster_project.compute.partitions import Generation, Part, same_columns
 from dagster_project.compute.training import Job, train_on_one, train_together
 from dagster_project.compute.work import MERGED, Limits, Query
@@ -147,8 +148,8 @@ class Cluster(Compute):
         self._view(db, tables.cells, whole["cells"])
         db.drop(tables.user_cells)
         # Numbered within their parts, as scoring needs them.
-        self._view(db, _of_parts(folder, "user_cells"), made["user_cells"])
-        self._view(db, _of_parts(folder, "feature_cells"), made["feature_cells"])
+        self._view(db, of_parts(folder, "user_cells"), made["user_cells"])
+        self._view(db, of_parts(folder, "feature_cells"), made["feature_cells"])
         made["cells"].remove()
         Generation(merged.parent).remove()
         return edges
@@ -208,8 +209,8 @@ class Cluster(Compute):
         ]
         workers.run(f"{folder.name}-predict", work.predict_cells, calls)
         names = {
-            tables.user_cells: _of_parts(folder, "user_cells"),
-            tables.feature_cells: _of_parts(folder, "feature_cells"),
+            tables.user_cells: of_parts(folder, "user_cells"),
+            tables.feature_cells: of_parts(folder, "feature_cells"),
             tables.assignment: tables.assignment,
         }
         files = zip(*(self._files(db, source) for source in names.values()), strict=True)
@@ -244,7 +245,8 @@ class Cluster(Compute):
         return Generation.new(self.home, folder.name, layer)
 
     def _query(self, what: str, queries: Sequence[Query]) -> list[Part]:
-        return self._workers.run(what, work.run_query, [(self._limits, query) for query in queries])
+        limits = self._wide if len(queries) == 1 else self._limits
+        return self._workers.run(what, work.run_query, [(limits, query) for query in queries])
 
     def _merge(self, folder: ExperimentFolder, layer: str, sql: str, files: Sequence[Path]) -> Path:
         """Add files up, ``FAN_IN`` at a time, until one is left."""
@@ -278,10 +280,6 @@ class Cluster(Compute):
             )
         parts = Path(pattern)
         return [str(path) for path in sorted(parts.parent.glob(parts.name))]
-
-
-def _of_parts(folder: ExperimentFolder, what: str) -> Identifier:
-    return Identifier.of("training", f"{folder.name}_part_{what}")
 
 
 def _quoted(path: Path) -> str:

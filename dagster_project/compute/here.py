@@ -53,6 +53,8 @@ class Here(Compute):
         """See ``Compute.cells``."""
         edges = find_edges(db, folder)
         make_cells(db, folder, edges)
+        for what in ("user_cells", "feature_cells"):
+            db.drop(of_parts(folder, what))  # of a run on workers before
         return edges
 
     def train(
@@ -111,6 +113,11 @@ def cells_select(folder: ExperimentFolder, *, of_part: bool = False) -> str:
         outcomes=folder.outcomes,
         of_part=of_part,
     )
+
+
+def of_parts(folder: ExperimentFolder, what: str) -> Identifier:
+    """The view of what workers made of each part, whose cells are numbered within it."""
+    return Identifier.of("training", f"{folder.name}_part_{what}")
 
 
 def score_users(db: Warehouse, folder: ExperimentFolder, loaded: Bundle) -> int:
