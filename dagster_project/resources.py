@@ -19,8 +19,6 @@ from dagster_project.stores import Store, open_store
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.errors import UpliftError
 
-TLS = ("cluster_ca", "cluster_cert", "cluster_key")
-
 
 class Engine(dg.ConfigurableResource):
     """The batch's surroundings: home, data folder, limits."""
@@ -51,7 +49,9 @@ class Engine(dg.ConfigurableResource):
             cluster=settings.cluster,
             cluster_workers=settings.cluster_workers,
             cluster_cells=settings.cluster_cells,
-            **{name: str(getattr(settings, name) or "") for name in TLS},
+            cluster_ca=str(settings.cluster_ca or ""),
+            cluster_cert=str(settings.cluster_cert or ""),
+            cluster_key=str(settings.cluster_key or ""),
         )
 
     @property

@@ -220,7 +220,9 @@ def _config(
         "memory_limit": memory_limit,
         "temp_directory": str(scratch),
     }
-    return config | {"threads": threads} if threads else config
+    if threads:
+        config["threads"] = threads
+    return config
 
 
 def _create_schemas(db: Warehouse) -> None:
