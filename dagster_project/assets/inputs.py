@@ -39,8 +39,8 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
             return dg.MaterializeResult(
                 metadata=describe_table(db, tables.raw, sql)
-                | {"source": str(source.path), "sha256": sha256}
                 | engine.where()
+                | {"source": str(source.path), "sha256": sha256}
             )
 
     return raw

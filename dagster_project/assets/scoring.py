@@ -32,8 +32,8 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{folder.name}/scores: {rows:,} rows by {version}")
             return dg.MaterializeResult(
                 metadata=describe_table(db, tables.scores, sql)
-                | {"model_version": version}
                 | engine.where()
+                | {"model_version": version}
             )
 
     return scores

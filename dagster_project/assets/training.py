@@ -80,12 +80,11 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
             write_profile(db, folder, edges)
             tell(version)
-            metadata = describe_table(db, REGISTRY)
+            metadata = describe_table(db, REGISTRY) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             return dg.MaterializeResult(
                 metadata=metadata
                 | {"model_version": version, "bundle": dg.MetadataValue.path(str(path))}
-                | engine.where()
             )
 
     return models
