@@ -7,7 +7,7 @@ export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
 
-.PHONY: help run new-experiment schema test lint format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-cluster bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
+.PHONY: help run new-experiment schema test lint lint-style lint-types lint-sql format dev serve ui lock clean criteo-like bench bench-learners bench-hillstrom bench-evaluation bench-coverage bench-criteo bench-cluster bench-lists bench-crash bench-campaign bench-serve bench-endurance tour pictures rollback sql
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,16 +23,20 @@ new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv
 schema: $(READY) ## write docs/experiment.schema.json anew
 	$(BIN)/python -m dagster_project.schema
 
-test: $(READY) ## all tests
-	$(BIN)/python -m pytest
+TESTERS ?= 2
+test: $(READY) ## all tests (TESTERS=2 processes)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
-lint: $(READY) ## style, types, SQL, layers
+lint: lint-style lint-types lint-sql ## style, types, SQL, layers
+lint-style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+lint-types: $(READY)
 	$(BIN)/mypy
+lint-sql: $(READY)
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder sql/experiments
 	$(BIN)/sqlfluff lint --disable-progress-bar $(filter-out sql/experiments,$(wildcard sql/*))
-	$(BIN)/lint-imports
 
 format: $(READY) ## rewrite code in the project's format
 	$(BIN)/ruff check --fix --quiet . || true

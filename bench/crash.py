@@ -1,6 +1,6 @@
 """A night that is killed, runs out of disk or finds damaged files: what readers see, and how it ends.
 
-    python -m bench.crash --folder FOLDER [--kills 100]
+    python -m bench.crash --folder FOLDER [--run HOME] [--kills 100]
 
 A night writes a list, exports and publishes it. It is killed (SIGKILL) before its k-th step, for
 steps spread over all of them - every SQL statement, every file that is opened for writing, renamed or
@@ -22,13 +22,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
 
 from dagster_project.decisions import write_treat_list
 from dagster_project.export import MANIFEST, SUCCESS, export_treat_list
+from dagster_project.nightly import LAYERS
 from dagster_project.nights import ListKey
 from dagster_project.publish import publish
 from dagster_project.stores import LocalStore
@@ -48,6 +49,7 @@ def main() -> int:
     """Print what came of each disturbance. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
     parser.add_argument("--kills", type=int, default=150, help="a sixth of them after random times")
     chosen = parser.parse_args()
     work = chosen.folder / "crash"
@@ -55,7 +57,9 @@ def main() -> int:
     work.mkdir(parents=True)
     before, after = work / "before", work / "after"
     # This process opens no database and so has no threads: it can fork, again and again.
-    _must(lambda: _first_night(before))
+    if chosen.run:
+        shutil.copytree(chosen.run, before)
+    _must(lambda: _first_night(before, LAYERS if chosen.run else ()))
     shutil.copytree(before, after)
     _must(lambda: _counted_night(after))
     steps = int((after / "steps").read_text())
@@ -84,8 +88,8 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _first_night(root: Path) -> None:
-    run_job(small_simulation(), root, decision_date=DATE)
+def _first_night(root: Path, only: Sequence[str]) -> None:
+    run_job(small_simulation(), root, only=only, decision_date=DATE)
 
 
 def _night(root: Path) -> None:

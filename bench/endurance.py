@@ -1,6 +1,7 @@
 """The API under load while what is published changes, and its memory over many requests.
 
-    python -m bench.endurance --folder FOLDER [--swaps 200] [--corrupt 20] [--requests 200000]
+    python -m bench.endurance --folder FOLDER [--run HOME] [--swaps 200] [--corrupt 20]
+                              [--requests 200000]
 
 A server of one worker. First, snapshots are published again and again, some of them corrupt, while
 four clients ask without pause: no answer may be an error, and every answer must be of exactly one
@@ -28,7 +29,7 @@ import httpx
 
 from serve.release import load_release
 from serve.settings import Settings
-from tests.serve.support import publish_again
+from tests.serve.support import copy_home, publish_again
 from tests.support import run_job, small_simulation
 
 CANARY = 1.2345678987
@@ -75,13 +76,17 @@ def main() -> int:
     """Print what happened. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
     parser.add_argument("--swaps", type=int, default=200)
     parser.add_argument("--corrupt", type=int, default=20)
     parser.add_argument("--requests", type=int, default=200_000)
     chosen = parser.parse_args()
     home = chosen.folder / "endurance"
     shutil.rmtree(home, ignore_errors=True)
-    run_job(small_simulation(), home)
+    if chosen.run:
+        copy_home(chosen.run, home)
+    else:
+        run_job(small_simulation(), home)
     release = load_release(Settings(home=home))
     (model,) = release.models.values()
     attributes = {c.name: CANARY for c in model.bundle.manifest.raw_columns}

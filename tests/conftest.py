@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -12,20 +14,32 @@ from dagster_project.warehouse import Warehouse
 from tests.support import (
     Open,
     folder_of,
+    made_once,
     memory_warehouse,
     open_snapshot,
     real_file,
     run_job,
+    shared_folder,
     small_simulation,
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Of several processes, only one runs tests while one that is marked ``timed`` runs."""
+    alone = item.get_closest_marker("timed") is not None
+    folder = shared_folder(item.config._tmp_path_factory)
+    with (folder / "turn").open("a") as turn, (folder / "run").open("a") as run:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # who waits to be alone goes before who comes later
+        fcntl.flock(run, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
 def simulated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UPLIFT_HOME after a run of the simulated experiment on 5,000 users."""
-    home = tmp_path_factory.mktemp("simulated") / "home"
-    run_job(small_simulation(), home)
-    return home
+    return made_once(tmp_path_factory, "simulated", partial(run_job, small_simulation()))
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +51,8 @@ def hillstrom_file() -> Path:
 @pytest.fixture(scope="session")
 def hillstrom_home(tmp_path_factory: pytest.TempPathFactory, hillstrom_file: Path) -> Path:
     """UPLIFT_HOME after a run on the real Hillstrom file."""
-    home = tmp_path_factory.mktemp("hillstrom") / "home"
-    run_job(folder_of("hillstrom"), home, data_dir=hillstrom_file.parent)
-    return home
+    run = partial(run_job, folder_of("hillstrom"), data_dir=hillstrom_file.parent)
+    return made_once(tmp_path_factory, "hillstrom", run)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,12 @@ EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
 NIGHTLY = {"treat_list", "export"}
+INPUTS = ("raw", "features", "assignment", "cells")
+# From the file to what is published, but for the comparison with econml.
+TO_PUBLISHED = (
+    *(*INPUTS, "models", "scores", "evaluation", "model_card"),
+    *("thresholds", "treat_list", "export", "published"),
+)
 PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end in ("start", "end"))
 SMALL = 5_000  # users of the small simulated run
 
@@ -116,6 +123,25 @@ def few_rounds(folder: ExperimentFolder) -> ExperimentFolder:
     deep = few.model_copy(update={"rounds": 30, "max_depth": 3})  # or S would not see the arm
     changed = learners.model_copy(update={"outcome": few, "effect": effect, "s": deep})
     return with_experiment(folder, learners=changed)
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of this test run, one for all of its processes."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A finished home that all processes of a test run share: the first to ask makes it, others wait."""
+    root = shared_folder(factory) / name
+    home, done = root / "home", root / "done"
+    home.mkdir(parents=True, exist_ok=True)
+    with done.open("a") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        if not done.stat().st_size:
+            make(home)
+            mark.write("done")
+    return home
 
 
 def failure_text(result: dg.ExecuteInProcessResult) -> str:

@@ -1,8 +1,9 @@
 """proof/evaluator: the evaluator's intervals hold known truths, or no experiment is evaluated."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 
 import dagster as dg
 import numpy as np
@@ -50,7 +51,7 @@ def evaluator(
     context: dg.AssetExecutionContext, config: ProofConfig, engine: Engine
 ) -> Iterator[dg.MaterializeResult]:
     """Prove the evaluator on known truth."""
-    found = list(prove(config.replications, config.users, threads=engine.threads))
+    found = _proven(config.replications, config.users, engine.threads)
     rows = [
         {k: None if v != v else v for k, v in asdict(p).items()} | {"experiment": PROOF}  # noqa: PLR0124 - NaN
         for p in found
@@ -72,7 +73,12 @@ def evaluator(
     )
 
 
-def _table(found: list[Proof]) -> str:
+@cache  # code and these numbers alone decide it: once a process, however many experiments it runs
+def _proven(replications: int, users: int, threads: int) -> tuple[Proof, ...]:
+    return tuple(prove(replications, users, threads=threads))
+
+
+def _table(found: Sequence[Proof]) -> str:
     head = ["design", "claim", "truth", "mean estimate", "how often", "should be", "holds"]
     return markdown_table(
         head,

@@ -45,9 +45,12 @@ def test_without_anything_published_the_night_is_skipped(
 
 
 @pytest.mark.parametrize("kills", [6])
-def test_a_killed_night_leaves_old_or_new_and_the_next_one_mends_it(tmp_path: Path, kills: int) -> None:
+def test_a_killed_night_leaves_old_or_new_and_the_next_one_mends_it(
+    simulated_home: Path, tmp_path: Path, kills: int
+) -> None:
     """A few of the kills of ``make bench-crash``, which forks and so needs a process of its own."""
-    command = [sys.executable, "-m", "bench.crash", "--folder", str(tmp_path), "--kills", str(kills)]
+    options = ["--folder", str(tmp_path), "--run", str(simulated_home), "--kills", str(kills)]
+    command = [sys.executable, "-m", "bench.crash", *options]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     lines = [line.strip() for line in done.stdout.splitlines() if "rerun equal" in line]

@@ -23,6 +23,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("UPLIFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UPLIFT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("UPLIFT_DOWNLOAD", "false")
+    monkeypatch.setenv("UPLIFT_THREADS", "1")  # as other tests: the evaluator's proof is made once
 
 
 def test_an_unknown_experiment_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

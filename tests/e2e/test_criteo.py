@@ -22,13 +22,9 @@ from dagster_project.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse import Home, Warehouse
 from tests.serve.equality import check_batch, check_single
 from tests.serve.support import api_of, copy_home
-from tests.support import folder_of, opened, run_job, with_experiment
+from tests.support import INPUTS, TO_PUBLISHED, folder_of, opened, run_job, with_experiment
 
 ROWS, FEW = 300_000, 20_000
-INPUTS = ("raw", "features", "assignment", "cells")
-# All but the comparison with econml, which other tests run.
-LAYERS = (*INPUTS, "models", "scores", "evaluation", "model_card", "thresholds", "treat_list")
-LAYERS = (*LAYERS, "export", "published")
 SHARES = {"control": 0.15, "treated": 0.85}
 MEMORY = "300MB"  # of DuckDB
 IN_PYTHON = 0.85  # of what the file takes in pandas
@@ -97,7 +93,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("published")
     few = folder / "few.csv.gz"
     write_lookalike(FEW, few)
-    run_job(on_file(few), folder / "home", only=LAYERS)
+    run_job(on_file(few), folder / "home", only=TO_PUBLISHED)
     return folder / "home", few
 
 
@@ -110,7 +106,7 @@ def run(
     """The finished run's home, and the most bytes that Python held."""
     home = tmp_path_factory.mktemp("finished")
     with held_in_python() as held:
-        run_job(on_file(file), home, only=LAYERS, memory_limit=MEMORY)
+        run_job(on_file(file), home, only=TO_PUBLISHED, memory_limit=MEMORY)
     return home, held[0]
 
 
@@ -207,4 +203,4 @@ def test_a_killed_run_leaves_what_was_and_the_next_completes(
     assert {p.name: p.read_bytes() for p in (home / "published").iterdir()} == before
     with opened(Home(home)) as db:
         assert db.rows(f"from {table} order by all") == rows
-    assert run_job(on_file(few), home, only=LAYERS).success
+    assert run_job(on_file(few), home, only=TO_PUBLISHED).success

@@ -141,8 +141,7 @@ def _replicates(replications: int, n_users: int, seed: int, e: float) -> Iterato
 
 def _observed(model: ContrastModel, users: Simulated, e: float) -> JointGroups:
     x = users.x.astype(np.float32)
-    mu0 = model.predict_response(x).astype(np.float64)
-    mu1 = mu0 + model.predict(x, "t")
+    mu0, mu1 = (mu.astype(np.float64) for mu in model.predict_outcomes(x))
     scores: dict[str, Doubles] = {RANKING: model.predict(x, RANKING).astype(np.float64)}
     return joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 

@@ -16,7 +16,7 @@ import pytest
 from dagster_project.folders import ExperimentFolder
 from dagster_project.run import failure
 from dagster_project.warehouse import Home
-from tests.support import folder_of, opened, real_file, run_job
+from tests.support import TO_PUBLISHED, folder_of, opened, real_file, run_job
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 from uplift_core.publication import read_pointer
 from uplift_core.quality import QualityLimits
@@ -211,7 +211,8 @@ def _recently() -> str:
 def published(good: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home where the good rows are published."""
     folder = tmp_path_factory.mktemp("good")
-    run_job(hillstrom_on(written(good, folder / "file.csv"), folder / "hillstrom"), folder / "home")
+    on_good = hillstrom_on(written(good, folder / "file.csv"), folder / "hillstrom")
+    run_job(on_good, folder / "home", only=TO_PUBLISHED)
     return folder / "home"
 
 

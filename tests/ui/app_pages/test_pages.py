@@ -193,6 +193,7 @@ def test_the_model_page_shows_the_card_and_the_sql(client: ApiClient, served: Pa
     assert any("S-learner" in text.value for text in app.markdown)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_answers_within_a_second(client: ApiClient, name: str) -> None:
     app = run_page(name)

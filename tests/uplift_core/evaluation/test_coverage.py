@@ -52,4 +52,5 @@ def test_intervals_of_half_the_width_are_noticed(monkeypatch: pytest.MonkeyPatch
 def test_a_gate_that_always_opens_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     open_gate = type("Verdict", (), {"word": "passed"})
     monkeypatch.setattr(coverage, "judge", lambda *_: open_gate)
-    assert not shares()["constant effect", "gate opens"].holds
+    (opens,) = (p for p in coverage._no_difference(60, 500, 0) if p.claim == "gate opens")
+    assert not opens.holds
