@@ -101,6 +101,11 @@ bench-coverage: $(READY) ## how often the evaluator's intervals hold a known tru
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
 
+bench-cluster: $(READY) ## the same run here and on Dask's workers: equality, time by step, kills; cells against rows
+	$(BIN)/python -m bench.cluster --rows 4000000 --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster.json
+	$(BIN)/python -m bench.cluster --rows 4000000 --kill --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster-kill.json
+	$(BIN)/python -m bench.cluster --growth 1000000 4000000 14000000 25309483 --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/growth.json
+
 bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's bare sorted copy
 	$(BIN)/python -m bench.lists --folder $(BENCH_RESULTS)
 

@@ -64,7 +64,9 @@ class Sampler:
         return max(s[1] for s in inside), inside[-1][2] - inside[0][2]
 
 
-def run_job(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[str, Any]:
+def run_job(  # noqa: PLR0913 - what is measured, on how much of which machine
+    file: Path, home: Path, *, memory_limit: str, threads: int, cluster: str = "", workers: int = 0
+) -> dict[str, Any]:
     """The job ``uplift_criteo`` on a look-alike; figures by step."""
     import dagster as dg  # noqa: PLC0415 - seconds to import, in the measured process alone
     import xgboost  # noqa: PLC0415
@@ -80,6 +82,8 @@ def run_job(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[
         home=home,
         memory_limit=memory_limit,
         threads=threads,
+        cluster=cluster,
+        cluster_workers=workers,
         files={"criteo": OwnFileSetting(path=file, shares=shares)},
     )
     (folder,) = (f for f in experiment_folders(settings) if f.name == "criteo")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -14,16 +16,14 @@ from uplift_core.cells import BinEdges, Cells
 EDGES = Identifier.of("training", "edges")
 
 
-def find_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
-    """Lower bin edges of every feature, from the train split; kept in ``training.edges``."""
+def find_edges(db: Warehouse, folder: ExperimentFolder, counts: Identifier | None = None) -> BinEdges:
+    """Lower bin edges of every feature, from the train split; kept in ``training.edges``.
+
+    ``counts`` are the train users of every value, if they have been counted already.
+    """
     names = features_of(db, folder)
-    sql = render(
-        "training/edges.sql",
-        features=folder.tables.features,
-        assignment=folder.tables.assignment,
-        feature_names=[Identifier.of(name) for name in names],
-        feature_list=Identifier.listed(names),
-    )
+    counted = counts or Identifier(f"({value_counts(folder, names)})")
+    sql = render("training/edges.sql", counts=counted)
     rows = db.rows(
         f"select feature, list(edge order by edge) from ({sql}) group by feature",
         {"max_bins": folder.experiment.learners.max_bins},
@@ -33,6 +33,17 @@ def find_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
     found = BinEdges.from_dict(edges)
     db.replace_rows(EDGES, {"experiment": folder.name}, _edge_rows(folder, found))
     return found
+
+
+def value_counts(folder: ExperimentFolder, names: Sequence[str]) -> str:
+    """The SELECT that counts the train users of every value of the features ``names``."""
+    return render(
+        "training/value_counts.sql",
+        features=folder.tables.features,
+        assignment=folder.tables.assignment,
+        feature_names=[Identifier.of(name) for name in names],
+        feature_list=Identifier.listed(names),
+    )
 
 
 def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:

@@ -19,27 +19,27 @@ OUT_OF_FOLD = "out_of_fold"
 REGISTRY = Identifier.of("models", "registry")
 
 
-def judge_learners(  # noqa: PLR0913 - whose cells, how they are trained
-    db: Warehouse,
-    folder: ExperimentFolder,
-    arm: str,
-    cells: Cells,
-    parameters: LearnerParameters,
-    *,
-    threads: int,
-) -> Verdict:
-    """Fit all learners without each fold, rank its users, and compare at the default budget."""
-    defaults = folder.experiment.defaults
+def out_of_fold(
+    cells: Cells, arm: str, outcome: str, parameters: LearnerParameters, *, threads: int
+) -> pa.Table:
+    """All learners' predictions by cell and fold, each by models that saw nothing of the fold."""
     parts = []
     for fold, model in cross_fit(cells, parameters, threads):
         present = np.unique(cells.cell[cells.fold == fold])
-        rows = predictions_of(model, cells.x[present], arm, defaults.outcome)
+        rows = predictions_of(model, cells.x[present], arm, outcome)
         rows = rows.set_column(0, "cell", pa.array(present))
         parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))
-    with db.relation(OUT_OF_FOLD, pa.concat_tables(parts)):
-        folds = read_out_of_fold(db, folder, Identifier.of(OUT_OF_FOLD), arm)
+    return pa.concat_tables(parts)
+
+
+def judge_learners(
+    db: Warehouse, folder: ExperimentFolder, arm: str, predictions: Identifier
+) -> Verdict:
+    """Rank the users of each fold by out-of-fold predictions, and compare at the default budget."""
+    budget = folder.experiment.defaults.budget
+    folds = read_out_of_fold(db, folder, predictions, arm)
     n = int(sum(joint.n_users for joint in folds))
-    return judge(compare(folds, LEARNER_NAMES, defaults.budget), n, defaults.budget)
+    return judge(compare(folds, LEARNER_NAMES, budget), n, budget)
 
 
 def deciding_learner(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:

@@ -13,6 +13,7 @@ from dagster_project.nightly import nightly_job, nightly_schedule
 from dagster_project.resources import Engine
 from dagster_project.sensors import source_sensor
 from dagster_project.settings import SQL_FOLDER, Settings
+from dagster_project.sources.remote import url_of
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import Experiment, discover
 
@@ -34,7 +35,8 @@ def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
     if variant and own:
         raise ExperimentError(f"{experiment.name}: choose a variant or a file of your own, not both")
     if own:
-        return experiment.with_file(own.path.absolute(), own.shares)
+        path = own.path if url_of(own.path) else own.path.absolute()
+        return experiment.with_file(path, own.shares)
     return experiment.as_variant(variant) if variant else experiment
 
 

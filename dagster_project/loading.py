@@ -40,10 +40,10 @@ def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tup
         rows = db.create(folder.tables.raw, sql, {"source": str(source.path)})
     except duckdb.Error as error:
         raise DataError(
-            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason(error)}. Replace "
-            f"the file, or correct {RAW_SQL}"
+            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
+            f"Replace the file, or correct {RAW_SQL}"
         ) from error
-    _check_columns(db, folder)
+    check_columns(db, folder)
     digests = [source.sha256]
     for name, table in folder.experiment.tables.items():
         file = own_file(folder.name, f"tables.{name}.path", folder.folder, table.path)
@@ -66,11 +66,11 @@ def create_by(
     try:
         return db.create(table, sql, binds)
     except duckdb.Error as error:
-        raise ExperimentError(f"{where} fails: {reason(error)}; correct it") from error
+        raise ExperimentError(f"{where} fails: {reason_of(error)}; correct it") from error
 
 
-def reason(error: duckdb.Error) -> str:
-    """What DuckDB complains of, in one short line."""
+def reason_of(error: duckdb.Error) -> str:
+    """DuckDB's message in one line, without the SQL."""
     return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 
@@ -88,7 +88,12 @@ def reader(path: Path) -> str:
     return READERS[path.suffix]
 
 
-def _check_columns(db: Warehouse, folder: ExperimentFolder) -> None:
+def check_columns(db: Warehouse, folder: ExperimentFolder) -> None:
+    """Refuse a raw table without a declared column, or with one of a wrong type.
+
+    Raises:
+        ExperimentError: naming the key and the column.
+    """
     experiment = folder.experiment
     columns = {row[0]: row[1] for row in db.rows(f"describe {folder.tables.raw}")}
     if columns.get("user_id") != "BIGINT":

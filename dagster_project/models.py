@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.cells import read_cells
-from dagster_project.champion import REGISTRY, judge_learners
+from dagster_project.champion import OUT_OF_FOLD, REGISTRY, judge_learners, out_of_fold
 from dagster_project.contract import contract
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier, sql_sha256
@@ -43,6 +43,21 @@ def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
     threads: int,
 ) -> tuple[ContrastModel, Verdict]:
     """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
+    model, predictions = fit_arm(db, folder, arm, edges, parameters, threads=threads)
+    with db.relation(OUT_OF_FOLD, predictions):
+        return model, judge_learners(db, folder, arm, Identifier.of(OUT_OF_FOLD))
+
+
+def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
+    db: Warehouse,
+    folder: ExperimentFolder,
+    arm: str,
+    edges: BinEdges,
+    parameters: LearnerParameters,
+    *,
+    threads: int,
+) -> tuple[ContrastModel, pa.Table]:
+    """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
     default = folder.experiment.defaults.outcome
     cells = read_cells(db, folder, arm, edges)
     model = fit_contrast(cells, parameters, threads)
@@ -51,8 +66,8 @@ def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
         if outcome.name != default:
             own = read_cells(db, folder, arm, edges, outcome.name)
             others[outcome.name] = fit_arm_models(own, Fitter.for_cells(own, parameters, threads))
-    verdict = judge_learners(db, folder, arm, cells, parameters, threads=threads)
-    return replace(model, others=others), verdict
+    predictions = out_of_fold(cells, arm, default, parameters, threads=threads)
+    return replace(model, others=others), predictions
 
 
 def write_bundle(

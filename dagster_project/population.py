@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.loading import create_by, reader, reason
+from dagster_project.loading import create_by, reader, reason_of
 from dagster_project.predictions import RESPONSE, SCORES
 from dagster_project.sources import SourceFile
 from dagster_project.sqlfiles import Identifier
@@ -65,8 +65,8 @@ def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -
         db.rows(f"insert into {table} select {listed} from {INCOMING} order by {items['user_id']}")
     except duckdb.Error as error:
         raise DataError(
-            f"{where}: {file.path.name} does not have the types of raw.{folder.name}: {reason(error)}; "
-            f"cast in {POPULATION_SQL}"
+            f"{where}: {file.path.name} does not have the types of raw.{folder.name}: "
+            f"{reason_of(error)}; cast in {POPULATION_SQL}"
         ) from error
     db.rows(f"drop table {INCOMING}")
     _check_users(db, folder, file)
@@ -130,8 +130,8 @@ def _read(db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str)
         db.create_temporary(INCOMING, sql, {"source": str(file.path)})
     except duckdb.Error as error:
         raise DataError(
-            f"{where}.path = '{file.path.name}' cannot be read: {reason(error)}; correct the file, or "
-            f"read it by a {POPULATION_SQL} in the experiment's folder"
+            f"{where}.path = '{file.path.name}' cannot be read: {reason_of(error)}; correct the "
+            f"file, or read it by a {POPULATION_SQL} in the experiment's folder"
         ) from error
     return [str(row[0]) for row in db.rows(f"describe {INCOMING}")]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dagster_project.champion import deciding_learner
 from dagster_project.comments import comment_statements
+from dagster_project.compute.partitions import remove_unused
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.sqlfiles import Identifier
@@ -76,6 +77,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     record_pointer(home.published, pointer)
     write_pointer(home.published, pointer)
     _prune(home.published, keep=pointer.file)
+    remove_unused(db, home)
     return pointer
 
 
@@ -114,6 +116,9 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
             for database in databases:
                 for schema, table in _tables(db, database):
                     _copy_table(db, database, schema, table, folder, fresh=database == own)
+                for table, sql in _views(db, database):
+                    if _belongs(folder, table) == (database == own):
+                        _copy_view(db, own, sql)
             _copy_comments(db, databases)
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
@@ -143,14 +148,38 @@ def _tables(db: Warehouse, database: str) -> list[tuple[str, str]]:
     return [(str(schema), str(table)) for schema, table in rows]
 
 
+def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:
+    """Names and SQL of the views over partitions: what a cluster's workers wrote stays where it is."""
+    rows = db.rows(
+        "select view_name, sql from duckdb_views() where database_name = $database "
+        "and schema_name = any($schemas) order by all",
+        {"database": database, "schemas": [s for s in SCHEMAS if s != TRAINING]},
+    )
+    return [(str(view), str(sql)) for view, sql in rows]
+
+
+def _copy_view(db: Warehouse, own: str, sql: str) -> None:
+    db.rows("use snapshot")
+    db.rows(sql)
+    db.rows(f"use {Identifier.of(own)}")
+
+
+def _belongs(folder: ExperimentFolder, table: str) -> bool:
+    """Whether a table of no column ``experiment`` is this experiment's."""
+    name = folder.name
+    return table in {name, _population(folder), *(f"{name}_{own}" for own in folder.experiment.tables)}
+
+
+def _population(folder: ExperimentFolder) -> str:
+    return f"{folder.name}_population"
+
+
 def _copy_table(  # noqa: PLR0913 - where from, what, whose
     db: Warehouse, database: str, schema: str, table: str, folder: ExperimentFolder, *, fresh: bool
 ) -> None:
     """Copy the rows that belong to the experiment if ``fresh``, those that don't otherwise."""
     experiment = folder.name
-    population = f"{experiment}_population"
-    own = {experiment, population, *(f"{experiment}_{name}" for name in folder.experiment.tables)}
-    if table == population and fresh and not folder.experiment.population:
+    if table == _population(folder) and fresh and not folder.experiment.population:
         return  # of a declaration that is gone
     source = Identifier.of(database, schema, table)
     target = Identifier.of("snapshot", schema, table)
@@ -163,7 +192,7 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
             rows += f" and decision_date in ({dates} order by decision_date desc limit {NIGHTS})"
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
-    elif (table in own) == fresh:
+    elif _belongs(folder, table) == fresh:
         db.rows(f"create table {target} as from {source}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Self
 
 import dagster as dg
 
+from dagster_project.compute import Compute
+from dagster_project.compute.here import Here
 from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
@@ -26,6 +29,12 @@ class Engine(dg.ConfigurableResource):
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
+    cluster: str = ""
+    cluster_workers: int = 0
+    cluster_cells: int = 20_000_000
+    cluster_ca: str = ""
+    cluster_cert: str = ""
+    cluster_key: str = ""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -37,6 +46,12 @@ class Engine(dg.ConfigurableResource):
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             download=settings.download,
+            cluster=settings.cluster,
+            cluster_workers=settings.cluster_workers,
+            cluster_cells=settings.cluster_cells,
+            cluster_ca=str(settings.cluster_ca or ""),
+            cluster_cert=str(settings.cluster_cert or ""),
+            cluster_key=str(settings.cluster_key or ""),
         )
 
     @property
@@ -48,6 +63,42 @@ class Engine(dg.ConfigurableResource):
     def store(self) -> Store:
         """Where exports go."""
         return open_store(self.exports or str(self.paths.exports), self.paths.scratch)
+
+    @property
+    def compute(self) -> Compute:
+        """Where rows are worked on: here, or on a cluster's workers.
+
+        Raises:
+            dagster.Failure: a cluster is asked for, and Dask is not installed.
+        """
+        if not self.cluster:
+            return Here(self.threads)
+        try:  # an extra, and seconds to import
+            from dagster_project.compute.client import Address  # noqa: PLC0415
+            from dagster_project.compute.cluster import Cluster  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise dg.Failure(
+                f"UPLIFT_CLUSTER = {self.cluster} needs {error.name}; install the extra 'cluster', or "
+                "unset it"
+            ) from error
+        return Cluster(
+            home=self.paths,
+            address=Address(
+                self.cluster,
+                self.cluster_workers,
+                ca=self.cluster_ca,
+                certificate=self.cluster_cert,
+                key=self.cluster_key,
+            ),
+            memory_limit=self.memory_limit,
+            threads=self.threads or os.cpu_count() or 1,
+            cells_per_worker=self.cluster_cells,
+        )
+
+    def where(self) -> dict[str, dg.MetadataValue]:
+        """Metadata that says where the work can be watched, if it can."""
+        link = self.compute.link
+        return {"dask": dg.MetadataValue.url(link)} if link else {}
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:

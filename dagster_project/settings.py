@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from uplift_core.errors import ExperimentError
@@ -38,6 +39,13 @@ class Settings(BaseSettings):
     threads: int = 0  # of DuckDB and XGBoost; 0: all cores
     variants: dict[str, str] = {}  # experiment -> which of its published forms, where not the first
     files: dict[str, OwnFileSetting] = {}  # experiment -> a file that no declaration knows
+    # Dask: "local" for processes of this machine, or a scheduler's address; empty: no cluster.
+    cluster: str = ""
+    cluster_workers: Annotated[int, Field(ge=0)] = 0  # processes of "local"; 0: one a core
+    cluster_cells: Annotated[int, Field(ge=1)] = 20_000_000  # that one worker trains on
+    cluster_ca: Path | None = None  # of TLS: the authority's certificate, one's own, and its key
+    cluster_cert: Path | None = None
+    cluster_key: Path | None = None
     download: bool = True  # whether source files may be fetched from the network
 
     @property

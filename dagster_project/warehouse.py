@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,9 @@ SCHEMAS = (
     "decisions",
     "quality",
 )
+
+
+VIEW = "VIEW"  # as DuckDB's information schema calls it
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Home:
         return self.root / "tmp"
 
     @property
+    def partitions(self) -> Path:
+        """What a cluster's workers wrote: Parquet, read by views of the warehouse and of snapshots."""
+        return self.root / "partitions"
+
+    @property
     def cards(self) -> Path:
         """Model cards with their plots, one folder a version."""
         return self.root / "cards"
@@ -84,6 +93,8 @@ class Warehouse:
 
     def create(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> int:
         """Replace ``table`` by the rows of ``select``, with its comments; returns how many there are."""
+        if self.kind(table) == VIEW:
+            self.drop(table)
         self.rows(f"create or replace table {table} as {select}", binds)
         known = self.columns()
         for schema, name in {key[:2] for key in known if Identifier.of(*key[:2]) == table}:
@@ -101,6 +112,42 @@ class Warehouse:
             {"name": database},
         )
         return {(schema, table, column): comment or "" for schema, table, column, comment in rows}
+
+    def create_view(self, view: Identifier, files: str | Sequence[str]) -> int:
+        """Replace ``view`` by the rows of Parquet files, or of a pattern; returns how many there are."""
+        if self.kind(view) != VIEW:
+            self.drop(view)
+        paths = [files] if isinstance(files, str) else files
+        # A view keeps its SQL, so its files cannot be bound; they are this project's own.
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        self.rows(
+            f"create or replace view {view} as from read_parquet([{listed}], hive_partitioning = false)"
+        )
+        return self.count(view)
+
+    def files_of(self, view: Identifier) -> str:
+        """The first file or pattern that a view by ``create_view`` reads; empty if it is none."""
+        rows = self.rows(
+            "select sql from duckdb_views() where database_name = current_database() "
+            "and concat('\"', schema_name, '\".\"', view_name, '\"') = $name",
+            {"name": str(view)},
+        )
+        found = re.search(r"read_parquet\(\D*?'((?:[^']|'')*)'", str(rows[0][0])) if rows else None
+        return found[1].replace("''", "'") if found else ""
+
+    def kind(self, relation: Identifier) -> str:
+        """``BASE TABLE`` or ``VIEW``; empty if there is no such relation."""
+        rows = self.rows(
+            "select table_type from information_schema.tables where table_catalog = current_database() "
+            "and concat('\"', table_schema, '\".\"', table_name, '\"') = $name",
+            {"name": str(relation)},
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def drop(self, relation: Identifier) -> None:
+        """Remove a table or a view if there is one."""
+        if kind := self.kind(relation):
+            self.rows(f"drop {'view' if kind == VIEW else 'table'} {relation}")
 
     def create_temporary(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> None:
         """Replace a table of this connection's own by the rows of ``select``."""
@@ -153,14 +200,7 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
         UpliftError: another process has it open.
     """
     home.root.mkdir(parents=True, exist_ok=True)
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "memory_limit": memory_limit,
-        "temp_directory": str(home.scratch),
-    }
-    if threads:
-        config["threads"] = threads
+    config = _config(memory_limit, threads, home.scratch)
     try:
         con = duckdb.connect(str(home.warehouse), config=config)
     except duckdb.IOException as error:
@@ -178,10 +218,37 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
         con.close()
 
 
-def create_shared_tables(db: Warehouse) -> None:
-    """All schemas, and the tables that all experiments share."""
+@contextmanager
+def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
+    """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
+    with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
+        db = Warehouse(con)
+        _create_schemas(db)
+        yield db
+
+
+def _config(
+    memory_limit: str, threads: int, scratch: Path
+) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": memory_limit,
+        "temp_directory": str(scratch),
+    }
+    if threads:
+        config["threads"] = threads
+    return config
+
+
+def _create_schemas(db: Warehouse) -> None:
     for schema in SCHEMAS:
         db.rows(f"create schema if not exists {Identifier.of(schema)}")
+
+
+def create_shared_tables(db: Warehouse) -> None:
+    """All schemas, and the tables that all experiments share."""
+    _create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
 

@@ -21,15 +21,14 @@ from uplift_core.experiment import Experiment
 from uplift_core.files import sha256_file
 from uplift_core.learners import LearnerName
 
-# Read-only, one file, nothing else: what is asked of it is written here, and cannot be changed.
+# Read-only, and no other file but partitions: what is asked is written here, and cannot be changed.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "enable_external_access": "false",
     "threads": 1,  # workers and requests run side by side
     "memory_limit": "1GB",
-    "lock_configuration": "true",
 }
+PARTITIONS = "partitions"  # beside the folder of snapshots
 
 
 class Snapshot:
@@ -38,6 +37,14 @@ class Snapshot:
     def __init__(self, path: Path, snapshot_id: str) -> None:
         self.snapshot_id = snapshot_id
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
+        # What a cluster's workers wrote and the snapshot's views read; an open DuckDB alone takes it.
+        partitions = str(path.absolute().parent.parent / PARTITIONS).replace("'", "''")
+        for setting in (
+            f"allowed_directories = ['{partitions}']",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            self._con.execute(f"set {setting}")
         self._lock = threading.Lock()
         found = self.rows(
             "select table_name from duckdb_tables() where schema_name = 'features' "

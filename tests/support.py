@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from dagster_project.assets import experiment_assets
 from dagster_project.definitions import build_definitions
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
@@ -82,11 +84,12 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     config: Mapping[str, Mapping[str, object]] | None = None,
     raise_on_error: bool = True,
     memory_limit: str = "4GB",
+    **cluster: Any,
 ) -> dg.ExecuteInProcessResult:
     """Materialize an experiment in process: all of it or the layers ``only``, or another job.
 
     ``config`` is run configuration by layer. Lists are made for ``decision_date``, today (UTC) if empty,
-    or for all dates from there ``until``.
+    or for all dates from there ``until``. ``cluster`` are settings of the cluster to run on.
     """
     engine = Engine(
         home=str(home),
@@ -94,6 +97,7 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         threads=1,
         download=False,
         memory_limit=memory_limit,
+        **cluster,
     )
     chosen = build_definitions([folder], engine).resolve_job_def(job or f"uplift_{folder.name}")
     ops = {f"{folder.name}__{layer}": {"config": dict(c)} for layer, c in (config or {}).items()}
@@ -107,6 +111,28 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         partition_key=None if until or (only and not NIGHTLY & set(only)) else night,
         tags=dates,
     )
+
+
+def run_unchecked(folder: ExperimentFolder, home: Path, layers: Sequence[str], **cluster: Any) -> None:
+    """Materialize layers without their checks, which take most of a small run."""
+    engine = Engine(home=str(home), threads=1, download=False, **cluster)
+    nightly = NIGHTLY & set(layers)
+    dg.materialize(
+        [asset for asset in experiment_assets(folder) if asset.key.path[-1] in layers],
+        resources={"engine": engine},
+        run_config=QUIET,
+        partition_key=datetime.now(UTC).date().isoformat() if nightly else None,
+    )
+
+
+def few_rounds(folder: ExperimentFolder) -> ExperimentFolder:
+    """The same experiment with boosters that are soon grown."""
+    learners = folder.experiment.learners
+    few = learners.outcome.model_copy(update={"rounds": 10})
+    effect = learners.effect.model_copy(update={"rounds": 10})
+    deep = few.model_copy(update={"rounds": 30, "max_depth": 3})  # or S would not see the arm
+    changed = learners.model_copy(update={"outcome": few, "effect": effect, "s": deep})
+    return with_experiment(folder, learners=changed)
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from xgboost import collective
 
 Objective = Literal["binary:logistic", "reg:squarederror"]
 Floats = npt.NDArray[np.float32]
@@ -110,7 +111,7 @@ def fit(  # noqa: PLR0913 - a booster is made of exactly these
         seed: XGBoost's; equal seeds and threads give equal bytes.
         threads: to train with at most; 0 takes all cores.
     """
-    base = float(np.average(label, weights=weight))
+    base = weighted_mean(label, weight)
     if objective == "binary:logistic":
         base = min(max(base, 1e-7), 1 - 1e-7)
     threads = 1 if len(x) < ONE_THREAD_ROWS else threads
@@ -133,6 +134,31 @@ def fit(  # noqa: PLR0913 - a booster is made of exactly these
         data,
         num_boost_round=parameters.rounds,
     )
+
+
+def weighted_mean(values: Doubles, weight: Doubles) -> float:
+    """Weighted mean over the rows of everybody who trains together, see ``total``."""
+    sums = total([np.multiply(values, weight).sum(), weight.sum()])
+    return float(sums[0] / sums[1])
+
+
+def total(values: npt.ArrayLike) -> Doubles:
+    """Sums over all workers that train together; of one that trains alone, the values themselves.
+
+    Workers that train together have opened XGBoost's communicator. Each holds some of the feature cells,
+    all arms and folds of them, and calls the same functions in the same order.
+    """
+    own = np.asarray(values, dtype=np.float64)
+    if not collective.is_distributed():
+        return own
+    return np.asarray(collective.allreduce(own, collective.Op.SUM))
+
+
+def largest(value: int) -> int:
+    """The largest value of all workers that train together."""
+    if not collective.is_distributed():
+        return value
+    return int(collective.allreduce(np.asarray([value], dtype=np.int64), collective.Op.MAX)[0])
 
 
 def is_logistic(booster: xgboost.Booster) -> bool:

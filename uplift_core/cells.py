@@ -22,7 +22,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.boosting import Doubles, Floats, largest, total
 from uplift_core.errors import DataError
 
 MAX_BINS = 256  # XGBoost keeps a bin number of at most one byte in one byte
@@ -140,12 +140,13 @@ class Cells:
     def event_rate(self) -> float:
         """Share of users under control with a non-zero outcome; at least one event is assumed."""
         control = self.w == 0
-        return float(max(self.events[control].sum(), 1.0) / self.n[control].sum())
+        events, users = total([self.events[control].sum(), self.n[control].sum()])
+        return float(max(events, 1.0) / users)
 
     @property
     def n_folds(self) -> int:
         """Number of cross-fitting folds."""
-        return int(self.fold.max()) + 1
+        return largest(int(self.fold.max())) + 1
 
     def without_fold(self, fold: int) -> Cells:
         """The cells of all other folds, which are numbered from 0 again."""

@@ -56,7 +56,8 @@ class FileSource(Declared):
 class OwnFile(Declared):
     """A file of one's own: its sha256 is recorded, not compared.
 
-    ``path`` is relative to the experiment's folder; a pattern (``part-*.parquet``) names several files.
+    ``path`` is relative to the experiment's folder, or an fsspec URL (``s3://bucket/part-*.parquet``); a
+    pattern names several files.
     """
 
     kind: Literal["own_file"]

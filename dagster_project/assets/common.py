@@ -17,7 +17,13 @@ OWNERS = ["team:uplift"]
 OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder
 LAYER_SQL = {  # layer -> files that all experiments share
     "assignment": ("training/assignment.sql",),
-    "cells": tuple(f"training/{name}.sql" for name in ("edges", "feature_cells", "user_cells", "cells")),
+    "cells": tuple(
+        f"training/{name}.sql"
+        for name in (
+            *("value_counts", "edges", "feature_cells", "user_cells", "cells"),
+            *("merged_counts", "merged_cells", "numbered_cells"),
+        )
+    ),
     "scores": ("scores/scores.sql",),
     "evaluation": ("evaluation/joint_groups.sql",),
     "multi_arm": tuple(f"evaluation/{name}.sql" for name in ("arm_sums", "arm_predictions")),

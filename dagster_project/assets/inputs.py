@@ -7,7 +7,6 @@ import pyarrow as pa
 from dagster_project.assets.common import asset_options
 from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.lineage import column_lineage
-from dagster_project.loading import create_by, load_raw
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier, render, sql_sha256
@@ -28,7 +27,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         source = engine.source(folder, context.log.info)
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
         with engine.warehouse() as db:
-            rows, sha256 = load_raw(db, folder, source)
+            rows, sha256 = engine.compute.load(db, folder, source)
             entry = {
                 "experiment": [experiment.name],
                 "source": [source.path.name],
@@ -40,6 +39,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
             return dg.MaterializeResult(
                 metadata=describe_table(db, tables.raw, sql)
+                | engine.where()
                 | {"source": str(source.path), "sha256": sha256}
             )
 
@@ -57,7 +57,8 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         sql = folder.features_sql.text
         with engine.warehouse() as db:
-            rows = create_by(db, tables.features, sql, where=f"{folder.name}: {FEATURES_SQL}")
+            whose = f"{folder.name}: {FEATURES_SQL}"
+            rows = engine.compute.per_user(db, folder, "features", sql, whose=whose)
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)
@@ -93,7 +94,7 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         if experiment.propensities == "estimate":
             context.log.warning(f"{experiment.name}: {ESTIMATED}")
         with engine.warehouse() as db:
-            rows = db.create(tables.assignment, sql, binds)
+            rows = engine.compute.per_user(db, folder, "assignment", sql, binds)
             context.log.info(f"{experiment.name}/assignment: {rows:,} rows")
             found = describe_table(db, tables.assignment, sql)
             return dg.MaterializeResult(metadata=found | column_lineage(db, sql, _raw_tables(folder)))

@@ -5,13 +5,11 @@ import dagster as dg
 
 from dagster_project.assets.common import asset_options
 from dagster_project.card import distribution_plots, plot_metadata
-from dagster_project.cells import read_feature_cells
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import current_version
-from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
+from dagster_project.predictions import scores_select
 from dagster_project.resources import Engine
-from uplift_core import bundle
 from uplift_core.errors import DataError
 
 
@@ -28,11 +26,7 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         sql = scores_select(tables)
         with engine.warehouse() as db:
             version = current_version(db, folder.name)
-            loaded = bundle.load(engine.paths.bundles / version)
-            x = read_feature_cells(db, folder, loaded.manifest.features)
-            predictions = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
-            write_predictions(db, tables, predictions)
-            rows = db.create(tables.scores, sql)
+            rows = engine.compute.score(db, folder, engine.paths.bundles / version)
             expected = db.count(tables.raw) * len(experiment.treatments)
             if rows != expected:
                 raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
@@ -40,6 +34,7 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             return dg.MaterializeResult(
                 metadata=plot_metadata(distribution_plots(db, folder))
                 | describe_table(db, tables.scores, sql)
+                | engine.where()
                 | {"model_version": version}
             )
 

@@ -1,6 +1,7 @@
 """cells and models: from features to a model bundle."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
+from functools import partial
 from typing import Literal
 
 import dagster as dg
@@ -8,17 +9,16 @@ from pydantic import Field
 
 from dagster_project.assets.common import asset_options
 from dagster_project.binning import binned_select
-from dagster_project.cells import find_edges, read_edges
+from dagster_project.cells import read_edges
 from dagster_project.champion import REGISTRY
 from dagster_project.checks.profiles import write_profile
+from dagster_project.compute.here import cells_select
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import registry_rows, train_arm, write_bundle, write_registry
+from dagster_project.models import registry_rows, write_bundle, write_registry
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier, render
 from dagster_project.tuning import tuned_parameters
 from uplift_core.boosting import LearnerParameters
-from uplift_core.errors import DataError
 from uplift_core.files import replace_file
 
 
@@ -52,27 +52,14 @@ def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     )
     def cells(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            edges = find_edges(db, folder)
+            edges = engine.compute.cells(db, folder)
             binned = binned_select(edges, tables)
             replace_file(engine.paths.generated_sql / f"{folder.name}_binned.sql", binned.encode())
-            db.create(tables.binned, binned)
-            names = {"feature_list": Identifier.listed(edges.features)}
-            fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
-            db.create(tables.feature_cells, render("training/feature_cells.sql", **fill))
-            users = db.create(tables.user_cells, render("training/user_cells.sql", **fill))
-            if users != db.count(tables.features):
-                raise DataError(f"{folder.name}: {users} users have a cell, not all")
-            sql = render(
-                "training/cells.sql",
-                user_cells=tables.user_cells,
-                feature_cells=tables.feature_cells,
-                assignment=tables.assignment,
-                outcomes=folder.outcomes,
-            )
-            rows = db.create(tables.cells, sql)
-            db.rows(f"drop table {tables.binned}")
+            users, rows = db.count(tables.features), db.count(tables.cells)
             context.log.info(f"{experiment.name}/cells: {users:,} users in {rows:,} cells")
-            return dg.MaterializeResult(metadata=describe_table(db, tables.cells, sql))
+            return dg.MaterializeResult(
+                metadata=describe_table(db, tables.cells, cells_select(folder)) | engine.where()
+            )
 
     return cells
 
@@ -90,21 +77,22 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine
     ) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            edges, fitted, used, verdicts = read_edges(db, folder), {}, {}, {}
-            for arm in experiment.treatments:
-                context.log.info(f"{experiment.name}/models: training {arm} against the control")
-                tuned = config.parameters == "tuned"
-                found = tuned_parameters(db, folder, arm) if tuned else experiment.learners
-                used[arm] = config.grown(found)
-                fitted[arm], verdicts[arm] = train_arm(
-                    db, folder, arm, edges, used[arm], threads=engine.threads
-                )
-                context.log.info(f"{experiment.name}/models: {arm}: {verdicts[arm].text}")
+            edges, tuned = read_edges(db, folder), config.parameters == "tuned"
+            used = {
+                arm: config.grown(tuned_parameters(db, folder, arm) if tuned else experiment.learners)
+                for arm in experiment.treatments
+            }
+            tell = partial(_tell, context, f"{experiment.name}/models")
+            trained = engine.compute.train(db, folder, edges, used, tell)
+            fitted = {arm: model for arm, (model, _) in trained.items()}
+            verdicts = {arm: verdict for arm, (_, verdict) in trained.items()}
+            for arm, verdict in verdicts.items():
+                tell(f"{arm}: {verdict.text}")
             version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
             write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
             write_profile(db, folder, edges)
-            context.log.info(f"{experiment.name}/models: {version}")
-            metadata = describe_table(db, REGISTRY)
+            tell(version)
+            metadata = describe_table(db, REGISTRY) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             return dg.MaterializeResult(
                 metadata=metadata
@@ -112,3 +100,7 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
 
     return models
+
+
+def _tell(context: dg.AssetExecutionContext, what: str, text: str) -> None:
+    context.log.info(f"{what}: {text}")

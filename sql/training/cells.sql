@@ -2,7 +2,8 @@
    sum, its sum of squares and how many are not 0.
    Grain: cell, arm, split, fold.  Inputs: training.<experiment>_user_cells,
    training.<experiment>_feature_cells, assignment.<experiment>.
-   Sums are taken of whole numbers or DECIMAL: exact, and so the same whatever order threads add in. */
+   Sums are taken of whole numbers or DECIMAL: exact, and so the same whatever order threads add in. Sums of a
+   part of the data stay DECIMAL, to be added up. */
 with grouped as (
     select
         user_cells.cell,
@@ -10,9 +11,10 @@ with grouped as (
         assignment.split,
         assignment.fold,
         {% for outcome in outcomes %}
-            sum(assignment.{{ outcome.name }}::{{ outcome.exact }})::double as {{ outcome.sum }},
-            sum((assignment.{{ outcome.name }} * assignment.{{ outcome.name }})::{{ outcome.exact }})::double
-                as {{ outcome.sum_sq }},
+            sum(assignment.{{ outcome.name }}::{{ outcome.exact }})
+                ::{% if of_part | default(false) %}decimal(38, 10){% else %}double{% endif %} as {{ outcome.sum }},
+            sum((assignment.{{ outcome.name }} * assignment.{{ outcome.name }})::{{ outcome.exact }})
+                ::{% if of_part | default(false) %}decimal(38, 10){% else %}double{% endif %} as {{ outcome.sum_sq }},
             count(*) filter (assignment.{{ outcome.name }} <> 0) as {{ outcome.events }},
         {% endfor %}
         count(*) as n

@@ -1,38 +1,8 @@
 /* Lower edges of every feature's bins, from the train users: every distinct value where there are at
    most $max_bins, else the values that hold the quantiles k / $max_bins of the users. NaN has no edge.
    Exact: from the users of each value, so counts of parts of the data add up to the same edges.
-   Grain: feature, edge.  Inputs: features.<experiment>, assignment.<experiment>.  Bound: $max_bins. */
-with train as (
-    select features.* exclude (user_id)
-    from {{ features }} as features
-    inner join {{ assignment }} as assignment using (user_id)
-    where assignment.split = 'train'
-),
-
--- One scan for all features: each grouping set counts the users of one feature's values.
-by_value as (
-    select
-        {{ feature_list }},
-        count(*) as _users
-    from train
-    group by grouping sets (
-        {%- for feature in feature_names %}
-            ({{ feature }}){% if not loop.last %},{% endif %}
-        {%- endfor %}
-    )
-),
-
-counted as (
-    select
-        feature,
-        value,
-        _users as n
-    from by_value
-    unpivot (value for feature in ({{ feature_list }}))
-    where not isnan(value)
-),
-
-ranked as (
+   Grain: feature, edge.  Inputs: train users of every value, see value_counts.sql.  Bound: $max_bins. */
+with ranked as (
     select
         feature,
         value,
@@ -40,7 +10,7 @@ ranked as (
         reached - n as before,
         (sum(n) over (partition by feature))::bigint - 1 as last, -- quantile q is the value in place q * last
         count(*) over (partition by feature) as n_values
-    from counted
+    from {{ counts }}
 ),
 
 held as (

@@ -12,9 +12,11 @@ import pytest
 from dagster_project import publish as module
 from dagster_project import rollback
 from dagster_project.champion import deciding_learner
+from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.publish import KEEP, publish, roll_back
+from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home
 from tests.support import Open, opened
 from uplift_core.budget import Budget
@@ -135,6 +137,35 @@ def test_other_experiments_stay_as_they_were_published(
         ).fetchall()
     }
     assert pointer.experiments["other"] == OTHER
+
+
+def test_views_of_partitions_are_published_as_views_and_their_files_are_kept(
+    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+) -> None:
+    home, scores = with_other, Identifier.of("scores", "simulated")
+    others, first, second = (Generation.new(home, name, "scores") for name in ("other", *"ss"))
+    with opened(home) as db:
+        write_part(db, "select 5::bigint as user_id", {}, others.path(0))
+        for generation in (first, second):
+            write_part(db, f"from {scores}", {}, generation.path(0))
+        db.create_view(scores, first.pattern)
+    before = read_pointer(home.published)
+    with duckdb.connect(str(home.published / before.file)) as con:
+        con.execute(f"create view scores.other as from read_parquet('{others.pattern}')")
+    digest = sha256_file(home.published / before.file)
+    write_pointer(home.published, before.model_copy(update={"sha256": digest}))
+    publish_again(home, simulated)
+    con = snapshot(home.root)
+    assert con.execute("from scores.other").fetchall() == [(5,)]
+    assert con.execute("select count(*) from scores.simulated").fetchone()[0] > 0
+    kinds = con.execute("select view_name from duckdb_views() where not internal order by 1").fetchall()
+    assert kinds == [("other",), ("simulated",)]
+    assert not second.folder.exists()  # nobody reads it
+    with opened(home) as db:
+        db.create(scores, "select 1::bigint as user_id")
+    publish_again(home, simulated)
+    assert snapshot(home.root).execute("from scores.simulated").fetchall() == [(1,)]
+    assert first.path(0).is_file()  # of the snapshot before
 
 
 def test_of_the_experiment_itself_nothing_old_remains(

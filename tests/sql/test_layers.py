@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dagster_project.binning import binned_select
+from dagster_project.cells import value_counts
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier, render
 from tests.support import dicts, folder_of, make_table
@@ -84,13 +85,7 @@ def make_features(db, values, splits):
 
 
 def edges_of(db, max_bins):
-    sql = render(
-        "training/edges.sql",
-        features=TABLES.features,
-        assignment=TABLES.assignment,
-        feature_names=[Identifier.of("recency")],
-        feature_list=Identifier.of("recency"),
-    )
+    sql = render("training/edges.sql", counts=Identifier(f"({value_counts(FOLDER, ['recency'])})"))
     return [r["edge"] for r in dicts(db, sql, {"max_bins": max_bins})]
 
 

@@ -39,7 +39,7 @@ class Fitter:
             binary=cells.binary,
             max_bin=cells.max_bin,
             users_per_event=1 / (cells.event_rate * (1 - cells.propensity)),
-            control_events=float(cells.events[cells.w == 0].sum()),
+            control_events=float(boosting.total([cells.events[cells.w == 0].sum()])[0]),
             parameters=parameters,
             threads=threads,
         )
@@ -60,7 +60,7 @@ class Fitter:
         objective: Objective = "reg:squarederror"
         if self.binary:
             objective = "binary:logistic"
-            rate = float(np.average(data.label, weights=data.weight))
+            rate = boosting.weighted_mean(data.label, data.weight)
             smallest *= rate * (1 - rate)
         return self._fit(data, objective, smallest, grown)
 

@@ -1,0 +1,69 @@
+"""The bulk work of a run: all that touches every row.
+
+Assets say what is to be done; a ``Compute`` does it: ``here.Here`` in the warehouse, ``cluster.Cluster``
+on Dask's workers, part by part, with the same SQL files and equal results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.sources import SourceFile
+from dagster_project.warehouse import Warehouse
+from uplift_core.boosting import LearnerParameters
+from uplift_core.cells import BinEdges
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.learners import ContrastModel
+
+Tell = Callable[[str], None]
+
+
+class Compute(Protocol):
+    """Where rows are worked on. Afterwards the warehouse has the tables, or views of the same rows."""
+
+    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+        """Make ``raw.<experiment>``; returns its users and the sha256 of all files that were read."""
+        ...
+
+    def per_user(  # noqa: PLR0913 - of whom, which layer, how
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        layer: str,
+        sql: str,
+        binds: Mapping[str, object] = {},
+        *,
+        whose: str = "",
+    ) -> int:
+        """Make ``<layer>.<experiment>`` by ``sql``, each row from one row of raw; returns its rows.
+
+        ``whose`` says whose SQL it is, where a user wrote it.
+        """
+        ...
+
+    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+        """Find the edges of bins and add users up: feature cells and cells."""
+        ...
+
+    def train(
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        edges: BinEdges,
+        parameters: Mapping[str, LearnerParameters],
+        tell: Tell,
+    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+        """Fit and judge all learners of every treatment arm, each with its parameters."""
+        ...
+
+    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+        """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """Where to watch the work; empty if nowhere."""
+        ...

@@ -1,0 +1,253 @@
+"""The connection to Dask: a cluster of this machine's own processes, or a scheduler by its address.
+
+Whoever reaches a Dask scheduler can run any code on its workers. The cluster that is started here
+listens on the loopback interface alone; another one needs TLS or a network of its own, see
+docs/cluster.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+from unittest.mock import patch
+
+import distributed
+import duckdb
+import numpy as np
+import xgboost
+from distributed.comm import CommClosedError, get_address_host
+from distributed.security import Security
+
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import sql_sha256
+from uplift_core.errors import UpliftError
+
+LOCAL = "local"
+LOOPBACK = "127.0.0.1"
+WAIT = 60  # seconds for the scheduler and a first worker
+LOST = (
+    asyncio.CancelledError,
+    distributed.client.CancelledError,
+    CommClosedError,
+    OSError,
+    TimeoutError,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Which cluster: ``local`` or a scheduler's address, with the files of TLS if it asks for it.
+
+    ``workers`` are the processes of a local cluster, 0 for one a core.
+    """
+
+    scheduler: str
+    workers: int = 0
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+class Workers:
+    """A connected client, and how work is handed out."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.client = _connect(address)
+        self._checked: set[tuple[str, Path]] = set()
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        self.client.close()
+        if self.client.cluster is not None:
+            self.client.cluster.close()
+
+    @property
+    def link(self) -> str:
+        """Dask's dashboard."""
+        return str(self.client.dashboard_link)
+
+    @property
+    def host(self) -> str:
+        """This machine's address as workers see it."""
+        if self.address.scheduler == LOCAL:
+            return LOOPBACK
+        return str(distributed.utils.get_ip(get_address_host(self.address.scheduler)))
+
+    @property
+    def names(self) -> list[str]:
+        """Addresses of the workers that are there, in order."""
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def run(self, what: str, task: Callable[..., T], calls: Sequence[tuple]) -> list[T]:
+        """Call ``task`` with every tuple of arguments, on workers; answers in order.
+
+        A call whose worker dies runs again on another one, up to three times.
+
+        Raises:
+            UpliftError: what a call raised, or the scheduler or too many workers were lost.
+        """
+        run = uuid.uuid4().hex[:8]
+        try:
+            futures = [
+                self.client.submit(task, *call, key=f"{what}-{run}-{i}", pure=False)
+                for i, call in enumerate(calls)
+            ]
+            return list(self.client.gather(futures))
+        except distributed.KilledWorker as error:
+            raise UpliftError(
+                f"{what}: a task took its worker down more than three times, the last one "
+                f"{error.last_worker}; see its log, give workers more memory, or cut the file into "
+                "smaller parts"
+            ) from error
+        except LOST as error:
+            raise self._lost(what, error) from error
+
+    def together(self, what: str, task: Callable[..., T], calls: Sequence[tuple]) -> list[T]:
+        """Call ``task`` with every tuple of arguments at the same time, each on a worker of its own.
+
+        Nothing runs again: whoever waits for a worker that died fails, and so does the whole.
+        """
+        run, futures = uuid.uuid4().hex[:8], []
+        try:
+            self.client.wait_for_workers(len(calls), timeout=WAIT)
+            futures = [
+                self.client.submit(task, *call, key=f"{what}-{run}-{i}", pure=False, workers=[name])
+                for i, (call, name) in enumerate(zip(calls, self.names, strict=False))
+            ]
+            for future in distributed.as_completed(futures, loop=self.client.loop):
+                if future.status == "error":  # the others may wait for it for long
+                    future.result()
+            return list(self.client.gather(futures))
+        except LOST as error:
+            raise self._lost(what, error) from error
+        finally:
+            self.client.cancel(futures, force=True)
+
+    def _lost(self, what: str, error: BaseException) -> BaseException:
+        """What to tell of an error that the loss of the scheduler may have made."""
+        if self._answers():
+            return error  # a task's own, such as a full disk
+        reason = " ".join(str(error or type(error)).split())
+        return UpliftError(
+            f"{what}: the Dask scheduler {self.address.scheduler} was lost ({reason}). "
+            "Nothing new was published; start it and run again"
+        )
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.status == "running" and self.client.run_on_scheduler(bool) is False
+        except LOST:
+            return False
+
+    def check(self, home: Path) -> None:
+        """Refuse workers that could not give equal results; each is asked once.
+
+        Raises:
+            UpliftError: a worker runs other versions or other SQL, or does not see the home's files.
+        """
+        asked = [name for name in self.names if (name, home) not in self._checked]
+        if not asked:
+            return
+        mark = home / f".seen-by-workers-{uuid.uuid4().hex[:8]}"
+        mark.touch()
+        try:
+            here = _surroundings(str(mark))
+            found = self.client.run(_surroundings, str(mark), workers=asked, on_error="ignore")
+        except LOST as error:
+            raise self._lost("looking at the workers", error) from error
+        finally:
+            mark.unlink()
+        for worker, there in found.items():
+            for name, value in here.items():
+                if there[name] != value:
+                    raise UpliftError(
+                        f"worker {worker}: {name} is {there[name]}, here it is {value}; equal results "
+                        "need the same versions, and UPLIFT_HOME at the same path of a file system that "
+                        "all share"
+                    )
+        self._checked |= {(name, home) for name in found}
+
+
+def _surroundings(mark: str) -> dict[str, object]:
+    """What must be the same on all workers."""
+    files = sorted(SQL_FOLDER.rglob("*.sql"))
+    return {
+        "duckdb": duckdb.__version__,
+        "xgboost": xgboost.__version__,
+        "numpy": np.__version__,
+        "the SQL's sha256": sql_sha256(*(f.read_text(encoding="utf-8") for f in files))[:12],
+        "a file of UPLIFT_HOME": "there" if Path(mark).is_file() else "missing",
+    }
+
+
+OPEN: dict[Address, Workers] = {}  # what this process is connected to
+
+
+def connected(address: Address, home: Path) -> Workers:
+    """The workers of a cluster, which one process keeps for all its steps.
+
+    Raises:
+        UpliftError: there is no scheduler or no worker, or workers differ from here.
+    """
+    if address in OPEN and OPEN[address].client.status != "running":
+        OPEN.pop(address).close()
+    if address not in OPEN:
+        OPEN[address] = Workers(address)
+    OPEN[address].check(home)
+    return OPEN[address]
+
+
+@atexit.register
+def disconnect() -> None:
+    """End what this process started, and leave what it only connected to."""
+    while OPEN:
+        OPEN.popitem()[1].close()
+
+
+def _connect(address: Address) -> distributed.Client:
+    try:
+        if address.scheduler == LOCAL:
+            # A new process would import the program that was started: seconds, of no use to a worker.
+            with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+                cluster = distributed.LocalCluster(
+                    n_workers=address.workers or os.cpu_count(),
+                    threads_per_worker=1,
+                    host=LOOPBACK,
+                    dashboard_address=f"{LOOPBACK}:0",
+                    silence_logs=logging.CRITICAL,
+                )
+            client = distributed.Client(cluster)
+        else:
+            client = distributed.Client(
+                address.scheduler, timeout=WAIT, security=_security(address), set_as_default=False
+            )
+        client.wait_for_workers(1, timeout=WAIT)
+    except (OSError, TypeError, ValueError) as error:
+        raise UpliftError(
+            f"UPLIFT_CLUSTER = {address.scheduler}: no scheduler with a worker answered ({error}). "
+            "Start one (docs/cluster.md), correct the address, or unset it to run on this machine"
+        ) from error
+    return client
+
+
+def _security(address: Address) -> Security | None:
+    if not address.ca:
+        return None
+    return Security(
+        require_encryption=True,
+        tls_ca_file=address.ca,
+        tls_client_cert=address.certificate,
+        tls_client_key=address.key,
+    )

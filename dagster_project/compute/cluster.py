@@ -1,0 +1,286 @@
+"""Bulk work on Dask's workers, part by part. Workers meet this machine in files that all of them see.
+
+What is known of each user stays in partitions, which the warehouse reads by views of the names that its
+tables have on one machine: checks, evaluation, lists and exports are the same SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+
+from dagster_project.cells import features_of, find_edges, value_counts
+from dagster_project.compute import Compute, Tell, work
+from dagster_project.compute.by_row import refuse_across_users
+from dagster_project.compute.client import Address, Workers, connected
+from dagster_project.compute.here import of_parts
+from dagster_project.compute.partitions import Generation, Part, same_columns
+from dagster_project.compute.training import Job, train_on_one, train_together
+from dagster_project.compute.work import MERGED, Limits, Query
+from dagster_project.folders import ExperimentFolder
+from dagster_project.loading import check_columns
+from dagster_project.sources import SourceFile, parts_of
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Home, Warehouse
+from uplift_core.boosting import LearnerParameters
+from uplift_core.cells import BinEdges
+from uplift_core.errors import DataError, ExperimentError
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.experiment import RAW_SQL
+from uplift_core.learners import ContrastModel
+
+FAN_IN = 8  # files that one task adds up
+CHUNK = 1_000_000  # cells that one task predicts
+
+
+@dataclass(frozen=True)
+class Cluster(Compute):
+    """Dask's workers.
+
+    Attributes:
+        home: whose files all workers see at the same path.
+        address: of the scheduler.
+        memory_limit: of DuckDB, for one task.
+        threads: to train with and to add up with on one worker; to the same models as on one machine if
+            that uses as many.
+        cells_per_worker: more cells are trained on several workers together.
+    """
+
+    home: Home
+    address: Address
+    memory_limit: str
+    threads: int
+    cells_per_worker: int
+
+    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+        """See ``Compute.load``."""
+        if folder.experiment.tables:
+            raise ExperimentError(
+                f"{folder.name}: history tables are not read in parts yet; unset UPLIFT_CLUSTER"
+            )
+        sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
+        refuse_across_users(f"{folder.name}: {RAW_SQL}", sql)
+        files = parts_of(source.path)
+        numbered = folder.experiment.user_id == "row_number"
+        read = self._new(folder, "read" if numbered else "raw")
+        parts = self._query(
+            f"{folder.name}-read",
+            [
+                Query(
+                    sql,
+                    read.path(i),
+                    binds={"source": str(file)},
+                    whose=f"{folder.name}: {file.name} cannot be read by {RAW_SQL}; it",
+                )
+                for i, file in enumerate(files)
+            ],
+        )
+        same_columns(folder.name, parts)
+        rows = self._view(db, folder.tables.raw, self._shift(folder, read, parts) if numbered else read)
+        check_columns(db, folder)
+        return rows, source.sha256
+
+    def _shift(self, folder: ExperimentFolder, read: Generation, parts: Sequence[Part]) -> Generation:
+        """Row numbers of parts as row numbers of the whole file."""
+        moved = self._new(folder, "raw")
+        before = [0, *accumulate(part.rows for part in parts)]
+        sql = "select * replace (user_id + $before as user_id) from parts"
+        queries = [
+            Query(sql, moved.path(i), {MERGED: str(part.path)}, {"before": before[i]})
+            for i, part in enumerate(parts)
+        ]
+        self._query(f"{folder.name}-number", queries)
+        read.remove()
+        return moved
+
+    def per_user(  # noqa: PLR0913 - as Compute
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        layer: str,
+        sql: str,
+        binds: Mapping[str, object] = {},
+        *,
+        whose: str = "",
+    ) -> int:
+        """See ``Compute.per_user``."""
+        if whose:
+            refuse_across_users(whose, folder.features_sql.text)
+        made = self._new(folder, layer)
+        queries = [
+            Query(sql, made.path(i), {folder.tables.raw: file}, binds, whose)
+            for i, file in enumerate(self._files(db, folder.tables.raw))
+        ]
+        self._query(f"{folder.name}-{layer}", queries)
+        return self._view(db, Identifier.of(layer, folder.name), made)
+
+    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+        """See ``Compute.cells``."""
+        tables = folder.tables
+        files = zip(self._files(db, tables.features), self._files(db, tables.assignment), strict=True)
+        reads = [{tables.features: f, tables.assignment: a} for f, a in files]
+        edges = self._edges(db, folder, reads)
+        made = {
+            name: self._new(folder, f"part_{name}") for name in ("user_cells", "feature_cells", "cells")
+        }
+        calls = [
+            (self._limits, folder, edges, read, {name: to.path(i) for name, to in made.items()})
+            for i, read in enumerate(reads)
+        ]
+        parts = self._workers.run(f"{folder.name}-cells", work.cells_of_part, calls)
+        users = sum(part["user_cells"].rows for part in parts)
+        if users != db.count(tables.features):
+            raise DataError(f"{folder.name}: {users} users have a cell, not all")
+        sql = render(
+            "training/merged_cells.sql",
+            parts=MERGED,
+            feature_list=Identifier.listed(edges.features),
+            outcomes=folder.outcomes,
+        )
+        merged = self._merge(folder, "merged_cells", sql, [part["cells"].path for part in parts])
+        whole = {name: self._new(folder, name) for name in ("feature_cells", "cells")}
+        targets = {name: to.path(0) for name, to in whole.items()}
+        call = (self._wide, folder, edges.features, merged, targets)
+        self._workers.run(f"{folder.name}-number-cells", work.number_cells, [call])
+        self._view(db, tables.feature_cells, whole["feature_cells"])
+        self._view(db, tables.cells, whole["cells"])
+        db.drop(tables.user_cells)
+        # Numbered within their parts, as scoring needs them.
+        self._view(db, of_parts(folder, "user_cells"), made["user_cells"])
+        self._view(db, of_parts(folder, "feature_cells"), made["feature_cells"])
+        made["cells"].remove()
+        Generation(merged.parent).remove()
+        return edges
+
+    def _edges(self, db: Warehouse, folder: ExperimentFolder, reads: Sequence[work.Reads]) -> BinEdges:
+        sql = value_counts(folder, features_of(db, folder))
+        counted = self._new(folder, "value_counts")
+        parts = self._query(
+            f"{folder.name}-counts",
+            [Query(sql, counted.path(i), read) for i, read in enumerate(reads)],
+        )
+        summed = render("training/merged_counts.sql", parts=MERGED)
+        merged = self._merge(folder, "merged_counts", summed, [part.path for part in parts])
+        counts = Identifier.of("value_counts")
+        db.rows(f"create or replace temporary view {counts} as from read_parquet('{_quoted(merged)}')")
+        edges = find_edges(db, folder, counts)
+        db.rows(f"drop view {counts}")
+        for generation in (counted, Generation(merged.parent)):
+            generation.remove()
+        return edges
+
+    def train(
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        edges: BinEdges,
+        parameters: Mapping[str, LearnerParameters],
+        tell: Tell,
+    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+        """See ``Compute.train``."""
+        tables, workers = folder.tables, self._workers
+        reads = {t: db.files_of(t) for t in (tables.cells, tables.feature_cells)}
+        cells = db.count(tables.cells)
+        shares = min(-(-cells // self.cells_per_worker), len(workers.names))
+        jobs = [Job(folder, arm, edges, chosen, reads, self._wide) for arm, chosen in parameters.items()]
+        tell(f"training {', '.join(parameters)} on {cells:,} cells, {max(shares, 1)} workers at a time")
+        if shares <= 1:
+            found = workers.run(f"{folder.name}-train", train_on_one, [(job,) for job in jobs])
+        else:
+            kept = self._new(folder, "out_of_fold")
+            found = [train_together(workers, job, shares, kept) for job in jobs]
+            kept.remove()
+        return {
+            arm: (fitted.model(), verdict)
+            for arm, (fitted, verdict) in zip(parameters, found, strict=True)
+        }
+
+    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+        """See ``Compute.score``."""
+        tables, workers = folder.tables, self._workers
+        cells, n = db.files_of(tables.feature_cells), db.count(tables.feature_cells)
+        predicted, scored = self._new(folder, "predictions"), self._new(folder, "scores")
+        chunks = [(first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
+        calls = [
+            (self._limits, folder, model, cells, chunk, predicted.path(i))
+            for i, chunk in enumerate(chunks)
+        ]
+        workers.run(f"{folder.name}-predict", work.predict_cells, calls)
+        names = {
+            tables.user_cells: of_parts(folder, "user_cells"),
+            tables.feature_cells: of_parts(folder, "feature_cells"),
+            tables.assignment: tables.assignment,
+        }
+        files = zip(*(self._files(db, source) for source in names.values()), strict=True)
+        users = [
+            (self._limits, folder, model, dict(zip(names, each, strict=True)), scored.path(i))
+            for i, each in enumerate(files)
+        ]
+        workers.run(f"{folder.name}-scores", work.score_part, users)
+        self._view(db, tables.predictions, predicted)
+        return self._view(db, tables.scores, scored)
+
+    @property
+    def link(self) -> str:
+        """Dask's dashboard."""
+        return self._workers.link
+
+    @property
+    def _workers(self) -> Workers:
+        return connected(self.address, self.home.root)
+
+    @property
+    def _limits(self) -> Limits:
+        """Of a task that works on one part: its parallelism is that of the parts."""
+        return Limits(self.memory_limit)
+
+    @property
+    def _wide(self) -> Limits:
+        """Of a task that works alone."""
+        return replace(self._limits, threads=self.threads)
+
+    def _new(self, folder: ExperimentFolder, layer: str) -> Generation:
+        return Generation.new(self.home, folder.name, layer)
+
+    def _query(self, what: str, queries: Sequence[Query]) -> list[Part]:
+        limits = self._wide if len(queries) == 1 else self._limits
+        return self._workers.run(what, work.run_query, [(limits, query) for query in queries])
+
+    def _merge(self, folder: ExperimentFolder, layer: str, sql: str, files: Sequence[Path]) -> Path:
+        """Add files up, ``FAN_IN`` at a time, until one is left."""
+        to, made = self._new(folder, layer), 0
+        while len(files) > 1 or not made:
+            groups = [files[i : i + FAN_IN] for i in range(0, len(files), FAN_IN)]
+            queries = [
+                Query(sql, to.path(made + i), {MERGED: [str(file) for file in group]})
+                for i, group in enumerate(groups)
+            ]
+            files = [part.path for part in self._query(f"{folder.name}-{layer}", queries)]
+            made += len(groups)
+        return files[0]
+
+    def _view(self, db: Warehouse, view: Identifier, generation: Generation) -> int:
+        generation.close()
+        return db.create_view(view, generation.pattern)
+
+    def _files(self, db: Warehouse, view: Identifier) -> list[str]:
+        """The parts of a view, in order.
+
+        Raises:
+            DataError: it is a table of a run on this machine.
+        """
+        pattern = db.files_of(view)
+        if not pattern:
+            name = str(view).replace('"', "")
+            raise DataError(
+                f"{name} was made without a cluster; materialize it and what follows from it anew, or "
+                "unset UPLIFT_CLUSTER"
+            )
+        parts = Path(pattern)
+        return [str(path) for path in sorted(parts.parent.glob(parts.name))]
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,127 @@
+"""Bulk work on this machine: tables in one DuckDB file, the warehouse or a worker's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_project.binning import binned_select
+from dagster_project.cells import find_edges, read_feature_cells
+from dagster_project.compute import Compute, Tell
+from dagster_project.folders import ExperimentFolder
+from dagster_project.loading import create_by, load_raw
+from dagster_project.models import train_arm
+from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
+from dagster_project.sources import SourceFile
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core import bundle
+from uplift_core.boosting import LearnerParameters
+from uplift_core.bundle import Bundle
+from uplift_core.cells import BinEdges
+from uplift_core.errors import DataError
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.learners import ContrastModel
+
+
+@dataclass(frozen=True)
+class Here(Compute):
+    """The warehouse does it all; ``threads`` to train with, 0 for all cores."""
+
+    threads: int = 0
+
+    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+        """See ``Compute.load``."""
+        return load_raw(db, folder, source)
+
+    def per_user(  # noqa: PLR0913 - as Compute
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        layer: str,
+        sql: str,
+        binds: Mapping[str, object] = {},
+        *,
+        whose: str = "",
+    ) -> int:
+        """See ``Compute.per_user``."""
+        table = Identifier.of(layer, folder.name)
+        return create_by(db, table, sql, binds, where=whose) if whose else db.create(table, sql, binds)
+
+    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+        """See ``Compute.cells``."""
+        edges = find_edges(db, folder)
+        make_cells(db, folder, edges)
+        for what in ("user_cells", "feature_cells"):
+            db.drop(of_parts(folder, what))  # of a run on workers before
+        return edges
+
+    def train(
+        self,
+        db: Warehouse,
+        folder: ExperimentFolder,
+        edges: BinEdges,
+        parameters: Mapping[str, LearnerParameters],
+        tell: Tell,
+    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+        """See ``Compute.train``."""
+        found = {}
+        for arm, chosen in parameters.items():
+            tell(f"training {arm} against the control")
+            found[arm] = train_arm(db, folder, arm, edges, chosen, threads=self.threads)
+        return found
+
+    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+        """See ``Compute.score``."""
+        return score_users(db, folder, bundle.load(model))
+
+    @property
+    def link(self) -> str:
+        """There is nothing to watch."""
+        return ""
+
+
+def make_cells(
+    db: Warehouse, folder: ExperimentFolder, edges: BinEdges, *, of_part: bool = False
+) -> None:
+    """Bin features, number their combinations and add users up; ``of_part``: to be added up with others.
+
+    Raises:
+        DataError: a user fell into no cell.
+    """
+    tables = folder.tables
+    db.create(tables.binned, binned_select(edges, tables))
+    names = {"feature_list": Identifier.listed(edges.features)}
+    fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
+    db.create(tables.feature_cells, render("training/feature_cells.sql", **fill))
+    users = db.create(tables.user_cells, render("training/user_cells.sql", **fill))
+    if users != db.count(tables.features):
+        raise DataError(f"{folder.name}: {users} users have a cell, not all")
+    db.create(tables.cells, cells_select(folder, of_part=of_part))
+    db.drop(tables.binned)
+
+
+def cells_select(folder: ExperimentFolder, *, of_part: bool = False) -> str:
+    """The SELECT that adds users up."""
+    tables = folder.tables
+    return render(
+        "training/cells.sql",
+        user_cells=tables.user_cells,
+        feature_cells=tables.feature_cells,
+        assignment=tables.assignment,
+        outcomes=folder.outcomes,
+        of_part=of_part,
+    )
+
+
+def of_parts(folder: ExperimentFolder, what: str) -> Identifier:
+    """The view of what workers made of each part, whose cells are numbered within it."""
+    return Identifier.of("training", f"{folder.name}_part_{what}")
+
+
+def score_users(db: Warehouse, folder: ExperimentFolder, loaded: Bundle) -> int:
+    """Predict each distinct cell once, and hand the scores to its users; returns rows of scores."""
+    x = read_feature_cells(db, folder, loaded.manifest.features)
+    write_predictions(db, folder.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome))
+    return db.create(folder.tables.scores, scores_select(folder.tables))

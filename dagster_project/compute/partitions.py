@@ -1,0 +1,131 @@
+"""Partitions: what workers write, one Parquet file a part, in folders that never change.
+
+``UPLIFT_HOME/partitions/<experiment>/<layer>/<generation>/part-00000.parquet``. A materialization writes
+a new generation; the warehouse's view then names it, and published snapshots keep naming the one that
+they were published with. A file is written aside and renamed, so a task that runs again after its
+worker died leaves the same files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from dagster_project.warehouse import Home, Warehouse
+from uplift_core.errors import DataError, UpliftError
+from uplift_core.files import sync_file, sync_folder
+
+PATTERN = "part-*.parquet"
+SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that a worker wrote: where, how many rows, which columns (name and type)."""
+
+    path: Path
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One materialization of a layer: a folder of parts."""
+
+    folder: Path
+
+    @classmethod
+    def new(cls, home: Home, experiment: str, layer: str) -> Generation:
+        """A new, empty one.
+
+        Raises:
+            UpliftError: the home's path cannot be told from a pattern.
+        """
+        if any(sign in str(home.partitions) for sign in SPECIAL):
+            raise UpliftError(f"UPLIFT_HOME = {home.root} holds one of {SPECIAL}; choose another folder")
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        folder = home.partitions.absolute() / experiment / layer / name
+        folder.mkdir(parents=True)
+        return cls(folder)
+
+    def path(self, number: int) -> Path:
+        """The file of one part."""
+        return self.folder / f"part-{number:05}.parquet"
+
+    @property
+    def pattern(self) -> str:
+        """All parts, in order, as DuckDB reads them."""
+        return str(self.folder / PATTERN)
+
+    def remove(self) -> None:
+        """Remove it with its parts."""
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """Remove what killed workers left half-written, and force the folder's entries to the disk."""
+        for left in self.folder.glob(".part-*"):
+            left.unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+
+def write_part(db: Warehouse, select: str, binds: Mapping[str, object], target: Path) -> Part:
+    """Write the rows of ``select`` as one Parquet file, whole or not at all."""
+    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        ((rows,),) = db.rows(f"copy ({select}) to $path (format parquet)", {**binds, "path": str(aside)})
+        sync_file(aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    described = db.rows("describe from read_parquet($path)", {"path": str(target)})
+    return Part(target, int(rows), tuple((str(c[0]), str(c[1])) for c in described))
+
+
+def same_columns(what: str, parts: list[Part]) -> None:
+    """Refuse parts that were read differently.
+
+    Raises:
+        DataError: naming the first part and column that differ.
+    """
+    first = parts[0]
+    for number, part in enumerate(parts):
+        if part.columns != first.columns:
+            here, there = next(
+                ((a, b) for a, b in zip(part.columns, first.columns, strict=False) if a != b),
+                (part.columns[-1], first.columns[-1]),
+            )
+            raise DataError(
+                f"{what}: part {number} has {' '.join(here)} where part 0 has {' '.join(there)}; name "
+                "the columns and their types in raw.sql"
+            )
+
+
+def remove_unused(db: Warehouse, home: Home) -> list[Path]:
+    """Remove generations that neither the warehouse nor a kept snapshot names; returns them."""
+    if not home.partitions.is_dir():
+        return []
+    named = "\n".join([*_views(db), *_published_views(home)])
+    unused = [
+        folder
+        for folder in sorted(home.partitions.absolute().glob("*/*/*"))
+        if f"/{folder.name}/" not in named
+    ]
+    for folder in unused:
+        shutil.rmtree(folder)
+    return unused
+
+
+def _views(db: Warehouse) -> list[str]:
+    return [str(row[0]) for row in db.rows("select sql from duckdb_views() where not internal")]
+
+
+def _published_views(home: Home) -> Iterator[str]:
+    for path in home.published.glob("snapshot-*.duckdb"):
+        with duckdb.connect(str(path), read_only=True) as con:
+            yield from _views(Warehouse(con))

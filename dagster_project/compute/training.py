@@ -1,0 +1,140 @@
+"""Training on workers: on one where its cells fit into it, else on several by XGBoost's collective.
+
+Cells are few beside users, so one worker nearly always holds them; its models are those of a run on one
+machine, byte for byte. Several workers hold a share of the feature cells each and grow every tree
+together, from the sums of their histograms: floating-point sums in another order, so predictions agree
+to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import xgboost
+from xgboost import collective
+from xgboost.tracker import RabitTracker
+
+from dagster_project.champion import OUT_OF_FOLD, judge_learners
+from dagster_project.compute.client import Workers
+from dagster_project.compute.partitions import Generation, write_part
+from dagster_project.compute.work import Limits, Reads, opened
+from dagster_project.folders import ExperimentFolder
+from dagster_project.models import fit_arm, train_arm
+from dagster_project.sqlfiles import Identifier
+from uplift_core.boosting import LearnerParameters
+from uplift_core.cells import BinEdges
+from uplift_core.errors import UpliftError
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.learners import ContrastModel
+
+ATTEMPTS = 3  # of training together: it starts anew when a worker dies
+PATIENCE = 300  # seconds that a worker waits for another at a step of the training
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A contrast's model as it travels: boosters by role, as UBJSON."""
+
+    boosters: Mapping[str, bytes]
+    propensity: float
+
+    @classmethod
+    def of(cls, model: ContrastModel) -> Fitted:
+        """Pack a model."""
+        packed = {role: bytes(b.save_raw("ubj")) for role, b in model.boosters.items()}
+        return cls(packed, model.propensity)
+
+    def model(self) -> ContrastModel:
+        """The inverse of ``of``."""
+        boosters = {role: xgboost.Booster(model_file=bytearray(b)) for role, b in self.boosters.items()}
+        return ContrastModel.from_boosters(boosters, self.propensity)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm's training."""
+
+    folder: ExperimentFolder
+    arm: str
+    edges: BinEdges
+    parameters: LearnerParameters
+    reads: Reads  # cells and feature cells
+    limits: Limits
+
+
+def train_on_one(job: Job) -> tuple[Fitted, Verdict]:
+    """Fit and judge one arm's learners; on a worker."""
+    with opened(job.limits, job.reads) as db:
+        model, verdict = train_arm(
+            db, job.folder, job.arm, job.edges, job.parameters, threads=job.limits.threads
+        )
+    return Fitted.of(model), verdict
+
+
+def train_together(workers: Workers, job: Job, shares: int, kept: Generation) -> tuple[Fitted, Verdict]:
+    """Fit one arm's learners on ``shares`` workers at once, each with its share of the feature cells.
+
+    Raises:
+        UpliftError: workers were lost three times in a row.
+    """
+    reason: Exception | None = None
+    for _ in range(ATTEMPTS):
+        host = workers.host
+        tracker = RabitTracker(n_workers=shares, host_ip=host, sortby="task", timeout=PATIENCE)
+        tracker.start()
+        # It ends with the workers, or with this process where they were lost.
+        Thread(target=_wait_for, args=(tracker,), daemon=True).start()
+        meeting = dict(tracker.worker_args())
+        calls = [(job, (share, shares), meeting, kept.path(share)) for share in range(shares)]
+        try:
+            found = workers.together(f"{job.folder.name}-train-{job.arm}", fit_share, calls)
+        except xgboost.core.XGBoostError as error:
+            reason = error
+        else:
+            return found[0], workers.run(
+                f"{job.folder.name}-judge-{job.arm}", judge, [(job, kept.pattern)]
+            )[0]
+    raise UpliftError(
+        f"{job.folder.name}: {shares} workers could not train {job.arm} together, {ATTEMPTS} times; "
+        f"the last time: {reason}"
+    )
+
+
+def _wait_for(tracker: RabitTracker) -> None:
+    with suppress(xgboost.core.XGBoostError):  # the workers tell of it, too
+        tracker.wait_for()
+
+
+def fit_share(
+    job: Job, share: tuple[int, int], meeting: Mapping[str, str | int], target: Path
+) -> Fitted:
+    """Fit on every ``share[1]``-th feature cell from number ``share[0]`` on, together with the others.
+
+    Models are the same on all of them. Out-of-fold predictions of the share's cells go to ``target``.
+    """
+    number, of = share
+    names = {**meeting, "dmlc_task_id": f"{number:05}", "dmlc_timeout": PATIENCE}
+    with collective.CommunicatorContext(**names), opened(job.limits, {}) as db:
+        for name, files in job.reads.items():
+            whole = Identifier.of(f"whole_{name}")
+            db.create_view(whole, files)
+            chosen = f"select * replace (cell // {of} as cell) from {whole} where cell % {of} = {number}"
+            db.rows(f"create view {name} as {chosen}")
+        model, predictions = fit_arm(
+            db, job.folder, job.arm, job.edges, job.parameters, threads=job.limits.threads
+        )
+        with db.relation("predicted", predictions):
+            sql = f"select * replace (cell * {of} + {number} as cell) from predicted"
+            write_part(db, sql, {}, target)
+    return Fitted.of(model)
+
+
+def judge(job: Job, predictions: str) -> Verdict:
+    """Judge one arm's learners by out-of-fold predictions in files."""
+    out_of_fold = Identifier.of(OUT_OF_FOLD)
+    with opened(job.limits, {**job.reads, out_of_fold: predictions}) as db:
+        return judge_learners(db, job.folder, job.arm, out_of_fold)

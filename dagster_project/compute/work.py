@@ -1,0 +1,152 @@
+"""What workers do: each call opens a database of its own in memory over a few Parquet files.
+
+The SQL is that of a run on one machine: views of a worker's database stand where tables stand there.
+All tasks may run again: they write whole files, the same ones.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+from distributed import get_worker
+
+from dagster_project.cells import read_feature_cells
+from dagster_project.compute.here import make_cells, score_users
+from dagster_project.compute.partitions import Part, write_part
+from dagster_project.folders import ExperimentFolder
+from dagster_project.predictions import predictions_of_arms
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse, open_in_memory
+from uplift_core import bundle
+from uplift_core.cells import BinEdges
+from uplift_core.errors import DataError
+
+Reads = Mapping[Identifier, str | Sequence[str]]  # views by name: Parquet files, or a pattern of them
+MERGED = Identifier.of("parts")
+REASON = 400  # characters of DuckDB's message
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one task: DuckDB's memory, and threads."""
+
+    memory_limit: str
+    threads: int = 1
+
+
+@contextmanager
+def opened(limits: Limits, reads: Reads) -> Iterator[Warehouse]:
+    """A database in memory with views of ``reads``."""
+    with (
+        # In the worker's own folder, which Dask removes also after a worker that was killed.
+        tempfile.TemporaryDirectory(dir=get_worker().local_directory) as scratch,
+        open_in_memory(Path(scratch), memory_limit=limits.memory_limit, threads=limits.threads) as db,
+    ):
+        for view, files in reads.items():
+            db.create_view(view, files)
+        yield db
+
+
+@dataclass(frozen=True)
+class Query:
+    """A SELECT over views, the file for its rows, and whose SQL it is if not this project's."""
+
+    sql: str
+    target: Path
+    reads: Reads = field(default_factory=dict)
+    binds: Mapping[str, object] = field(default_factory=dict)
+    whose: str = ""
+
+
+def run_query(limits: Limits, query: Query) -> Part:
+    """Write the rows of a query.
+
+    Raises:
+        DataError: DuckDB refuses it.
+    """
+    try:
+        with opened(limits, query.reads) as db:
+            return write_part(db, query.sql, query.binds, query.target)
+    except duckdb.Error as error:
+        reason = " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
+        raise DataError(f"{query.whose or query.target.parent.parent.name} fails: {reason}") from error
+
+
+def cells_of_part(
+    limits: Limits, folder: ExperimentFolder, edges: BinEdges, reads: Reads, targets: Mapping[str, Path]
+) -> dict[str, Part]:
+    """The cells of one part: ``user_cells``, ``feature_cells`` numbered within the part, ``cells``."""
+    tables = folder.tables
+    with opened(limits, reads) as db:
+        make_cells(db, folder, edges, of_part=True)
+        sources = {
+            "user_cells": tables.user_cells,
+            "feature_cells": tables.feature_cells,
+            "cells": tables.cells,
+        }
+        return {name: write_part(db, f"from {t}", {}, targets[name]) for name, t in sources.items()}
+
+
+def number_cells(
+    limits: Limits,
+    folder: ExperimentFolder,
+    features: tuple[str, ...],
+    merged: Path,
+    targets: Mapping[str, Path],
+) -> dict[str, Part]:
+    """From merged cells to ``feature_cells`` and ``cells`` as a run on one machine makes them."""
+    listed = Identifier.listed(features)
+    sql = {
+        "feature_cells": render("training/feature_cells.sql", binned=MERGED, feature_list=listed),
+        "cells": render(
+            "training/numbered_cells.sql",
+            parts=MERGED,
+            feature_cells=folder.tables.feature_cells,
+            feature_list=listed,
+            outcomes=folder.outcomes,
+        ),
+    }
+    with opened(limits, {MERGED: str(merged)}) as db:
+        first = write_part(db, sql["feature_cells"], {}, targets["feature_cells"])
+        db.create_view(folder.tables.feature_cells, str(first.path))
+        return {
+            "feature_cells": first,
+            "cells": write_part(db, sql["cells"], {}, targets["cells"]),
+        }
+
+
+def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of them, to where
+    limits: Limits,
+    folder: ExperimentFolder,
+    model: Path,
+    feature_cells: str,
+    numbers: tuple[int, int],
+    target: Path,
+) -> Part:
+    """Predictions of the merged cells with ``numbers`` from the first to before the second."""
+    first, end = numbers
+    loaded = bundle.load(model)
+    whole = Identifier.of("whole")
+    with opened(limits, {whole: feature_cells}) as db:
+        chosen = f"from {whole} where cell between {first} and {end - 1}"
+        shifted = f"select * replace (cell - {first} as cell) {chosen}"
+        db.rows(f"create view {folder.tables.feature_cells} as {shifted}")
+        x = read_feature_cells(db, folder, loaded.manifest.features)
+        found = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
+        with db.relation("predicted", found):
+            ordered = f"select * replace (cell + {first} as cell) from predicted order by arm, cell"
+            return write_part(db, ordered, {}, target)
+
+
+def score_part(
+    limits: Limits, folder: ExperimentFolder, model: Path, reads: Reads, target: Path
+) -> Part:
+    """Scores of one part's users, by its own cells."""
+    with opened(limits, reads) as db:
+        score_users(db, folder, bundle.load(model))
+        return write_part(db, f"from {folder.tables.scores}", {}, target)

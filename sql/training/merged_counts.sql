@@ -1,0 +1,8 @@
+/* Value counts of several parts of the data, added up.
+   Grain: feature, value.  Inputs: value counts of parts, see value_counts.sql. */
+select
+    feature,
+    value,
+    sum(n)::bigint as n
+from {{ parts }}
+group by feature, value

@@ -1,0 +1,52 @@
+"""Several workers that train together give the models of one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dagster_project.cells import read_edges
+from dagster_project.compute.partitions import Generation, write_part
+from dagster_project.compute.training import Fitted, Job, train_on_one, train_together
+from dagster_project.compute.work import Limits
+from dagster_project.predictions import SCORES, predictions_of
+from dagster_project.warehouse import Home
+from tests.support import few_rounds, opened, run_unchecked, small_simulation
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """The training of a small simulated experiment, from cells in files."""
+    folder, home = few_rounds(small_simulation()), Home(tmp_path_factory.mktemp("home"))
+    run_unchecked(folder, home.root, ("raw", "features", "assignment", "cells"))
+    kept = Generation.new(home, folder.name, "cells")
+    reads = {}
+    with opened(home) as db:
+        for number, table in enumerate((folder.tables.cells, folder.tables.feature_cells)):
+            reads[table] = str(write_part(db, f"from {table}", {}, kept.path(number)).path)
+        edges = read_edges(db, folder)
+    parameters = folder.experiment.learners
+    (arm,) = folder.experiment.treatments
+    return Job(folder, arm, edges, parameters, reads, Limits("500MB"))
+
+
+def scores_of(job: Job, fitted: Fitted) -> np.ndarray:
+    """Every learner's score of every row that is predicted."""
+    x = np.random.default_rng(1).normal(size=(2_000, len(job.edges.features))).astype(np.float32)
+    outcome = job.folder.experiment.defaults.outcome
+    found = predictions_of(fitted.model(), x, job.arm, outcome)
+    return np.column_stack([found.column(name).to_numpy() for name in SCORES.values()])
+
+
+def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
+    ((alone, verdict),) = workers.run("alone", train_on_one, [(job,)])
+    kept = Generation.new(Home(tmp_path), "e", "out_of_fold")
+    together, told = train_together(workers, job, 2, kept)
+    ours, theirs = scores_of(job, alone), scores_of(job, together)
+    assert np.abs(ours - theirs).max() <= 1e-6
+    assert ours.std(axis=0).min() > 1e-3  # all of them rank
+    assert (told.champion, told.word, told.n) == (verdict.champion, verdict.word, verdict.n)
+    for name, candidate in verdict.candidates.items():
+        found = told.candidates[name].over_random
+        assert found.value == pytest.approx(candidate.over_random.value, abs=1e-9)
+        assert found.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)
