@@ -84,7 +84,7 @@ def comments_of(sql: str) -> Comments:
     return _of_select(table, statement)
 
 
-def _of_select(table: str, statement: exp.Expression) -> Comments:
+def _of_select(table: str, statement: exp.Expr) -> Comments:
     columns: dict[str, str] = {}
     patterns: dict[str, str] = {}
     renamed: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _of_select(table: str, statement: exp.Expression) -> Comments:
     return Comments(table, columns, patterns, renamed)
 
 
-def _selected(statement: exp.Expression) -> list[exp.Expression]:
+def _selected(statement: exp.Expr) -> list[exp.Expr]:
     """The output expressions; those of the subquery where all of it is taken."""
     if not isinstance(statement, exp.Query):
         return []
@@ -114,7 +114,7 @@ def _selected(statement: exp.Expression) -> list[exp.Expression]:
     return list(statement.selects)
 
 
-def _beside(item: exp.Expression) -> str:
+def _beside(item: exp.Expr) -> str:
     return _flat(*(comment for node in item.walk() for comment in node.comments or ()))
 
 

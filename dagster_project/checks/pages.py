@@ -17,9 +17,7 @@ from urllib.parse import quote
 from dagster_project.checks.findings import Finding
 
 STYLE = Path(__file__).with_name("pages.css")
-FROM_ELSEWHERE = re.compile(
-    r"<script\b.*?</script>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>", re.DOTALL
-)
+FROM_ELSEWHERE = re.compile(r"<(script|style|footer)\b.*?</\1>|<link\b[^>]*>|<img\b[^>]*>", re.DOTALL)
 INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title></head><body>
 <h1>{title}</h1>
