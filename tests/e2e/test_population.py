@@ -53,7 +53,7 @@ def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Experime
 def home(own_home: Path, folder: ExperimentFolder) -> Path:
     """UPLIFT_HOME after a list for the population was made and published."""
     home = folder.folder.parent / "home"
-    shutil.copytree(own_home, home)
+    shutil.copytree(own_home, home, ignore=shutil.ignore_patterns("for-queries*", "copy.duckdb"))
     run_job(folder, home, only=LAYERS, decision_date=NIGHT)
     return home
 
