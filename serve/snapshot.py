@@ -29,6 +29,21 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
 }
 PARTITIONS = "partitions"  # beside the folder of snapshots
+_locking = threading.Lock()
+
+
+def _lock_down(con: duckdb.DuckDBPyConnection, partitions: Path) -> None:
+    """Let SQL read no file but those that a cluster's workers wrote, which the snapshot's views read.
+
+    Who opens a file that this process has open gets the same DuckDB, locked already.
+    """
+    with _locking:
+        if con.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:
+            return
+        folder = str(partitions).replace("'", "''")
+        con.execute(f"set allowed_directories = ['{folder}']").fetchall()
+        con.execute("set enable_external_access = false").fetchall()
+        con.execute("set lock_configuration = true").fetchall()
 
 
 class Snapshot:
@@ -37,14 +52,7 @@ class Snapshot:
     def __init__(self, path: Path, snapshot_id: str) -> None:
         self.snapshot_id = snapshot_id
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
-        # What a cluster's workers wrote and the snapshot's views read; an open DuckDB alone takes it.
-        partitions = str(path.absolute().parent.parent / PARTITIONS).replace("'", "''")
-        for setting in (
-            f"allowed_directories = ['{partitions}']",
-            "enable_external_access = false",
-            "lock_configuration = true",
-        ):
-            self._con.execute(f"set {setting}")
+        _lock_down(self._con, path.absolute().parent.parent / PARTITIONS)
         self._lock = threading.Lock()
         found = self.rows(
             "select table_name from duckdb_tables() where schema_name = 'features' "
