@@ -23,7 +23,7 @@ def test_fair_experiments_raise_no_alarm(answered: list[Answer]) -> None:
 
 
 def test_every_check_was_asked(answered: list[Answer]) -> None:
-    """But those of what the simulation does not declare: dates, published figures, ranges, population."""
+    """All but what the simulation does not declare: dates, published figures, ranges, population."""
     asked = {(answer.table, answer.check) for answer in answered if answer.seed == SEEDS[1]}
     checks = {(layer, check) for layer, checks in CHECKS.items() for check in checks}
     gates = {("gates", g) for g in ("sample_ratio", "list_change", "realised_rate", "threshold_rate")}
