@@ -19,15 +19,15 @@ import xgboost
 
 from bench.criteo_like import FEATURES
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
-from dagster_project.binning import binned_select
-from dagster_project.cells import find_edges, read_cells, read_feature_cells
+from dagster_project.assignment import assignment_query
+from dagster_project.cells import find_edges, make_cells, read_cells, read_feature_cells
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier, render
+from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.boosting import BoostingParameters, LearnerParameters
-from uplift_core.cells import BinEdges, Cells
+from uplift_core.cells import Cells
 from uplift_core.experiment import load_experiment
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
 
@@ -75,11 +75,12 @@ def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
         with clock.step("features"):
             write_features(db, folder)
         with clock.step("assignment"):
-            write_assignment(db, folder)
+            db.create(folder.tables.assignment, *assignment_query(folder))
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
         with clock.step("edges"):
             edges = find_edges(db, folder)
-        write_cells(db, folder, edges, clock)
+        with clock.step("cells"):
+            make_cells(db, folder, edges)
     with (
         open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db,
         clock.step("read cells"),
@@ -127,47 +128,6 @@ def write_features(db: Warehouse, folder: ExperimentFolder) -> None:
         }
     )
     db.replace_rows(Identifier.of("features", "registry"), {"experiment": folder.name}, registry)
-
-
-def write_assignment(db: Warehouse, folder: ExperimentFolder) -> None:
-    """Arms, folds and outcomes."""
-    experiment, tables = folder.experiment, folder.tables
-    sql = render(
-        "training/assignment.sql",
-        raw=tables.raw,
-        arm_column=Identifier.of(experiment.arm_column),
-        outcomes=folder.outcomes,
-    )
-    binds = {
-        "salt": experiment.split.salt,
-        "holdout": experiment.split.holdout,
-        "folds": experiment.split.folds,
-        "arm_values": [str(arm.value) for arm in experiment.arms],
-        "arm_names": [arm.name for arm in experiment.arms],
-    }
-    db.create(tables.assignment, sql, binds)
-
-
-def write_cells(db: Warehouse, folder: ExperimentFolder, edges: BinEdges, clock: Clock) -> None:
-    """Bin the features, number their combinations, add users up."""
-    tables = folder.tables
-    names = {"feature_list": Identifier.listed(edges.features)}
-    fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
-    with clock.step("bin"):
-        db.create(tables.binned, binned_select(edges, tables))
-    for step in ("feature_cells", "user_cells"):
-        with clock.step(step.replace("_", " ")):
-            db.create(getattr(tables, step), render(f"training/{step}.sql", **fill))
-    with clock.step("cells"):
-        sql = render(
-            "training/cells.sql",
-            user_cells=tables.user_cells,
-            feature_cells=tables.feature_cells,
-            assignment=tables.assignment,
-            outcomes=folder.outcomes,
-        )
-        db.create(tables.cells, sql)
-        db.rows(f"drop table {tables.binned}")
 
 
 def write_scores(db: Warehouse, folder: ExperimentFolder, model: ContrastModel, clock: Clock) -> None:

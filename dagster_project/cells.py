@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from dagster_project.binning import binned_select
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.boosting import Doubles
 from uplift_core.cells import BinEdges, Cells
+from uplift_core.errors import DataError
 
 EDGES = Identifier.of("training", "edges")
 
@@ -65,6 +67,39 @@ def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
             "feature": pa.array(np.repeat(np.asarray(edges.features, dtype=object), counts)),
             "edge": pa.array(np.concatenate(edges.edges)),
         }
+    )
+
+
+def make_cells(
+    db: Warehouse, folder: ExperimentFolder, edges: BinEdges, *, of_part: bool = False
+) -> None:
+    """Bin features, number their combinations and add users up; ``of_part``: to be added up with others.
+
+    Raises:
+        DataError: a user fell into no cell.
+    """
+    tables = folder.tables
+    db.create(tables.binned, binned_select(edges, tables))
+    names = {"feature_list": Identifier.listed(edges.features)}
+    fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
+    db.create(tables.feature_cells, render("training/feature_cells.sql", **fill))
+    users = db.create(tables.user_cells, render("training/user_cells.sql", **fill))
+    if users != db.count(tables.features):
+        raise DataError(f"{folder.name}: {users} users have a cell, not all")
+    db.create(tables.cells, cells_select(folder, of_part=of_part))
+    db.drop(tables.binned)
+
+
+def cells_select(folder: ExperimentFolder, *, of_part: bool = False) -> str:
+    """The SELECT that adds users up."""
+    tables = folder.tables
+    return render(
+        "training/cells.sql",
+        user_cells=tables.user_cells,
+        feature_cells=tables.feature_cells,
+        assignment=tables.assignment,
+        outcomes=folder.outcomes,
+        of_part=of_part,
     )
 
 

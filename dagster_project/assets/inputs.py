@@ -5,11 +5,12 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_project.assets.common import asset_options
+from dagster_project.assignment import assignment_query
 from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.lineage import column_lineage
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier, render, sql_sha256
+from dagster_project.sqlfiles import Identifier, sql_sha256
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
@@ -78,19 +79,7 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="Each user's arm, split, cross-fitting fold and outcomes. One row per user.",
     )
     def assignment(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        sql = render(
-            "training/assignment.sql",
-            raw=tables.raw,
-            arm_column=Identifier.of(experiment.arm_column),
-            outcomes=folder.outcomes,
-        )
-        binds = {
-            "salt": experiment.split.salt,
-            "holdout": experiment.split.holdout,
-            "folds": experiment.split.folds,
-            "arm_values": [str(arm.value) for arm in experiment.arms],
-            "arm_names": [arm.name for arm in experiment.arms],
-        }
+        sql, binds = assignment_query(folder)
         if experiment.propensities == "estimate":
             context.log.warning(f"{experiment.name}: {ESTIMATED}")
         with engine.warehouse() as db:

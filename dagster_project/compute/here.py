@@ -6,21 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_project.binning import binned_select
-from dagster_project.cells import find_edges, read_feature_cells
+from dagster_project.cells import find_edges, make_cells, read_feature_cells
 from dagster_project.compute import Compute, Tell
 from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import create_by, load_raw
 from dagster_project.models import train_arm
 from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
 from dagster_project.sources import SourceFile
-from dagster_project.sqlfiles import Identifier, render
+from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
 from uplift_core.bundle import Bundle
 from uplift_core.cells import BinEdges
-from uplift_core.errors import DataError
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners import ContrastModel
 
@@ -80,39 +78,6 @@ class Here(Compute):
     def link(self) -> str:
         """There is nothing to watch."""
         return ""
-
-
-def make_cells(
-    db: Warehouse, folder: ExperimentFolder, edges: BinEdges, *, of_part: bool = False
-) -> None:
-    """Bin features, number their combinations and add users up; ``of_part``: to be added up with others.
-
-    Raises:
-        DataError: a user fell into no cell.
-    """
-    tables = folder.tables
-    db.create(tables.binned, binned_select(edges, tables))
-    names = {"feature_list": Identifier.listed(edges.features)}
-    fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
-    db.create(tables.feature_cells, render("training/feature_cells.sql", **fill))
-    users = db.create(tables.user_cells, render("training/user_cells.sql", **fill))
-    if users != db.count(tables.features):
-        raise DataError(f"{folder.name}: {users} users have a cell, not all")
-    db.create(tables.cells, cells_select(folder, of_part=of_part))
-    db.drop(tables.binned)
-
-
-def cells_select(folder: ExperimentFolder, *, of_part: bool = False) -> str:
-    """The SELECT that adds users up."""
-    tables = folder.tables
-    return render(
-        "training/cells.sql",
-        user_cells=tables.user_cells,
-        feature_cells=tables.feature_cells,
-        assignment=tables.assignment,
-        outcomes=folder.outcomes,
-        of_part=of_part,
-    )
 
 
 def of_parts(folder: ExperimentFolder, what: str) -> Identifier:

@@ -15,8 +15,8 @@ from pathlib import Path
 import duckdb
 from distributed import get_worker
 
-from dagster_project.cells import read_feature_cells
-from dagster_project.compute.here import make_cells, score_users
+from dagster_project.cells import make_cells, read_feature_cells
+from dagster_project.compute.here import score_users
 from dagster_project.compute.partitions import Part, write_part
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import predictions_of_arms
