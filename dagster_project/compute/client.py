@@ -24,7 +24,7 @@ import distributed
 import duckdb
 import numpy as np
 import xgboost
-from distributed.comm import CommClosedError, get_address_host
+from distributed.comm import CommClosedError, connect, get_address_host
 from distributed.security import Security
 
 from dagster_project.settings import SQL_FOLDER
@@ -69,9 +69,7 @@ class Workers:
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
-        self.client.close()
-        if self.client.cluster is not None:
-            self.client.cluster.close()
+        _end(self.client)
 
     @property
     def link(self) -> str:
@@ -217,6 +215,7 @@ def disconnect() -> None:
 
 
 def _connect(address: Address) -> distributed.Client:
+    client = None
     try:
         if address.scheduler == LOCAL:
             # A new process would import the program that was started: seconds, of no use to a worker.
@@ -230,16 +229,37 @@ def _connect(address: Address) -> distributed.Client:
                 )
             client = distributed.Client(cluster)
         else:
+            security = _security(address)
+            asyncio.run(_reach(address.scheduler, security))
             client = distributed.Client(
-                address.scheduler, timeout=WAIT, security=_security(address), set_as_default=False
+                address.scheduler, timeout=WAIT, security=security, set_as_default=False
             )
         client.wait_for_workers(1, timeout=WAIT)
     except (OSError, TypeError, ValueError) as error:
+        if client is not None:
+            _end(client)
         raise UpliftError(
             f"UPLIFT_CLUSTER = {address.scheduler}: no scheduler with a worker answered ({error}). "
             "Start one (docs/cluster.md), correct the address, or unset it to run on this machine"
         ) from error
     return client
+
+
+def _end(client: distributed.Client) -> None:
+    client.close()
+    if client.cluster is not None:
+        client.cluster.close()
+
+
+async def _reach(scheduler: str, security: Security | None) -> None:
+    """Fail where no scheduler answers.
+
+    A client that fails while it is made is closed by the garbage collector, at any moment; where that is
+    one at which another client is being made, both wait for the same lock for ever.
+    """
+    arguments = security.get_connection_args("client") if security else {}
+    comm = await connect(scheduler, timeout=WAIT, **arguments)
+    await comm.close()
 
 
 def _security(address: Address) -> Security | None:

@@ -78,7 +78,8 @@ def test_a_worker_with_other_versions_is_refused(secured, tmp_path, monkeypatch)
     workers.close()
 
 
-def test_no_scheduler_is_told(monkeypatch):
+def test_no_scheduler_is_told_before_a_client_is_made(monkeypatch):
     monkeypatch.setattr(client, "WAIT", 1)
+    monkeypatch.setattr(distributed, "Client", pytest.fail)
     with pytest.raises(UpliftError, match=r"UPLIFT_CLUSTER = tcp://127.0.0.1:9: no scheduler"):
         Workers(Address("tcp://127.0.0.1:9"))
