@@ -123,10 +123,13 @@ def _killed_night(root: Path, at: float) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         _at_each_step(step)
-    elif os.fork() == 0:  # a timer of Python's would wait for the statement to end
-        time.sleep(at)
-        os.kill(os.getppid(), signal.SIGKILL)
-        os._exit(0)
+    else:
+        night = os.getpid()
+        if os.fork() == 0:  # a timer of Python's would wait for the statement to end
+            time.sleep(at)
+            if os.getppid() == night:  # else it is over, and the parent another process
+                os.kill(night, signal.SIGKILL)
+            os._exit(0)
     _night(root)
 
 
