@@ -218,7 +218,10 @@ def main() -> None:
     given = parser.parse_args()
     if len(given.rows) == 1:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(measure(given.rows[0], given), indent=1), encoding="utf-8")
+        (rows,) = given.rows
+        found = measure(rows, given)
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        print(table(rows, found), flush=True)
         return
     figures = {}
     for rows in given.rows:
@@ -228,7 +231,6 @@ def main() -> None:
         call += ["--memory-limit", given.memory_limit]
         subprocess.run(call, check=True)  # noqa: S603 - this module
         figures[rows] = json.loads(own.read_text(encoding="utf-8"))
-        print(table(rows, figures[rows]), flush=True)
     smallest = min(given.rows)
     for rows in given.rows:
         growth = figures[rows]["total"] / figures[smallest]["total"] / (rows / smallest)
