@@ -201,4 +201,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except UpliftError as error:
-        sys.exit(f"error: {error}")
+        hint = "\nMake takes options as OPTIONS='--arm COLUMN ...'" if "--" in str(error) else ""
+        sys.exit(f"error: {error}{hint}")

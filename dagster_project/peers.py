@@ -5,6 +5,7 @@ Only here is econml (an extra) imported, and only inside functions: it takes sec
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -103,8 +104,11 @@ def econml_effects(  # noqa: PLR0913, PLR0917 - one estimator, its data, its fol
 ) -> Doubles:
     """CATE (n_new,) by econml's counterpart of ``learner``, fitted on rows with our models."""
     estimator = _ESTIMATORS[learner](fitter, propensity, x.shape[1], folds)
-    estimator.fit(y, w.astype(int), X=x)
-    return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
+    with warnings.catch_warnings():
+        # A missing value is a value to both sides, and chance alone assigned the arm.
+        warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
+        estimator.fit(y, w.astype(int), X=x)
+        return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
 
 
 def _arm(fitter: Fitter, share: float) -> Boosted:
@@ -123,14 +127,15 @@ def _s(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  #
     return SLearner(
         overall_model=Boosted(
             lambda data: fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s), columns
-        )
+        ),
+        allow_missing=True,
     )
 
 
 def _t(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  # noqa: ARG001
     from econml.metalearners import TLearner  # noqa: PLC0415
 
-    return TLearner(models=[_arm(fitter, 1 - e), _arm(fitter, e)])
+    return TLearner(models=[_arm(fitter, 1 - e), _arm(fitter, e)], allow_missing=True)
 
 
 def _x(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  # noqa: ARG001
@@ -140,6 +145,7 @@ def _x(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  #
         models=[_arm(fitter, 1 - e), _arm(fitter, e)],
         cate_models=[_effect(fitter, 1 - e), _effect(fitter, e)],
         propensity_model=DesignPropensity(e),
+        allow_missing=True,
     )
 
 
@@ -152,6 +158,7 @@ def _r(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  #
         model_final=_effect(fitter, e * (1 - e)),
         discrete_treatment=True,
         cv=folds,
+        allow_missing=True,
         random_state=fitter.parameters.seed,
     )
 
@@ -164,6 +171,7 @@ def _dr(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  
         model_propensity=DesignPropensity(e),
         model_final=_effect(fitter, 1.0),
         cv=folds,
+        allow_missing=True,
         random_state=fitter.parameters.seed,
     )
 

@@ -149,10 +149,11 @@ def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
         both = [c for c in ranked if c in words]
         found = (both or ranked or words)[:1]
         if not found:
+            few = ", ".join(f"'{c.name}'" for c in columns if 1 < c.distinct <= MAX_ARMS) or "none"
             raise ExperimentError(
-                "no column looks like the arm of a randomized experiment; name it with --arm. Data in "
-                "which nobody was assigned at random is out of scope: its effects could not be told "
-                "from why users were chosen"
+                "no column looks like the arm of a randomized experiment; name it with --arm. Columns "
+                f"of few values: {few}. Data in which nobody was assigned at random is out of scope: "
+                "its effects could not be told from why users were chosen"
             )
         column = found[0]
         why = "called like an arm" if column in named else "has a value that means no treatment"
