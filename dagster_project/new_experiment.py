@@ -183,7 +183,7 @@ def _write(
     folder: Path, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
 ) -> None:
     folder.mkdir(parents=True)
-    (folder / DECLARATION).write_text(drafts.toml(draft), encoding="utf-8")
+    (folder / DECLARATION).write_text(drafts.toml(draft, lines), encoding="utf-8")
     (folder / RAW_SQL).write_text(drafts.raw_sql(draft), encoding="utf-8")
     (folder / FEATURES_SQL).write_text(drafts.features_sql(draft, lines, left_out), encoding="utf-8")
     load_experiment(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -63,7 +64,7 @@ def unique(names: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
     return found
 
 
-def toml(draft: Draft) -> str:
+def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
     """experiment.toml."""
     guess, shares = draft.guess, draft.shares
     first = next((o for o in guess.outcomes if o.kind == "binary"), guess.outcomes[0])
@@ -109,6 +110,7 @@ def toml(draft: Draft) -> str:
         "[source]",
         'kind = "own_file"',
         f"path = {_text(draft.path)} # relative to this folder; part-*.parquet names several",
+        *_missing(features),
     ]
     return "\n".join(lines) + "\n"
 
@@ -120,6 +122,15 @@ def _shares_comment(shares: Shares) -> list[str]:
         "# Shares as counted: nothing guarantees that chance alone decided. Where the plan is known,",
         "# write its shares and remove the line below. Shares that depend on features are not handled.",
     ]
+
+
+def _missing(features: Sequence[FeatureLine]) -> list[str]:
+    """Room for as many gaps as there are, up to the next twentieth and half a one more."""
+    rooms = {f.name: min(math.ceil(f.missing * 20 + 0.5) / 20, 1) for f in features if f.missing}
+    if not rooms:
+        return []
+    title = "[features] # share of users who may lack a value before a run warns"
+    return ["", title, *(f"{name} = {{ missing = {room} }}" for name, room in rooms.items())]
 
 
 def raw_sql(draft: Draft) -> str:

@@ -16,11 +16,12 @@ SUMS = ("sum", "sum_sq", "events")
 
 @dataclass(frozen=True)
 class FeatureLine:
-    """One line of features.sql."""
+    """One line of features.sql; ``missing`` is the share of users without a value."""
 
     sql: str
     name: str
     comment: str
+    missing: float = 0.0
 
 
 def slug(text: str, fallback: str = "x") -> str:
@@ -53,12 +54,13 @@ def encode(columns: Sequence[Column], outcomes: Iterable[str]) -> list[FeatureLi
     taken = set(RESERVED) | {"user_id"} | {f"{name}_{what}" for name in outcomes for what in SUMS}
     lines = []
     for column in columns:
+        missing = column.missing / column.rows
         for line in _lines(column):
             name, number = line.name, 2
             while name in taken:
                 name, number = f"{line.name}_{number}", number + 1
             taken.add(name)
-            lines.append(FeatureLine(line.sql, name, " ".join(line.comment.split())))
+            lines.append(FeatureLine(line.sql, name, " ".join(line.comment.split()), missing))
     return lines
 
 

@@ -61,6 +61,14 @@ def test_what_is_said_overrides_what_is_guessed(tmp_path: Path) -> None:
     assert found.defaults.outcome == "points"
 
 
+def test_as_many_gaps_as_there_are_raise_no_warning(tmp_path: Path) -> None:
+    city = [None if i % 6 == 0 else ("Oslo", "Bergen", "Molde")[i % 3] for i in range(N)]
+    rules = declare(tmp_path, city=city).features
+    assert {name: rule.missing for name, rule in rules.items()} == {
+        f"city_{name}": 0.2 for name in ("oslo", "bergen", "molde")
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
