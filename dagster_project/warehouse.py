@@ -226,6 +226,7 @@ def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterato
     """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
     with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
         db = Warehouse(con)
+        db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
         _create_schemas(db)
         yield db
 

@@ -1,7 +1,7 @@
 """Bulk work on Dask's workers, part by part. Workers meet this machine in files that all of them see.
 
 What is known of each user stays in partitions, which the warehouse reads by views of the names that its
-tables have on one machine: checks, evaluation, lists and exports are the same SQL.
+tables have on one machine: checks and evaluation are the same SQL.
 """
 
 from __future__ import annotations
