@@ -5,8 +5,8 @@
     python -m bench.cluster --growth 1000000 4000000 14000000 25309483 --folder FOLDER --json FILE
 
 The first reads the same parts of a csv.gz twice, each run in a process of its own, and compares every
-table, the model bundle and the exported files. ``--kill`` sends SIGKILL to a worker in the middle of
-cells, of training and of scoring. ``--growth`` counts cells against rows.
+table, the model bundle and the exported lines. ``--kill`` sends SIGKILL to a worker in the middle of
+cells, of training, of scoring and of ranking. ``--growth`` counts cells against rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from uplift_core.cells import BinEdges
 from uplift_core.lookalike import FEATURES, lookalike_rct
 
 HERE, CLUSTER = "here", "cluster"
-KILLED = ("criteo-cells", "criteo-train", "criteo-scores")
+KILLED = ("criteo-cells", "criteo-train", "criteo-scores", "criteo-rank")
 TABLES = (
     *("raw.criteo", "features.criteo", "assignment.criteo", "training.edges"),
     *("training.criteo_feature_cells", "training.criteo_cells", "training.criteo_predictions"),
@@ -121,18 +121,25 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(folder: Path) -> Iterator[tuple[str, bool]]:
-    """What is equal: every table, the bundles, the exported files."""
+    """What is equal: every table, the bundles, the exported lines."""
     homes = [folder / f"home-{name}" for name in (HERE, CLUSTER)]
     digests = [_digests(home) for home in homes]
     for table in TABLES:
         yield f"{table} ({digests[0][table][0]:,} rows)", digests[0][table] == digests[1][table]
-    for what, pattern in (("model bundle", "bundles/**/*"), ("exported files", "exports/**/*.*")):
-        files = [
-            {str(p.relative_to(home)): p.read_bytes() for p in home.glob(pattern) if p.is_file()}
-            for home in homes
-        ]
-        kept = [{k: v for k, v in f.items() if "manifest" not in k or "bundle" in what} for f in files]
-        yield f"{what} ({len(kept[0])} files)", bool(kept[0]) and kept[0] == kept[1]
+    bundles = [
+        {str(p.relative_to(home)): p.read_bytes() for p in home.glob("bundles/**/*") if p.is_file()}
+        for home in homes
+    ]
+    yield f"model bundle ({len(bundles[0])} files)", bool(bundles[0]) and bundles[0] == bundles[1]
+    for name in ("treat_list", "changes", "holdout"):
+        lines, others = (_exported(home, name) for home in homes)
+        yield f"exported {name} ({len(lines):,} lines)", lines == others
+
+
+def _exported(home: Path, name: str) -> list[str]:
+    """Lines of a CSV, or of its parts in order, without headings."""
+    files = sorted(home.glob(f"exports/criteo/*/*/*/{name}*.csv"))
+    return [line for f in files for line in f.read_text(encoding="utf-8").splitlines()[1:]]
 
 
 def _digests(home: Path) -> dict[str, tuple]:

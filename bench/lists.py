@@ -1,8 +1,10 @@
 """A night's list and its export for many users, against DuckDB's bare sorted copy to Parquet.
 
     python -m bench.lists --users 25309483 --folder FOLDER
+    python -m bench.lists --users 4000000 --parts 8 --folder FOLDER
 
-Scores are synthetic, a million distinct values; everything else is the simulated experiment's.
+With ``--parts`` the same list is made and exported by two workers, too, and compared. Scores are
+synthetic, a million distinct values; everything else is the simulated experiment's.
  The limit: `copy (select * ... order by score desc, md5) to` Parquet of the list's own
 columns, and of the scores table's, both in the same run.
 """
@@ -12,11 +14,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
-from dagster_project.export import FORMATS, export_treat_list
+from dagster_project.export import export_treat_list
+from dagster_project.export_files import FORMATS
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.stores import LocalStore
@@ -25,6 +30,7 @@ from tests.support import run_job, small_simulation
 from uplift_core.budget import Budget
 
 DATE = "2026-01-02"
+WORKERS = 2
 KEY = ListKey(DATE, "simulated", "treated")
 TIE = "md5_number_lower('simulated-1/list/' || user_id)"
 
@@ -35,6 +41,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=25_309_483)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--memory", default="4GB", help="DuckDB's limit")
+    parser.add_argument("--parts", type=int, default=0, help="for workers; 0: none")
     chosen = parser.parse_args()
     home, folder = Home(chosen.folder / "lists"), small_simulation()
     shutil.rmtree(home.root, ignore_errors=True)
@@ -43,6 +50,8 @@ def main() -> None:
         _many_users(db, chosen.users)
     with open_warehouse(home, memory_limit=chosen.memory, threads=0) as db:
         _measure(db, home, folder)
+        if chosen.parts:
+            _in_parts(db, home, folder, chosen.parts, chosen.memory)
 
 
 def _many_users(db: Warehouse, users: int) -> None:
@@ -93,6 +102,42 @@ def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
     print(f"bare sorted copy: scores {scores:.1f} s, the list's own columns {own:.1f} s")
     both = listed + export["parquet"]
     print(f"list and Parquet export / bare: {both / scores:.2f} of scores, {both / own:.2f} of the list")
+
+
+def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, memory: str) -> None:
+    from dagster_project.compute import client  # noqa: PLC0415 - seconds to import
+    from dagster_project.compute.cluster import Cluster  # noqa: PLC0415
+
+    digest = f"select count(*), sum(hash(t)) from (from {TREAT_LIST} where {THIS_LIST}) as t"
+    expected = db.one(digest, asdict(KEY))
+    cluster = Cluster(home, client.Address(client.LOCAL, WORKERS), memory, 1, 1, range_users=2_000_000)
+    given = Generation.new(home, folder.name, "scores")
+    for part in range(parts):
+        chosen = f"from {folder.tables.scores} where user_id % {parts} = {part}"
+        write_part(db, chosen, {}, given.path(part))
+    db.create_view(folder.tables.scores, given.pattern)
+    print(f"on {WORKERS} workers, started in {_seconds(lambda: cluster.link):.1f} s, in {parts} parts:")
+    listed = _seconds(
+        lambda: write_treat_list(
+            *(db, folder),
+            decision_date=DATE,
+            arm="treated",
+            budget=Budget(share=0.3),
+            override="benchmark",
+            compute=cluster,
+        )
+    )
+    store = LocalStore(home.exports)
+    both = _seconds(lambda: export_treat_list(db, store, KEY, compute=cluster))
+    print(f"list {listed:.1f} s, export with CSV {both:.1f} s")
+    print("rows", "equal" if db.one(digest, asdict(KEY)) == expected else "DIFFERENT")
+    client.disconnect()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, literal
 
 HEADER = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 NOT_FOR_READERS = re.compile(r"\s*\bBound: [^.]*\.?", re.DOTALL)
@@ -153,15 +153,12 @@ def _inherited(schema: str, table: str, known: Columns) -> dict[str, str]:
     }
 
 
-def comment_statements(wanted: Columns, have: Columns, database: str = "") -> Iterator[str]:
-    """COMMENT statements for what is not yet said so."""
+def comment_statements(
+    wanted: Columns, have: Columns, database: str = "", *, of: str = "table"
+) -> Iterator[str]:
+    """COMMENT statements for what is not yet said so; ``of`` tables, or of views."""
     for (schema, table, column), text in wanted.items():
         if have.get((schema, table, column)) != text:
             place = [part for part in (database, schema, table, column) if part]
-            kind = "column" if column else "table"
-            yield f"comment on {kind} {Identifier.of(*place)} is {_literal(text)}"
-
-
-def _literal(text: str) -> str:
-    """A string as SQL: COMMENT's grammar takes no bound values."""
-    return "'" + text.replace("'", "''") + "'"
+            kind = "column" if column else of
+            yield f"comment on {kind} {Identifier.of(*place)} is {literal(text)}"

@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from dagster_project.compute import Compute
+from dagster_project.compute.here import HERE
+from dagster_project.export_files import FORMATS, Sheet
+from dagster_project.ledger import parts_of
 from dagster_project.nights import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.stores import Store, prepared
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
-from uplift_core.files import sha256_file
 
-FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
-# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
-FORMULA = r"^[=+\-@\t\r]"
 ORDERS = {"treat_list": "rank nulls last, user_id", "changes": "change, user_id", "holdout": "user_id"}
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
@@ -53,16 +52,22 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     formats: Sequence[str] = tuple(FORMATS),
     own_id: str = "",
     raw: Identifier | None = None,
+    compute: Compute = HERE,
 ) -> str:
     """Write one list; returns where its manifest is.
 
     ``own_id`` is the column of ``raw`` (the experiment's raw table unless given) with the users' id in
-    the file, to stand in every file beside user_id.
+    the file, to stand in every file beside user_id. Of a list in parts, a cluster's workers write one
+    file a part, ``treat_list-00000.csv`` and so on, which in the manifest's order are the whole list.
     """
     place = _place(key)
     with prepared(store) as folder:
         ids = raw or Identifier.of("raw", key.experiment)
-        files = _write(db, key, folder, formats, (own_id, ids))
+        files = [
+            file
+            for sheet in _sheets(db, key, own_id, ids)
+            for file in compute.export(db, sheet, folder, formats)
+        ]
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
         manifest = _manifest(db, store, key) | {
             "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
@@ -87,9 +92,8 @@ def _place(key: ListKey) -> str:
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
-def _write(
-    db: Warehouse, key: ListKey, folder: Path, formats: Sequence[str], ids: tuple[str, Identifier]
-) -> list[dict[str, Any]]:
+def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[Sheet]:
+    """What is exported. Who entered and left is found among all users at once, the rest part by part."""
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
     selects = {
@@ -100,10 +104,19 @@ def _write(
         ),
         "holdout": (render("decisions/holdout_users.sql", treat_list=TREAT_LIST), asdict(key)),
     }
+    reads = {raw: db.files_of(raw)} if own_id else {}
+    made = parts_of(db, key) if all(reads.values()) else None
+    parts = {"treat_list": made.paths, "holdout": made.paths[made.ordered_files :]} if made else {}
     return [
-        _write_file(db, _with_own_id(select, name, *ids), binds, folder / f"{name}.{ending}")
+        Sheet(
+            key.experiment,
+            name,
+            _with_own_id(select, name, own_id, raw),
+            binds,
+            parts.get(name, ()),
+            reads,
+        )
         for name, (select, binds) in selects.items()
-        for ending in formats
     ]
 
 
@@ -115,28 +128,6 @@ def _with_own_id(select: str, name: str, own_id: str, raw: Identifier) -> str:
         f"select listed.*, ids.{column} from ({select}) as listed "
         f"left join {raw} as ids using (user_id) order by {ORDERS[name]}"
     )
-
-
-def _write_file(db: Warehouse, select: str, binds: Mapping[str, object], path: Path) -> dict[str, Any]:
-    ending = path.suffix[1:]
-    source = _without_formulas(db, select, binds) if ending == "csv" else select
-    ((rows,),) = db.rows(f"copy ({source}) to $path {FORMATS[ending]}", {**binds, "path": str(path)})
-    return {
-        "path": path.name,
-        "rows": rows,
-        "bytes": path.stat().st_size,
-        "sha256": sha256_file(path),
-    }
-
-
-def _without_formulas(db: Warehouse, select: str, binds: Mapping[str, object]) -> str:
-    columns = db.rows(f"describe {select}", binds)
-    texts = [Identifier.of(name) for name, type_, *_ in columns if type_ == "VARCHAR"]
-    safe = ", ".join(
-        f"if(regexp_matches({column}, '{FORMULA}'), '''' || {column}, {column}) as {column}"
-        for column in texts
-    )
-    return f"select * replace ({safe}) from ({select})" if safe else select
 
 
 def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:

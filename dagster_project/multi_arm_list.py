@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.champion import deciding_learner
-from dagster_project.decisions import ROLES, write_roles
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.multi_arm import MULTI_ARM, arm_costs
 from dagster_project.nights import ListKey
 from dagster_project.predictions import SCORES
+from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
@@ -50,7 +50,8 @@ def write_multi_arm_list(
     limit = _limit(db, folder, budget, money)
     key = ListKey(decision_date, folder.name, MULTI_ARM)
     arm = experiment.defaults.arm
-    write_roles(db, folder, key, arm=arm, learner=deciding_learner(db, folder, arm), money=False)
+    write_excluded(db, folder, key)
+    write_roles(db, folder, Asked(key, arm, deciding_learner(db, folder, arm), money=False))
     offers, moves = _find_moves(db, folder)
     sql = render(
         "decisions/multi_arm_list.sql",

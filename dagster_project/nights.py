@@ -154,7 +154,7 @@ def promise(
 
 def _changes(db: Warehouse, key: ListKey) -> dict[str, Any]:
     (previous,) = db.one(
-        f"select max(decision_date)::varchar from {TREAT_LIST} where experiment = $experiment "
+        f"select max(decision_date)::varchar from {NIGHTS} where experiment = $experiment "
         "and campaign = $campaign and decision_date < $decision_date::date",
         asdict(key),
     )

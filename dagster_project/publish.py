@@ -14,9 +14,10 @@ from dagster_project.champion import deciding_learner
 from dagster_project.comments import comment_statements
 from dagster_project.compute.partitions import remove_unused
 from dagster_project.folders import ExperimentFolder
+from dagster_project.ledger import REGISTRY, dates_of, show_parts
 from dagster_project.models import current_version
 from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import SCHEMAS, Home, Warehouse
+from dagster_project.warehouse import LEDGER, LEDGER_ROWS, SCHEMAS, Home, Warehouse
 from uplift_core import bundle
 from uplift_core.errors import UpliftError
 from uplift_core.files import sha256_file, sync_file, sync_folder
@@ -34,7 +35,6 @@ from uplift_core.publication import (
 KEEP = 7
 STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
 PROOF = "proof"  # the evaluator's, no experiment's own
-LEDGER = ("decisions", "treat_list")
 NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
@@ -116,10 +116,13 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
             for database in databases:
                 for schema, table in _tables(db, database):
                     _copy_table(db, database, schema, table, folder, fresh=database == own)
-                for table, sql in _views(db, database):
-                    if _belongs(folder, table) == (database == own):
+                for view, sql in _views(db, database):
+                    if view != LEDGER[1] and _belongs(folder, view) == (database == own):
                         _copy_view(db, own, sql)
             _copy_comments(db, databases)
+            db.rows("use snapshot")
+            show_parts(db)
+            db.rows(f"use {Identifier.of(own)}")
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
             raise
@@ -182,14 +185,16 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
     if table == _population(folder) and fresh and not folder.experiment.population:
         return  # of a declaration that is gone
     source = Identifier.of(database, schema, table)
-    target = Identifier.of("snapshot", schema, table)
+    # A ledger that is a view in one of both databases becomes one when all is copied.
+    place = LEDGER if (schema, table) == LEDGER_ROWS else (schema, table)
+    target = Identifier.of("snapshot", *place)
     columns = {row[0] for row in db.rows(f"describe {source}")}
     if "experiment" in columns:
         rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
         binds: dict[str, object] = {"experiment": experiment, "proof": PROOF, "fresh": fresh}
-        if (schema, table) == LEDGER and fresh:
-            dates = f"select distinct decision_date from {source} where experiment = $experiment"
-            rows += f" and decision_date in ({dates} order by decision_date desc limit {NIGHTS})"
+        if place in {LEDGER, REGISTRY} and fresh:
+            rows += " and decision_date::varchar in $dates"
+            binds["dates"] = dates_of(db, database, experiment)[:NIGHTS]
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
     elif _belongs(folder, table) == fresh:

@@ -32,6 +32,7 @@ class Engine(dg.ConfigurableResource):
     cluster: str = ""
     cluster_workers: int = 0
     cluster_cells: int = 20_000_000
+    cluster_users: int = 2_000_000
     cluster_ca: str = ""
     cluster_cert: str = ""
     cluster_key: str = ""
@@ -49,6 +50,7 @@ class Engine(dg.ConfigurableResource):
             cluster=settings.cluster,
             cluster_workers=settings.cluster_workers,
             cluster_cells=settings.cluster_cells,
+            cluster_users=settings.cluster_users,
             cluster_ca=str(settings.cluster_ca or ""),
             cluster_cert=str(settings.cluster_cert or ""),
             cluster_key=str(settings.cluster_key or ""),
@@ -93,6 +95,7 @@ class Engine(dg.ConfigurableResource):
             memory_limit=self.memory_limit,
             threads=self.threads or os.cpu_count() or 1,
             cells_per_worker=self.cluster_cells,
+            range_users=self.cluster_users,
         )
 
     def where(self) -> dict[str, dg.MetadataValue]:

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     cluster: str = ""
     cluster_workers: Annotated[int, Field(ge=0)] = 0  # processes of "local"; 0: one a core
     cluster_cells: Annotated[int, Field(ge=1)] = 20_000_000  # that one worker trains on
+    cluster_users: Annotated[int, Field(ge=1)] = 2_000_000  # of a list, that one task ranks at most
     cluster_ca: Path | None = None  # of TLS: the authority's certificate, one's own, and its key
     cluster_cert: Path | None = None
     cluster_key: Path | None = None

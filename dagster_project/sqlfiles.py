@@ -41,6 +41,11 @@ class Identifier:
         return self.sql
 
 
+def literal(text: str) -> str:
+    """A string as SQL, for what takes no bound values: the SQL that a view keeps, COMMENT."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _only_identifiers(value: object) -> str:
     if isinstance(value, Identifier):
         return value.sql

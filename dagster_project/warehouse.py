@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dagster_project.comments import Columns, comment_statements, comments_for
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, literal
 from uplift_core.errors import DataError, UpliftError
 
 SCHEMAS = (
@@ -31,6 +31,8 @@ SCHEMAS = (
 
 
 VIEW = "VIEW"  # as DuckDB's information schema calls it
+LEDGER = ("decisions", "treat_list")
+LEDGER_ROWS = ("decisions", "treat_list_here")  # its table, once it is a view; see ledger.py
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class Warehouse:
         if self.kind(view) != VIEW:
             self.drop(view)
         paths = [files] if isinstance(files, str) else files
-        # A view keeps its SQL, so its files cannot be bound; they are this project's own.
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        # They cannot be bound; they are this project's own.
+        listed = ", ".join(map(literal, paths))
         self.rows(
             f"create or replace view {view} as from read_parquet([{listed}], hive_partitioning = false)"
         )
@@ -135,12 +137,13 @@ class Warehouse:
         found = re.search(r"read_parquet\(\D*?'((?:[^']|'')*)'", str(rows[0][0])) if rows else None
         return found[1].replace("''", "'") if found else ""
 
-    def kind(self, relation: Identifier) -> str:
-        """``BASE TABLE`` or ``VIEW``; empty if there is no such relation."""
+    def kind(self, relation: Identifier, database: str = "") -> str:
+        """``BASE TABLE`` or ``VIEW``; empty if this or the named database has no such relation."""
         rows = self.rows(
-            "select table_type from information_schema.tables where table_catalog = current_database() "
+            "select table_type from information_schema.tables "
+            "where table_catalog = coalesce(nullif($database, ''), current_database()) "
             "and concat('\"', table_schema, '\".\"', table_name, '\"') = $name",
-            {"name": str(relation)},
+            {"name": str(relation), "database": database},
         )
         return str(rows[0][0]) if rows else ""
 
@@ -223,6 +226,7 @@ def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterato
     """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
     with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
         db = Warehouse(con)
+        db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
         _create_schemas(db)
         yield db
 
@@ -256,6 +260,9 @@ def create_shared_tables(db: Warehouse) -> None:
 def _ensure_tables(db: Warehouse) -> None:
     create_shared_tables(db)
     declared, found = _declared_columns(), db.columns()
+    if db.kind(Identifier.of(*LEDGER)) == VIEW:
+        rows = {(*LEDGER_ROWS, k[2]): text for k, text in declared.items() if k[:2] == LEDGER}
+        declared = {k: text for k, text in declared.items() if k[:2] != LEDGER} | rows
     missing = sorted(declared.keys() - found.keys())
     if missing:
         first = ".".join(missing[0]).rstrip(".")

@@ -74,6 +74,14 @@ def quota(size: int, ranked: int, explorers: int) -> Quota:
     return Quota(ranked=size - treated, explorers=treated)
 
 
+def rank_of(place: int, ranked: int, explorers: int) -> int:
+    """Place in the whole list of the ranked user in ``place`` among the ranked.
+
+    Explorers stand between them as ``quota`` divides a list, see ``sql/decisions/places.sql``.
+    """
+    return place + (2 * (place - 1) * explorers + ranked + explorers) // (2 * ranked)
+
+
 def list_size(budget: float, n_users: int) -> int:
     """round(budget * n_users), halves up: how many users a list of exact size holds."""
     _check(budget)

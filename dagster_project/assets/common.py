@@ -28,10 +28,11 @@ LAYER_SQL = {  # layer -> files that all experiments share
     "evaluation": ("evaluation/joint_groups.sql",),
     "multi_arm": tuple(f"evaluation/{name}.sql" for name in ("arm_sums", "arm_predictions")),
     "multi_arm_list": tuple(
-        f"decisions/{name}.sql" for name in ("roles", "user_effects", "multi_arm_list")
+        f"decisions/{name}.sql" for name in ("excluded", "roles", "user_effects", "multi_arm_list")
     ),
     "treat_list": tuple(
-        f"decisions/{name}.sql" for name in ("roles", "places", "cut", "affordable", "treat_list")
+        f"decisions/{name}.sql"
+        for name in ("excluded", "roles", "places", "cut", "affordable", "treat_list")
     ),
     "export": tuple(f"decisions/{name}.sql" for name in ("exported_list", "changes", "holdout_users")),
 }

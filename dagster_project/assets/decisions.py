@@ -95,12 +95,14 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                     campaign=config.campaign,
                     learner="" if config.learner == "declared" else config.learner,
                     override=config.override,
+                    compute=engine.compute,
                 )
             nights.append(night)
             context.log.info(f"{folder.name}/treat_list: {night.treated:,} users to treat on {date}")
         with engine.warehouse() as db:
             return dg.MaterializeResult(
                 metadata=describe_table(db, TREAT_LIST)
+                | engine.where()
                 | {"treated": nights[-1].treated, "nights": _report(nights)}
             )
 
@@ -123,7 +125,12 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             with engine.warehouse() as db:
                 for key in campaigns(db, folder.name, date):
                     manifest = export_treat_list(
-                        db, engine.store, key, own_id=own_id, raw=folder.listed.raw
+                        db,
+                        engine.store,
+                        key,
+                        own_id=own_id,
+                        raw=folder.listed.raw,
+                        compute=engine.compute,
                     )
                     context.log.info(f"{folder.name}/export: {manifest}")
         return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(manifest)})

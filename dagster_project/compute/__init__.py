@@ -6,11 +6,13 @@ on Dask's workers, part by part, with the same SQL files and equal results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from dagster_project.export_files import Sheet
 from dagster_project.folders import ExperimentFolder
+from dagster_project.roles import Asked, Roles
 from dagster_project.sources import SourceFile
 from dagster_project.warehouse import Warehouse
 from uplift_core.boosting import LearnerParameters
@@ -61,6 +63,20 @@ class Compute(Protocol):
 
     def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
         """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
+        ...
+
+    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+        """Give every user a role in a list.
+
+        Raises:
+            DataError: scores that are not finite, costs or values that cannot be meant.
+        """
+        ...
+
+    def export(
+        self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Write what is exported under one name, in all formats; returns its files for the manifest."""
         ...
 
     @property

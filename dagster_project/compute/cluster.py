@@ -1,29 +1,35 @@
 """Bulk work on Dask's workers, part by part. Workers meet this machine in files that all of them see.
 
 What is known of each user stays in partitions, which the warehouse reads by views of the names that its
-tables have on one machine: checks, evaluation, lists and exports are the same SQL.
+tables have on one machine: checks and evaluation are the same SQL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from dagster_project.cells import features_of, find_edges, value_counts
 from dagster_project.compute import Compute, Tell, work
 from dagster_project.compute.by_row import refuse_across_users
-from dagster_project.compute.client import Address, Workers, connected
+from dagster_project.compute.client import Address, connected
+from dagster_project.compute.exports import write_parts
 from dagster_project.compute.here import of_parts
+from dagster_project.compute.lists import roles_in_parts
 from dagster_project.compute.partitions import Generation, Part, same_columns
+from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.training import Job, train_on_one, train_together
 from dagster_project.compute.work import MERGED, Limits, Query
+from dagster_project.export_files import Sheet, write_whole
 from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import check_columns
+from dagster_project.roles import Asked, Roles, find_roles
 from dagster_project.sources import SourceFile, parts_of
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.sqlfiles import Identifier, literal, render
+from dagster_project.warehouse import VIEW, Home, Warehouse
 from uplift_core.boosting import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError, ExperimentError
@@ -31,7 +37,6 @@ from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import RAW_SQL
 from uplift_core.learners import ContrastModel
 
-FAN_IN = 8  # files that one task adds up
 CHUNK = 1_000_000  # cells that one task predicts
 
 
@@ -46,6 +51,7 @@ class Cluster(Compute):
         threads: to train with and to add up with on one worker; to the same models as on one machine if
             that uses as many.
         cells_per_worker: more cells are trained on several workers together.
+        range_users: of a list, that one task ranks at most.
     """
 
     home: Home
@@ -53,6 +59,7 @@ class Cluster(Compute):
     memory_limit: str
     threads: int
     cells_per_worker: int
+    range_users: int
 
     def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
         """See ``Compute.load``."""
@@ -64,9 +71,10 @@ class Cluster(Compute):
         refuse_across_users(f"{folder.name}: {RAW_SQL}", sql)
         files = parts_of(source.path)
         numbered = folder.experiment.user_id == "row_number"
-        read = self._new(folder, "read" if numbered else "raw")
-        parts = self._query(
-            f"{folder.name}-read",
+        tasks = self._tasks(folder.name)
+        read = tasks.new("read" if numbered else "raw")
+        parts = tasks.query(
+            "read",
             [
                 Query(
                     sql,
@@ -84,14 +92,15 @@ class Cluster(Compute):
 
     def _shift(self, folder: ExperimentFolder, read: Generation, parts: Sequence[Part]) -> Generation:
         """Row numbers of parts as row numbers of the whole file."""
-        moved = self._new(folder, "raw")
+        tasks = self._tasks(folder.name)
+        moved = tasks.new("raw")
         before = [0, *accumulate(part.rows for part in parts)]
         sql = "select * replace (user_id + $before as user_id) from parts"
         queries = [
             Query(sql, moved.path(i), {MERGED: str(part.path)}, {"before": before[i]})
             for i, part in enumerate(parts)
         ]
-        self._query(f"{folder.name}-number", queries)
+        tasks.query("number", queries)
         read.remove()
         return moved
 
@@ -108,28 +117,27 @@ class Cluster(Compute):
         """See ``Compute.per_user``."""
         if whose:
             refuse_across_users(whose, folder.features_sql.text)
-        made = self._new(folder, layer)
+        tasks = self._tasks(folder.name)
+        made = tasks.new(layer)
         queries = [
             Query(sql, made.path(i), {folder.tables.raw: file}, binds, whose)
             for i, file in enumerate(self._files(db, folder.tables.raw))
         ]
-        self._query(f"{folder.name}-{layer}", queries)
+        tasks.query(layer, queries)
         return self._view(db, Identifier.of(layer, folder.name), made)
 
     def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
         """See ``Compute.cells``."""
-        tables = folder.tables
+        tables, tasks = folder.tables, self._tasks(folder.name)
         files = zip(self._files(db, tables.features), self._files(db, tables.assignment), strict=True)
         reads = [{tables.features: f, tables.assignment: a} for f, a in files]
         edges = self._edges(db, folder, reads)
-        made = {
-            name: self._new(folder, f"part_{name}") for name in ("user_cells", "feature_cells", "cells")
-        }
+        made = {name: tasks.new(f"part_{name}") for name in ("user_cells", "feature_cells", "cells")}
         calls = [
-            (self._limits, folder, edges, read, {name: to.path(i) for name, to in made.items()})
+            (tasks.limits, folder, edges, read, {name: to.path(i) for name, to in made.items()})
             for i, read in enumerate(reads)
         ]
-        parts = self._workers.run(f"{folder.name}-cells", work.cells_of_part, calls)
+        parts = tasks.run("cells", work.cells_of_part, calls)
         users = sum(part["user_cells"].rows for part in parts)
         if users != db.count(tables.features):
             raise DataError(f"{folder.name}: {users} users have a cell, not all")
@@ -139,11 +147,11 @@ class Cluster(Compute):
             feature_list=Identifier.listed(edges.features),
             outcomes=folder.outcomes,
         )
-        merged = self._merge(folder, "merged_cells", sql, [part["cells"].path for part in parts])
-        whole = {name: self._new(folder, name) for name in ("feature_cells", "cells")}
+        merged = tasks.merge("merged_cells", sql, [part["cells"].path for part in parts])
+        whole = {name: tasks.new(name) for name in ("feature_cells", "cells")}
         targets = {name: to.path(0) for name, to in whole.items()}
-        call = (self._wide, folder, edges.features, merged, targets)
-        self._workers.run(f"{folder.name}-number-cells", work.number_cells, [call])
+        call = (tasks.wide, folder, edges.features, merged, targets)
+        tasks.run("number-cells", work.number_cells, [call])
         self._view(db, tables.feature_cells, whole["feature_cells"])
         self._view(db, tables.cells, whole["cells"])
         db.drop(tables.user_cells)
@@ -156,15 +164,18 @@ class Cluster(Compute):
 
     def _edges(self, db: Warehouse, folder: ExperimentFolder, reads: Sequence[work.Reads]) -> BinEdges:
         sql = value_counts(folder, features_of(db, folder))
-        counted = self._new(folder, "value_counts")
-        parts = self._query(
-            f"{folder.name}-counts",
+        tasks = self._tasks(folder.name)
+        counted = tasks.new("value_counts")
+        parts = tasks.query(
+            "counts",
             [Query(sql, counted.path(i), read) for i, read in enumerate(reads)],
         )
         summed = render("training/merged_counts.sql", parts=MERGED)
-        merged = self._merge(folder, "merged_counts", summed, [part.path for part in parts])
+        merged = tasks.merge("merged_counts", summed, [part.path for part in parts])
         counts = Identifier.of("value_counts")
-        db.rows(f"create or replace temporary view {counts} as from read_parquet('{_quoted(merged)}')")
+        db.rows(
+            f"create or replace temporary view {counts} as from read_parquet({literal(str(merged))})"
+        )
         edges = find_edges(db, folder, counts)
         db.rows(f"drop view {counts}")
         for generation in (counted, Generation(merged.parent)):
@@ -180,17 +191,17 @@ class Cluster(Compute):
         tell: Tell,
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """See ``Compute.train``."""
-        tables, workers = folder.tables, self._workers
+        tables, tasks = folder.tables, self._tasks(folder.name)
         reads = {t: db.files_of(t) for t in (tables.cells, tables.feature_cells)}
         cells = db.count(tables.cells)
-        shares = min(-(-cells // self.cells_per_worker), len(workers.names))
-        jobs = [Job(folder, arm, edges, chosen, reads, self._wide) for arm, chosen in parameters.items()]
+        shares = min(-(-cells // self.cells_per_worker), len(tasks.workers.names))
+        jobs = [Job(folder, arm, edges, chosen, reads, tasks.wide) for arm, chosen in parameters.items()]
         tell(f"training {', '.join(parameters)} on {cells:,} cells, {max(shares, 1)} workers at a time")
         if shares <= 1:
-            found = workers.run(f"{folder.name}-train", train_on_one, [(job,) for job in jobs])
+            found = tasks.run("train", train_on_one, [(job,) for job in jobs])
         else:
-            kept = self._new(folder, "out_of_fold")
-            found = [train_together(workers, job, shares, kept) for job in jobs]
+            kept = tasks.new("out_of_fold")
+            found = [train_together(tasks.workers, job, shares, kept) for job in jobs]
             kept.remove()
         return {
             arm: (fitted.model(), verdict)
@@ -199,15 +210,15 @@ class Cluster(Compute):
 
     def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
         """See ``Compute.score``."""
-        tables, workers = folder.tables, self._workers
+        tables, tasks = folder.tables, self._tasks(folder.name)
         cells, n = db.files_of(tables.feature_cells), db.count(tables.feature_cells)
-        predicted, scored = self._new(folder, "predictions"), self._new(folder, "scores")
+        predicted, scored = tasks.new("predictions"), tasks.new("scores")
         chunks = [(first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
         calls = [
-            (self._limits, folder, model, cells, chunk, predicted.path(i))
+            (tasks.limits, folder, model, cells, chunk, predicted.path(i))
             for i, chunk in enumerate(chunks)
         ]
-        workers.run(f"{folder.name}-predict", work.predict_cells, calls)
+        tasks.run("predict", work.predict_cells, calls)
         names = {
             tables.user_cells: of_parts(folder, "user_cells"),
             tables.feature_cells: of_parts(folder, "feature_cells"),
@@ -215,51 +226,40 @@ class Cluster(Compute):
         }
         files = zip(*(self._files(db, source) for source in names.values()), strict=True)
         users = [
-            (self._limits, folder, model, dict(zip(names, each, strict=True)), scored.path(i))
+            (tasks.limits, folder, model, dict(zip(names, each, strict=True)), scored.path(i))
             for i, each in enumerate(files)
         ]
-        workers.run(f"{folder.name}-scores", work.score_part, users)
+        tasks.run("scores", work.score_part, users)
         self._view(db, tables.predictions, predicted)
         return self._view(db, tables.scores, scored)
+
+    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+        """See ``Compute.roles``; of users in tables, such as those of a population, here."""
+        listed, rules = folder.listed, folder.experiment.decisions
+        if db.kind(listed.scores) != VIEW:
+            return find_roles(db, folder, asked)
+        names = [listed.scores, *([listed.raw] if rules.cost_column or rules.value_column else [])]
+        files = zip(*(self._files(db, name) for name in names), strict=True)
+        reads = [dict(zip(names, each, strict=True)) for each in files]
+        return roles_in_parts(
+            self._tasks(folder.name), db, folder, asked, reads, range_users=self.range_users
+        )
+
+    def export(
+        self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """See ``Compute.export``; of what is not in parts, here."""
+        if not sheet.parts:
+            return write_whole(db, sheet, folder, formats)
+        return write_parts(self._tasks(sheet.experiment), sheet, folder, formats)
 
     @property
     def link(self) -> str:
         """Dask's dashboard."""
-        return self._workers.link
+        return connected(self.address, self.home.root).link
 
-    @property
-    def _workers(self) -> Workers:
-        return connected(self.address, self.home.root)
-
-    @property
-    def _limits(self) -> Limits:
-        """Of a task that works on one part: its parallelism is that of the parts."""
-        return Limits(self.memory_limit)
-
-    @property
-    def _wide(self) -> Limits:
-        """Of a task that works alone."""
-        return replace(self._limits, threads=self.threads)
-
-    def _new(self, folder: ExperimentFolder, layer: str) -> Generation:
-        return Generation.new(self.home, folder.name, layer)
-
-    def _query(self, what: str, queries: Sequence[Query]) -> list[Part]:
-        limits = self._wide if len(queries) == 1 else self._limits
-        return self._workers.run(what, work.run_query, [(limits, query) for query in queries])
-
-    def _merge(self, folder: ExperimentFolder, layer: str, sql: str, files: Sequence[Path]) -> Path:
-        """Add files up, ``FAN_IN`` at a time, until one is left."""
-        to, made = self._new(folder, layer), 0
-        while len(files) > 1 or not made:
-            groups = [files[i : i + FAN_IN] for i in range(0, len(files), FAN_IN)]
-            queries = [
-                Query(sql, to.path(made + i), {MERGED: [str(file) for file in group]})
-                for i, group in enumerate(groups)
-            ]
-            files = [part.path for part in self._query(f"{folder.name}-{layer}", queries)]
-            made += len(groups)
-        return files[0]
+    def _tasks(self, experiment: str) -> Tasks:
+        return Tasks(self.home, self.address, Limits(self.memory_limit), self.threads, experiment)
 
     def _view(self, db: Warehouse, view: Identifier, generation: Generation) -> int:
         generation.close()
@@ -280,7 +280,3 @@ class Cluster(Compute):
             )
         parts = Path(pattern)
         return [str(path) for path in sorted(parts.parent.glob(parts.name))]
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

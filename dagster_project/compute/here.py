@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dagster_project.cells import find_edges, make_cells, read_feature_cells
 from dagster_project.compute import Compute, Tell
+from dagster_project.export_files import Sheet, write_whole
 from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import create_by, load_raw
 from dagster_project.models import train_arm
 from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
+from dagster_project.roles import Asked, Roles, find_roles
 from dagster_project.sources import SourceFile
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
@@ -74,10 +77,23 @@ class Here(Compute):
         """See ``Compute.score``."""
         return score_users(db, folder, bundle.load(model))
 
+    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+        """See ``Compute.roles``."""
+        return find_roles(db, folder, asked)
+
+    def export(
+        self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """See ``Compute.export``."""
+        return write_whole(db, sheet, folder, formats)
+
     @property
     def link(self) -> str:
         """There is nothing to watch."""
         return ""
+
+
+HERE = Here()
 
 
 def of_parts(folder: ExperimentFolder, what: str) -> Identifier:

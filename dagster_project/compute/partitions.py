@@ -17,11 +17,12 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project.ledger import PATTERN
 from dagster_project.warehouse import Home, Warehouse
 from uplift_core.errors import DataError, UpliftError
 from uplift_core.files import sync_file, sync_folder
 
-PATTERN = "part-*.parquet"
+ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's own
 SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern
 
 
@@ -63,6 +64,11 @@ class Generation:
         """All parts, in order, as DuckDB reads them."""
         return str(self.folder / PATTERN)
 
+    @property
+    def files(self) -> list[Path]:
+        """All parts, in order."""
+        return sorted(self.folder.glob(PATTERN))
+
     def remove(self) -> None:
         """Remove it with its parts."""
         shutil.rmtree(self.folder)
@@ -74,11 +80,19 @@ class Generation:
         sync_folder(self.folder)
 
 
-def write_part(db: Warehouse, select: str, binds: Mapping[str, object], target: Path) -> Part:
+def write_part(
+    db: Warehouse,
+    select: str,
+    binds: Mapping[str, object],
+    target: Path,
+    *,
+    row_group: int = ROW_GROUP,
+) -> Part:
     """Write the rows of ``select`` as one Parquet file, whole or not at all."""
     aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
     try:
-        ((rows,),) = db.rows(f"copy ({select}) to $path (format parquet)", {**binds, "path": str(aside)})
+        copy = f"copy ({select}) to $path (format parquet, row_group_size {row_group})"
+        ((rows,),) = db.rows(copy, {**binds, "path": str(aside)})
         sync_file(aside)
         aside.replace(target)
     finally:

@@ -1,13 +1,11 @@
 /* What part each user plays in one night's list.
    Grain: user_id.  Inputs: scores.<experiment>, raw.<experiment> where users have costs or values of their
-   own, decisions.suppressions, decisions.treat_list (earlier nights, and the same night's other campaigns).
-   Bound: $decision_date, $experiment, $campaign, $arm, $salt; $cost and $value of every user; $money, whether
-   the budget is money; $holdout and $explore, shares of users; $cap and $cap_days, at most so many treatments
-   in so many days.
+   own; the night's excluded users with the reason.
+   Bound: $arm, $salt; $cost and $value of every user; $money, whether the budget is money; $holdout and
+   $explore, shares of users.
 
    One salted md5 of the user id draws, for good: the persistent holdout, who is never treated; and the
-   explorers, who are treated whatever their score. A user of the holdout who would have been treated counts
-   for the contact cap as if they had been: the two groups stay comparable night after night. */
+   explorers, who are treated whatever their score. */
 with drawn as (
     select
         scores.user_id,
@@ -18,42 +16,6 @@ with drawn as (
     from {{ scores }} as scores
     {% if cost_column or value_column %}inner join {{ raw }} as raw using (user_id){% endif %}
     where scores.arm = {{ bind.arm }}
-),
-
-stopped as (
-    select
-        user_id,
-        reason
-    from {{ suppressions }}
-    where experiment = {{ bind.experiment }} and (until is null or until >= {{ bind.decision_date }}::date)
-),
-
-contacted as (
-    select
-        user_id,
-        'contact_cap' as reason
-    from {{ treat_list }}
-    where experiment = {{ bind.experiment }}
-        and (treated or (decision = 'holdout' and selected))
-        and decision_date > {{ bind.decision_date }}::date - {{ bind.cap_days }}::integer
-        and (
-            decision_date < {{ bind.decision_date }}::date
-            or (decision_date = {{ bind.decision_date }}::date and campaign <> {{ bind.campaign }})
-        )
-    group by user_id
-    having count(*) >= {{ bind.cap }}
-),
-
-excluded as (
-    select
-        user_id,
-        min_by(reason, reason = 'contact_cap') as reason
-    from (
-        from stopped
-        union all
-        from contacted
-    ) as found
-    group by user_id
 )
 
 select
@@ -82,4 +44,4 @@ select
         else 'no_value'
     end::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
 from drawn
-left join excluded using (user_id)
+left join {{ excluded }} as excluded using (user_id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
+import duckdb
 import pytest
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -43,13 +46,15 @@ RESULTS = (
     *("evaluation.policy_value", "evaluation.qini_curve", "evaluation.comparisons"),
     "evaluation.calibration",
 )
-LOCAL = {"cluster": "local", "cluster_workers": 2}
+LOCAL = {"cluster": "local", "cluster_workers": 2, "cluster_users": 8_000}
 # Which task kills its worker, and in the middle of what: a file that is written but not in its place
 # yet, a booster.
 KILLS = {
     "criteo-cells": "dagster_project.compute.partitions.sync_file",
     "criteo-train": "xgboost.train",
     "criteo-scores": "dagster_project.compute.partitions.sync_file",
+    "criteo-rank": "dagster_project.compute.partitions.sync_file",
+    "criteo-export-treat_list": "dagster_project.export_files.sync_file",
 }
 
 
@@ -130,10 +135,37 @@ def test_cells_scores_and_models_are_those_of_one_machine(single: Path, clustere
 
 def test_figures_thresholds_and_the_list_are_those_of_one_machine(single: Path, clustered: Path) -> None:
     assert contents(clustered, RESULTS) == contents(single, RESULTS)
-    manifests = [list(home.glob("exports/*/*/*/manifest.json")) for home in (single, clustered)]
-    found = [[json.loads(p.read_text())["files"] for p in paths] for paths in manifests]
-    assert found[0] == found[1]
-    assert len(found[0]) == 1
+
+
+def exported(home: Path, name: str) -> list[Path]:
+    """The files of a name, in the manifest's order; all files are what the manifest says of them."""
+    (manifest,) = home.glob("exports/*/*/*/manifest.json")
+    entries = json.loads(manifest.read_text())["files"]
+    for entry in entries:
+        content = (manifest.parent / entry["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        assert len(content) == entry["bytes"]
+    files = [manifest.parent / entry["path"] for entry in entries]
+    return [file for file in files if re.sub(r"-\d+", "", file.name) == name]
+
+
+@pytest.mark.parametrize("name", ["treat_list", "changes", "holdout"])
+def test_exported_parts_one_after_the_other_are_the_file_of_one_machine(
+    single: Path, clustered: Path, name: str
+) -> None:
+    for home, several in ((single, False), (clustered, name != "changes")):
+        assert (len(exported(home, f"{name}.parquet")) > 1) == several
+    lines = [
+        [line for file in exported(home, f"{name}.csv") for line in file.read_text().splitlines()[1:]]
+        for home in (single, clustered)
+    ]
+    assert lines[0] == lines[1]
+    with duckdb.connect() as con:
+        rows = [
+            con.execute("from read_parquet($files)", {"files": [str(f) for f in files]}).to_arrow_table()
+            for files in (exported(home, f"{name}.parquet") for home in (single, clustered))
+        ]
+    assert rows[0].equals(rows[1])
 
 
 def test_the_api_answers_from_views_as_the_batch_scored(clustered: Path) -> None:

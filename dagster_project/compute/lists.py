@@ -1,0 +1,224 @@
+"""A night's list on workers: who decides what ranges there are, and puts them together."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import accumulate
+
+import pyarrow as pa
+
+from dagster_project.compute import ranges
+from dagster_project.compute.partitions import Generation, write_part
+from dagster_project.compute.ranges import EXPLORE, RANKED, REST, Range, Slice
+from dagster_project.compute.tasks import Tasks
+from dagster_project.compute.work import MERGED, Query, Reads
+from dagster_project.folders import ExperimentFolder
+from dagster_project.ledger import NightParts, write_parts
+from dagster_project.roles import (
+    EXCLUDED,
+    Asked,
+    Binds,
+    Counts,
+    cut_binds,
+    refuse_faults,
+    write_excluded,
+)
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.budget import rank_of
+
+MARKS = 4  # of each part in a range, at least: ranges are that much smaller than they may be
+INTERVALS = Identifier.of("intervals")
+
+
+@dataclass(frozen=True)
+class RolesInParts:
+    """Roles in files by range; the same answers as ``RolesHere``.
+
+    Attributes:
+        tasks: where work is handed out.
+        db: the warehouse.
+        asked: which list.
+        counts: of all users.
+        ranged: the roles.
+        explorers: explorers with their ranks.
+        ranked: slices of the list in order, of users with a rank.
+        rest: those of users without.
+    """
+
+    tasks: Tasks
+    db: Warehouse
+    asked: Asked
+    counts: Counts
+    ranged: Generation
+    explorers: Generation
+    ranked: Sequence[Slice]
+    rest: Sequence[Slice]
+
+    def affordable(self, amount: float) -> int:
+        """See ``Roles.affordable``: the costs of slices, added up, tell in which one money ends."""
+        spent = list(accumulate(self._costs(), initial=Decimal(0)))
+        (limit,) = self.db.one("select $amount::decimal(24, 6)", {"amount": amount})
+        end = next((i for i, until in enumerate(spent[1:]) if until > limit), len(self.ranked) - 1)
+        call = (self.tasks.limits, self.ranked[end], self.counts, amount, spent[end])
+        return self.tasks.run("afford", ranges.afford, [call])[0]
+
+    def cut(self, treated: int) -> Binds:
+        """See ``Roles.cut``."""
+        if not treated:
+            return cut_binds()
+        ends = [piece.range.before + piece.range.users for piece in self.ranked]
+        call = (self.tasks.limits, self.ranked[bisect_left(ends, treated)], self.counts, treated)
+        priority, tie = self.tasks.run("cut", ranges.find_place, [call])[0]
+        calls = [(self.tasks.limits, str(file), priority) for file in self.ranged.files]
+        counted = self.tasks.run("count-cut", ranges.count_priority, calls)
+        above, tied = (sum(counts) for counts in zip(*counted, strict=True))
+        return cut_binds(priority, tie, (treated - above) / tied)
+
+    def record(self, binds: Binds) -> None:
+        """See ``Roles.record``: every slice is one part of the list."""
+        made, slices = self.tasks.new("treat_list"), [*self.ranked, *self.rest]
+        calls = [
+            (self.tasks.limits, piece, self.counts, binds, made.path(i))
+            for i, piece in enumerate(slices)
+        ]
+        self.tasks.run("rank", ranges.list_part, calls)
+        made.close()
+        write_parts(self.db, self.asked.key, NightParts(made.folder, len(slices), len(self.ranked)))
+        self.ranged.remove()
+        self.explorers.remove()
+
+    def _costs(self) -> list[Decimal]:
+        """What the users of each slice cost, explorers among them."""
+        costs = [piece.range.spent for piece in self.ranked]
+        if not self.counts.explorers:
+            return costs
+        table = pa.table({"slice": range(len(costs)), "first": [piece.first for piece in self.ranked]})
+        with self.db.relation("intervals", table):
+            rows = self.db.rows(
+                "select slice, sum(cost::decimal(18, 6)) from read_parquet($files) as explorers "
+                f"asof join {INTERVALS} as intervals on explorers.rank > intervals.first group by slice",
+                {"files": self.explorers.pattern},
+            )
+        for slice_, spent in rows:
+            costs[slice_] += spent
+        return costs
+
+
+def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
+    tasks: Tasks,
+    db: Warehouse,
+    folder: ExperimentFolder,
+    asked: Asked,
+    reads: Sequence[Reads],
+    *,
+    range_users: int,
+) -> RolesInParts:
+    """Give every user a role on workers, and cut the list's order into ranges of at most so many users.
+
+    Args:
+        tasks: where work is handed out.
+        db: the warehouse.
+        folder: the experiment.
+        asked: which list.
+        reads: each part's scores, and raw rows where users have costs or values of their own.
+        range_users: that one task ranks.
+
+    Raises:
+        DataError: scores that are not finite, costs or values that cannot be meant.
+    """
+    # Between two marks of a part are fewer than `step` users: that many of each part a range may be off.
+    step = max(range_users // (MARKS * len(reads)), 1)
+    marks_per_range = max((range_users - len(reads) * (step - 1)) // step, 1)
+    write_excluded(db, folder, asked.key)
+    made = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
+    excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, made["excluded"].path(0))
+    calls = [
+        (
+            *(tasks.limits, folder, asked, {**each, EXCLUDED: str(excluded.path)}, step),
+            {name: made[name].path(i) for name in ("roles", "marks")},
+        )
+        for i, each in enumerate(reads)
+    ]
+    counts = sum(tasks.run("roles", ranges.roles_of_part, calls), Counts())
+    refuse_faults(folder, asked, counts)
+    split = Query(
+        render("decisions/splits.sql", marks=MERGED),
+        made["splits"].path(0),
+        {MERGED: made["marks"].pattern},
+        {"marks_per_range": marks_per_range},
+    )
+    splits = tasks.query("splits", [split])[0]
+    expected = splits.rows + len((RANKED, EXPLORE, REST))
+    tasks.run(
+        "ranges",
+        ranges.range_part,
+        [
+            (tasks.limits, str(file), str(splits.path), expected, made["ranged"].path(i))
+            for i, file in enumerate(made["roles"].files)
+        ],
+    )
+    found = _ranges(tasks, db, made["ranged"], money=asked.money)
+    for name in ("excluded", "roles", "marks", "splits"):
+        made[name].remove()
+    explorers = _place_explorers(tasks, counts, made["ranged"], found[EXPLORE])
+    return RolesInParts(
+        tasks,
+        db,
+        asked,
+        counts,
+        made["ranged"],
+        explorers,
+        ranked=_ranked_slices(counts, made["ranged"], explorers, found[RANKED] or [Range(RANKED)]),
+        rest=[Slice(each, made["ranged"].pattern, "") for each in found[REST] or [Range(REST)]],
+    )
+
+
+def _ranges(tasks: Tasks, db: Warehouse, ranged: Generation, *, money: bool) -> dict[str, list[Range]]:
+    """All ranges by lane, in order: users and costs of parts, added up."""
+    sums = tasks.new("range_sums")
+    sql = render("decisions/range_sums.sql", ranged=MERGED, money=money)
+    queries = [Query(sql, sums.path(i), {MERGED: str(f)}) for i, f in enumerate(ranged.files)]
+    files = [part.path for part in tasks.query("range-sums", queries)]
+    merged_sql = render("decisions/merged_range_sums.sql", parts=MERGED)
+    merged = tasks.merge("merged_range_sums", merged_sql, files)
+    found: dict[str, list[Range]] = {lane: [] for lane in (RANKED, EXPLORE, REST)}
+    rows = db.rows(
+        "select lane, range_number, users, spent from read_parquet($file) order by all",
+        {"file": str(merged)},
+    )
+    for lane, number, users, spent in rows:
+        last = found[lane][-1] if found[lane] else Range(lane)
+        found[lane].append(Range(lane, number, users, last.before + last.users, spent))
+    for generation in (sums, Generation(merged.parent)):
+        generation.remove()
+    return found
+
+
+def _place_explorers(
+    tasks: Tasks, counts: Counts, ranged: Generation, found: Sequence[Range]
+) -> Generation:
+    explorers = tasks.new("explorers")
+    calls = [
+        (tasks.limits, Slice(each, ranged.pattern, ""), counts, explorers.path(i))
+        for i, each in enumerate(found)
+    ]
+    tasks.run("explorers", ranges.place_explorers, calls)
+    return explorers
+
+
+def _ranked_slices(
+    counts: Counts, ranged: Generation, explorers: Generation, found: Sequence[Range]
+) -> list[Slice]:
+    """A slice ends with the last ranked user of its range; the last one, with whoever is left."""
+    ends = [rank_of(each.before + each.users, counts.ranked, counts.explorers) for each in found[:-1]]
+    firsts = [0, *ends]
+    lasts = [*ends, counts.ranked + counts.explorers]
+    files = explorers.pattern if counts.explorers else ""
+    return [
+        Slice(each, ranged.pattern, files, first, last)
+        for each, first, last in zip(found, firsts, lasts, strict=True)
+    ]

@@ -1,0 +1,169 @@
+"""Ranking in parts: what workers do with one part of the users, or one range of the list's order.
+
+A sample sort. Every so manieth user of each part, in the list's order, is a mark; the marks of all
+parts say where ranges end. A range is ranked by itself, from the number of users in the ranges before it
+on, so nobody sorts all users. Ranges are cut in the whole order (priority, salted hash, user id): users
+of equal score may fall into several, and where all have costs of their own, and so as many priorities as
+there are users, nobody counts these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from dagster_project.compute.partitions import ROW_GROUP, Part, write_part
+from dagster_project.compute.work import Limits, Reads, opened
+from dagster_project.folders import ExperimentFolder
+from dagster_project.roles import (
+    EXCLUDED,
+    PLACES,
+    ROLES,
+    Asked,
+    Binds,
+    Counts,
+    count_roles,
+    count_scores,
+    list_select,
+    places_binds,
+    places_select,
+    write_roles,
+)
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+
+RANKED, EXPLORE, REST = "ranked", "explore", "rest"  # lanes, see sql/decisions/lanes.sql
+WHOLE = Identifier.of("whole")
+SPLITS = Identifier.of("splits")
+EXPLORERS = Identifier.of("explorers")
+FEWEST = 2_048  # rows of a row group
+LIST_ORDER = "order by rank nulls last, user_id"  # of exports
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of one lane: its users, those of the lane before it, and what its users cost."""
+
+    lane: str
+    number: int = 0
+    users: int = 0
+    before: int = 0
+    spent: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One part of the list: a range, and the explorers whose ranks fall among its users' ranks.
+
+    Attributes:
+        range: of the ranked, or of the users without a rank.
+        ranged: all parts' roles by range.
+        explorers: files of explorers with their ranks; none if there are no explorers.
+        first: users who come before, in all.
+        last: place of the last one.
+    """
+
+    range: Range
+    ranged: str
+    explorers: str
+    first: int = 0
+    last: int = 0
+
+
+def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
+    limits: Limits,
+    folder: ExperimentFolder,
+    asked: Asked,
+    reads: Reads,
+    step: int,
+    targets: Mapping[str, Path],
+) -> Counts:
+    """Write the ``roles`` of one part's users, and every ``step``-th of them as ``marks``."""
+    with opened(limits, {name: files for name, files in reads.items() if name != EXCLUDED}) as db:
+        score = count_scores(db, folder, asked)
+        db.create_view(WHOLE, reads[EXCLUDED])
+        first, last = db.one(
+            f"select coalesce(min(user_id), 0), coalesce(max(user_id), 0) from {folder.listed.scores}"
+        )
+        # Sorted, so that a part reads its own users' rows where ids are row numbers.
+        db.rows(f"create view {EXCLUDED} as from {WHOLE} where user_id between {first} and {last}")
+        write_roles(db, folder, asked)
+        write_part(db, f"from {ROLES}", {}, targets["roles"])
+        marks = render("decisions/marks.sql", lanes=lanes())
+        write_part(db, marks, {"step": step}, targets["marks"])
+        return score + count_roles(db, asked)
+
+
+def range_part(limits: Limits, roles: str, splits: str, ranges: int, target: Path) -> Part:
+    """Write one part's roles by range, so that a range's rows are found without reading the others."""
+    with opened(limits, {ROLES: roles, SPLITS: splits}) as db:
+        rows = min(max(db.count(ROLES) // ranges, FEWEST), ROW_GROUP)
+        sql = render("decisions/ranged.sql", lanes=lanes(), splits=SPLITS)
+        return write_part(db, sql, {}, target, row_group=rows)
+
+
+def place_explorers(limits: Limits, piece: Slice, counts: Counts, target: Path) -> Part:
+    """Write one range's explorers with their ranks."""
+    with opened_slice(limits, piece, counts) as db:
+        return write_part(db, f"from {PLACES} order by rank", {}, target)
+
+
+def afford(limits: Limits, piece: Slice, counts: Counts, amount: float, spent_before: Decimal) -> int:
+    """How many users of the whole order an amount treats, which ends within the slice."""
+    with opened_slice(limits, piece, counts) as db:
+        binds = {"amount": amount, "before": piece.first, "spent_before": spent_before}
+        return int(db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+
+
+def find_place(limits: Limits, piece: Slice, counts: Counts, place: int) -> tuple[float, int]:
+    """Priority and tie of the ranked user in some place, who falls into the slice."""
+    with opened_slice(limits, piece, counts) as db:
+        found = f"select priority, tie from {PLACES} where role = $lane and place = $place"
+        priority, tie = db.one(found, {"lane": RANKED, "place": place})
+        return float(priority), int(tie)
+
+
+def count_priority(limits: Limits, ranged: str, priority: float) -> tuple[int, int]:
+    """Ranked users of a part with a higher priority, and with the same."""
+    with opened(limits, {WHOLE: ranged}) as db:
+        above, tied = db.one(
+            "select count(*) filter (priority > $priority), count(*) filter (priority = $priority) "
+            f"from {WHOLE} where lane = $lane",
+            {"priority": priority, "lane": RANKED},
+        )
+        return int(above), int(tied)
+
+
+def list_part(limits: Limits, piece: Slice, counts: Counts, binds: Binds, target: Path) -> Part:
+    """Write one slice of the list, in the order in which it is exported."""
+    with opened_slice(limits, piece, counts) as db:
+        rows = list_select(Identifier(f"from {PLACES}"))
+        return write_part(db, f"from ({rows}) {LIST_ORDER}", binds, target)
+
+
+@contextmanager
+def opened_slice(limits: Limits, piece: Slice, counts: Counts) -> Iterator[Warehouse]:
+    """A database with the roles of a slice's range, and the places of all in the slice."""
+    reads = {WHOLE: piece.ranged} | ({EXPLORERS: piece.explorers} if piece.explorers else {})
+    with opened(limits, reads) as db:
+        part = piece.range
+        own = "select * exclude (lane, first_key, second_key, range_number)"
+        where = f"lane = '{part.lane}' and range_number = {part.number}"
+        db.rows(f"create view {ROLES} as {own} from {WHOLE} where {where}")
+        lane = {RANKED: "ranked_before", EXPLORE: "explorers_before"}
+        before = {lane[part.lane]: part.before} if part.lane in lane else {}
+        sql, binds = places_select(), dict(places_binds(counts, **before))
+        if piece.explorers:
+            among = f"from {EXPLORERS} where rank > $first and rank <= $last"
+            sql = f"from ({sql}) union all by name {among}"
+            binds |= {"first": piece.first, "last": piece.last}
+        db.create_temporary(PLACES, sql, binds)
+        yield db
+
+
+def lanes() -> Identifier:
+    """The SQL that says where users come in the list's order, see ``sql/decisions/lanes.sql``."""
+    return Identifier(render("decisions/lanes.sql", roles=ROLES))

@@ -1,0 +1,75 @@
+"""One exported file: Parquet or CSV, whole or not at all, and what the manifest says of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+from uplift_core.files import sha256_file, sync_file
+
+FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
+# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
+FORMULA = r"^[=+\-@\t\r]"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is exported under one name.
+
+    Attributes:
+        experiment: whose list it is of.
+        name: of its file, or of its files without their numbers.
+        select: its rows in order.
+        binds: of ``select``.
+        parts: of the ledger that hold its rows, in order; none where they are not in parts.
+        reads: views that ``select`` reads beside the ledger, where it is run part by part.
+    """
+
+    experiment: str
+    name: str
+    select: str
+    binds: Mapping[str, object]
+    parts: Sequence[Path] = ()
+    reads: Mapping[Identifier, str] = field(default_factory=dict)
+
+
+def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:
+    """Write a sheet's rows in the format that the path ends in; returns its entry of the manifest."""
+    ending = path.suffix[1:]
+    source = _without_formulas(db, sheet) if ending == "csv" else sheet.select
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        copy = f"copy ({source}) to $path {FORMATS[ending]}"
+        ((rows,),) = db.rows(copy, {**sheet.binds, "path": str(aside)})
+        sync_file(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return {
+        "path": path.name,
+        "rows": rows,
+        "bytes": path.stat().st_size,
+        "sha256": sha256_file(path),
+    }
+
+
+def write_whole(
+    db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Write one file a format."""
+    return [write_file(db, sheet, folder / f"{sheet.name}.{ending}") for ending in formats]
+
+
+def _without_formulas(db: Warehouse, sheet: Sheet) -> str:
+    columns = db.rows(f"describe {sheet.select}", sheet.binds)
+    texts = [Identifier.of(name) for name, type_, *_ in columns if type_ == "VARCHAR"]
+    safe = ", ".join(
+        f"if(regexp_matches({column}, '{FORMULA}'), '''' || {column}, {column}) as {column}"
+        for column in texts
+    )
+    return f"select * replace ({safe}) from ({sheet.select})" if safe else sheet.select

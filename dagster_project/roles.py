@@ -1,0 +1,252 @@
+"""What part each user plays in a night's list, and what follows from the roles: sizes, cut, places.
+
+``RolesHere`` has them in a table; on a cluster they are in parts (``compute/lists.py``). Both use the
+same SQL files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from dagster_project.folders import ExperimentFolder
+from dagster_project.ledger import write_rows
+from dagster_project.nights import TREAT_LIST, ListKey
+from dagster_project.predictions import SCORES
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import Warehouse
+from uplift_core.errors import DataError
+
+SUPPRESSIONS = Identifier.of("decisions", "suppressions")
+EXCLUDED = Identifier.of("excluded")
+ROLES = Identifier.of("roles")
+PLACES = Identifier.of("places")
+NO_CAP = 2**31 - 1  # more treatments than anybody can have had
+
+Binds = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Roles in which list: its arm, the learner that decides, whether money is divided."""
+
+    key: ListKey
+    arm: str
+    learner: str
+    money: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Users of whom something cannot be meant: how many, and the first of them."""
+
+    users: int = 0
+    first: int | None = None
+
+    def __add__(self, other: Fault) -> Fault:
+        """Both."""
+        firsts = [first for first in (self.first, other.first) if first is not None]
+        return Fault(self.users + other.users, min(firsts, default=None))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many users there are, how many of them in which part, and what is wrong with any."""
+
+    users: int = 0
+    ranked: int = 0
+    explorers: int = 0
+    score: Fault = Fault()
+    cost: Fault = Fault()
+    value: Fault = Fault()
+
+    def __add__(self, other: Counts) -> Counts:
+        """Of two sets of users."""
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__annotations__))
+
+
+class Roles(Protocol):
+    """The roles of one night's users."""
+
+    @property
+    def counts(self) -> Counts:
+        """How many there are."""
+        ...
+
+    def affordable(self, amount: float) -> int:
+        """How many users an amount of money treats, the first of the order first."""
+        ...
+
+    def cut(self, treated: int) -> Binds:
+        """Where the list ends if so many ranked users are treated, see ``cut_binds``."""
+        ...
+
+    def record(self, binds: Binds) -> None:
+        """Replace the list in the ledger, see ``sql/decisions/treat_list.sql``."""
+        ...
+
+
+@dataclass(frozen=True)
+class RolesHere:
+    """Roles in a temporary table of the warehouse."""
+
+    db: Warehouse
+    key: ListKey
+    counts: Counts
+
+    def affordable(self, amount: float) -> int:
+        """See ``Roles.affordable``."""
+        self.db.create_temporary(PLACES, places_select(), self._places)
+        binds = {"amount": amount, "before": 0, "spent_before": 0}
+        return int(self.db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+
+    def cut(self, treated: int) -> Binds:
+        """See ``Roles.cut``."""
+        rows = self.db.rows(render("decisions/cut.sql", roles=ROLES), {"treated": treated})
+        return cut_binds(*rows[0]) if rows else cut_binds()
+
+    def record(self, binds: Binds) -> None:
+        """See ``Roles.record``."""
+        sql = list_select(Identifier(places_select()))
+        write_rows(self.db, self.key, sql, {**binds, **self._places})
+
+    @property
+    def _places(self) -> Binds:
+        return places_binds(self.counts)
+
+
+def find_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> RolesHere:
+    """Give every user a role.
+
+    Raises:
+        DataError: scores that are not finite, costs or values that cannot be meant.
+    """
+    score = count_scores(db, folder, asked)
+    refuse_faults(folder, asked, score)
+    write_excluded(db, folder, asked.key)
+    write_roles(db, folder, asked)
+    counts = score + count_roles(db, asked)
+    refuse_faults(folder, asked, counts)
+    return RolesHere(db, asked.key, counts)
+
+
+def write_excluded(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
+    """Make the temporary table of users who must not be treated, see ``sql/decisions/excluded.sql``."""
+    cap = folder.experiment.decisions.contact_cap
+    binds = asdict(key) | {
+        "cap": cap.treatments if cap else NO_CAP,
+        "cap_days": cap.days if cap else 1,
+    }
+    sql = render("decisions/excluded.sql", suppressions=SUPPRESSIONS, treat_list=TREAT_LIST)
+    db.create_temporary(EXCLUDED, sql, binds)
+
+
+def write_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> None:
+    """Make the temporary table of roles from that of the excluded, see ``sql/decisions/roles.sql``."""
+    rules, experiment = folder.experiment.decisions, folder.experiment
+    own = {
+        name: Identifier.of(column) if column else None
+        for name, column in (("cost_column", rules.cost_column), ("value_column", rules.value_column))
+    }
+    sql = render(
+        "decisions/roles.sql",
+        scores=folder.listed.scores,
+        raw=folder.listed.raw,
+        score=Identifier.of(SCORES[asked.learner]),
+        excluded=EXCLUDED,
+        **own,
+    )
+    binds: dict[str, object] = {
+        "arm": asked.arm,
+        "salt": experiment.split.salt,
+        "money": asked.money,
+        "holdout": rules.holdout,
+        "explore": rules.explore,
+    }
+    if not rules.cost_column:
+        binds["cost"] = experiment.arm(asked.arm).cost
+    if not rules.value_column:
+        binds["value"] = experiment.outcome(experiment.defaults.outcome).value
+    db.create_temporary(ROLES, sql, binds)
+
+
+def count_scores(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Counts:
+    """How many users are scored, and whose score is not finite."""
+    column = Identifier.of(SCORES[asked.learner])
+    users, odd, first = db.one(
+        f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
+        f"select user_id, coalesce(isfinite({column}), false) as finite "
+        f"from {folder.listed.scores} where arm = $arm) as odd",
+        {"arm": asked.arm},
+    )
+    return Counts(users, score=Fault(odd, first))
+
+
+def count_roles(db: Warehouse, asked: Asked) -> Counts:
+    """How many users have which role, and whose cost or value cannot be meant."""
+    ranked, explorers = db.one(
+        f"select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore') from {ROLES}"
+    )
+    wrong = {}
+    for name in ("cost", "value"):
+        where = f"{name} is null or not isfinite({name}) or {name} < 0"
+        if asked.money:
+            where += f" or {name} = 0"
+        wrong[name] = Fault(*db.one(f"select count(*), min(user_id) from {ROLES} where {where}"))
+    return Counts(0, ranked, explorers, **wrong)
+
+
+def refuse_faults(folder: ExperimentFolder, asked: Asked, counts: Counts) -> None:
+    """Refuse what cannot be meant; without money at stake a value may be missing.
+
+    Raises:
+        DataError: names the column and the first user.
+    """
+    if counts.score.users:
+        raise DataError(
+            f"{folder.name}: column '{SCORES[asked.learner]}' of {counts.score.users} users, the first "
+            f"of them user_id {counts.score.first}, is not finite; correct the features or the model "
+            "and materialize scores anew"
+        )
+    rules = folder.experiment.decisions
+    own = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
+    for name, (fault, column) in own.items():
+        if fault.users and column:
+            least = "above 0, which money needs" if asked.money else "0 or more"
+            raise DataError(
+                f"{folder.name}: column '{column}', the {name} of treating a user, is missing or "
+                f"not {least} at user_id {fault.first} and {fault.users - 1} more; correct the file "
+                "or the declaration"
+            )
+        if fault.users and asked.money:
+            raise DataError(
+                f"{folder.name}: a budget in money needs the arm's cost and the outcome's value, both "
+                "above 0; declare them in experiment.toml"
+            )
+
+
+def places_select() -> str:
+    """The order of the ranked and the explorers, see ``sql/decisions/places.sql``."""
+    return render("decisions/places.sql", roles=ROLES)
+
+
+def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int = 0) -> Binds:
+    """Binds of ``places_select``: of all roles, or of those from some place on."""
+    return {
+        "ranked": counts.ranked,
+        "explorers": counts.explorers,
+        "ranked_before": ranked_before,
+        "explorers_before": explorers_before,
+    }
+
+
+def list_select(places: Identifier) -> str:
+    """Rows of the ledger, see ``sql/decisions/treat_list.sql``; ``places`` is the SQL of places."""
+    return render("decisions/treat_list.sql", roles=ROLES, places=places)
+
+
+def cut_binds(priority: float = math.inf, tie: int = 0, share: float = 0.0) -> Binds:
+    """The last ranked user who is treated, and the share of those with equal priority; of nobody."""
+    return {"cut_priority": priority, "cut_tie": tie, "cut_share": share}

@@ -1,0 +1,10 @@
+/* Ranges' sums of several parts, added up.
+   Grain: lane, range_number.  Inputs: sums of parts. */
+select
+    lane,
+    range_number,
+    sum(users)::bigint as users,
+    sum(spent)::decimal(38, 6) as spent
+from {{ parts }}
+group by lane, range_number
+order by lane, range_number
