@@ -70,8 +70,10 @@ lock: $(READY) ## pin all dependencies anew
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
 
+# By the environment: make would break a query of several lines, and take a $ in it for a variable.
+sql: export UPLIFT_SQL = $(value Q)
 sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...")
-	@$(BIN)/python -m dagster_project.shell $(if $(Q),"$(Q)")
+	@$(BIN)/python -m dagster_project.shell $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
 
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
 	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))
