@@ -69,9 +69,7 @@ def _many_users(db: Warehouse, users: int) -> None:
 
 def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
     def seconds(sql: str, binds: dict[str, object]) -> float:
-        started = time.monotonic()
-        db.rows(sql, binds)
-        return time.monotonic() - started
+        return _seconds(lambda: db.rows(sql, binds))
 
     path = str(home.root / "bare.parquet")
     scores = seconds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
-from uplift_core.files import sha256_file, sync_file
+from uplift_core.files import sha256_file, written_aside
 
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
 # What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
@@ -42,14 +41,9 @@ def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:
     """Write a sheet's rows in the format that the path ends in; returns its entry of the manifest."""
     ending = path.suffix[1:]
     source = _without_formulas(db, sheet) if ending == "csv" else sheet.select
-    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with written_aside(path) as aside:
         copy = f"copy ({source}) to $path {FORMATS[ending]}"
         ((rows,),) = db.rows(copy, {**sheet.binds, "path": str(aside)})
-        sync_file(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return {
         "path": path.name,
         "rows": rows,

@@ -42,7 +42,7 @@ class Identifier:
 
 
 def literal(text: str) -> str:
-    """A string as SQL, for what takes no bound values: the SQL that a view keeps, COMMENT."""
+    """A string as SQL, for what takes no bound values: SQL that a view or a file keeps, COMMENT."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -20,7 +20,7 @@ import duckdb
 from dagster_project.ledger import PATTERN
 from dagster_project.warehouse import Home, Warehouse
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.files import sync_file, sync_folder
+from uplift_core.files import sync_folder, written_aside
 
 ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's own
 SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern
@@ -89,14 +89,9 @@ def write_part(
     row_group: int = ROW_GROUP,
 ) -> Part:
     """Write the rows of ``select`` as one Parquet file, whole or not at all."""
-    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}")
-    try:
+    with written_aside(target) as aside:
         copy = f"copy ({select}) to $path (format parquet, row_group_size {row_group})"
         ((rows,),) = db.rows(copy, {**binds, "path": str(aside)})
-        sync_file(aside)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
     described = db.rows("describe from read_parquet($path)", {"path": str(target)})
     return Part(target, int(rows), tuple((str(c[0]), str(c[1])) for c in described))
 

@@ -11,11 +11,11 @@ from functools import cache
 import duckdb
 
 from dagster_project.loading import READERS
-from dagster_project.onboarding.encoding import FeatureLine, literal, slug
+from dagster_project.onboarding.encoding import FeatureLine, slug
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import ZONED, Column
 from dagster_project.onboarding.shares import Shares
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, literal
 from uplift_core.experiment import RESERVED
 
 USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id

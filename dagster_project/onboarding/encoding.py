@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dagster_project.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, literal
 
 ONE_HOT = 12  # categories of this many values or fewer get a feature for each
 SUMS = ("sum", "sum_sq", "events")
@@ -29,11 +29,6 @@ def slug(text: str, fallback: str = "x") -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
     plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
     return (plain if plain[:1].isalpha() else f"{fallback}_{plain}".strip("_"))[:40].strip("_")
-
-
-def literal(text: str) -> str:
-    """A text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def why_no_feature(column: Column) -> str:

@@ -38,4 +38,3 @@ from (
     from contacted
 ) as found
 group by user_id
-order by user_id

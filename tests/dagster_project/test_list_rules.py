@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.compute import Compute
+from dagster_project.compute.here import HERE
 from dagster_project.decisions import decide, record
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
@@ -45,11 +47,17 @@ def score(db: Warehouse, scores: Iterable[float]) -> None:
         db.rows("create or replace table scores.hillstrom as select *, 'mens' as arm from given")
 
 
-def make(
-    db: Warehouse, folder: ExperimentFolder, budget: Budget, night: str = NIGHT, campaign: str = "mens"
+def make(  # noqa: PLR0913 - whose list, how large, for what, made where
+    db: Warehouse,
+    folder: ExperimentFolder,
+    budget: Budget,
+    night: str = NIGHT,
+    campaign: str = "mens",
+    *,
+    compute: Compute = HERE,
 ) -> Rows:
     key = ListKey(night, folder.name, campaign)
-    decided = decide(db, folder, key, arm="mens", learner="r", budget=budget)
+    decided = decide(db, folder, key, arm="mens", learner="r", budget=budget, compute=compute)
     labels = {
         "arm": "mens",
         "learner": "r",

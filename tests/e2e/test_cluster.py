@@ -50,11 +50,11 @@ LOCAL = {"cluster": "local", "cluster_workers": 2, "cluster_users": 8_000}
 # Which task kills its worker, and in the middle of what: a file that is written but not in its place
 # yet, a booster.
 KILLS = {
-    "criteo-cells": "dagster_project.compute.partitions.sync_file",
+    "criteo-cells": "uplift_core.files.sync_file",
     "criteo-train": "xgboost.train",
-    "criteo-scores": "dagster_project.compute.partitions.sync_file",
-    "criteo-rank": "dagster_project.compute.partitions.sync_file",
-    "criteo-export-treat_list": "dagster_project.export_files.sync_file",
+    "criteo-scores": "uplift_core.files.sync_file",
+    "criteo-rank": "uplift_core.files.sync_file",
+    "criteo-export-treat_list": "uplift_core.files.sync_file",
 }
 
 

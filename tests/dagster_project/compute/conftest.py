@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import distributed
 import pytest
 
+from dagster_project.compute import client
 from dagster_project.compute.client import Address, Workers
 
 
@@ -24,4 +25,5 @@ def workers() -> Iterator[Workers]:
     ) as cluster:
         connected = Workers(Address(cluster.scheduler_address))
         yield connected
+        client.disconnect()  # what a test's cluster of this address opened
         connected.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,18 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dagster_project.compute import Compute, client
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
-from dagster_project.compute.here import Here
+from dagster_project.compute.here import HERE
 from dagster_project.compute.partitions import Generation, write_part
-from dagster_project.decisions import decide, record
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import parts_of
 from dagster_project.nights import ListKey
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home, Warehouse
-from tests.dagster_project.test_list_rules import NIGHT, experiment
+from tests.dagster_project.test_list_rules import NIGHT, experiment, make
 from tests.support import dicts, memory_warehouse
 from uplift_core.budget import Budget
 from uplift_core.decisions import ContactCap, Decisions
@@ -65,43 +63,18 @@ class Both:
     ) -> list[dict]:
         """The list, which is the same on both."""
         found = [
-            rows_of(db, folder, compute, budget, night, campaign)
-            for db, compute in ((self.here, Here()), (self.there, self.cluster))
+            make(db, folder, budget, night, campaign, compute=compute)
+            for db, compute in ((self.here, HERE), (self.there, self.cluster))
         ]
         assert found[0] == found[1]
         assert len(found[0]) == self.here.count(SCORES)
         return found[0]
 
 
-def rows_of(  # noqa: PLR0913, PLR0917 - whose list, made where, how large
-    db: Warehouse, folder: ExperimentFolder, compute: Compute, budget: Budget, night: str, campaign: str
-) -> list[dict]:
-    key = ListKey(night, folder.name, campaign)
-    decided = decide(db, folder, key, arm="mens", learner="r", budget=budget, compute=compute)
-    labels = {
-        "arm": "mens",
-        "learner": "r",
-        "threshold": 0.0,
-        "model_version": "v",
-        "feature_snapshot": "f",
-    }
-    record(db, folder, key, decided, labels)
-    this = (
-        "where decision_date = $night::date and campaign = $campaign order by rank nulls last, user_id"
-    )
-    return dicts(db, f"from decisions.treat_list {this}", {"night": night, "campaign": campaign})
-
-
 @pytest.fixture
 def both(workers: Workers, tmp_path: Path) -> Both:
     cluster = Cluster(Home(tmp_path), workers.address, "500MB", 1, 1_000, range_users=RANGE)
     return Both(memory_warehouse(), memory_warehouse(), cluster)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _left() -> Iterator[None]:
-    yield
-    client.disconnect()
 
 
 SHAPES: dict[str, Values] = {
@@ -199,17 +172,17 @@ def test_the_contact_cap_the_suppressed_and_other_campaigns(both: Both) -> None:
 
 def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(8)))
-    folder, here = experiment(RULES), Here()
+    folder = experiment(RULES)
     other = both.equal(folder, Budget(share=0.5), "2025-12-31")
-    for compute, share in ((both.cluster, 0.2), (both.cluster, 0.3), (here, 0.4), (both.cluster, 0.3)):
-        rows = rows_of(both.there, folder, compute, Budget(share=share), NIGHT, "mens")
+    for compute, share in ((both.cluster, 0.2), (both.cluster, 0.3), (HERE, 0.4), (both.cluster, 0.3)):
+        rows = make(both.there, folder, Budget(share=share), compute=compute)
         assert sum(r["treated"] for r in rows) == round(share * USERS)
         in_parts = parts_of(both.there, ListKey(NIGHT, "hillstrom", "mens")) is not None
         assert in_parts == (compute is both.cluster)
         assert both.there.one("select count(*) from decisions.treat_list") == (2 * USERS,)
-    assert rows == rows_of(both.here, folder, here, Budget(share=0.3), NIGHT, "mens")
+    assert rows == make(both.here, folder, Budget(share=0.3))
     again = dicts(both.there, "from decisions.treat_list where decision_date = '2025-12-31' "
-                              "order by rank nulls last, user_id")  # fmt: skip
+                              "order by user_id")  # fmt: skip
     assert again == other
 
 
@@ -232,9 +205,9 @@ def test_what_cannot_be_meant_is_refused_in_the_same_words(
     both.give(np.array(scores), postage=pa.array(postage, pa.float64()))
     rules = Decisions(holdout=0, explore=0, cost_column="postage")
     words = []
-    for db, compute in ((both.here, Here()), (both.there, both.cluster)):
+    for db, compute in ((both.here, HERE), (both.there, both.cluster)):
         with pytest.raises(DataError, match=told) as error:
-            rows_of(db, experiment(rules, value=30.0), compute, budget, NIGHT, "mens")
+            make(db, experiment(rules, value=30.0), budget, compute=compute)
         words.append(str(error.value))
     assert words[0] == words[1]
 
@@ -245,10 +218,7 @@ def test_users_in_a_table_are_ranked_here(both: Both) -> None:
     both.there.drop(SCORES)
     with both.there.relation("given", both.here.arrow(f"from {SCORES}")):
         both.there.create(SCORES, "from given")
-    assert (
-        rows_of(both.there, experiment(RULES), both.cluster, Budget(share=0.5), NIGHT, "mens")
-        == expected
-    )
+    assert make(both.there, experiment(RULES), Budget(share=0.5), compute=both.cluster) == expected
     assert parts_of(both.there, ListKey(NIGHT, "hillstrom", "mens")) is None
 
 

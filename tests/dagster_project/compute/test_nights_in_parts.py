@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.compute import Compute, client
+from dagster_project.compute import Compute
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
@@ -97,12 +96,6 @@ def there(home: Home, simulated: ExperimentFolder, workers: Workers) -> Place:
             cut(db, home, table)
     cluster = Cluster(home, workers.address, "500MB", 1, 1_000, range_users=600)
     return Place(home, cluster, simulated)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_client_left() -> Iterator[None]:
-    yield
-    client.disconnect()
 
 
 def both(here: Place, there: Place, sql: str) -> list[tuple]:
