@@ -46,6 +46,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
     assert sizes["decisions.treat_list"] == SMALL
     may_be_empty = {"models.tuning", "decisions.suppressions", "decisions.realised"}  # filled on demand
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list"}  # of several treatments alone
+    assert sizes.pop("decisions.treat_list_parts") == 0  # of lists that a cluster made
     assert all(sizes[table] > 0 for table in sizes if table not in may_be_empty), sizes
     assert not any(table.startswith("training.") for table in sizes)
 
