@@ -31,21 +31,19 @@ Columns = Mapping[str, Sequence[object]]
 class _Kind:
     """How a DuckDB type is read from JSON: its Arrow type, what is asked for, and a parser.
 
-    The parser returns the value to store, or raises ValueError or OverflowError.
+    ``range`` is what the type itself rules out. The parser returns the value to store, or raises
+    ValueError or OverflowError.
     """
 
     arrow: pa.DataType
-    wanted: str
+    noun: str
+    range: str
     parse: Callable[[object], object]
-
-
-class OutOfContractError(ValueError):
-    """A value of the right type that the training data rules out."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The values that a column may hold, as the bundle says."""
+    """The values that a column may hold, as its type and the bundle say; ``wanted`` in words."""
 
     levels: frozenset[str] | None
     low: float
@@ -53,48 +51,46 @@ class Limit:
     wanted: str
 
     @classmethod
-    def of(cls, column: RawColumn) -> Limit:
+    def of(cls, column: RawColumn, kind: _Kind) -> Limit:
         """The limit of a column's contract."""
         levels = None if column.levels is None else frozenset(column.levels)
         low = -math.inf if column.low is None else column.low
         high = math.inf if column.high is None else column.high
         if column.levels is not None:
             known = ", ".join(column.levels[:20]) + (", ..." if len(column.levels) > 20 else "")  # noqa: PLR2004
-            return cls(levels, low, high, f"one of the known categories: {known}")
-        return cls(levels, low, high, f"from {low:g} to {high:g}")
+            wanted = f"{kind.noun}, one of the known categories: {known}"
+        elif math.isfinite(low) and math.isfinite(high):
+            wanted = f"{kind.noun} from {low:.12g} to {high:.12g}"
+        else:
+            wanted = kind.noun + kind.range
+        return cls(levels, low, high, wanted)
 
     def check(self, value: Any) -> object:
         """The value, if it is within the limit.
 
         Raises:
-            OutOfContractError: it is not.
+            ValueError: it is not.
         """
         if self.levels is not None:
             if value not in self.levels:
-                raise OutOfContractError
+                raise ValueError
         elif isinstance(value, int | float) and not self.low <= value <= self.high:
-            raise OutOfContractError
+            raise ValueError
         return value
 
-    def violations(self, values: pa.Array) -> tuple[int, object, str] | None:
-        """The first value outside: its place, itself and what is wanted; None if there is none."""
+    def violations(self, values: pa.Array) -> pa.Array:
+        """Places of the values outside."""
         if self.levels is not None:
             sound = pc.is_in(values, pa.array(sorted(self.levels), values.type))
-            wanted = self.wanted
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             numbers = values.cast(pa.float64())
             sound = pc.and_(
                 pc.is_finite(numbers),
                 pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high)),
             )
-            wanted = self.wanted if math.isfinite(self.low) else "a finite number"
         else:
-            return None
-        bad = pc.indices_nonzero(pc.and_not(pc.is_valid(values), pc.fill_null(sound, fill_value=True)))
-        if not len(bad):
-            return None
-        i = bad[0].as_py()
-        return i, values[i].as_py(), wanted
+            return pa.array([], pa.uint64())
+        return pc.indices_nonzero(pc.and_not(pc.is_valid(values), pc.fill_null(sound, fill_value=True)))
 
 
 @dataclass(frozen=True)
@@ -121,35 +117,39 @@ class RawSchema:
         return cls(
             experiment,
             {column.attribute: KINDS[column.type] for column in columns},
-            {column.attribute: Limit.of(column) for column in columns},
+            {column.attribute: Limit.of(column, KINDS[column.type]) for column in columns},
         )
 
     def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> Columns:
         """Users' attributes, checked, by column and in order; null is None.
 
         Raises:
-            RequestError: names the first attribute that is missing, extra or out of its contract; the
-                user, too, where there are several.
+            RequestError: names the attributes that are missing or unknown, or those out of their
+                contract; the first such user, too, where there are several.
         """
         names = self.columns.keys()
         for i, user in enumerate(users):
             if user.keys() != names:
                 self._refuse_names(user, _place(prefix, i, len(users)))
         columns: dict[str, list[object]] = {}
+        refusals = []
         for name, kind in self.columns.items():
             parse, limit = kind.parse, self.limits[name]
-            values = []
+            values, bad = [], []
             for i, user in enumerate(users):
                 value = user[name]
                 if value is not None:
                     try:
                         value = limit.check(parse(value))
-                    except (ValueError, OverflowError) as error:
-                        where = f"{_place(prefix, i, len(users))}.{name}"
-                        wanted = limit.wanted if isinstance(error, OutOfContractError) else kind.wanted
-                        raise RequestError(f"{where} = {shown(value)}: must be {wanted}") from error
+                    except (ValueError, OverflowError):
+                        bad.append(i)
                 values.append(value)
             columns[name] = values
+            if bad:
+                where = f"{_place(prefix, bad[0], len(users))}.{name}"
+                refusals.append(_refusal(where, values[bad[0]], limit, len(bad)))
+        if refusals:
+            raise RequestError("; ".join(refusals))
         return columns
 
     def table(self, parts: Sequence[Columns]) -> pa.Table:
@@ -169,19 +169,26 @@ class RawSchema:
         """
         self._refuse_names(dict.fromkeys(table.column_names), "rows")
         columns = {}
+        refusals = []
         for name, kind in self.columns.items():
+            limit = self.limits[name]
             column = table.column(name).combine_chunks()
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
             try:
                 values = column.cast(kind.arrow)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise RequestError(f"rows.{name} is {column.type}: must be {kind.wanted}") from error
-            bad = self.limits[name].violations(values)
-            if bad is not None:
-                i, value, wanted = bad
-                raise RequestError(f"rows[{i}].{name} = {shown(value)}: must be {wanted}")
+                values = column  # numbers that the column's type cannot hold are outside its limit, too
+                if limit.levels is not None or not len(limit.violations(values)):
+                    refusal = f"rows.{name} is {column.type}: must be {limit.wanted}"
+                    raise RequestError(refusal) from error
+            bad = limit.violations(values)
+            if len(bad):
+                i = bad[0].as_py()
+                refusals.append(_refusal(f"rows[{i}].{name}", values[i].as_py(), limit, len(bad)))
             columns[name] = values
+        if refusals:
+            raise RequestError("; ".join(refusals))
         return columns
 
     def empty(self) -> pa.Table:
@@ -191,17 +198,19 @@ class RawSchema:
 
     def _refuse_names(self, user: Mapping[str, object], where: str) -> None:
         missing = [name for name in self.columns if name not in user]
-        if missing:
+        extra = [name for name in user if name not in self.columns]
+        wrong = [f"{', '.join(missing)} missing"] if missing else []
+        wrong += [f"{shown(extra[0])} unknown"] if extra else []
+        if wrong:
             raise RequestError(
-                f"{where}: {', '.join(missing)} missing; {self.experiment} needs all of "
+                f"{where}: {', '.join(wrong)}; {self.experiment} takes exactly "
                 f"{', '.join(self.columns)} (null where a value is not known)"
             )
-        extra = [name for name in user if name not in self.columns]
-        if extra:
-            raise RequestError(
-                f"{where}: {shown(extra[0])} is not among those of {self.experiment}; "
-                f"remove it or correct its spelling: {', '.join(self.columns)}"
-            )
+
+
+def _refusal(where: str, value: object, limit: Limit, users: int) -> str:
+    more = f" (and so of {users - 1} more)" if users > 1 else ""
+    return f"{where} = {shown(value)}: must be {limit.wanted}{more}"
 
 
 def _place(prefix: str, i: int, n: int) -> str:
@@ -257,7 +266,7 @@ def _timestamp(value: object) -> object:
 
 
 def _integer_kind(arrow: Any, low: int, high: int) -> _Kind:
-    return _Kind(arrow, f"a whole number from {low} to {high}", _integer(low, high))
+    return _Kind(arrow, "a whole number", f" from {low} to {high}", _integer(low, high))
 
 
 def _integer_kinds() -> dict[str, _Kind]:
@@ -276,12 +285,12 @@ _DOUBLE_MAX = float(np.finfo(np.float64).max)
 # DuckDB type -> how it is read.
 KINDS: dict[str, _Kind] = {
     **_integer_kinds(),
-    "FLOAT": _Kind(pa.float32(), f"a finite number, at most {_FLOAT_MAX:.4g}", _number(_FLOAT_MAX)),
-    "DOUBLE": _Kind(pa.float64(), "a finite number", _number(_DOUBLE_MAX)),
-    "BOOLEAN": _Kind(pa.bool_(), "true or false", _boolean),
-    "VARCHAR": _Kind(pa.string(), "a text", _text),
-    "DATE": _Kind(pa.date32(), "a date as '2026-01-31'", _date),
+    "FLOAT": _Kind(pa.float32(), "a finite number", f", at most {_FLOAT_MAX:.4g}", _number(_FLOAT_MAX)),
+    "DOUBLE": _Kind(pa.float64(), "a finite number", "", _number(_DOUBLE_MAX)),
+    "BOOLEAN": _Kind(pa.bool_(), "true or false", "", _boolean),
+    "VARCHAR": _Kind(pa.string(), "a text", "", _text),
+    "DATE": _Kind(pa.date32(), "a date as '2026-01-31'", "", _date),
     "TIMESTAMP": _Kind(
-        pa.timestamp("us"), "a date and time as '2026-01-31T12:00:00', without a zone", _timestamp
+        pa.timestamp("us"), "a date and time as '2026-01-31T12:00:00'", ", without a zone", _timestamp
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 
 from uplift_core.errors import UpliftError
@@ -37,4 +38,6 @@ class UnavailableError(ServiceError):
 
 def shown(value: object) -> str:
     """A caller's value as an error may repeat it: quoted, printable, cut in length and in depth."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)  # as it was sent
     return _repr.repr(value)

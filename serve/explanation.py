@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.errors import RequestError
 from serve.scoring import Answer, Job, features_of
-from uplift_core.learners import LEARNER_NAMES
 
 
 class Contribution(BaseModel):
@@ -23,25 +21,15 @@ class Explanation(Answer):
     """Base value and contributions add up to the score, up to float32's rounding."""
 
     score: float
-    base: float = Field(description="The effect before any feature is known: the users' mean.")
+    base: float = Field(description="The effect before any feature is known.")
     contributions: list[Contribution] = Field(description="The largest first, by size.")
 
 
 def explain(job: Job, *, stale: bool, request_id: str) -> Explanation:
-    """Contributions of one user's features.
-
-    Raises:
-        RequestError: the learner's effect is a difference of probabilities, which none add up to.
-    """
+    """Contributions of one user's features, by the learner that is asked for or decides."""
     model = job.model.bundle.models[job.arm]
     x = features_of([job])
     found = model.contributions(x, job.learner)
-    if found is None:
-        able = [name for name in LEARNER_NAMES if model.contributions(x, name) is not None]
-        raise RequestError(
-            f"learner = '{job.learner}': its effect is a difference of two probabilities, and "
-            f"contributions to log odds do not add up to that; ask for one of {', '.join(able)}"
-        )
     parts = [
         Contribution(
             feature=name,

@@ -24,6 +24,7 @@ Doubles = npt.NDArray[np.float64]
 # Below this many rows one thread does nearly as well as two, and does not stall for long when other
 # work holds a core: threads wait for each other at every level of every tree.
 ONE_THREAD_ROWS = 50_000
+SECANT_LEAST = 1e-4  # log odds apart from which on the secant is more exact than the derivative
 
 
 class BoostingParameters(BaseModel):
@@ -161,21 +162,25 @@ def largest(value: int) -> int:
     return int(collective.allreduce(np.asarray([value], dtype=np.int64), collective.Op.MAX)[0])
 
 
-def is_logistic(booster: xgboost.Booster) -> bool:
-    """Whether the booster predicts probabilities by the logistic link."""
-    learner = json.loads(booster.save_config())["learner"]
-    return str(learner["objective"]["name"]) == "binary:logistic"
+def contributions(booster: xgboost.Booster, x: Floats) -> Doubles:
+    """What each feature adds to the predicted mean of each row (Lundberg et al. 2020, TreeSHAP).
 
-
-def contributions(booster: xgboost.Booster, x: Floats) -> Floats:
-    """What each feature adds to the raw prediction of each row (Lundberg et al. 2020, TreeSHAP).
+    TreeSHAP takes log odds apart, not probabilities. A logistic booster's parts are rescaled by the
+    slope of the link between the bias and the row's log odds (Shrikumar et al. 2017, the Rescale rule;
+    Chen et al. 2022 put it behind trees), so that they add up to the probability.
 
     Returns:
-        (n, n_features + 1) float32; the last column is the bias. A row adds up to the prediction before
-        the link function, which under squared error is the prediction.
+        (n, n_features + 1) float64; the last column is the bias. A row adds up to ``predict``.
     """
-    found = booster.predict(xgboost.DMatrix(x), pred_contribs=True)
-    return np.asarray(found, dtype=np.float32)
+    found = np.asarray(booster.predict(xgboost.DMatrix(x), pred_contribs=True), dtype=np.float64)
+    if not _is_logistic(booster):
+        return found
+    parts, bias = found[:, :-1], found[:, -1]
+    apart = parts.sum(axis=1)
+    base, mean = _probability(bias), _probability(bias + apart)
+    slope = base * (1 - base)  # the secant's limit where the parts cancel
+    np.divide(mean - base, apart, out=slope, where=np.abs(apart) > SECANT_LEAST)
+    return np.column_stack([parts * slope[:, None], base])
 
 
 def predict(booster: xgboost.Booster, x: Floats) -> Floats:
@@ -183,3 +188,12 @@ def predict(booster: xgboost.Booster, x: Floats) -> Floats:
     if not len(x):
         return np.empty(0, dtype=np.float32)
     return np.asarray(booster.inplace_predict(x), dtype=np.float32)
+
+
+def _is_logistic(booster: xgboost.Booster) -> bool:
+    learner = json.loads(booster.save_config())["learner"]
+    return str(learner["objective"]["name"]) == "binary:logistic"
+
+
+def _probability(log_odds: Doubles) -> Doubles:
+    return 0.5 * (1 + np.tanh(log_odds / 2))  # overflows nowhere

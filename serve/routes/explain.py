@@ -20,7 +20,7 @@ async def explain_score(
 ) -> Explanation:
     """Contributions of the features that add up to the user's predicted effect (TreeSHAP).
 
-    X, R and DR always allow it; S and T only where the outcome is continuous.
+    Where S or T predict probabilities, contributions to log odds are rescaled until they add up.
     """
     job = job_of(release, body)
     return await run_in_threadpool(

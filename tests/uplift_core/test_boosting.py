@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xgboost
 from pydantic import ValidationError
 
 from uplift_core import boosting
@@ -58,3 +59,28 @@ def test_the_base_score_is_the_weighted_mean():
 def test_no_rows_no_predictions():
     booster = fit(np.zeros((4, 1), dtype=np.float32), np.arange(4.0))
     assert boosting.predict(booster, np.empty((0, 1), dtype=np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic"])
+def test_contributions_add_up_to_the_predicted_mean(objective):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2_000, 4)).astype(np.float32)
+    x[:, 3] = 0  # no tree can use it
+    label = (x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=len(x)) > 1).astype(float)
+    booster = fit(x, label, objective=objective)
+    found = boosting.contributions(booster, x)
+    assert found.sum(axis=1) == pytest.approx(boosting.predict(booster, x), abs=1e-6)
+    assert (found[:, 3] == 0).all()
+    log_odds = booster.predict(xgboost.DMatrix(x), pred_contribs=True)
+    assert np.allclose(found[:, 0] * log_odds[:, 1], found[:, 1] * log_odds[:, 0], atol=1e-6)
+
+
+def test_contributions_that_cancel_are_told_by_the_links_slope():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32).repeat(250, axis=0)
+    label = np.tile(np.arange(250) % 10, 4) < np.array([5, 2, 8, 5]).repeat(250)
+    steps = BoostingParameters(rounds=50, max_depth=1, learning_rate=0.3, min_leaf_events=0)
+    booster = fit(x, label.astype(float), objective="binary:logistic", parameters=steps)
+    middle = boosting.contributions(booster, x[:1])[0]  # one feature lowers, the other raises as much
+    assert middle[:2] == pytest.approx([-middle[1], middle[1]], abs=1e-3)
+    assert middle[1] > 0.1
+    assert middle[2] == pytest.approx(0.5, abs=0.01)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from ui.charts import contributions_chart
 from ui.charts import show as show_chart
-from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
+from ui.client import ApiClient, Decision, JsonValue
 from ui.state import Choice, keep, key_of, page
 from ui.wording import LEARNERS, effect, headline, level, points, reason, role, standing
 
@@ -80,21 +80,11 @@ def show_decision(decision: Decision, *, binary: bool) -> None:
     )
 
 
-def show_drivers(client: ApiClient, body: dict[str, Any], learner: str, *, binary: bool) -> None:
-    """What the effect is made of, by the learner that decides or one that can be taken apart."""
-    asked = learner if learner in {"x", "r", "dr"} else "x"
-    try:
-        found = client.post(
-            "/explain", {k: v for k, v in body.items() if k != "learner"} | {"learner": asked}
-        )
-    except ApiRefusedError as error:
-        st.caption(f"What drives it cannot be shown: {error}")
-        return
-    name = LEARNERS[learner]
-    other = "" if asked == learner else f" The {name} cannot be taken apart; this is the X-learner."
+def show_drivers(client: ApiClient, body: dict[str, Any], *, binary: bool) -> None:
+    """What the effect is made of."""
     show_chart(
-        contributions_chart(found, binary=binary),
-        f"Bars to the right raise the effect, to the left lower it; they add up to it.{other}",
+        contributions_chart(client.post("/explain", body), binary=binary),
+        "Bars to the right raise the effect, to the left lower it; they add up to it.",
     )
 
 
@@ -140,7 +130,7 @@ def show(client: ApiClient, choice: Choice) -> None:
         decision = client.score(body)
         binary = choice.is_binary(decision.outcome)
         show_decision(decision, binary=binary)
-        show_drivers(client, body, decision.learner, binary=binary)
+        show_drivers(client, body, binary=binary)
         with st.expander("This request as curl"):
             text = json.dumps(body, indent=2)
             st.code(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import xgboost
 
 from uplift_core import boosting
-from uplift_core.boosting import Floats, LearnerParameters
+from uplift_core.boosting import Doubles, Floats, LearnerParameters
 from uplift_core.cells import Cells
 from uplift_core.errors import DataError
 from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
@@ -63,7 +63,7 @@ class ContrastModel:
         """CATE by one learner for each row of raw features ``x``: (n,) float32."""
         return self.learners[learner].predict(x)
 
-    def contributions(self, x: Floats, learner: LearnerName) -> Floats | None:
+    def contributions(self, x: Floats, learner: LearnerName) -> Doubles:
         """What each feature adds to one learner's CATE, see ``Learner.contributions``."""
         return self.learners[learner].contributions(x)
 

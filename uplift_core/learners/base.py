@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, Self, get_args
 
 import xgboost
 
-from uplift_core.boosting import Floats
+from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import Cells
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
@@ -40,11 +40,8 @@ class Learner(Protocol):
         """CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         ...
 
-    def contributions(self, x: Floats) -> Floats | None:
-        """What each feature adds to the CATE, and the bias: (n, n_features + 1) float32.
-
-        None where nothing adds up to it: where the CATE is a difference of probabilities.
-        """
+    def contributions(self, x: Floats) -> Doubles:
+        """What each feature adds to the CATE, and the bias: (n, n_features + 1) float64."""
         ...
 
 

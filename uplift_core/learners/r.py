@@ -34,8 +34,8 @@ class RLearner(_Base):
         """CATE of each row of ``x``: (n,) float32."""
         return boosting.predict(self.boosters["tau"], x)
 
-    def contributions(self, x: Floats) -> Floats:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float32."""
+    def contributions(self, x: Floats) -> Doubles:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
         return boosting.contributions(self.boosters["tau"], x)
 
 

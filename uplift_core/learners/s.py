@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from uplift_core import boosting
-from uplift_core.boosting import Floats
+from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
@@ -36,14 +36,12 @@ class SLearner(_Base):
         treated, control = np.split(boosting.predict(self.boosters["f"], both), 2)
         return treated - control
 
-    def contributions(self, x: Floats) -> Floats | None:
-        """What each feature adds to the CATE, and the bias; None where the outcome is binary.
+    def contributions(self, x: Floats) -> Doubles:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64.
 
         The arm's own contribution belongs to no feature: it goes to the bias.
         """
         f = self.boosters["f"]
-        if boosting.is_logistic(f):
-            return None
         apart = boosting.contributions(f, _with_arm(x, 1)) - boosting.contributions(f, _with_arm(x, 0))
         return np.column_stack([apart[:, :-2], apart[:, -2] + apart[:, -1]])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from uplift_core import boosting
-from uplift_core.boosting import Floats
+from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import Cells
 from uplift_core.learners.base import MU0, MU1, LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
@@ -25,9 +25,7 @@ class TLearner(_Base):
         """CATE of each row of ``x``: (n,) float32."""
         return boosting.predict(self.boosters[MU1], x) - boosting.predict(self.boosters[MU0], x)
 
-    def contributions(self, x: Floats) -> Floats | None:
-        """What each feature adds to the CATE, and the bias; None where the outcome is binary."""
+    def contributions(self, x: Floats) -> Doubles:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
         mu0, mu1 = self.boosters[MU0], self.boosters[MU1]
-        if boosting.is_logistic(mu0):
-            return None
         return boosting.contributions(mu1, x) - boosting.contributions(mu0, x)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from uplift_core import boosting
-from uplift_core.boosting import Floats
+from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances, predict_at
@@ -48,8 +48,8 @@ class XLearner(_Base):
         tau1 = boosting.predict(self.boosters["tau1"], x)
         return e * tau0 + (np.float32(1) - e) * tau1
 
-    def contributions(self, x: Floats) -> Floats:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float32."""
+    def contributions(self, x: Floats) -> Doubles:
+        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
         e = np.float32(self.propensity)
         tau0 = boosting.contributions(self.boosters["tau0"], x)
         tau1 = boosting.contributions(self.boosters["tau1"], x)
