@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
@@ -10,22 +9,19 @@ from dagster_project.joint_groups import read_out_of_fold
 from dagster_project.predictions import predictions_of
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
-from uplift_core.boosting import LearnerParameters
-from uplift_core.cells import Cells
+from uplift_core.cells import distinct
 from uplift_core.evaluation.gate import Verdict, compare, judge
-from uplift_core.learners import LEARNER_NAMES, cross_fit
+from uplift_core.learners import LEARNER_NAMES, OutcomeModels, cross_fit
 
 OUT_OF_FOLD = "out_of_fold"
 REGISTRY = Identifier.of("models", "registry")
 
 
-def out_of_fold(
-    cells: Cells, arm: str, outcome: str, parameters: LearnerParameters, *, threads: int
-) -> pa.Table:
-    """All learners' predictions by cell and fold, each by models that saw nothing of the fold."""
-    parts = []
-    for fold, model in cross_fit(cells, parameters, threads):
-        present = np.unique(cells.cell[cells.fold == fold])
+def out_of_fold(models: OutcomeModels, arm: str, outcome: str) -> pa.Table:
+    """All learners' predictions by cell and fold, each by models that were fitted on the other folds."""
+    cells, parts = models.cells, []
+    for fold, model in cross_fit(models):
+        present = distinct(cells.cell[cells.fold == fold])
         rows = predictions_of(model, cells.x[present], arm, outcome)
         rows = rows.set_column(0, "cell", pa.array(present))
         parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))

@@ -20,7 +20,7 @@ from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import BinEdges, cells_of_rows
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
+from uplift_core.learners import LEARNER_NAMES, ContrastModel, OutcomeModels, fit_learners
 from uplift_core.learners.nuisance import Fitter
 
 MAX_USERS = 100_000  # econml works on rows; of a larger experiment a sample by salted md5 is compared
@@ -78,8 +78,8 @@ def crosscheck(
 
     def ours(own_fold: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
         cells = cells_of_rows(edges, x, w, y, own_fold, propensity=e, binary=binary)
-        fitter = Fitter.for_cells(cells, folder.experiment.learners)
-        return fit_contrast(cells, folder.experiment.learners), fitter
+        models = OutcomeModels.of(cells, folder.experiment.learners)
+        return fit_learners(models), models.fitter
 
     model, fitter = ours(fold)
     other_fold = np.random.default_rng(OTHER_SEED).permutation(fold)

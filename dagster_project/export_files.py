@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,14 @@ def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:
 def write_whole(
     db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Write one file a format."""
-    return [write_file(db, sheet, folder / f"{sheet.name}.{ending}") for ending in formats]
+    """Write one file a format; CSV from the Parquet file, whose rows are sorted already."""
+    written = {}
+    for ending in sorted(formats, key=list(FORMATS).index):
+        path = folder / f"{sheet.name}.{ending}"
+        written[ending] = write_file(db, sheet, path)
+        if ending == "parquet":
+            sheet = replace(sheet, select="from read_parquet($written)", binds={"written": str(path)})
+    return [written[ending] for ending in formats]
 
 
 def _without_formulas(db: Warehouse, sheet: Sheet) -> str:

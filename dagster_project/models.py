@@ -27,9 +27,8 @@ from uplift_core.experiment import RAW_SQL
 from uplift_core.learners import (
     LEARNER_NAMES,
     ContrastModel,
-    Fitter,
-    fit_arm_models,
-    fit_contrast,
+    OutcomeModels,
+    fit_learners,
 )
 
 
@@ -60,14 +59,14 @@ def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
     """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
     default = folder.experiment.defaults.outcome
     cells = read_cells(db, folder, arm, edges)
-    model = fit_contrast(cells, parameters, threads)
+    models = OutcomeModels.of(cells, parameters, threads)
+    model = fit_learners(models)
     others = {}
     for outcome in folder.experiment.outcomes:
         if outcome.name != default:
             own = read_cells(db, folder, arm, edges, outcome.name)
-            others[outcome.name] = fit_arm_models(own, Fitter.for_cells(own, parameters, threads))
-    predictions = out_of_fold(cells, arm, default, parameters, threads=threads)
-    return replace(model, others=others), predictions
+            others[outcome.name] = OutcomeModels.of(own, parameters, threads).arms()
+    return replace(model, others=others), out_of_fold(models, arm, default)
 
 
 def write_bundle(

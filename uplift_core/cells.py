@@ -15,7 +15,7 @@ Infinite values are refused before features are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -148,11 +148,17 @@ class Cells:
         """Number of cross-fitting folds."""
         return largest(int(self.fold.max())) + 1
 
-    def without_fold(self, fold: int) -> Cells:
-        """The cells of all other folds, which are numbered from 0 again."""
-        kept = self.fold != fold
-        rows = {name: getattr(self, name)[kept] for name in ("cell", "w", "n", "y_sum", "events")}
-        return replace(self, **rows, fold=self.fold[kept] - (self.fold[kept] > fold))
+    def outside(self, folds: Collection[int]) -> npt.NDArray[np.bool_]:
+        """(n_cells,) which cells are of none of these folds."""
+        return ~np.isin(self.fold, list(folds))
+
+    def without(self, folds: Collection[int]) -> Cells:
+        """The cells of all other folds, which keep their numbers."""
+        if not folds:
+            return self
+        kept = self.outside(folds)
+        names = ("cell", "w", "fold", "n", "y_sum", "events")
+        return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
 
 def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
@@ -205,19 +211,31 @@ class Regression:
     weight: Doubles
 
 
-def merge(x: Floats, key: npt.NDArray[np.int64], label: Doubles, weight: Doubles) -> Regression:
-    """Add up rows of equal features: one row of ``x`` for each ``key`` that carries weight.
+def distinct(cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The feature cells that occur in ``cell``, ascending; as ``np.unique`` without its sort."""
+    return np.flatnonzero(np.bincount(cell))
+
+
+def add_up(
+    key: npt.NDArray[np.int64], label: Doubles, weight: Doubles
+) -> tuple[npt.NDArray[np.int64], Doubles, Doubles]:
+    """Add up rows of equal keys: the keys that carry weight, their mean labels and their weights.
 
     The gradient and the hessian of both losses in use are linear in the labels, so the sum of the
     weights and the weighted mean of the labels leave the fit as it was, on fewer rows.
 
     Args:
-        x: (n_keys, n_features) features.
-        key: (n,) row of ``x`` that each label belongs to.
+        key: (n,) what makes a row's features.
         label: (n,) labels.
         weight: (n,) weights.
     """
-    total: Doubles = np.bincount(key, weights=weight, minlength=len(x)).astype(np.float64)
-    sums = np.bincount(key, weights=weight * label, minlength=len(x))
+    total: Doubles = np.bincount(key, weights=weight).astype(np.float64)
+    sums = np.bincount(key, weights=weight * label)
     kept = np.flatnonzero(total)
-    return Regression(x=x[kept], label=sums[kept] / total[kept], weight=total[kept])
+    return kept, sums[kept] / total[kept], total[kept]
+
+
+def merge(x: Floats, key: npt.NDArray[np.int64], label: Doubles, weight: Doubles) -> Regression:
+    """``add_up`` where ``key`` is a row of ``x`` (n_keys, n_features), the features."""
+    kept, labels, weights = add_up(key, label, weight)
+    return Regression(x=x[kept], label=labels, weight=weights)

@@ -21,7 +21,7 @@ from uplift_core import boosting
 from uplift_core.boosting import BoostingParameters, Doubles, LearnerParameters
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.dr import dr_pseudo_outcome
-from uplift_core.learners.nuisance import Fitter, Nuisances, fit_nuisances
+from uplift_core.learners.nuisance import Fitter, Nuisances, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import r_pseudo_outcome
 from uplift_core.learners.s import SLearner
 
@@ -96,7 +96,7 @@ def tune(
 
     outcome = _trials("outcome", tried, counted(_outcome_losses(cells, start, tried, threads)))
     parameters = start.model_copy(update={"outcome": _chosen(outcome)})
-    nuisances = fit_nuisances(cells, Fitter.for_cells(cells, parameters, threads))
+    nuisances = fit_nuisances(OutcomeModels.of(cells, parameters, threads))
     trials: dict[Kind, list[Trial]] = {"outcome": outcome}
     judged: tuple[tuple[Kind, HeldOut], ...] = (("effect", _held_out_effect), ("s", _held_out_s))
     for kind, held_out in judged:
@@ -115,7 +115,7 @@ def _outcome_losses(
 ) -> Iterator[tuple[Doubles, float]]:
     for candidate in tried:
         parameters = start.model_copy(update={"outcome": candidate})
-        fitted = fit_nuisances(cells, Fitter.for_cells(cells, parameters, threads))
+        fitted = fit_nuisances(OutcomeModels.of(cells, parameters, threads))
         own_arm = np.where(cells.w == 1, fitted.mu1_oof, fitted.mu0_oof)
         loss = _loss(cells, own_arm) + _loss(cells, fitted.m_oof)
         yield _by_fold(cells, loss / 2), float("nan")
@@ -145,7 +145,7 @@ def _held_out_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: i
 
 def _held_out_s(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
     """The S-learner, fitted on the other folds."""
-    learner = SLearner.fit(cells.without_fold(fold), nuisances, fitter)
+    learner = SLearner.fit(cells.without({fold}), nuisances, fitter)
     return learner.predict(cells.x[cells.cell[cells.fold == fold]]).astype(np.float64)
 
 

@@ -84,11 +84,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that rules are asked of: a table, or a query over one."""
+    """Rows that rules are asked of: a table, or a query over one.
+
+    ``few``: the query is dear and has few rows; it is run once, not anew for every question.
+    """
 
     name: str
     table: tuple[str, str] | None = None
     query: str = ""
+    few: bool = False
     rules: Sequence[Rule] = field(default_factory=tuple)
 
 
@@ -123,21 +127,22 @@ def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) 
 
 @contextmanager
 def _place(db: Warehouse, batch: Batch) -> Iterator[tuple[str, str]]:
-    """Schema and table of a batch; a query becomes a view for a while.
+    """Schema and table of a batch; a query becomes a view or a table for a while.
 
     Great Expectations would run a query asset without any limit to learn its columns.
     """
     if batch.table:
         yield batch.table
         return
-    view = "quality", f"checked_{batch.name.replace(' ', '_')}"
-    # A connection of its own: the view must be seen outside the warehouse's transaction.
+    place = "quality", f"checked_{batch.name.replace(' ', '_')}"
+    kind = "table" if batch.few else "view"
+    # A connection of its own: it must be seen outside the warehouse's transaction.
     with db.con.cursor() as con:
-        con.execute(f"create or replace view {Identifier.of(*view)} as {batch.query}")
+        con.execute(f"create or replace {kind} {Identifier.of(*place)} as {batch.query}")
         try:
-            yield view
+            yield place
         finally:
-            con.execute(f"drop view {Identifier.of(*view)}")
+            con.execute(f"drop {kind} {Identifier.of(*place)}")
 
 
 def _run(context: Any, source: Any, batch: Batch, place: tuple[str, str]) -> Any:

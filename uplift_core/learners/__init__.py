@@ -16,7 +16,7 @@ from uplift_core.cells import Cells
 from uplift_core.errors import DataError
 from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
 from uplift_core.learners.dr import DRLearner
-from uplift_core.learners.nuisance import ArmModels, Fitter, fit_arm_models, fit_nuisances
+from uplift_core.learners.nuisance import NO_FOLDS, ArmModels, Folds, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import RLearner
 from uplift_core.learners.s import SLearner
 from uplift_core.learners.t import TLearner
@@ -112,24 +112,27 @@ class ContrastModel:
 
 
 def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) -> ContrastModel:
-    """Fit the nuisances once, then every learner on them; ``threads`` 0 takes all cores."""
-    fitter = Fitter.for_cells(cells, parameters, threads)
-    nuisances = fit_nuisances(cells, fitter)
-    learners = {name: learner.fit(cells, nuisances, fitter) for name, learner in LEARNERS.items()}
+    """Fit all learners of one contrast; ``threads`` 0 takes all cores."""
+    return fit_learners(OutcomeModels.of(cells, parameters, threads))
+
+
+def fit_learners(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> ContrastModel:
+    """Fit the nuisances, then every learner on them, on the cells outside ``left_out``."""
+    cells, nuisances = models.cells.without(left_out), fit_nuisances(models, left_out)
+    learners = {n: learner.fit(cells, nuisances, models.fitter) for n, learner in LEARNERS.items()}
     return ContrastModel(learners, nuisances.mu0, cells.propensity)
 
 
-def cross_fit(
-    cells: Cells, parameters: LearnerParameters, threads: int = 0
-) -> Iterator[tuple[int, ContrastModel]]:
+def cross_fit(models: OutcomeModels) -> Iterator[tuple[int, ContrastModel]]:
     """For each fold, all learners fitted on the cells of the others: (fold, model), ....
 
     The other folds cross-fit the nuisances among themselves, so there must be at least three.
     """
-    if cells.n_folds < 3:  # noqa: PLR2004 - one to hold out, two to cross-fit
-        raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
-    for fold in range(cells.n_folds):
-        yield fold, fit_contrast(cells.without_fold(fold), parameters, threads)
+    folds = models.cells.n_folds
+    if folds < 3:  # noqa: PLR2004 - one to hold out, two to cross-fit
+        raise DataError(f"{folds} folds: three or more are needed to compare learners in train")
+    for fold in range(folds):
+        yield fold, fit_learners(models, frozenset({fold}))
 
 
 __all__ = [
@@ -137,11 +140,11 @@ __all__ = [
     "LEARNER_NAMES",
     "ArmModels",
     "ContrastModel",
-    "Fitter",
     "Learner",
     "LearnerName",
+    "OutcomeModels",
     "Predictions",
     "cross_fit",
-    "fit_arm_models",
     "fit_contrast",
+    "fit_learners",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import xgboost
 
 from uplift_core import boosting
 from uplift_core.boosting import BoostingParameters, Doubles, Floats, LearnerParameters, Objective
-from uplift_core.cells import Cells, Regression, merge
+from uplift_core.cells import Cells, Regression, distinct, merge
 
 MAX_LEAF_SHARE = 0.1  # of all control events, whatever a leaf should hold
 
@@ -107,7 +107,7 @@ class ArmModels:
 
 @dataclass(frozen=True)
 class Nuisances:
-    """Outcome models of one contrast, fitted once and shared by the learners that need them.
+    """What the learners of one contrast share: outcome models and their predictions by cell.
 
     ``mu0``, ``mu1`` are fitted on all of train. The ``*_oof`` arrays are cross-fitted: a user is
     predicted by models that saw none of the users of their fold.
@@ -127,45 +127,75 @@ class Nuisances:
     mu1_oof: Doubles
 
 
-def arm_model(fitter: Fitter, cells: Cells, w: int, rows: npt.NDArray[np.bool_]) -> xgboost.Booster:
-    """Outcome model of one arm on the cells of ``rows``."""
-    rows = rows & (cells.w == w)
-    data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
-    share = cells.propensity if w == 1 else 1 - cells.propensity
-    return fitter.outcome_model(data, users_share=share)
+Folds = frozenset[int]
+NO_FOLDS: Folds = frozenset()
 
 
-def pooled_model(fitter: Fitter, cells: Cells, rows: npt.NDArray[np.bool_]) -> xgboost.Booster:
-    """Outcome model of both arms together, m(x) = E[Y | x], on the cells of ``rows``."""
-    data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
-    return fitter.outcome_model(data, users_share=1.0)
+@dataclass(frozen=True)
+class OutcomeModels:
+    """Outcome models of one contrast, by the folds that were left out; each is fitted once.
+
+    Cross-fitting and comparing learners out of fold ask for the same models: those that predict a fold
+    are the arm models of whoever leaves it out. One fitter serves them all, so that leaves are of one
+    size; the control's event rate that sizes them is the whole train split's.
+    """
+
+    cells: Cells
+    fitter: Fitter
+    _fitted: dict[tuple[int | None, Folds], xgboost.Booster] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, cells: Cells, parameters: LearnerParameters, threads: int = 0) -> OutcomeModels:
+        """Nothing is fitted yet; ``threads`` 0 takes all cores."""
+        return cls(cells, Fitter.for_cells(cells, parameters, threads))
+
+    def arm(self, w: int, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
+        """E[Y | x, W = w] of all users outside ``left_out``."""
+        share = self.cells.propensity if w == 1 else 1 - self.cells.propensity
+        return self._model(w, left_out, self.cells.w == w, share)
+
+    def pooled(self, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
+        """m(x) = E[Y | x] of both arms together, of all users outside ``left_out``."""
+        return self._model(None, left_out, np.ones(len(self.cells.n), dtype=np.bool_), 1.0)
+
+    def arms(self, left_out: Folds = NO_FOLDS) -> ArmModels:
+        """Both arms' models."""
+        return ArmModels(self.arm(0, left_out), self.arm(1, left_out))
+
+    def _model(
+        self, w: int | None, left_out: Folds, rows: npt.NDArray[np.bool_], share: float
+    ) -> xgboost.Booster:
+        if (w, left_out) not in self._fitted:
+            cells = self.cells
+            rows = rows & cells.outside(left_out)
+            data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
+            self._fitted[w, left_out] = self.fitter.outcome_model(data, users_share=share)
+        return self._fitted[w, left_out]
 
 
-def fit_arm_models(cells: Cells, fitter: Fitter) -> ArmModels:
-    """Fit both arms' outcome models on all cells."""
-    everyone = np.ones(len(cells.n), dtype=np.bool_)
-    return ArmModels(arm_model(fitter, cells, 0, everyone), arm_model(fitter, cells, 1, everyone))
-
-
-def fit_nuisances(cells: Cells, fitter: Fitter) -> Nuisances:
-    """Fit the arm models on all cells, and all three outcome models fold by fold."""
+def fit_nuisances(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> Nuisances:
+    """Both arms' models, and all three outcome models fold by fold, of users outside ``left_out``."""
+    cells = models.cells
     m_oof, mu0_oof, mu1_oof = (np.empty(len(cells.n)) for _ in range(3))
-    for fold in range(cells.n_folds):
-        held, seen = cells.fold == fold, cells.fold != fold
-        x_held = cells.x[cells.cell[held]]
-        m_oof[held] = boosting.predict(pooled_model(fitter, cells, seen), x_held)
-        mu0_oof[held] = boosting.predict(arm_model(fitter, cells, 0, seen), x_held)
-        mu1_oof[held] = boosting.predict(arm_model(fitter, cells, 1, seen), x_held)
-    arms = fit_arm_models(cells, fitter)
+    for fold in sorted(set(range(cells.n_folds)) - left_out):
+        held, away = cells.fold == fold, left_out | {fold}
+        at = cells.cell[held]
+        m_oof[held] = predict_at(models.pooled(away), cells.x, at)
+        mu0_oof[held] = predict_at(models.arm(0, away), cells.x, at)
+        mu1_oof[held] = predict_at(models.arm(1, away), cells.x, at)
+    arms, kept = models.arms(left_out), cells.outside(left_out)
     return Nuisances(
         mu0=arms.mu0,
         mu1=arms.mu1,
-        m_oof=m_oof,
-        mu0_oof=mu0_oof,
-        mu1_oof=mu1_oof,
+        m_oof=m_oof[kept],
+        mu0_oof=mu0_oof[kept],
+        mu1_oof=mu1_oof[kept],
     )
 
 
 def predict_at(booster: xgboost.Booster, x: Floats, cell: npt.NDArray[np.int64]) -> Doubles:
-    """Predict each distinct row of ``x`` once, and hand every cell its own: (n_cells,) float64."""
-    return boosting.predict(booster, x).astype(np.float64)[cell]
+    """Predict each distinct row of ``x`` that is asked for once: (n_cells,) float64."""
+    asked = distinct(cell)
+    predicted = np.empty(len(x))
+    predicted[asked] = boosting.predict(booster, x[asked])
+    return predicted[cell]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core import boosting
 from uplift_core.boosting import Doubles, Floats
-from uplift_core.cells import Cells, merge
+from uplift_core.cells import Cells, Regression, add_up
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
@@ -24,9 +25,10 @@ class SLearner(_Base):
     @classmethod
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
         """Fit f on all cells, with the arm as a feature."""
-        x = np.vstack([_with_arm(cells.x, 0), _with_arm(cells.x, 1)])
         key = cells.cell + cells.w.astype(np.int64) * len(cells.x)
-        data = merge(x, key, cells.y_mean, cells.n)
+        kept, label, weight = add_up(key, cells.y_mean, cells.n)
+        w, cell = np.divmod(kept, len(cells.x))
+        data = Regression(_with_arm(cells.x[cell], w), label, weight)
         f = fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s)
         return cls({"f": f}, cells.propensity)
 
@@ -46,5 +48,6 @@ class SLearner(_Base):
         return np.column_stack([apart[:, :-2], apart[:, -2] + apart[:, -1]])
 
 
-def _with_arm(x: Floats, w: int) -> Floats:
-    return np.column_stack([x, np.full(len(x), w, dtype=np.float32)])
+def _with_arm(x: Floats, w: npt.ArrayLike) -> Floats:
+    arm = np.broadcast_to(np.asarray(w, dtype=np.float32), len(x))
+    return np.column_stack([x, arm])

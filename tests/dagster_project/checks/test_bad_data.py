@@ -82,7 +82,9 @@ CASES = {
         one("segment", "Kids E-Mail"), "raw, check arms", ("'segment'", "Kids E-Mail", "user_id 42")
     ),
     "no arm": Case(one("segment", ""), "raw, check arms", ("'segment'", "user_id 42")),
-    "a user twice": Case(one("customer", 7), "raw, check keys", ("'user_id'", "holds 7", "unique")),
+    "a user twice": Case(
+        one("customer", 7), "raw, check keys", ("'rows_of_key' holds 2 at user_id 7", "is unique")
+    ),
     "a user without id": Case(one("customer", ""), "raw, check keys", ("'user_id'", "missing")),
     "no outcome": Case(one("visit", ""), "raw, check outcomes", ("'visit'", "user_id 42", "0 or 1")),
     "an outcome of 2": Case(one("visit", 2), "raw, check outcomes", ("'visit'", "holds 2")),

@@ -9,7 +9,7 @@ from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.cells import Cells
 from uplift_core.learners import LEARNER_NAMES, fit_contrast
 from uplift_core.learners.dr import DRLearner, dr_pseudo_outcome
-from uplift_core.learners.nuisance import Fitter, fit_nuisances
+from uplift_core.learners.nuisance import Fitter, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import RLearner, r_pseudo_outcome
 
 EACH = pytest.mark.parametrize("learner", LEARNER_NAMES)
@@ -123,7 +123,7 @@ def test_r_equals_dr_at_even_shares_with_equal_nuisances():
     rct = make_rct(propensity=0.5)
     cells = rct.cells()
     fitter = Fitter.for_cells(cells, PARAMETERS)
-    fitted = fit_nuisances(cells, fitter)
+    fitted = fit_nuisances(OutcomeModels(cells, fitter))
     equal = replace(fitted, m_oof=(fitted.mu0_oof + fitted.mu1_oof) / 2)
     label, weight = r_pseudo_outcome(cells, equal)
     assert label == pytest.approx(dr_pseudo_outcome(cells, equal), abs=1e-12)

@@ -8,14 +8,14 @@ import pytest
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core import boosting
 from uplift_core.boosting import BoostingParameters, LearnerParameters
-from uplift_core.learners.nuisance import Fitter, fit_nuisances
+from uplift_core.learners.nuisance import Fitter, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import r_pseudo_outcome
 from uplift_core.learners.x import XLearner
 
 
 def fitted(cells):
     fitter = Fitter.for_cells(cells, PARAMETERS)
-    return fit_nuisances(cells, fitter), fitter
+    return fit_nuisances(OutcomeModels(cells, fitter)), fitter
 
 
 def test_x_weighs_the_control_groups_effect_by_e():
@@ -60,7 +60,7 @@ def test_nothing_is_predicted_by_a_model_that_saw_the_row():
     inside = rct.fold == 1
     changed = np.where(inside, 1 - rct.users.y, rct.users.y)
     before, fitter = fitted(rct.cells())
-    after = fit_nuisances(rct.cells(y=changed), fitter)
+    after = fit_nuisances(OutcomeModels(rct.cells(y=changed), fitter))
     held = rct.cells().fold == 1
     for name in ("m_oof", "mu0_oof", "mu1_oof"):
         old, new = getattr(before, name), getattr(after, name)
@@ -74,7 +74,7 @@ def test_leaves_hold_enough_control_events_where_outcomes_are_rare():
     grown = BoostingParameters(rounds=10, max_depth=6, learning_rate=0.1, min_leaf_events=5)
     cells = rct.cells(y=y)
     fitter = Fitter.for_cells(cells, LearnerParameters(outcome=grown, effect=grown))
-    nuisances = fit_nuisances(cells, fitter)
+    nuisances = fit_nuisances(OutcomeModels(cells, fitter))
     control_events = y[rct.users.w == 0].sum()
     assert control_events < 150, "few events: a leaf must not fall below its share"
     first = nuisances.mu0.trees_to_dataframe().query("Tree == 0 and Feature == 'Leaf'")
