@@ -72,8 +72,8 @@ lock: $(READY) ## pin all dependencies anew
 
 # By the environment: make would break a query of several lines, and take a $ in it for a variable.
 sql: export UPLIFT_SQL = $(value Q)
-sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...")
-	@$(BIN)/python -m dagster_project.shell $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
+sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=warehouse: on the batch's file)
+	@$(BIN)/python -m dagster_project.shell --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
 
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
 	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))

@@ -80,8 +80,8 @@ def _tuning_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
 def _measuring_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         name=f"measure_{folder.name}",
-        selection=dg.AssetSelection.assets([folder.name, "realised"]),
-        description="Measures the list of a date by a file of its users' outcomes.",
+        selection=dg.AssetSelection.assets([folder.name, "realised"], [folder.name, "published"]),
+        description="Measures the list of a date by a file of its users' outcomes, and publishes that.",
         tags={"experiment": folder.name},
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,8 @@ from uplift_core.evaluation.sample_ratio import sample_ratio
 TREAT_LIST = Identifier.of("decisions", "treat_list")
 NIGHTS = Identifier.of("decisions", "nights")
 GATES = Identifier.of("decisions", "gates")
+REALISED = Identifier.of("decisions", "realised")
 THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
-
-
-class GateError(DataError):
-    """A list is too odd to leave the house."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,14 @@ class Gate:
     limit: float
     message: str
     passed: bool
+
+
+class GateError(DataError):
+    """A list is too odd to leave the house; ``answers`` are what its gates said."""
+
+    def __init__(self, message: str, key: ListKey, answers: Sequence[Gate]) -> None:
+        super().__init__(message)
+        self.key, self.answers = key, answers
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         key: which list.
         budget: what was asked for.
         expected_rate: held-out share of users at or above the threshold.
-        override: why the list is to stand even if a gate fails.
+        override: why the list is to stand even if a gate fails; recorded if one does.
 
     Raises:
         GateError: a gate failed and nobody overrides it.
@@ -119,7 +124,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         threshold_rate=above / found["users"],
         promised=promised.value if promised else None,
         promised_std_error=promised.std_error if promised else None,
-        override=override or None,
+        override=None,
     )
     gates = tuple(_judge(db, folder, night, share))
     failed = [gate.message for gate in gates if not gate.passed]
@@ -127,12 +132,29 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         raise GateError(
             f"{key.experiment}/{key.campaign} of {key.decision_date} is not written: "
             f"{'; '.join(failed)}. If that is right, run again with `override` and "
-            "the reason; it is recorded."
+            "the reason; it is recorded.",
+            key,
+            gates,
         )
+    if failed:
+        night = replace(night, override=override)
     db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
-    rows = [asdict(key) | asdict(gate) for gate in gates]
-    db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
+    _write_answers(db, key, gates)
+    db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))  # it measured another list
     return night
+
+
+def record_refusal(db: Warehouse, refusal: GateError) -> None:
+    """Keep the gates' answers about a list that was not written, unless one of the same date stands."""
+    key = refusal.key
+    (standing,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
+    if not standing:
+        _write_answers(db, key, refusal.answers)
+
+
+def _write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
+    rows = [asdict(key) | asdict(gate) for gate in answers]
+    db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
 
 
 def promise(

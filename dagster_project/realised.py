@@ -10,7 +10,7 @@ import pyarrow as pa
 from dagster_project.export import campaigns
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.nights import TREAT_LIST, ListKey
+from dagster_project.nights import REALISED, TREAT_LIST, ListKey
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
@@ -19,7 +19,6 @@ from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
 from uplift_core.experiment import Outcome
 
-REALISED = Identifier.of("decisions", "realised")
 FILE = Identifier.of("realised_file")
 OUTCOMES = Identifier.of("realised_outcomes")
 READERS = {".csv": "read_csv", ".gz": "read_csv", ".parquet": "read_parquet"}

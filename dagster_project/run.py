@@ -28,7 +28,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the experiments in turn; stop at the first that fails. Returns the exit code."""
+    """Run the experiments in turn, also if one of them fails. Returns the exit code."""
     console, settings = Console(highlight=False), Settings()
     folders = {folder.name: folder for folder in experiment_folders(settings)}
     parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
@@ -38,11 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
     definitions = build_definitions(list(folders.values()), engine)
     with dg.DagsterInstance.get() as instance:
-        for folder in chosen:
-            if not _materialize(console, definitions, folder, instance):
-                return 1
-    _report(console, engine, chosen)
-    return 0
+        done = [f for f in chosen if _materialize(console, definitions, f, instance)]
+    if done:
+        _report(console, engine, done)
+    failed = [folder.name for folder in chosen if folder not in done]
+    if failed and done:
+        console.print(f"[bold red]stopped[/bold red]            {', '.join(failed)}; see above")
+    return 1 if failed else 0
 
 
 def _materialize(

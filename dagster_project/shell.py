@@ -1,14 +1,18 @@
-"""DuckDB's shell on the published snapshot: ``make sql``.
+"""DuckDB's shell on the published snapshot, and queries of the batch's own warehouse: ``make sql``.
 
 python -m dagster_project.shell
 python -m dagster_project.shell "select * from evaluation.deciles"
+python -m dagster_project.shell --of warehouse "from quality.results where not passed"
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
+
+import duckdb
 
 from dagster_project.settings import Settings
 from dagster_project.warehouse import Home
@@ -30,9 +34,42 @@ def command(home: Home, query: str = "") -> list[str]:
     return [str(SHELL), "-readonly", str(snapshot), *(["-c", query] if query else [])]
 
 
+def ask_warehouse(home: Home, query: str) -> str:
+    """The answer of the batch's own file, also about a run that stopped; in a table for people.
+
+    The shell is of an earlier release than the batch's DuckDB and cannot read this file.
+
+    Raises:
+        UpliftError: there is no warehouse, a run has it open, or the query fails.
+    """
+    if not query:
+        raise UpliftError('the warehouse answers one query: make sql OF=warehouse Q="..."')
+    if not home.warehouse.is_file():
+        raise UpliftError(f"{home.warehouse} is missing; run `make run`")
+    try:
+        with duckdb.connect(str(home.warehouse), read_only=True) as con:
+            found = con.sql(query)
+            return "" if found is None else str(found)
+    except duckdb.Error as error:
+        raise UpliftError(str(error)) from error
+
+
 def main() -> None:
-    """Become the shell."""
-    words = command(Home(Settings().home), " ".join(sys.argv[1:]))
+    """Become the shell, or answer."""
+    parser = argparse.ArgumentParser(prog="shell", description="SQL on what runs wrote.")
+    parser.add_argument("query", nargs="*", help="to answer; without one the shell stays open")
+    parser.add_argument(
+        "--of",
+        choices=("snapshot", "warehouse"),
+        default="snapshot",
+        help="the published snapshot, or the batch's own file while no run has it open",
+    )
+    asked = parser.parse_args()
+    home, query = Home(Settings().home), " ".join(asked.query)
+    if asked.of == "warehouse":
+        sys.stdout.write(f"{ask_warehouse(home, query)}\n")
+        return
+    words = command(home, query)
     os.execv(words[0], words)  # noqa: S606 - the shell takes this process's place
 
 

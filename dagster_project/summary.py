@@ -25,6 +25,11 @@ where policy.experiment = $experiment and policy.arm = $arm and policy.outcome =
 order by policy.value desc
 """
 
+GATE = """
+select gate, gate_reason from models.registry
+where experiment = $experiment and arm = $arm and is_current and champion
+"""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -40,16 +45,12 @@ def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
     defaults = folder.experiment.defaults
     pointer = read_pointer(home.published)
     decides = pointer.experiments[folder.name].learner
+    named = {"experiment": folder.name, "arm": defaults.arm}
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         found = con.execute(
-            QUERY,
-            {
-                "experiment": folder.name,
-                "arm": defaults.arm,
-                "outcome": defaults.outcome,
-                "budget": defaults.budget,
-            },
+            QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
         ).fetchall()
+        ((word, reason),) = con.execute(GATE, named).fetchall()
     rows = [
         (
             NAMES[learner] + (" *" if learner == decides else ""),
@@ -65,5 +66,5 @@ def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
         f"{defaults.outcome}, {defaults.budget:.0%} treated",
         rows=rows,
         note=f"{defaults.outcome} per user on {found[0][-1]:,} held-out users, doubly robust; "
-        "± one standard error; * decides",
+        f"± one standard error; * decides\nGate: {word}. {reason}",
     )

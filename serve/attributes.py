@@ -128,16 +128,17 @@ class RawSchema:
                 contract; the first such user, too, where there are several.
         """
         names = self.columns.keys()
+        refusals = []
         for i, user in enumerate(users):
             if user.keys() != names:
-                self._refuse_names(user, _place(prefix, i, len(users)))
+                refusals.append(self._wrong_names(user, _place(prefix, i, len(users))))
+                break
         columns: dict[str, list[object]] = {}
-        refusals = []
         for name, kind in self.columns.items():
             parse, limit = kind.parse, self.limits[name]
             values, bad = [], []
             for i, user in enumerate(users):
-                value = user[name]
+                value = user.get(name)
                 if value is not None:
                     try:
                         value = limit.check(parse(value))
@@ -167,7 +168,8 @@ class RawSchema:
         Raises:
             RequestError: as ``rows``.
         """
-        self._refuse_names(dict.fromkeys(table.column_names), "rows")
+        if set(table.column_names) != self.columns.keys():
+            raise RequestError(self._wrong_names(dict.fromkeys(table.column_names), "rows"))
         columns = {}
         refusals = []
         for name, kind in self.columns.items():
@@ -196,16 +198,15 @@ class RawSchema:
         types = {USER_ID: pa.int64()} | {name: kind.arrow for name, kind in self.columns.items()}
         return pa.table({name: pa.array([], type_) for name, type_ in types.items()})
 
-    def _refuse_names(self, user: Mapping[str, object], where: str) -> None:
+    def _wrong_names(self, user: Mapping[str, object], where: str) -> str:
         missing = [name for name in self.columns if name not in user]
         extra = [name for name in user if name not in self.columns]
         wrong = [f"{', '.join(missing)} missing"] if missing else []
         wrong += [f"{shown(extra[0])} unknown"] if extra else []
-        if wrong:
-            raise RequestError(
-                f"{where}: {', '.join(wrong)}; {self.experiment} takes exactly "
-                f"{', '.join(self.columns)} (null where a value is not known)"
-            )
+        return (
+            f"{where}: {', '.join(wrong)}; {self.experiment} takes exactly "
+            f"{', '.join(self.columns)} (null where a value is not known)"
+        )
 
 
 def _refusal(where: str, value: object, limit: Limit, users: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from serve.attributes import Columns
 from serve.errors import RequestError, ServiceError
@@ -24,7 +25,22 @@ Budget = Annotated[
     float,
     Field(ge=0, le=1, allow_inf_nan=False, description="Share of all users that may be treated."),
 ]
-UserId = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _number_of(value: object) -> object:
+    """A user id that came as text: numbers of JavaScript hold 53 bits only."""
+    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else value
+
+
+DIGITS = re.compile("[0-9]{1,19}")
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+UserId = Annotated[
+    Number,
+    BeforeValidator(
+        _number_of,
+        json_schema_input_type=Number | Annotated[str, Field(pattern=f"^{DIGITS.pattern}$")],
+    ),
+]
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 EXAMPLE: dict[str, JsonValue] = {
     "recency": 3,
@@ -37,9 +53,9 @@ EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-def _given(name: str, type_: str) -> dict[str, JsonValue]:
+def _given(name: str, *types: str) -> dict[str, JsonValue]:
     """Says in JSON Schema that a field is there and not null."""
-    return {"required": [name], "properties": {name: {"type": type_}}}
+    return {"required": [name], "properties": {name: {"type": [*types]}}}
 
 
 class Target(BaseModel):
@@ -64,14 +80,14 @@ class ScoreRequest(Target):
                 {"experiment": "hillstrom", "attributes": EXAMPLE, "budget": 0.3},
                 {"experiment": "hillstrom", "user_id": 7},
             ],
-            "oneOf": [_given("attributes", "object"), _given("user_id", "integer")],
+            "oneOf": [_given("attributes", "object"), _given("user_id", "integer", "string")],
         }
     )
 
     attributes: dict[str, Any] | None = Field(
         None, description="Every raw column that the features are computed from; null: not known."
     )
-    user_id: UserId | None = None
+    user_id: UserId | None = Field(None, description="As in the lists; a number, or its digits as text.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -2,6 +2,8 @@
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +18,9 @@ from dagster_project.export import campaigns, export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
-from dagster_project.nights import TREAT_LIST, Night
+from dagster_project.nights import REALISED, TREAT_LIST, GateError, Night, record_refusal
 from dagster_project.publish import publish
-from dagster_project.realised import REALISED, measure
+from dagster_project.realised import measure
 from dagster_project.resources import Engine, expected_errors
 from uplift_core.budget import Budget
 
@@ -85,7 +87,7 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         nights = []
         for date in context.partition_keys:  # in order: each list looks back at the ones before
-            with engine.warehouse() as db:
+            with _refusals_kept(engine), engine.warehouse() as db:
                 night = write_treat_list(
                     db,
                     folder,
@@ -101,12 +103,24 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{folder.name}/treat_list: {night.treated:,} users to treat on {date}")
         with engine.warehouse() as db:
             return dg.MaterializeResult(
-                metadata=describe_table(db, TREAT_LIST)
+                metadata=describe_table(db, TREAT_LIST, experiment=folder.name, decision_date=date)
                 | engine.where()
                 | {"treated": nights[-1].treated, "nights": _report(nights)}
             )
 
     return treat_list
+
+
+@contextmanager
+def _refusals_kept(engine: Engine) -> Iterator[None]:
+    """What gates said of a list that they refused outlives the list's own transaction."""
+    try:
+        yield
+    except dg.Failure as failure:
+        if isinstance(failure.__cause__, GateError):
+            with engine.warehouse() as db:
+                record_refusal(db, failure.__cause__)
+        raise
 
 
 def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
@@ -142,7 +156,9 @@ class OutcomesConfig(dg.Config):
     """Where the outcomes of a list are."""
 
     file: str = Field(
-        description="CSV or Parquet file with the users' own id, or user_id, and a column per outcome"
+        default="",
+        description="CSV or Parquet file with the users' own id, or user_id, and a column per outcome; "
+        "nothing is measured without it",
     )
     absent_is_zero: bool = Field(
         default=False, description="whether users that the file lacks had no outcome"
@@ -162,22 +178,37 @@ def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine
     ) -> dg.MaterializeResult:
         with engine.warehouse() as db:
-            rows = measure(
-                db,
-                folder,
-                decision_date=context.partition_key,
-                file=Path(config.file),
-                absent_is_zero=config.absent_is_zero,
-            )
-            context.log.info(f"{folder.name}/realised: {rows} rows of {context.partition_key}")
-            return dg.MaterializeResult(metadata=describe_table(db, REALISED))
+            if config.file:
+                rows = measure(
+                    db,
+                    folder,
+                    decision_date=context.partition_key,
+                    file=Path(config.file),
+                    absent_is_zero=config.absent_is_zero,
+                )
+                context.log.info(f"{folder.name}/realised: {rows} rows of {context.partition_key}")
+            else:
+                context.log.warning(
+                    f"{folder.name}/realised: nothing is measured; name the file of outcomes by the run "
+                    "configuration `file`"
+                )
+            return dg.MaterializeResult(metadata=describe_table(db, REALISED, experiment=folder.name))
 
     return realised
 
 
 def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     """The snapshot that the service, the UI and analysts read."""
-    before = ["raw", "features", "assignment", "models", "model_card", "crosscheck", "export"]
+    before = [
+        "raw",
+        "features",
+        "assignment",
+        "models",
+        "model_card",
+        "crosscheck",
+        "export",
+        "realised",
+    ]
     if len(folder.experiment.treatments) > 1:
         before += ["multi_arm", "multi_arm_list"]
 

@@ -47,7 +47,7 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(
                 f"{folder.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
-            metrics = describe_table(db, Identifier.of("evaluation", "metrics"))
+            metrics = describe_table(db, Identifier.of("evaluation", "metrics"), experiment=folder.name)
             summary = {"summary": dg.MetadataValue.md(summary_markdown(folder, result))}
             shown = plot_metadata(evaluation_plots(db, folder))
             return dg.MaterializeResult(metadata=summary | shown | metrics)
@@ -110,7 +110,7 @@ def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             rows = crosscheck(folder, arm, *read_rows(db, folder, arm))
             db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
             context.log.info(f"{folder.name}/crosscheck: {len(rows)} comparisons")
-            return dg.MaterializeResult(metadata=describe_table(db, table))
+            return dg.MaterializeResult(metadata=describe_table(db, table, experiment=folder.name))
 
     return econml_crosscheck
 
@@ -134,6 +134,6 @@ def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
             db.replace_rows(table, {"experiment": folder.name}, rows)
             context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
-            return dg.MaterializeResult(metadata=describe_table(db, table))
+            return dg.MaterializeResult(metadata=describe_table(db, table, experiment=folder.name))
 
     return thresholds

@@ -32,7 +32,8 @@ def multi_arm_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             context.log.info(f"{folder.name}/multi_arm: {len(rows)} policies on held-out users")
             summary = summary_markdown(folder.experiment, rows)
             return dg.MaterializeResult(
-                metadata=describe_table(db, table) | {"summary": dg.MetadataValue.md(summary)}
+                metadata=describe_table(db, table, experiment=folder.name)
+                | {"summary": dg.MetadataValue.md(summary)}
             )
 
     return multi_arm
@@ -67,7 +68,8 @@ def multi_arm_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
             context.log.info(f"{folder.name}/multi_arm_list: {treated:,} users get an arm on {date}")
             return dg.MaterializeResult(
-                metadata=describe_table(db, MULTI_ARM_LIST) | {"treated": treated}
+                metadata=describe_table(db, MULTI_ARM_LIST, experiment=folder.name)
+                | {"treated": treated}
             )
 
     return multi_arm_list

@@ -91,7 +91,7 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
             write_profile(db, folder, edges)
             tell(version)
-            metadata = describe_table(db, REGISTRY) | engine.where()
+            metadata = describe_table(db, REGISTRY, experiment=folder.name) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             return dg.MaterializeResult(
                 metadata=metadata

@@ -42,7 +42,7 @@ def tuning_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             rows = pa.concat_tables(parts)
             db.replace_rows(TUNING, {"experiment": folder.name}, rows)
             context.log.info(f"{folder.name}/tuning: {rows.num_rows} candidates")
-            return dg.MaterializeResult(metadata=describe_table(db, TUNING))
+            return dg.MaterializeResult(metadata=describe_table(db, TUNING, experiment=folder.name))
 
     return tuning
 

@@ -47,6 +47,9 @@ class Lists(BaseModel):
     experiment: str
     nights: list[Row]
     gates: list[Row] = Field(description="Of the newest night.")
+    evidence: list[Row] = Field(
+        description="Of the arms of the newest night: whether acting on these scores is shown to pay."
+    )
     counts: list[Row] = Field(description="Users of the newest night by decision and reason.")
     best: list[Row] = Field(description="The first of the newest list.")
     realised: list[Row] = Field(description="What lists did, where outcomes were measured.")
@@ -122,6 +125,14 @@ def _lists(release: Release, name: str) -> Lists:
         experiment=name,
         nights=nights,
         gates=rows(f"from decisions.gates {tonight} order by campaign, gate", newest),
+        evidence=rows(
+            "select distinct night.campaign, night.arm, gate, gate_reason, needed_users "
+            "from decisions.nights as night join models.registry as model "
+            "using (experiment, model_version, arm) "
+            "where experiment = $experiment and decision_date = $night and model.champion "
+            "order by all",
+            newest,
+        ),
         counts=rows(
             "select campaign, decision, reason, count(*) as users, "
             f"count(*) filter (treated) as treated from decisions.treat_list {tonight} "

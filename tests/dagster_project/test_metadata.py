@@ -27,3 +27,10 @@ def test_a_table_is_described_by_rows_columns_preview_and_sql(db: Warehouse) -> 
     assert found["table"].value == "raw.toy"
     assert len(found["preview"].value.splitlines()) == 2 + 5
     assert "select 1" in found["sql"].value
+
+
+def test_rows_of_others_are_not_counted(db: Warehouse) -> None:
+    make_table(db, "raw.toy", "experiment varchar, b integer", [("mine", 1), ("other", 2), ("mine", 3)])
+    found = describe_table(db, Identifier.of("raw", "toy"), experiment="mine")
+    assert found["dagster/row_count"].value == 2
+    assert "other" not in found["preview"].value

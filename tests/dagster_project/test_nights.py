@@ -10,11 +10,17 @@ from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import GateError, Night
 from dagster_project.warehouse import Home, Warehouse
-from tests.support import SMALL, dicts, opened, with_experiment
+from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.decisions import Decisions, GateLimits
 
 LATER = "2999-12-31"
+BEFORE = "2025-06-01"
+
+
+def nights(home: Home) -> list[str]:
+    with opened(home) as db:
+        return [str(row[0]) for row in db.rows("select decision_date::varchar from decisions.nights")]
 
 
 def write(db: Warehouse, folder: ExperimentFolder, share: float, **options: str) -> Night:
@@ -88,6 +94,42 @@ def test_a_gate_that_fails_writes_nothing_unless_overruled(
         (gate,) = limits
         failed = db.rows("select gate from decisions.gates where not passed")
         assert failed == [(gate,)]
+
+
+def test_an_override_that_was_not_needed_is_not_recorded(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    with opened(home) as db:
+        night = write(db, limited(simulated, list_change=1.0), 0.3, override="to be sure")
+    assert night.override is None
+
+
+def test_what_gates_refused_can_be_read(home: Home, simulated: ExperimentFolder) -> None:
+    strict = limited(simulated, threshold_rate=0.0)
+    (standing,) = nights(home)
+    for date_ in (BEFORE, standing):
+        run = {"only": ["treat_list"], "decision_date": date_, "raise_on_error": False}
+        result = run_job(strict, home.root, config={"treat_list": {"budget": 0.29}}, **run)
+        assert "at or above the held-out threshold" in failure_text(result)
+    assert nights(home) == [standing]
+    with opened(home) as db:
+        refused = db.rows("select decision_date::varchar, gate from decisions.gates where not passed")
+    assert refused == [(BEFORE, "threshold_rate")], "the answers about a list that stands are kept"
+
+
+def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: ExperimentFolder) -> None:
+    (tonight,) = nights(home)
+    with opened(home) as db:
+        columns = [str(row[0]) for row in db.rows("describe decisions.realised")]
+        known = {"decision_date": tonight, "experiment": "simulated", "campaign": "treated"}
+        row = {name: known.get(name, 1) for name in columns}
+        db.rows(
+            f"insert into decisions.realised by name select {', '.join(f'${n} as {n}' for n in row)}",
+            row,
+        )
+        assert db.one("select count(*) from decisions.realised") == (1,)
+        write_treat_list(db, simulated, decision_date=tonight, arm="treated", budget=Budget(share=0.3))
+        assert db.one("select count(*) from decisions.realised") == (0,)
 
 
 def test_a_broken_assignment_stops_the_list(home: Home, simulated: ExperimentFolder) -> None:

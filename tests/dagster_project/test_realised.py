@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -16,6 +17,7 @@ from dagster_project.warehouse import Home
 from tests.support import dicts, failure_text, opened, run_job
 from uplift_core.errors import DataError
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
+from uplift_core.publication import read_pointer
 
 
 def listed(home: Home) -> dict[str, np.ndarray]:
@@ -108,6 +110,21 @@ def test_through_dagster_a_missing_file_is_a_clear_failure(
         raise_on_error=False,
     )
     assert "needs to be a CSV or Parquet file that exists" in failure_text(result)
+
+
+def test_the_measuring_job_publishes(home: Home, simulated: ExperimentFolder, tmp_path: Path) -> None:
+    rows = listed(home)
+    y = np.random.default_rng(1).integers(0, 2, len(rows["user_id"]))
+    file = write(tmp_path / "outcomes.parquet", {"user_id": rows["user_id"], "converted": y})
+    job = {"job": "measure_simulated", "decision_date": date_of(rows)}
+    run_job(simulated, home.root, config={"realised": {"file": str(file)}}, **job)
+    snapshot = home.published / read_pointer(home.published).file
+    with duckdb.connect(str(snapshot), read_only=True) as con:
+        measured = con.sql("select count(*) from decisions.realised").fetchall()
+    assert measured == [(2,)]
+    run_job(simulated, home.root, **job)  # names no file: measures nothing, loses nothing
+    with opened(home) as db:
+        assert db.one("select count(*) from decisions.realised") == (2,)
 
 
 def test_a_side_of_one_user_has_no_standard_error() -> None:

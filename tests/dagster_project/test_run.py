@@ -65,6 +65,21 @@ def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
     assert values == sorted(values, reverse=True)
     assert "30% treated" in summary.title
     assert "held-out users" in summary.note
+    with opened(home) as db:
+        gate = db.one("select gate, gate_reason from models.registry where champion and is_current")
+    assert summary.note.endswith("\nGate: {}. {}".format(*gate))
+
+
+def test_one_experiment_that_stops_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+    monkeypatch.setattr(run, "_materialize", lambda *a: asked.append(a[2].name) or len(asked) > 1)
+    monkeypatch.setattr(run, "_table", lambda *_: None)
+    monkeypatch.setattr(run, "read_summary", lambda _, folder: folder.name)
+    assert run.main(["hillstrom", "simulated"]) == 1
+    assert asked == ["hillstrom", "simulated"]
+    assert "stopped hillstrom; see above" in " ".join(capsys.readouterr().out.split())
 
 
 def test_expected_errors_show_their_message_alone() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.shell import command
+from dagster_project.shell import ask_warehouse, command
 from dagster_project.warehouse import Home
+from uplift_core.errors import UpliftError
 from uplift_core.publication import NothingPublishedError
 
 
@@ -22,6 +23,20 @@ def test_the_shell_reads_the_snapshot_and_cannot_write(simulated_home: Path) -> 
     )
     assert wrote.returncode != 0
     assert "read-only" in wrote.stderr
+
+
+def test_the_warehouse_is_asked_by_name(simulated_home: Path, tmp_path: Path) -> None:
+    home = Home(simulated_home)
+    assert "5000" in ask_warehouse(home, "select count(*) as users from scores.simulated")
+    for query, fault in {
+        "": "one query",
+        "drop table scores.simulated": "read-only",
+        "x": "syntax",
+    }.items():
+        with pytest.raises(UpliftError, match=fault):
+            ask_warehouse(home, query)
+    with pytest.raises(UpliftError, match="run `make run`"):
+        ask_warehouse(Home(tmp_path), "select 1")
 
 
 def test_nothing_published_is_said(tmp_path: Path) -> None:

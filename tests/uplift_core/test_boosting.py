@@ -1,3 +1,6 @@
+import json
+from itertools import permutations
+
 import numpy as np
 import pytest
 import xgboost
@@ -84,3 +87,51 @@ def test_contributions_that_cancel_are_told_by_the_links_slope():
     assert middle[:2] == pytest.approx([-middle[1], middle[1]], abs=1e-3)
     assert middle[1] > 0.1
     assert middle[2] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_booster_with_a_known_feature_is_taken_apart_by_the_others():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2_000, 4)).astype(np.float32)
+    x[:, 3] = rng.integers(0, 2, len(x))
+    label = x[:, 0] + x[:, 3] * (x[:, 1] + x[:, 0] * x[:, 2])
+    booster = fit(x, label.astype(float))
+    for value in (0, 1):
+        known = np.column_stack([x[:, :3], np.full(len(x), value)]).astype(np.float32)
+        left = boosting.at_value(booster, 3, value)
+        assert np.array_equal(boosting.predict(left, x), boosting.predict(booster, known))
+        assert not (left.trees_to_dataframe()["Feature"] == "f3").any()
+        found = boosting.contributions(left, x[:5])
+        for row, parts in zip(x[:5], found, strict=True):
+            assert parts == pytest.approx([*shapley(booster, row, value), parts[-1]], abs=1e-5)
+        assert np.ptp(found[:, -1]) == 0
+
+
+def shapley(booster, row, value):
+    """Shapley values by their definition; features that are not known follow the users (last: known)."""
+    forest = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]["trees"]
+
+    def mean(tree, node, known):
+        left, right = tree["left_children"][node], tree["right_children"][node]
+        if left < 0:
+            return tree["split_conditions"][node]
+        feature, cut = tree["split_indices"][node], tree["split_conditions"][node]
+        if feature == len(row) - 1 or feature in known:
+            at = value if feature == len(row) - 1 else row[feature]
+            return mean(tree, left if at < cut else right, known)
+        users = [tree["sum_hessian"][child] for child in (left, right)]
+        return np.average([mean(tree, child, known) for child in (left, right)], weights=users)
+
+    def worth(known):
+        return sum(mean(tree, 0, known) for tree in forest)
+
+    features = range(len(row) - 1)
+    return [
+        np.mean(
+            [
+                worth(before | {j}) - worth(before)
+                for order in permutations(features)
+                for before in [set(order[: order.index(j)])]
+            ]
+        )
+        for j in features
+    ] + [0.0]

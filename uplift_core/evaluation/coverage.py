@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -34,6 +35,7 @@ RANKING: LearnerName = "x"
 TRAIN_USERS, POPULATION, FOLDS = 5_000, 200_000, 5
 NULL_LEARNERS = ("s", "t", "x", "r", "dr")
 MARGIN = 3.0  # Monte-Carlo standard errors
+TOGETHER = 50  # experiments whose users are predicted in one call, which costs as much as 2,000 rows
 
 FIGURES: dict[str, Callable[[ScoreGroups], Estimate]] = {
     "ate": average_effect,
@@ -85,12 +87,15 @@ def _coverage(e: float, replications: int, n_users: int, seed: int, threads: int
     """Intervals of every figure, for a ranking that was learned from other users."""
     model = _fitted(e, seed, threads)
     population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
-    truth = {name: figure(_expected(model, population, e)).value for name, figure in FIGURES.items()}
+    expected = _expected(model, population, e)
+    truth = {name: figure(expected).value for name, figure in FIGURES.items()}
     found: dict[str, list[Estimate]] = {name: [] for name in FIGURES}
-    for users in _replicates(replications, n_users, seed, e):
-        groups, _ = _observed(model, users, e).by(RANKING)
-        for name, figure in FIGURES.items():
-            found[name].append(figure(groups))
+    replicates = _replicates(replications, n_users, seed, e)
+    while several := list(islice(replicates, TOGETHER)):
+        for joint in _observed(model, several, e):
+            groups, _ = joint.by(RANKING)
+            for name, figure in FIGURES.items():
+                found[name].append(figure(groups))
     for name, estimates in found.items():
         covered = [abs(f.value - truth[name]) <= Z95 * f.std_error for f in estimates]
         mean = float(np.mean([f.value for f in estimates]))
@@ -139,11 +144,15 @@ def _replicates(replications: int, n_users: int, seed: int, e: float) -> Iterato
         yield next(marketing_rct(n_users, seed + 1_000 + k, treated_share=e, chunk=n_users))
 
 
-def _observed(model: ContrastModel, users: Simulated, e: float) -> JointGroups:
-    x = users.x.astype(np.float32)
-    mu0, mu1 = (mu.astype(np.float64) for mu in model.predict_outcomes(x))
-    scores: dict[str, Doubles] = {RANKING: model.predict(x, RANKING).astype(np.float64)}
-    return joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
+def _observed(model: ContrastModel, several: list[Simulated], e: float) -> Iterator[JointGroups]:
+    """The groups of each experiment; the model is asked about all of them at once."""
+    x = np.vstack([users.x for users in several]).astype(np.float32)
+    predicted = [*model.predict_outcomes(x), model.predict(x, RANKING)]
+    ends = np.cumsum([len(users.y) for users in several])[:-1]
+    apart = zip(*(np.split(p.astype(np.float64), ends) for p in predicted), strict=True)
+    for users, (mu0, mu1, score) in zip(several, apart, strict=True):
+        scores: dict[str, Doubles] = {RANKING: score}
+        yield joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 
 def _expected(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import xgboost
 
 from uplift_core import boosting
 from uplift_core.boosting import Doubles, Floats
@@ -41,11 +43,16 @@ class SLearner(_Base):
     def contributions(self, x: Floats) -> Doubles:
         """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64.
 
-        The arm's own contribution belongs to no feature: it goes to the bias.
+        Those of f(x, 1) less those of f(x, 0), the arm being known. TreeSHAP of f itself would credit
+        the arm with a part of every effect that differs between users.
         """
+        treated, control = (boosting.contributions(f, _with_arm(x, w)) for w, f in self._by_arm)
+        return np.delete(treated - control, -2, axis=1)  # the arm's own column, which is 0
+
+    @cached_property
+    def _by_arm(self) -> tuple[tuple[int, xgboost.Booster], ...]:
         f = self.boosters["f"]
-        apart = boosting.contributions(f, _with_arm(x, 1)) - boosting.contributions(f, _with_arm(x, 0))
-        return np.column_stack([apart[:, :-2], apart[:, -2] + apart[:, -1]])
+        return tuple((w, boosting.at_value(f, f.num_features() - 1, w)) for w in (1, 0))
 
 
 def _with_arm(x: Floats, w: npt.ArrayLike) -> Floats:

@@ -37,14 +37,17 @@ def test_features_say_what_to_send(hillstrom_api: TestClient) -> None:
 
 @pytest.mark.parametrize("learner", [None, "s", "t", "x", "r", "dr"])
 def test_contributions_add_up_to_the_score(hillstrom_api: TestClient, learner: str | None) -> None:
+    bases = set()
     for user in (1, 17, 4711):
         body = {"user_id": user, "learner": learner, "arm": "mens"}
         found = hillstrom_api.post("/explain", json=body).json()
         total = found["base"] + sum(part["contribution"] for part in found["contributions"])
         assert total == pytest.approx(found["score"], abs=1e-6)
         assert found["score"] == hillstrom_api.post("/score", json=body).json()["score"]
+        bases.add(round(found["base"], 6))
         sizes = [abs(part["contribution"]) for part in found["contributions"]]
         assert sizes == sorted(sizes, reverse=True)
+    assert len(bases) == 1, "before anything is known of a user, all are alike"
 
 
 def test_a_user_id_knows_the_part_that_the_list_gives(
@@ -60,3 +63,15 @@ def test_a_user_id_knows_the_part_that_the_list_gives(
     for row in rows:
         found = hillstrom_api.post("/score", json={"user_id": row["user_id"]}).json()
         assert found["role"] == row["decision"]
+
+
+def test_lists_say_whether_acting_on_the_scores_is_shown_to_pay(
+    hillstrom_api: TestClient, hillstrom_served: Path
+) -> None:
+    (found,) = hillstrom_api.get("/lists").json()["evidence"]
+    (gate,) = query(
+        hillstrom_served,
+        "select gate, gate_reason, needed_users from models.registry "
+        "where arm = 'womens' and champion and is_current",
+    )
+    assert found == {"campaign": "womens", "arm": "womens"} | gate

@@ -249,8 +249,22 @@ def test_all_wrong_attributes_are_named(hillstrom_api: TestClient, hillstrom_use
     assert "attributes.recency = -1: " in detail
     assert "; attributes.zip_code = 'Mars': " in detail
     assert "history" not in detail
+    odd = {"recncy": 1, "history": -1}
+    detail = refused(hillstrom_api, {"attributes": hillstrom_user | odd})
+    assert "'recncy' unknown" in detail
+    assert "attributes.history = -1" in detail
     misspelt = {"Recency" if k == "recency" else k: v for k, v in hillstrom_user.items()}
     assert "recency missing, 'Recency' unknown; " in refused(hillstrom_api, {"attributes": misspelt})
+
+
+def test_a_user_id_may_be_text(hillstrom_api: TestClient) -> None:
+    """Numbers of JavaScript hold 53 bits; ids made of texts have 63."""
+    number, text = (ask(hillstrom_api, {"user_id": user}) for user in (7, "7"))
+    assert number["score"] == text["score"]
+    batch = hillstrom_api.post("/score/batch", json={"experiment": "hillstrom", "user_ids": ["7", 8]})
+    assert batch.status_code == 200
+    for wrong in ("", "-7", "7.0", "seven", "9" * 19, "1" * 5000):
+        assert "user_id" in refused(hillstrom_api, {"user_id": wrong})
 
 
 def test_a_value_that_no_feature_can_hold_is_refused(
