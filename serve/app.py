@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
 
 from serve import problems
 from serve.dependencies import only_known_parameters
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
         gc.freeze()
         yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the documentation's scripts come from here, not from a public server
         title="Uplift engine",
         summary="Whom does a treatment change, and who is treated within a budget?",
         version="1",

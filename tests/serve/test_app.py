@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ def test_the_description_tells_of_problems(simulated_api: TestClient) -> None:
     answers = simulated_api.get("/openapi.json").json()["paths"]["/score"]["post"]["responses"]
     assert set(answers) == {"200", "400", "401", "404", "413", "422", "503"}
     assert set(answers["422"]["content"]) == {PROBLEM}
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc"])
+def test_the_documentation_needs_no_other_server(tmp_path: Path, path: str) -> None:
+    with api_of(tmp_path) as api:
+        page = api.get(path).text
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert any(address.endswith(".js") for address in loaded)
+        for address in loaded:
+            assert address.startswith("/")
+            assert api.get(address).status_code == 200
