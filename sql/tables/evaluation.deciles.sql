@@ -10,9 +10,9 @@ create table if not exists evaluation.deciles (
     n_treated double not null, -- of them, in the arm
     score_low double not null, -- lowest score of the tenth
     score_high double not null, -- highest score of the tenth
-    rate_treated double, -- mean outcome of the treated; null where there are none
-    rate_control double, -- mean outcome of the controls; null where there are none
+    rate_treated double, -- mean outcome of the treated; NaN where there are none
+    rate_control double, -- mean outcome of the controls; NaN where there are none
     uplift double, -- rate_treated less rate_control
-    std_error double,
+    std_error double, -- of uplift; NaN where all outcomes of an arm are alike, as in a tenth without events
     primary key (experiment, arm, outcome, learner, decile)
 )

@@ -128,7 +128,8 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     """Difference in mean outcome between the arms, within each tenth of users by score.
 
     The standard error is that of a difference of two independent means. Where a decile lacks an
-    arm, its uplift is NaN.
+    arm, its uplift is NaN; where all outcomes of an arm are alike, nothing tells how they vary, and the
+    standard error is NaN.
     """
     rows = []
     for k, share in enumerate(groups.slices(n_bins)):
@@ -146,7 +147,7 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
                 rate_treated=rate_t,
                 rate_control=rate_c,
                 uplift=rate_t - rate_c,
-                std_error=float(np.sqrt(var_t + var_c)),
+                std_error=float(np.sqrt(var_t + var_c)) if min(var_t, var_c) > 0 else float("nan"),
             )
         )
     return rows

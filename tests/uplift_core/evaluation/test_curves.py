@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,6 +122,17 @@ def test_a_deciles_uplift_and_error_are_those_of_its_users(binary: bool) -> None
         assert decile.uplift == pytest.approx(y[w == 1].mean() - y[w == 0].mean(), abs=1e-12)
         errors = [y[w == arm].var() / (w == arm).sum() for arm in (0, 1)]
         assert decile.std_error == pytest.approx(np.sqrt(sum(errors)), rel=1e-9)
+
+
+def test_a_decile_without_events_has_no_error_of_zero() -> None:
+    users = random_users(2, 1_000, propensity=0.4, binary=True)
+    best = np.argsort(-users.score)[:100]
+    for arms in ([0], [1], [0, 1]):
+        y = users.y.copy()
+        y[best[np.isin(users.w[best], arms)]] = 0
+        first, *others = uplift_by_decile(replace(users, y=y).groups())
+        assert np.isnan(first.std_error)
+        assert all(decile.std_error > 0 for decile in others)
 
 
 def test_deciles_of_distinct_scores_do_not_overlap() -> None:
