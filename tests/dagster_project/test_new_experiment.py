@@ -169,7 +169,7 @@ def test_a_text_that_differs_for_every_user_may_be_the_id(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     numbers = {"customer": None, "Kunden Nr.": [f"K{i:05}" for i in range(N)]}
-    hint = "'Kunden Nr.' differs for every user: is it --id?"
+    hint = "'Kunden Nr.' differs for every user: pass --id if that is it"
     assert declare(tmp_path, **numbers).user_id == "row_number"
     assert hint in capsys.readouterr().out
     for options in (("--id", "Kunden Nr."), ("--id", "row_number")):
