@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -25,7 +27,7 @@ from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_n
 from dagster_project.onboarding.guesses import Guess, Options, guess
 from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import find_shares
-from dagster_project.settings import OWN_EXPERIMENTS, Settings
+from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 from uplift_core.balance import arm_balance
@@ -35,6 +37,7 @@ from uplift_core.sources import TAKEN
 
 SAMPLE = 100_000  # users that the check of the randomization looks at
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+POPULATION = "_population"  # after an experiment's name: the tables of the users that it is about
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,6 +96,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         )
         left_out = {c.name: why for c in found.features if (why := why_no_feature(c))}
         used = [column for column in found.features if column.name not in left_out]
+        _refuse_infinite([*used, *(outcome.column for outcome in found.outcomes)])
         lines = encode(used, draft.outcomes.values())
         if not lines:
             raise ExperimentError("no column is left for the features; effects cannot be told apart")
@@ -109,12 +113,23 @@ def _folder(name: str) -> Path:
             f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter "
             f"and be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
         )
-    text = Settings().experiments
-    root = Path(text.split(os.pathsep)[0]).expanduser().absolute() if text else OWN_EXPERIMENTS
-    folder = root / name
+    parts = [part for part in Settings().experiments.split(os.pathsep) if part]
+    own = [Path(part).expanduser().absolute() for part in parts] or [OWN_EXPERIMENTS]
+    folder = own[0] / name
     if folder.exists():
         raise ExperimentError(f"{folder} is there already; choose another NAME, or remove it first")
+    if taken := _taken(name, [SQL_FOLDER / "experiments", *own]):
+        raise ExperimentError(
+            f"NAME '{name}' is taken by the experiment in {taken}; choose another NAME"
+        )
     return folder
+
+
+def _taken(name: str, roots: Sequence[Path]) -> Path | None:
+    """The folder of the experiment that has this name, or one for its tables."""
+    folders = {path.parent.name: path.parent for root in roots for path in root.glob(f"*/{DECLARATION}")}
+    rivals = (name, name.removesuffix(POPULATION), f"{name}{POPULATION}")
+    return next((folders[rival] for rival in rivals if rival in folders), None)
 
 
 def _tell(
@@ -136,6 +151,15 @@ def _tell(
             "Warning: the arms' shares are estimated from the counts. That the arms differ by chance "
             "alone is then no longer guaranteed by design."
         )
+
+
+def _refuse_infinite(columns: Sequence[Column]) -> None:
+    for column in columns:
+        if column.infinite:
+            raise ExperimentError(
+                f"column '{column.name}' holds {column.infinite}; features and outcomes must be finite: "
+                f"correct the file, or leave the column out with --ignore {shlex.quote(column.name)}"
+            )
 
 
 def _refuse_predictable(

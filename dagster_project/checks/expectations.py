@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -39,6 +39,8 @@ RESULT_FORMAT = {
     "result_format": "SUMMARY",
     "partial_unexpected_count": 1,
     "unexpected_index_column_names": ["user_id"],
+    # A query for people to copy, in which it takes every "?" for a value, that of a column's name, too.
+    "return_unexpected_index_query": False,
 }
 
 
@@ -192,7 +194,7 @@ def _seen(result: Any) -> str:
 
 def _message(subject: str, rule: Rule, value: str, result: Any) -> str:
     if any(error.get("raised_exception") for error in _errors(result)):
-        reason = "; ".join(str(error.get("exception_message")) for error in _errors(result))
+        reason = "; ".join(_reason(error) for error in _errors(result))
         return f"{subject}: column '{rule.column}' cannot be checked: {reason}"
     what = f"column '{rule.column}'" if rule.column else "the table"
     count = result.result.get("unexpected_count")
@@ -207,6 +209,13 @@ def _message(subject: str, rule: Rule, value: str, result: Any) -> str:
 def _errors(result: Any) -> list[dict[str, Any]]:
     info = result.exception_info or {}
     return [info] if "raised_exception" in info else [e for e in info.values() if isinstance(e, dict)]
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    """What an error says; of one without words its type, the first that its traceback names."""
+    lines = str(error.get("exception_traceback") or "").splitlines()
+    types = (line for line in lines if line and not line.startswith((" ", "Traceback")))
+    return str(error.get("exception_message") or next(types, "an error without words"))
 
 
 def _write_docs(context: Any, docs: Path, subject: str, checked: Sequence[Checked]) -> None:

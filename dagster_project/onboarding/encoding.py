@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dagster_project.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
+from dagster_project.onboarding.vocabulary import split_name
 from dagster_project.sqlfiles import Identifier, literal
 
 ONE_HOT = 12  # categories of this many values or fewer get a feature for each
@@ -26,9 +26,8 @@ class FeatureLine:
 
 def slug(text: str, fallback: str = "x") -> str:
     """A name as declarations want it: lower-case letters, digits and underscores."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
-    plain = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-    return (plain if plain[:1].isalpha() else f"{fallback}_{plain}".strip("_"))[:40].strip("_")
+    name = "_".join(split_name(text))
+    return (name if name[:1].isalpha() else f"{fallback}_{name}".strip("_"))[:40].strip("_")
 
 
 def why_no_feature(column: Column) -> str:

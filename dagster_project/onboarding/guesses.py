@@ -122,7 +122,9 @@ def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str
     named = [c for c in columns if c.name == options.id or USERS.match("_".join(split_name(c.name)))]
     chosen = [c for c in named if c.name == options.id] or named
     if not chosen:
-        return None, "no column is called like an id"
+        unique = [c for c in columns if c.type == "VARCHAR" and c.is_unique]
+        hint = f"; '{unique[0].name}' differs for every user: pass --id if that is it" if unique else ""
+        return None, f"no column is called like an id{hint}"
     column = chosen[0]
     if column.missing or not column.is_unique:
         raise ExperimentError(

@@ -39,6 +39,7 @@ class Column:
         low: the least number, None of what is no number.
         high: the largest number.
         whole: whether all numbers are whole.
+        infinite: the first infinite number and its row, how many more there are; empty: none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     low: float | None
     high: float | None
     whole: bool
+    infinite: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -79,7 +81,7 @@ def open_file(db: Warehouse, path: Path) -> list[Column]:
     Raises:
         DataError: there is no such file, DuckDB cannot read it, or it has no rows.
     """
-    source = own_file(path.name, "FILE", Path.cwd(), path).path
+    source = own_file(path.name, "FILE", Path.cwd(), path, base="the working directory").path
     try:
         db.create(
             FILE, f"select *, row_number() over () as _row from {reader(path)}", {"source": str(source)}
@@ -107,12 +109,13 @@ def _column(db: Warehouse, name: str, file_type: str, rows: int) -> Column:
             "group by 1 order by 2 desc, 1"
         )
     low = high = None
-    whole = False
+    whole, infinite = False, ""
     if number and present:
         low, high, whole = db.one(
             f"select min(v), max(v), bool_and(v = floor(v)) from (select {column}::double as v "
             f"from {FILE}) where isfinite(v)"
         )
+        infinite = _infinite(db, column)
     return Column(
         name=name,
         type=type_,
@@ -124,7 +127,17 @@ def _column(db: Warehouse, name: str, file_type: str, rows: int) -> Column:
         low=low,
         high=high,
         whole=bool(whole),
+        infinite=infinite,
     )
+
+
+def _infinite(db: Warehouse, column: Identifier) -> str:
+    rows, first, value = db.one(
+        f"select count(*), min(_row), arg_min(v, _row) from (select _row, {column}::double as v "
+        f"from {FILE}) where isinf(v)"
+    )
+    more = f" and {rows - 1:,} more" if rows > 1 else ""
+    return f"{value} in row {first}{more}" if rows else ""
 
 
 def _cast(file_type: str) -> tuple[str, str]:

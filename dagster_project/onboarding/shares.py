@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from uplift_core.evaluation.sample_ratio import sample_ratio
+from uplift_core.evaluation.sample_ratio import SIGNIFICANCE, SampleRatio, sample_ratio
 
 # Parts that designs are made of: halves and thirds, tenths, twentieths, and so on.
 PARTS = (2, 3, 4, 10, 5, 6, 8, 20, 7, 12)
-LIKELY = 0.05  # a design that the counts are less likely under is not taken for it
+LIKELY = 0.05  # p-value from which on a simpler design is taken before a nearer one
 
 
 @dataclass(frozen=True)
@@ -23,29 +23,49 @@ class Shares:
 
 
 def find_shares(counts: Mapping[str, int]) -> Shares:
-    """The simplest shares that the counts agree with; the counted ones if none does."""
+    """The design that the counts agree with; the counted shares if there is none.
+
+    The simplest of those within two standard errors or so; else the nearest that the check
+    ``sample_ratio`` would not call a mismatch, as one fair experiment in twenty lies beyond those.
+    """
     total = sum(counts.values())
     observed = ", ".join(f"{arm} {n / total:.4f}" for arm, n in counts.items())
-    candidates = [dict.fromkeys(counts, Fraction(1, len(counts)))]
-    candidates += [
-        {arm: Fraction(round(n / total * parts), parts) for arm, n in counts.items()} for parts in PARTS
-    ]
-    for shares in candidates:
-        if sum(shares.values()) != 1 or min(shares.values()) <= 0:
-            continue
-        found = sample_ratio(counts, {arm: float(share) for arm, share in shares.items()})
-        if found.p_value > LIKELY:
-            written = {arm: _written(share) for arm, share in shares.items()}
-            why = f"counted {observed}: within chance of {', '.join(written.values())}"
-            return Shares(written, designed=True, why=why)
+    designs = [(shares, _compare(counts, shares)) for shares in _designs(counts)]
+    likely = [design for design in designs if design[1].p_value > LIKELY]
+    shares, found = likely[0] if likely else max(designs, key=lambda design: _nearness(design[1]))
+    written = {arm: _written(share) for arm, share in shares.items()}
+    listed = ", ".join(written.values())
+    if found.p_value >= SIGNIFICANCE:
+        why = f"counted {observed}: within chance of {listed} (p = {found.p_value:.2g})"
+        return Shares(written, designed=True, why=why)
     counted = {arm: round(n / total, 6) for arm, n in counts.items()}
     largest = max(counted, key=lambda arm: counted[arm])
     counted[largest] = round(1 - sum(v for arm, v in counted.items() if arm != largest), 6)
     return Shares(
         {arm: f"{share:.6f}" for arm, share in counted.items()},
         designed=False,
-        why=f"counted {observed}: no simple design fits",
+        why=f"counted {observed}: no simple design fits; the nearest, {listed}, has p = "
+        f"{found.p_value:.2g}, less than {SIGNIFICANCE}",
     )
+
+
+def _designs(counts: Mapping[str, int]) -> Iterator[dict[str, Fraction]]:
+    """Designs near the counts, the simplest first."""
+    total = sum(counts.values())
+    yield dict.fromkeys(counts, Fraction(1, len(counts)))
+    for parts in PARTS:
+        shares = {arm: Fraction(round(n / total * parts), parts) for arm, n in counts.items()}
+        if sum(shares.values()) == 1 and min(shares.values()) > 0:
+            yield shares
+
+
+def _compare(counts: Mapping[str, int], shares: Mapping[str, Fraction]) -> SampleRatio:
+    return sample_ratio(counts, {arm: float(share) for arm, share in shares.items()})
+
+
+def _nearness(found: SampleRatio) -> tuple[float, float]:
+    """By p-value; by the difference itself where millions of users leave no p-value to compare."""
+    return found.p_value, -found.deviation
 
 
 def _written(share: Fraction) -> str:

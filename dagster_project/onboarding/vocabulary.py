@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -50,7 +51,23 @@ ASSIGNED = frozenset(
 YES = frozenset({"yes", "y", "true", "t", "1"})
 
 
+# Latin letters of which dropping a mark makes something else, or that have no mark to drop.
+LETTERS = {
+    ord(pair[0]): pair[1:]
+    for pair in _listed("äae öoe üue ßss æae œoe øo đd ðd þth ħh ıi łl ŋn ŧt")  # noqa: RUF001 - meant
+}
+
+
 def split_name(name: str) -> list[str]:
-    """The words of a column's name: ``pastSpend`` and ``past_spend`` are past and spend."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^a-z0-9]+", words.lower()) if word]
+    """The words of a name, in lower-case ASCII letters and digits.
+
+    ``pastSpend`` and ``past_spend`` are past and spend, ``Größe (cm)`` is groesse and cm.
+    """
+    text = unicodedata.normalize("NFC", name)  # some files hold letter and mark as two characters
+    words = "".join(
+        f"_{c}" if c.isupper() and (before.islower() or before.isdigit()) else c
+        for before, c in zip(f" {text}", text, strict=False)
+    )
+    apart = unicodedata.normalize("NFKD", words.lower().translate(LETTERS)).lower()
+    bare = "".join(c for c in apart if not unicodedata.combining(c))
+    return [word for word in re.split(r"[^a-z0-9]+", bare) if word]

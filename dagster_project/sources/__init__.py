@@ -81,7 +81,9 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
     )
 
 
-def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
+def own_file(
+    name: str, key: str, folder: Path, path: Path, *, base: str = "the experiment's folder"
+) -> SourceFile:
     """A file of one's own, or several parts of one that a pattern names, in the order of their names.
 
     Args:
@@ -89,6 +91,7 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
         key: of the declaration that names the file.
         folder: what the path is relative to.
         path: as declared.
+        base: what people call ``folder``.
 
     Raises:
         DataError: there is no such file.
@@ -99,8 +102,7 @@ def own_file(name: str, key: str, folder: Path, path: Path) -> SourceFile:
     parts = parts_of(whole)
     if not parts:
         raise DataError(
-            f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to "
-            "the experiment's folder"
+            f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to {base}"
         )
     digests = " ".join(sha256_file(part) for part in parts)
     return SourceFile(whole, hashlib.sha256(digests.encode()).hexdigest())

@@ -8,7 +8,7 @@ create table if not exists evaluation.metrics (
     outcome varchar not null,
     learner varchar not null,
     metric varchar not null, -- which figure; the comment of the table lists them
-    split varchar not null,
+    split varchar not null, -- holdout: figures come from users that trained nothing
     value double not null, -- the metric's
     std_error double,
     ci_low double,

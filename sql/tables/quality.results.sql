@@ -1,7 +1,7 @@
 /* What the last checks of each table found.  Grain: experiment, table_name, check_name, rule, column. */
 create table if not exists quality.results (
     experiment varchar not null,
-    table_name varchar not null, -- layer that was checked: raw, features, assignment, cells, scores, treat_list
+    table_name varchar not null, -- layer: raw, features, assignment, cells, scores, population, treat_list
     check_name varchar not null, -- as in Dagster
     rule varchar not null, -- what was asked
     "column" varchar not null, -- of which column; empty: of the table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from dagster_project.comments import comments_of, usual_meaning
 from dagster_project.dictionary import FILE, dictionary, read_tables
+from dagster_project.settings import REPOSITORY
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Home
 from tests.support import Open, opened
@@ -96,6 +98,15 @@ def test_the_snapshot_explains_every_table_and_column(
 def test_the_dictionary_is_current(simulated_home: Path, hillstrom_home: Path, snapshot: Open) -> None:
     found = {**read_tables(snapshot(simulated_home)), **read_tables(snapshot(hillstrom_home))}
     assert FILE.read_text(encoding="utf-8") == dictionary(found), "run make dictionary"
+
+
+def test_the_readme_names_every_table_that_all_experiments_share() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    tables = re.findall(
+        r"^## (\w+\.(?!simulated|hillstrom)\w+)$", FILE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert "decisions.treat_list" in tables
+    assert [table for table in tables if f"`{table}`" not in readme] == []
 
 
 @pytest.mark.parametrize("layer", ["raw", "features"])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dagster_project import new_experiment
 from dagster_project.folders import ExperimentFolder
@@ -15,7 +20,7 @@ from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
 from dagster_project.schema import SCHEMA, schema_text
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.experiment import Experiment, load_experiment
+from uplift_core.experiment import DECLARATION, Experiment, load_experiment
 
 N = 3_000
 RNG = np.random.default_rng(5)
@@ -123,8 +128,59 @@ def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
         new_experiment.main([str(tmp_path / "file.csv"), name])
 
 
+@pytest.mark.parametrize("name", ["hillstrom", "hillstrom_population", "mail", "mail_population"])
+def test_a_name_that_another_experiment_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Built-in or in any of the folders of one's own; `<name>_population` is for tables of `<name>`."""
+    other = tmp_path / "other"
+    monkeypatch.setenv("UPLIFT_EXPERIMENTS", f"{tmp_path / 'own'}{os.pathsep}{other}")
+    (other / "mail").mkdir(parents=True)
+    (other / "mail" / DECLARATION).touch()
+    taken = re.escape(f"{os.sep}{name.removesuffix('_population')}")
+    with pytest.raises(ExperimentError, match=f"NAME '{name}' is taken by .*{taken}; choose another"):
+        new_experiment.main([str(tmp_path / "file.csv"), name])
+
+
+def test_a_name_for_whose_population_there_is_an_experiment_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "own" / "shop_population"
+    folder.mkdir(parents=True)
+    (folder / DECLARATION).touch()
+    with pytest.raises(ExperimentError, match=r"NAME 'shop' is taken by .*shop_population"):
+        declare(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf"])
+@pytest.mark.parametrize("column", ["points", "spend"])
+def test_infinite_numbers_are_refused(tmp_path: Path, column: str, value: str) -> None:
+    """Of a feature and of an outcome, as the run's checks refuse them."""
+    numbers = RNG.normal(size=N)
+    numbers[[16, 40, 41]] = float(value)
+    with pytest.raises(ExperimentError) as caught:
+        declare(tmp_path, **{column: numbers})
+    said = f"column '{column}' holds {value} in row 17 and 2 more"
+    assert [word for word in (said, f"--ignore {column}") if word not in str(caught.value)] == []
+    assert not (tmp_path / "own" / "shop").exists()
+    assert column in declare(tmp_path, "--ignore", column, **{column: numbers}).not_features
+
+
+def test_a_text_that_differs_for_every_user_may_be_the_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    numbers = {"customer": None, "Kunden Nr.": [f"K{i:05}" for i in range(N)]}
+    hint = "'Kunden Nr.' differs for every user: pass --id if that is it"
+    assert declare(tmp_path, **numbers).user_id == "row_number"
+    assert hint in capsys.readouterr().out
+    for options in (("--id", "Kunden Nr."), ("--id", "row_number")):
+        shutil.rmtree(tmp_path / "own")
+        assert declare(tmp_path, *options, **numbers).user_id == options[1]
+        assert hint not in capsys.readouterr().out
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no file .*missing\.csv; correct the path"):
+    missing = r"there is no file .*missing\.csv; correct the path, relative to the working directory"
+    with pytest.raises(DataError, match=missing):
         new_experiment.main([str(tmp_path / "missing.csv"), "shop"])
     (tmp_path / "file.xlsx").write_bytes(b"x")
     with pytest.raises(DataError, match=r"ends in '\.xlsx'.*\.parquet"):
@@ -167,14 +223,45 @@ def test_designs_are_recognized_by_their_counts(counts: dict[str, int], written:
     assert list(found.written.values()) == written
 
 
+@pytest.mark.parametrize(
+    ("counts", "written"),
+    [
+        ({"a": 4110, "b": 3890}, ["0.5", "0.5"]),  # p = .014
+        ({"a": 1572, "b": 1428}, ["0.5", "0.5"]),  # nearer to it than to 11 and 9 of 20
+        ({"a": 1578, "b": 1422}, ["0.55", "0.45"]),  # the other way round; both p below .05
+    ],
+)
+def test_less_likely_counts_are_of_the_nearest_design(
+    counts: dict[str, int], written: list[str]
+) -> None:
+    found = find_shares(counts)
+    assert found.designed
+    assert list(found.written.values()) == written
+
+
+@pytest.mark.parametrize("users", [8_000, 200_000])
+def test_a_fair_design_is_recognized_as_often_as_the_check_accepts_it(users: int) -> None:
+    """``sample_ratio`` calls one fair experiment in a thousand a mismatch."""
+    drawn = np.random.default_rng(1).binomial(users, 0.5, size=2_000)
+    written = [find_shares({"a": int(a), "b": users - int(a)}).written["a"] for a in drawn]
+    assert written.count("0.5") >= 0.995 * len(drawn)
+
+
 def test_counts_of_no_design_are_estimates_that_add_up() -> None:
     found = find_shares({"a": 612_345, "b": 200_000, "c": 187_655})
     assert not found.designed
     assert sum(map(float, found.written.values())) == pytest.approx(1, abs=1e-12)
+    assert "the nearest, 0.6, 0.2, 0.2, has p = " in found.why
+
+
+def test_the_nearest_design_is_named_where_no_p_value_tells_them_apart() -> None:
+    found = find_shares({"control": 3_897_000, "treated": 21_412_483})
+    assert not found.designed
+    assert "the nearest, 0.15, 0.85, has p = 0, less than 0.001" in found.why
 
 
 def test_estimated_shares_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = declare(tmp_path, group=np.where(np.arange(N) % 1000 < 475, "control", "mail"))
+    found = declare(tmp_path, group=np.where(np.arange(N) % 50 == 0, "control", "mail"))
     assert found.propensities == "estimate"
     said = " ".join(capsys.readouterr().out.split())
     assert "no longer guaranteed by design" in said
@@ -186,12 +273,25 @@ def test_estimated_shares_are_told(tmp_path: Path, capsys: pytest.CaptureFixture
         ("Spend ($)", "spend"),
         ("pastSpend", "past_spend"),
         ("10 % off", "x_10_off"),
-        ("Ü", "x"),
+        ("Größe cm", "groesse_cm"),
+        ("Gro\u0308ße", "groesse"),  # as some systems write an umlaut: letter and mark
+        ("ÜBER", "ueber"),
+        ("ErlösNetto", "erloes_netto"),
+        ("Straße Süd", "strasse_sued"),
+        ("Tromsø", "tromso"),
+        ("Café Łódź", "cafe_lodz"),
+        ("gekauft?", "gekauft"),
+        ("Цена", "x"),
         ("", "x"),
     ],
 )
 def test_slugs_are_names(text: str, expected: str) -> None:
     assert slug(text) == expected
+
+
+@given(st.text())
+def test_every_text_has_a_slug(text: str) -> None:
+    assert re.fullmatch("[a-z][a-z0-9_]{0,39}", slug(text))
 
 
 def test_the_published_schema_is_current() -> None:

@@ -1,0 +1,73 @@
+"""Great Expectations on DuckDB: what it finds is the same whatever a column is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from great_expectations import expectations as gxe
+from sqlalchemy.engine import default
+
+from dagster_project.checks import expectations
+from dagster_project.checks.expectations import Batch, Rule, validate
+from dagster_project.checks.findings import Finding
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+NAMES = ("gekauft?", "??", "50 %", "%(x)s", "a:b", ":user_id", "$1", "it's", 'said "no"', "Erlös", "{x}")
+
+
+def asked(db: Warehouse, docs: Path, *names: str) -> list[Finding]:
+    """Every kind of rule that a suite has for a column, of all ``names`` in one table."""
+    rules = [
+        Rule("outcomes", rule, "be 0 or 1")
+        for name in names
+        for rule in (
+            gxe.ExpectColumnToExist(column=name),
+            gxe.ExpectColumnValuesToNotBeNull(column=name),
+            gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[0, 1]),
+            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=1),
+            gxe.ExpectColumnMeanToBeBetween(column=name, min_value=0, max_value=1),
+        )
+    ]
+    return validate(db, "shop/raw", [Batch("raw", table=("raw", "shop"), rules=rules)], docs)
+
+
+def with_columns(db: Warehouse, value: str) -> None:
+    columns = ", ".join(f"{value} as {Identifier.of(name)}" for name in NAMES)
+    db.rows(f"create table raw.shop as select range as user_id, {columns} from range(10)")
+
+
+def test_columns_of_any_name_pass(db: Warehouse, tmp_path: Path) -> None:
+    with_columns(db, "range % 2")
+    assert [f.message for f in asked(db, tmp_path / "docs", *NAMES) if not f.passed] == []
+
+
+def test_what_is_wrong_is_told_of_columns_of_any_name(db: Warehouse, tmp_path: Path) -> None:
+    with_columns(db, "case when range = 7 then 2 else range % 2 end")
+    found = [f for f in asked(db, tmp_path / "docs", *NAMES) if not f.passed]
+    assert [f.message for f in found] == [
+        f"shop/raw: column '{name}' holds 2 at user_id 7; it must be 0 or 1"
+        for name in NAMES
+        for _ in ("in set", "between")
+    ]
+
+
+def test_a_check_that_cannot_be_made_says_why(
+    db: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the error has no words of its own."""
+    with_columns(db, "range % 2")
+    execute = default.DefaultDialect.do_execute
+
+    def failing(self: object, cursor: object, statement: str, *rest: object) -> None:
+        if "Erlös" in statement:
+            raise StopIteration
+        execute(self, cursor, statement, *rest)
+
+    monkeypatch.setattr(expectations.BufferedDuckDB, "do_execute", failing)
+    (wrong,) = (
+        f for f in asked(db, tmp_path / "docs", "Erlös") if f.rule == "column_values_to_be_in_set"
+    )
+    assert not wrong.passed
+    assert "column 'Erlös' cannot be checked: StopIteration" in wrong.message
