@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-# Streamlit stacks columns on phones only, and cuts what a select box shows.
+# Streamlit stacks columns on phones only.
 CSS = """<style>
 @media (max-width: 1000px) {
   [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
   [data-testid="stColumn"] { flex: 1 1 100% !important; min-width: 100% !important; }
   [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
 }
-[data-testid="stSidebar"] [data-baseweb="select"] * { white-space: normal; }
 </style>"""
 
 st.set_page_config(page_title="Uplift engine", page_icon=":material/target:", layout="wide")

@@ -138,7 +138,7 @@ def _sidebar(client: ApiClient) -> Choice | None:
         model = models[name]
         arms = model["arms"]
         arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))
-        st.caption(model["description"])
+        st.caption(f"**{model['title']}.** {model['description']}")  # the select box cuts a long title
         st.caption(f"Model {model['model_version']}, published {model['published_at'][:16]} UTC")
     keep("experiment", name)
     keep("arm", arm)

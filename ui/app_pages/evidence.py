@@ -15,9 +15,50 @@ from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
 WORDS = {"passed": "The gate is open", "inconclusive": "The gate says: inconclusive"}
 CHECKS = {
     ("max_abs_difference", 1): "largest difference",
-    ("spearman", 2): "rank correlation, econml's folds",
-    ("spearman_own_folds", 2): "rank correlation, our other folds",
+    ("spearman", 2): "ranks, econml's folds",
+    ("spearman_own_folds", 2): "ranks, other folds",
 }
+
+
+def show_crosscheck(checks: pd.DataFrame) -> None:
+    """Our learners beside econml's."""
+    st.subheader("Against econml")
+    if len(checks):
+        named = checks.assign(
+            check=[
+                CHECKS.get(key, key[0]) for key in zip(checks["metric"], checks["tier"], strict=True)
+            ],
+            learner=checks["learner"].map(lambda key: LEARNERS.get(key, key)),
+        )
+        wide = named.pivot_table(index="learner", columns="check", values="value", sort=False)
+        tiny = CHECKS["max_abs_difference", 1]
+        formats = {
+            name: st.column_config.NumberColumn(format="%.1e" if name == tiny else "%.4f")
+            for name in wide
+        }
+        st.dataframe(wide, column_config=formats, placeholder="")
+    st.caption(
+        "Largest difference in predicted effects, with equal folds and models: only rounding should "
+        "be left. Where econml draws its own folds, the ranks of both are correlated, beside those "
+        "of our models on other folds."
+    )
+
+
+def show_proof(proof: pd.DataFrame) -> None:
+    """How often the evaluator's intervals hold a known truth."""
+    st.subheader("The evaluator's own proof")
+    if len(proof):
+        held = int(proof["holds"].sum())
+        st.markdown(
+            f"**{held} of {len(proof)} claims hold** on simulated experiments with known effects."
+        )
+        proof["claim"] = proof["claim"].map(claim)
+        columns = ["claim", "design", "share", "nominal", "holds"]
+        show_table(proof, columns, headings={"design": "in"}, height=240)
+        st.caption(
+            "A claim holds if it came true as often as it should, up to what chance explains in "
+            f"{int(proof['replications'].min()):,} experiments."
+        )
 
 
 def show(client: ApiClient, choice: Choice) -> None:
@@ -61,50 +102,14 @@ def show(client: ApiClient, choice: Choice) -> None:
         row | {"metric": metric(row["metric"]), "other": RANKINGS.get(row["other"], row["other"])}
         for row in found["comparisons"]
     ]
-    shown = ["metric", "other", "difference", "ci_low", "ci_high", "verdict"]
+    shown = ["metric", "other", "verdict", "difference", "ci_low", "ci_high"]
     show_table(against, shown, headings={"metric": "figure", "other": "against"}, height=240)
     st.caption(
         f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0. "
         "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Against econml")
-        checks = pd.DataFrame(found["crosscheck"])
-        if len(checks):
-            named = checks.assign(
-                check=[
-                    CHECKS.get(key, key[0]) for key in zip(checks["metric"], checks["tier"], strict=True)
-                ],
-                learner=checks["learner"].map(lambda key: LEARNERS.get(key, key)),
-            )
-            wide = named.pivot_table(index="learner", columns="check", values="value", sort=False)
-            tiny = CHECKS["max_abs_difference", 1]
-            formats = {
-                name: st.column_config.NumberColumn(format="%.1e" if name == tiny else "%.4f")
-                for name in wide
-            }
-            st.dataframe(wide, column_config=formats)
-        st.caption(
-            "Largest difference in predicted effects, with equal folds and models: only rounding should "
-            "be left. Where econml draws its own folds, the ranks of both are correlated, beside those "
-            "of our models on other folds."
-        )
-    with right:
-        st.subheader("The evaluator's own proof")
-        proof = pd.DataFrame(found["proof"])
-        if len(proof):
-            held = int(proof["holds"].sum())
-            st.markdown(
-                f"**{held} of {len(proof)} claims hold** on simulated experiments with known effects."
-            )
-            proof["claim"] = proof["claim"].map(claim)
-            columns = ["claim", "design", "share", "nominal", "holds"]
-            show_table(proof, columns, headings={"design": "in"}, height=240)
-            st.caption(
-                "A claim holds if it came true as often as it should, up to what chance explains in "
-                f"{int(proof['replications'].min()):,} experiments."
-            )
+    show_crosscheck(pd.DataFrame(found["crosscheck"]))
+    show_proof(pd.DataFrame(found["proof"]))
 
 
 page(show)

@@ -60,6 +60,11 @@ def test_every_page_opens_and_says_what_it_is(client: ApiClient, name: str) -> N
     assert not app.error
 
 
+def test_a_long_title_is_shown_in_full_beside_the_select_box(client: ApiClient) -> None:
+    (model,) = client.get("/models")
+    assert any(f"**{model['title']}.**" in caption.value for caption in run_page("score").caption)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_without_the_api_every_page_says_what_to_do(
     closed_url: str, monkeypatch: pytest.MonkeyPatch, name: str
