@@ -15,7 +15,7 @@ import streamlit as st
 from ui.wording import Z95, added, interval, mean_of, percent, points
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a8a8a"
-HEIGHT = 360
+HEIGHT, LEGEND = 360, 40  # pixels; a legend of several lines takes from a chart's height
 ROOM = 0.2  # of the width, for figures beside bars
 MOST_BARS = 8  # parts of an effect that are drawn by themselves
 
@@ -89,7 +89,7 @@ def value_chart(rows: pd.DataFrame, budget: float, outcome: str, *, binary: bool
         )
     )
     title = f"At {percent(budget)}, choosing by predicted effect {word}"
-    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT)
+    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT + LEGEND)
 
 
 def incremental_chart(
