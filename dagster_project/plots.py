@@ -243,7 +243,10 @@ def _apart(low: float, high: float) -> str:
 
 
 def _with_error(found: Estimate) -> str:
-    return f"{found.value:+.3g} ± {found.std_error:.2g}"
+    """To the second digit of the error: more of the value says nothing."""
+    error = found.std_error
+    digits = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
+    return f"{found.value:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _titled(chart: alt.LayerChart | alt.Chart, title: str, subtitle: str) -> alt.TopLevelMixin:

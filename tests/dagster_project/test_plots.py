@@ -21,12 +21,13 @@ def test_the_best_tenth_is_above_the_worst_by_more_than_chance_only(
     std_error: float, words: str
 ) -> None:
     rows = [
-        {"learner": "x", "decile": i, "uplift": 0.1 - 0.01 * i, "std_error": std_error}
+        {"learner": "x", "decile": i, "uplift": 0.1 - 0.00999 * i, "std_error": std_error}
         for i in range(1, 11)
     ]
     found = title(decile_plot(rows, "x", "visit"))
     assert words in found
     assert f"± {std_error:.2g}" in found
+    assert "e-" not in found
 
 
 @pytest.mark.parametrize(
