@@ -94,10 +94,22 @@ class Tour:
             f.replace("-", "\N{MINUS SIGN}") for f in figures
         )
 
+    def role(self, user: int) -> str:
+        """A user's part in the nightly list, by the API's own answer."""
+        body = {"experiment": self.experiment, "user_id": user}
+        said = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
+        return str(said["role"])
+
     def one_whom_the_budget_decides(self, least: int, most: int) -> int:
-        """The first user who is treated at the larger budget and not at the smaller one."""
+        """The first user who is treated at the larger budget and not at the smaller one.
+
+        Of those whom the score decides about: the page says something else of who is held out.
+        """
         for user in range(1, 1000):
-            if self.said(user, least)[0][0] != self.said(user, most)[0][0]:
+            if (
+                self.role(user) == "ranked"
+                and self.said(user, least)[0][0] != self.said(user, most)[0][0]
+            ):
                 return user
         raise SystemExit("no user is treated at one budget only")
 

@@ -1,7 +1,8 @@
 """The plots of one contrast, as Vega-Lite specifications: one for Dagster, the model card and the app.
 
-Each plot's title says what is found, its subtitle how to read it. Colours are Okabe and Ito's, which
-people of every colour vision can tell apart.
+Each plot's title says what is found, ± one standard error and no more than the 95 % interval bears; its
+subtitle says how to read it. Colours are Okabe and Ito's, which people of every colour vision can tell
+apart.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +57,7 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         {
             "share": r["targeted"] / users,
             "incremental": r["incremental"],
+            "std_error": r["std_error"],
             **_ends(r["incremental"], r["std_error"]),
             "ranking": NAMES[r["learner"]],
         }
@@ -63,12 +66,12 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
     line = [{"share": 0.0, "incremental": 0.0}, {"share": 1.0, "incremental": end}]
     at = min((r for r in data if r["ranking"] == NAMES[learner]), key=lambda r: abs(r["share"] - budget))
     title = (
-        f"{NAMES[learner]}: {at['incremental']:,.0f} of {end:,.0f} added {outcome}s "
-        f"come from the best {at['share']:.0%} of users"
+        f"{NAMES[learner]}: best {at['share']:.0%} add {at['incremental']:,.0f} ± "
+        f"{at['std_error']:,.0f}, random targeting {end * at['share']:,.0f}"
     )
     x = _share("share", "users treated, best score first")
     curves = _two_rankings(
-        data, learner, x, alt.Y("incremental:Q").title(f"added {outcome}s among held-out users")
+        data, learner, x, alt.Y("incremental:Q").title(f"added '{outcome}', held-out users")
     )
     random = (
         alt.Chart(_data(line))
@@ -89,20 +92,24 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
         {
             "decile": r["decile"],
             "uplift": r["uplift"],
+            "std_error": r["std_error"],
             **_ends(r["uplift"], r["std_error"]),
         }
         for r in rows
         if r["learner"] == learner and r["uplift"] == r["uplift"]
     ]
+    best, worst = (Estimate(data[i]["uplift"], data[i]["std_error"]) for i in (0, -1))
+    # Tenths share no user: their errors are independent.
+    apart = Estimate(best.value - worst.value, math.hypot(best.std_error, worst.std_error))
     title = (
-        f"{NAMES[learner]}: best tenth {_signed(data[0]['uplift'])}, "
-        f"worst tenth {_signed(data[-1]['uplift'])} {outcome} per user"
+        f"{NAMES[learner]}: best tenth {_with_error(best)}, {_apart(apart.ci_low, apart.ci_high)} "
+        f"worst tenth {_with_error(worst)}"
     )
     base = alt.Chart(_data(data)).encode(
         x=alt.X("decile:O").title("tenth of users, 1 has the best score").axis(labelAngle=0)
     )
     bars = base.mark_bar(color=COLOURS[0]).encode(
-        y=alt.Y("uplift:Q").title(f"uplift, {outcome} per user")
+        y=alt.Y("uplift:Q").title(f"uplift in '{outcome}' per user")
     )
     errors = base.mark_rule(color="#333333").encode(y="low:Q", y2="high:Q")
     return _titled(
@@ -126,13 +133,14 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
         for r in kept
     ]
     at = min((r for r in kept if r["learner"] == learner), key=lambda r: abs(r["budget"] - budget))
+    gain = Estimate(at["gain_over_random"], at["gain_std_error"])
     title = (
-        f"{NAMES[learner]}: {_signed(at['gain_over_random'])} ± {at['gain_std_error']:.2g} {outcome} "
-        f"per user over random at {at['budget']:.0%}"
+        f"{NAMES[learner]}: at {at['budget']:.0%} {_apart(gain.ci_low, gain.ci_high)} random, "
+        f"{_with_error(gain)} '{outcome}' per user"
     )
     x = _share("budget", "budget, share of users treated")
     curves = _two_rankings(
-        data, learner, x, alt.Y("gain:Q").title(f"gain over random, {outcome} per user")
+        data, learner, x, alt.Y("gain:Q").title(f"gain over random, '{outcome}' per user")
     )
     zero = alt.Chart(_data([{"y": 0}])).mark_rule(strokeDash=[5, 4], color=GREY).encode(y="y:Q")
     return _titled(
@@ -157,10 +165,10 @@ def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixi
     off = sum(not r["ci_low"] <= r["predicted"] <= r["ci_high"] for r in data)
     title = f"{NAMES[learner]}: predicted effect outside the interval in {off} of {len(data)} fifths"
     base = alt.Chart(_data(data)).encode(
-        x=alt.X("predicted:Q").title(f"mean predicted effect, {outcome} per user").scale(zero=False)
+        x=alt.X("predicted:Q").title(f"mean predicted effect, '{outcome}' per user").scale(zero=False)
     )
     points = base.mark_point(filled=True, size=70, color=COLOURS[0]).encode(
-        y=alt.Y("effect:Q").title(f"average effect, {outcome} per user")
+        y=alt.Y("effect:Q").title(f"average effect, '{outcome}' per user")
     )
     errors = base.mark_rule(color=COLOURS[0]).encode(y="ci_low:Q", y2="ci_high:Q")
     diagonal = (
@@ -187,7 +195,7 @@ def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.T
         alt.Chart(_data(rows))
         .mark_bar(opacity=0.6)
         .encode(
-            x=alt.X("low:Q", bin="binned").title(f"predicted effect (CATE), {outcome} per user"),
+            x=alt.X("low:Q", bin="binned").title(f"predicted effect (CATE), '{outcome}' per user"),
             x2="high:Q",
             y=alt.Y("users:Q", stack=None).title("held-out users"),
             color=_colour("arm", arms),
@@ -227,8 +235,18 @@ def _colour(column: str, names: Sequence[str]) -> alt.Color:
     return alt.Color(f"{column}:N").scale(scale).title(None).legend(orient="bottom", symbolOpacity=1)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3g}"
+def _apart(low: float, high: float) -> str:
+    """What the 95 % interval of a difference allows to say."""
+    if low > 0:
+        return "above"
+    return "below" if high < 0 else "within chance of"
+
+
+def _with_error(found: Estimate) -> str:
+    """To the second digit of the error: more of the value says nothing."""
+    error = found.std_error
+    digits = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
+    return f"{found.value:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _titled(chart: alt.LayerChart | alt.Chart, title: str, subtitle: str) -> alt.TopLevelMixin:

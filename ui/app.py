@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
+# Streamlit stacks columns on phones only.
+CSS = """<style>
+@media (max-width: 1000px) {
+  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
+  [data-testid="stColumn"] { flex: 1 1 100% !important; min-width: 100% !important; }
+  [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
+}
+</style>"""
+
 st.set_page_config(page_title="Uplift engine", page_icon=":material/target:", layout="wide")
+st.html(CSS)
 st.navigation(
     [
         st.Page("app_pages/score.py", title="Score a user", icon=":material/person_search:"),

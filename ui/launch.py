@@ -1,4 +1,7 @@
-"""Start the app, and the API first if none answers: ``python -m ui.launch``."""
+"""Start the app, and the API first if none answers: ``python -m ui.launch``.
+
+Both listen on this machine alone; ``STREAMLIT_SERVER_ADDRESS=0.0.0.0`` opens the app to others.
+"""
 
 from __future__ import annotations
 

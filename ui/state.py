@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from ui.client import ApiClient, ApiDownError, ApiRefusedError
+from ui.client import ApiClient, ApiDownError, ApiRefusedError, JsonValue
+from ui.wording import not_shown, shown
 
 Show = Callable[[ApiClient, "Choice"], None]
+REMEMBERED = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,40 @@ def page(show: Show) -> None:
         st.button("Try again", icon=":material/refresh:")
     except ApiRefusedError as error:
         st.error(f"The API gave no answer: {error}", icon=":material/error:")
+
+
+def remembered(client: ApiClient, choice: Choice, path: str, **query: JsonValue) -> Any:
+    """A GET about an experiment whose answer changes with what is published alone; asked once a minute.
+
+    Moving a slider lays the page out anew, and these answers are of many rows.
+    """
+    version = (choice.model["model_version"], choice.model["published_at"])
+    return _remembered(client, client.url, version, path, query | {"experiment": choice.experiment})
+
+
+@st.cache_data(ttl=REMEMBERED, max_entries=100, show_spinner=False)
+def _remembered(
+    _client: ApiClient, url: str, version: tuple[str, str], path: str, query: dict[str, JsonValue]
+) -> Any:
+    del url, version  # they tell answers apart; the client does not
+    return _client.get(path, **query)
+
+
+def gate_of(client: ApiClient, choice: Choice, arm: str) -> dict[str, Any] | None:
+    """The word on an arm's champion; None: none was given."""
+    found: dict[str, Any] | None = remembered(client, choice, "/evidence", arm=arm)["gate"]
+    return found
+
+
+def warn_of_gate(gate: Mapping[str, Any] | None) -> None:
+    """Say loudly where acting on the scores is not shown to pay off, and quietly where it is."""
+    if gate is None:
+        return
+    if gate["gate"] == "passed":
+        st.caption(shown(gate))
+    else:
+        st.warning(not_shown(gate), icon=":material/warning:")
+        st.page_link("app_pages/evidence.py", label="See the evidence", icon=":material/fact_check:")
 
 
 def key_of(name: str, default: object, *, known: Sequence[object] = (), scope: str = "") -> str:
@@ -102,7 +138,7 @@ def _sidebar(client: ApiClient) -> Choice | None:
         model = models[name]
         arms = model["arms"]
         arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))
-        st.caption(model["description"])
+        st.caption(f"**{model['title']}.** {model['description']}")  # the select box cuts a long title
         st.caption(f"Model {model['model_version']}, published {model['published_at'][:16]} UTC")
     keep("experiment", name)
     keep("arm", arm)

@@ -1,23 +1,34 @@
-"""Decisions in words."""
+"""Decisions, evidence and figures in words."""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from ui.client import Decision
 
-# By the API's names; others are shown as they are called.
+# By the API's names; others are shown as they are called, in quotes.
 TREATMENTS = {
     "womens": "the e-mail with women's goods",
     "mens": "the e-mail with men's goods",
 }
 OUTCOMES = {
-    "visit": "visit the shop's site within two weeks",
-    "converted": "convert",
+    "visit": "to visit the shop's site within two weeks",
+    "converted": "to convert",
 }
 ROLES = {
-    "holdout": "This user is held out for good, so that the effect of the lists can be measured: "
-    "not treated, whatever the score says.",
-    "suppressed": "This user is suppressed: not treated, whatever the score says.",
+    "holdout": (
+        "Must not be treated: held out",
+        "This user is held out for good, so that the effect of the lists can be measured.",
+    ),
+    "suppressed": (
+        "Must not be treated: suppressed",
+        "This user has been put on the list of those who are not to be contacted.",
+    ),
 }
+EXPLORE = "Explorer: on the nightly list, chance decides about this user instead of the score."
 MINUS = "\N{MINUS SIGN}"
 LEARNERS = {
     "s": "S-learner",
@@ -26,23 +37,60 @@ LEARNERS = {
     "r": "R-learner",
     "dr": "DR-learner",
 }
+RANKINGS = LEARNERS | {"random": "random targeting", "response": "response model"}
+FIGURES = {
+    "ate": "average effect",
+    "ate_ipw": "average effect (weighted outcomes alone)",
+    "policy_value": "policy value",
+    "policy_value_ipw": "policy value (weighted outcomes alone)",
+    "gain_over_random": "gain over random targeting",
+    "qini": "Qini coefficient",
+    "qini_auc": "Qini, scaled",
+    "autoc": "AUTOC",
+    "auuc": "AUUC",
+}
+CLAIMS = {
+    "paired test rejects": "a comparison finds a difference where there is none",
+    "gate opens": "the gate opens where no effect differs (at most)",
+}
+Z95 = 1.959963984540054
 
 
-def points(effect: float, *, binary: bool = True) -> str:
+def decimals(*values: float) -> int:
+    """Decimals that show the largest value well, and the others beside it to the same digit."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest >= 1000:  # noqa: PLR2004 - thousands need no cents
+        return 0
+    if largest >= 1 or largest == 0:
+        return 2
+    return 2 - math.floor(math.log10(largest))
+
+
+def points(effect: float, *, binary: bool = True, digits: int | None = None) -> str:
     """A difference, signed and short: of shares in percentage points, else in the outcome's units."""
-    text = f"{100 * effect:+.2f} pp" if binary else f"{effect:+,.4g}"
+    digits = decimals(effect) if digits is None else digits
+    text = f"{100 * effect:+.2f} pp" if binary else f"{effect:+,.{digits}f}"
     return text.replace("-", MINUS)
 
 
-def points_in_words(effect: float, *, binary: bool = True) -> str:
+def interval(value: float, low: float, high: float, *, binary: bool = True) -> str:
+    """A difference and its 95 % interval, all to the same digit."""
+    digits = decimals(value, low, high)
+    value_, low_, high_ = (points(v, binary=binary, digits=digits) for v in (value, low, high))
+    return f"{value_} (95 % interval {low_} to {high_})"
+
+
+def points_in_words(effect: float, *, binary: bool = True, digits: int | None = None) -> str:
     """The same for a sentence."""
-    text = f"{100 * effect:.2f} percentage points" if binary else f"{effect:,.4g}"
+    digits = decimals(effect) if digits is None else digits
+    text = f"{100 * effect:.2f} percentage points" if binary else f"{effect:,.{digits}f}"
     return text.replace("-", MINUS)
 
 
-def level(value: float, *, binary: bool = True) -> str:
+def level(value: float, *, binary: bool = True, digits: int | None = None) -> str:
     """A share in percent, or a mean in the outcome's units."""
-    return percent(value) if binary else f"{value:,.4g}".replace("-", MINUS)
+    digits = decimals(value) if digits is None else digits
+    return percent(value) if binary else f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def percent(share: float) -> str:
@@ -50,30 +98,54 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
+def sentence(text: str) -> str:
+    """The text with a capital; what it names is left as it is."""
+    return text[0].upper() + text[1:]
+
+
+def mean_of(outcome: str, *, binary: bool) -> str:
+    """What an outcome's mean is called."""
+    return f"share of users with '{outcome}'" if binary else f"mean '{outcome}' per user"
+
+
+def added(outcome: str, *, binary: bool) -> str:
+    """What a sum of effects is called."""
+    return f"added users with '{outcome}'" if binary else f"added '{outcome}'"
+
+
 def headline(decision: Decision) -> str:
-    """The decision at this budget, in a line."""
+    """What to do with this user, in a line: the role goes before the score."""
+    if decision.role in ROLES:
+        return ROLES[decision.role][0]
+    return by_score(decision)
+
+
+def by_score(decision: Decision) -> str:
+    """What the score says at this budget."""
     verdict = "Treat" if decision.decision == "treat" else "Don't treat"
     return f"{verdict} at a budget of {percent(decision.budget)}"
 
 
 def effect(decision: Decision, *, binary: bool = True) -> str:
     """What the treatment is expected to change for this user, in shares where the outcome is binary."""
-    treatment = TREATMENTS.get(decision.arm, decision.arm)
-    treatment = treatment[0].upper() + treatment[1:]
-    chance = f"this user's chance to {OUTCOMES.get(decision.outcome, decision.outcome)}"
-    if not binary:
-        chance = f"this user's {decision.outcome}"
+    treatment = TREATMENTS.get(decision.arm, f"the treatment '{decision.arm}'")
+    outcome = f"'{decision.outcome}'"
+    chance = f"this user's {outcome}"
+    if binary:
+        chance = f"this user's chance {OUTCOMES.get(decision.outcome, f'of {outcome}')}"
     if decision.score == 0:
-        return f"{treatment} should not change {chance}."
+        return f"{sentence(treatment)} should not change {chance}."
     change = "raise" if decision.score > 0 else "lower"
     # Effect and outcome come from different models: their sum is about right, and may leave 0 to 1.
     treated = decision.response + decision.score
     if binary:
         treated = min(max(treated, 0.0), 1.0)
-    by = points_in_words(abs(decision.score), binary=binary)
+    digits = decimals(decision.score, decision.response, treated)
+    by = points_in_words(abs(decision.score), binary=binary, digits=digits)
+    before, after = (level(v, binary=binary, digits=digits) for v in (decision.response, treated))
     return (
-        f"{treatment} should {change} {chance} by **{by}**, from about "
-        f"{level(decision.response, binary=binary)} to about {level(treated, binary=binary)}."
+        f"{sentence(treatment)} should {change} {chance} by **{by}**, from about {before} to about "
+        f"{after}."
     )
 
 
@@ -93,6 +165,67 @@ def standing(decision: Decision) -> str:
     return f"{percent(decision.top_share)} of users have this uplift or more."
 
 
-def role(name: str) -> str:
-    """What the nightly list does with such a user."""
-    return ROLES[name]
+def gate_reason(gate: Mapping[str, Any]) -> str:
+    """The gate's own sentence, with the learner by its name."""
+    name = LEARNERS.get(gate["learner"], gate["learner"])
+    return str(gate["gate_reason"]).replace(f"'{gate['learner']}'", f"the {name}")
+
+
+def not_shown(gate: Mapping[str, Any]) -> str:
+    """What a gate that stays shut means for who acts on the scores."""
+    needed = gate["needed_users"]
+    settle = (
+        f"About {needed:,} users would settle it."
+        if needed
+        else "More users alone would not settle it: what was measured is not above both."
+    )
+    name = LEARNERS.get(gate["learner"], gate["learner"])
+    return (
+        "**Not shown to pay off.** The evidence is inconclusive: at a budget of "
+        f"{percent(gate['budget'])}, acting on these scores is not shown to beat random targeting and "
+        f"the response model, which picks who would do it anyway. The {name} came closest. {settle}"
+    )
+
+
+def shown(gate: Mapping[str, Any]) -> str:
+    """The same of a gate that is open, quietly: about whom, and at which budget."""
+    name = LEARNERS.get(gate["learner"], gate["learner"])
+    return (
+        f"The gate is open: at a budget of {percent(gate['budget'])}, the {name} is shown to beat "
+        "random targeting and the response model."
+    )
+
+
+def promise(night: Mapping[str, Any], outcome: str, *, binary: bool) -> str | None:
+    """What a list promised per treated user, with its interval; None: nothing was."""
+    if night["promised"] is None:
+        return None
+    low, high = _promised(night)
+    figures = interval(night["promised"], low, high, binary=binary)
+    return f"Promised change per treated user, {mean_of(outcome, binary=binary)}: {figures}."
+
+
+def promise_holds_nothing(night: Mapping[str, Any]) -> bool:
+    """Whether a list promised an effect that is not above 0, its interval counted in."""
+    return night["promised"] is not None and not _promised(night)[0] > 0
+
+
+def _promised(night: Mapping[str, Any]) -> tuple[float, float]:
+    reach = Z95 * (night["promised_std_error"] or 0.0)
+    return night["promised"] - reach, night["promised"] + reach
+
+
+def metric(name: str) -> str:
+    """A figure of the evaluation."""
+    at = re.fullmatch(r"gain_at_(\d+)", name)
+    if at:
+        return f"value at a budget of {at[1]} %"
+    return FIGURES.get(name, name.replace("_", " "))
+
+
+def claim(name: str) -> str:
+    """A claim of the evaluator's proof."""
+    covered = name.removeprefix("covers ")
+    if covered != name:
+        return f"the interval holds the true {metric(covered)}"
+    return CLAIMS.get(name, name)

@@ -47,8 +47,8 @@ def test_a_user_of_63_bits_is_scored_in_the_units_of_the_outcome(
     said = client.post("/score", body)
     assert metrics(app)["Uplift"] == points(said["score"], binary=False)
     assert metrics(app)["Without treatment"] == level(said["response"], binary=False)
-    shown = (app.success or app.warning)[0].value
-    assert "this user's spend" in shown
+    shown = (app.success or app.info)[0].value
+    assert "this user's 'spend'" in shown
     assert "percentage" not in shown
 
 

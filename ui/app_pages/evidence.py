@@ -9,9 +9,56 @@ from ui.charts import calibration_chart, decile_chart, qini_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, page
-from ui.wording import LEARNERS, percent
+from ui.tables import show_table
+from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
 
 WORDS = {"passed": "The gate is open", "inconclusive": "The gate says: inconclusive"}
+CHECKS = {
+    ("max_abs_difference", 1): "largest difference",
+    ("spearman", 2): "ranks, econml's folds",
+    ("spearman_own_folds", 2): "ranks, other folds",
+}
+
+
+def show_crosscheck(checks: pd.DataFrame) -> None:
+    """Our learners beside econml's."""
+    st.subheader("Against econml")
+    if len(checks):
+        named = checks.assign(
+            check=[
+                CHECKS.get(key, key[0]) for key in zip(checks["metric"], checks["tier"], strict=True)
+            ],
+            learner=checks["learner"].map(lambda key: LEARNERS.get(key, key)),
+        )
+        wide = named.pivot_table(index="learner", columns="check", values="value", sort=False)
+        tiny = CHECKS["max_abs_difference", 1]
+        formats = {
+            name: st.column_config.NumberColumn(format="%.1e" if name == tiny else "%.4f")
+            for name in wide
+        }
+        st.dataframe(wide, column_config=formats, placeholder="")
+    st.caption(
+        "Largest difference in predicted effects, with equal folds and models: only rounding should "
+        "be left. Where econml draws its own folds, the ranks of both are correlated, beside those "
+        "of our models on other folds."
+    )
+
+
+def show_proof(proof: pd.DataFrame) -> None:
+    """How often the evaluator's intervals hold a known truth."""
+    st.subheader("The evaluator's own proof")
+    if len(proof):
+        held = int(proof["holds"].sum())
+        st.markdown(
+            f"**{held} of {len(proof)} claims hold** on simulated experiments with known effects."
+        )
+        proof["claim"] = proof["claim"].map(claim)
+        columns = ["claim", "design", "share", "nominal", "holds"]
+        show_table(proof, columns, headings={"design": "in"}, height=240)
+        st.caption(
+            "A claim holds if it came true as often as it should, up to what chance explains in "
+            f"{int(proof['replications'].min()):,} experiments."
+        )
 
 
 def show(client: ApiClient, choice: Choice) -> None:
@@ -27,14 +74,16 @@ def show(client: ApiClient, choice: Choice) -> None:
     gate = found["gate"]
     if gate:
         box = st.success if gate["gate"] == "passed" else st.warning
-        needed = gate["needed_users"]
-        more = f" About {needed:,} users would settle it." if needed and gate["gate"] != "passed" else ""
-        box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate['gate_reason'].rstrip('.')}.{more}")
+        box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate_reason(gate)}")
+    area = next(
+        row for row in found["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
+    )
     name, binary = LEARNERS[found["learner"]], choice.is_binary(found["outcome"])
     show_chart(
-        qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"]),
+        qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"], area),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
-        "The straight line is random targeting: the further above it, the better. The band is 95 %.",
+        "The straight line is random targeting: the further above it, the better. The band is 95 %, "
+        "point by point.",
     )
     left, right = st.columns(2, gap="large")
     deciles = pd.DataFrame(found["deciles"])
@@ -49,38 +98,18 @@ def show(client: ApiClient, choice: Choice) -> None:
             "On the diagonal, users gain what was predicted for them.",
         )
     st.subheader("Against others")
-    shown = ["metric", "other", "difference", "ci_low", "ci_high", "verdict"]
-    st.dataframe(pd.DataFrame(found["comparisons"])[shown], hide_index=True, height=240)
+    against = [
+        row | {"metric": metric(row["metric"]), "other": RANKINGS.get(row["other"], row["other"])}
+        for row in found["comparisons"]
+    ]
+    shown = ["metric", "other", "verdict", "difference", "ci_low", "ci_high"]
+    show_table(against, shown, headings={"metric": "figure", "other": "against"}, height=240)
     st.caption(
-        f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0."
+        f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0. "
+        "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Against econml")
-        checks = pd.DataFrame(found["crosscheck"])
-        if len(checks):
-            wide = checks.assign(check=checks["metric"] + ", tier " + checks["tier"].astype(str))
-            st.dataframe(wide.pivot_table(index="learner", columns="check", values="value"))
-        st.caption(
-            "Tier 1: equal folds and models, largest difference in predicted effects; only rounding "
-            "should be left. Tier 2: econml draws its own folds; rank correlation, beside that of our "
-            "own other folds."
-        )
-    with right:
-        st.subheader("The evaluator's own proof")
-        proof = pd.DataFrame(found["proof"])
-        if len(proof):
-            held = int(proof["holds"].sum())
-            st.markdown(
-                f"**{held} of {len(proof)} claims hold** on simulated experiments with known effects."
-            )
-            st.dataframe(
-                proof[["design", "claim", "share", "nominal", "holds"]], hide_index=True, height=240
-            )
-            low, high = proof["share"].min(), proof["share"].max()
-            st.caption(
-                f"How often it happened and how often it should: {percent(low)} to {percent(high)}."
-            )
+    show_crosscheck(pd.DataFrame(found["crosscheck"]))
+    show_proof(pd.DataFrame(found["proof"]))
 
 
 page(show)

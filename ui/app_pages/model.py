@@ -9,7 +9,15 @@ import streamlit as st
 
 from ui.client import ApiClient
 from ui.state import Choice, page
+from ui.tables import show_table
 
+HASHES = {
+    "model_version": "model version",
+    "bundle_sha256": "models, sha256",
+    "data_sha256": "data, sha256",
+    "sql_sha256": "SQL, sha256",
+    "published_at": "published at",
+}
 PLOT = re.compile(r"!\[[^\]]*\]\([^)]*\)")  # the card's plots stand on the page Evidence
 
 
@@ -23,13 +31,14 @@ def show(client: ApiClient, choice: Choice) -> None:
         st.markdown(PLOT.sub("", found["card"] or "This model has no card."))
     with inputs:
         st.markdown("What a request sends:")
-        st.dataframe(pd.DataFrame(features["attributes"]), hide_index=True)
+        attributes = pd.DataFrame(features["attributes"])
+        table = ["table"] if attributes["table"].any() else []
+        show_table(attributes, [*table, "name", "type", "low", "high", "levels"])
         st.markdown("What is made of it:")
-        st.dataframe(pd.DataFrame(features["features"]), hide_index=True)
+        show_table(features["features"], ["name", "type", "description", "sql_file", "sql_sha256"])
         st.code(features["features_sql"], language="sql")
     with hashes:
-        names = ("model_version", "bundle_sha256", "data_sha256", "sql_sha256", "published_at")
-        rows = {name: found[name] for name in names} | found["libraries"]
+        rows = {what: found[name] for name, what in HASHES.items()} | found["libraries"]
         st.dataframe(pd.DataFrame(list(rows.items()), columns=["what", "value"]), hide_index=True)
 
 

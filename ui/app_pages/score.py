@@ -10,8 +10,19 @@ import streamlit as st
 from ui.charts import contributions_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient, Decision, JsonValue
-from ui.state import Choice, keep, key_of, page
-from ui.wording import LEARNERS, effect, headline, level, points, reason, role, standing
+from ui.state import Choice, gate_of, keep, key_of, page, warn_of_gate
+from ui.wording import (
+    EXPLORE,
+    LEARNERS,
+    ROLES,
+    by_score,
+    effect,
+    headline,
+    level,
+    points,
+    reason,
+    standing,
+)
 
 PUBLISHED = "Champion"
 SLIDER = 30  # whole numbers of so many values are shown as a slider
@@ -56,14 +67,18 @@ def _number(label: str, column: dict[str, Any], example: Any, help_: str | None)
 
 
 def show_decision(decision: Decision, *, binary: bool) -> None:
-    """The decision, why, and what it rests on."""
-    treat = decision.decision == "treat"
-    icon = ":material/check_circle:" if treat else ":material/do_not_disturb_on:"
-    box = st.success if treat else st.warning
+    """What to do with this user, why, and what that rests on."""
     why = f"{effect(decision, binary=binary)} {reason(decision, binary=binary)} {standing(decision)}"
-    box(f"### {icon} {headline(decision)}\n\n{why}")
-    if decision.role in {"holdout", "suppressed"}:
-        st.info(role(decision.role), icon=":material/front_hand:")
+    if decision.role in ROLES:
+        box, icon = st.info, ":material/front_hand:"
+        why = f"{ROLES[decision.role][1]}\n\nThe score alone would say: {by_score(decision)}. {why}"
+    elif decision.decision == "treat":
+        box, icon = st.success, ":material/check_circle:"
+    else:
+        box, icon = st.info, ":material/do_not_disturb_on:"
+    box(f"#### {icon} {headline(decision)}\n\n{why}")
+    if decision.role == "explore":
+        st.caption(EXPLORE)
     figures = st.container(horizontal=True)  # wraps where there is no room
     figures.metric(
         "Uplift", points(decision.score, binary=binary), help="Effect of the treatment on this user."
@@ -84,7 +99,8 @@ def show_drivers(client: ApiClient, body: dict[str, Any], *, binary: bool) -> No
     """What the effect is made of."""
     show_chart(
         contributions_chart(client.post("/explain", body), binary=binary),
-        "Bars to the right raise the effect, to the left lower it; they add up to it.",
+        "From the average effect, before anything is known of the user, each feature's part leads to "
+        "this user's: blue raises it, orange lowers it. Parts of 0 are left out.",
     )
 
 
@@ -129,6 +145,7 @@ def show(client: ApiClient, choice: Choice) -> None:
             body["learner"] = learner
         decision = client.score(body)
         binary = choice.is_binary(decision.outcome)
+        warn_of_gate(gate_of(client, choice, decision.arm))
         show_decision(decision, binary=binary)
         show_drivers(client, body, binary=binary)
         with st.expander("This request as curl"):

@@ -7,13 +7,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from ui.charts import incremental_chart, profit_chart, value_chart
+from ui.charts import against_random, incremental_chart, profit_chart, value_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, keep, key_of, page
-from ui.wording import LEARNERS, percent, points
-
-Z95 = 1.959963984540054
+from ui.state import Choice, gate_of, keep, key_of, page, remembered
+from ui.tables import show_table
+from ui.wording import LEARNERS, Z95, added, interval, mean_of, percent, points, sentence
 
 
 def frame(policy: dict[str, Any], *, users: int, cost: float, value: float) -> pd.DataFrame:
@@ -33,18 +32,18 @@ def frame(policy: dict[str, Any], *, users: int, cost: float, value: float) -> p
 
 def finding(at: pd.Series, outcome: str, *, binary: bool) -> str:
     """What the budget that is looked at is worth, in a sentence."""
-    if at["gain_ci_low"] > 0:
-        word = "beats random targeting"
-    elif at["gain_ci_high"] < 0:
-        word = "is worse than random targeting"
-    else:
-        word = "cannot be told from random targeting"
-    figures = ("gain_over_random", "gain_ci_low", "gain_ci_high")
-    gain, low, high = (points(at[name], binary=binary) for name in figures)
-    return (
-        f"Treating the best {percent(at['budget'])} {word}: {gain} of {outcome} per user "
-        f"(95 % interval {low} to {high})."
-    )
+    word = against_random(at["gain_ci_low"], at["gain_ci_high"])
+    gain = interval(at["gain_over_random"], at["gain_ci_low"], at["gain_ci_high"], binary=binary)
+    return f"Treating the best {percent(at['budget'])} {word}: {mean_of(outcome, binary=binary)} {gain}."
+
+
+def users_of(client: ApiClient, choice: Choice, evaluated: int) -> int:
+    """As many as the last list was about; without one, the experiment's users in the two arms."""
+    nights = remembered(client, choice, "/lists")["nights"]
+    if nights:
+        return int(nights[0]["users"])
+    gate = gate_of(client, choice, choice.arm)
+    return evaluated + (int(gate["n"]) if gate else 0)
 
 
 def show_money(rows: pd.DataFrame) -> None:
@@ -53,7 +52,7 @@ def show_money(rows: pd.DataFrame) -> None:
     # Nested lists share their users, so this set is somewhat too wide: cautious, as it should be.
     near = rows[rows["profit"] + Z95 * rows["profit_error"] >= best["profit"]]
     show_chart(
-        profit_chart(rows, best),
+        profit_chart(rows, best, near),
         f"Profit is largest at {percent(best['budget'])}: {best['profit']:,.0f} ± "
         f"{Z95 * best['profit_error']:,.0f}. Budgets from {percent(near['budget'].min())} to "
         f"{percent(near['budget'].max())} may be as good. The band is 95 %.",
@@ -65,7 +64,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     st.title("Budget sweep")
     model = choice.model
     left, middle, right = st.columns(3)
-    outcome = left.selectbox(
+    outcome: str = left.selectbox(
         "Outcome", model["outcomes"], index=model["outcomes"].index(model["outcome"])
     )
     cost = middle.number_input(
@@ -95,11 +94,17 @@ def show(client: ApiClient, choice: Choice) -> None:
     )
     keep("budget", budget)
     users = st.number_input(
-        "Users to decide about", 1, None, 100_000, 1000, help="Scales outcomes and money."
+        "Users to decide about",
+        1,
+        None,
+        users_of(client, choice, policy["n_evaluated"]),
+        1000,
+        help="Scales outcomes and money. At first, as many as the last list was about, or else the "
+        "experiment's users with this treatment or none.",
     )
-    rows = frame(policy, users=users, cost=cost, value=value)
+    rows, binary = frame(policy, users=users, cost=cost, value=value), choice.is_binary(outcome)
     at = rows.iloc[budget - 1]
-    st.markdown(f"**{finding(at, outcome, binary=choice.is_binary(outcome))}**")
+    st.markdown(f"**{finding(at, outcome, binary=binary)}**")
     figures = st.container(horizontal=True)  # wraps where there is no room
     trained = choice.is_binary(model["outcome"])  # the outcome that the threshold is an effect on
     threshold = at["threshold"]
@@ -107,32 +112,34 @@ def show(client: ApiClient, choice: Choice) -> None:
     figures.metric("Threshold", shown)
     figures.metric("Users treated", f"{at['treated']:,.0f}")
     figures.metric(
-        f"Added: {outcome}", f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",
+        sentence(added(outcome, binary=binary)),
+        f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",
         help="Over treating nobody; ± 95 %.",
-    )  # fmt: skip
-    figures.metric(
-        "Profit",
-        f"{at['profit']:,.0f}" if cost and value else "\N{EN DASH}",
-        help="Value of the added outcomes less the cost; give both above.",
     )
+    if cost and value:
+        figures.metric(
+            "Profit", f"{at['profit']:,.0f}", help="Value of the added outcomes less the cost."
+        )
     show_chart(
-        value_chart(rows, budget / 100, outcome),
-        f"Mean {outcome} per user on {policy['n_evaluated']:,} held-out users by the "
-        f"{LEARNERS[policy['learner']]}. The band is 95 %. Where it lies above the grey line, choosing "
-        "beats drawing lots; the response model ranks by who would do it anyway.",
+        value_chart(rows, budget / 100, outcome, binary=binary),
+        f"{sentence(mean_of(outcome, binary=binary))}, on {policy['n_evaluated']:,} held-out users by "
+        f"the {LEARNERS[policy['learner']]}. The band is 95 %. Where it lies above the grey line, "
+        "choosing beats drawing lots; the response model ranks by who would do it anyway.",
     )
     if cost and value:
         show_money(rows)
     else:
         show_chart(
-            incremental_chart(rows, budget / 100, outcome),
+            incremental_chart(rows, budget / 100, outcome, binary=binary),
             "A steep start means that few users make most of the effect. The band is 95 %.",
         )
-    table = rows[
-        ["budget", "threshold", "expected_treat_rate", "value", "random", "response", "gain_over_random",
-         "treated", "outcomes", "outcomes_error", "cost", "revenue", "profit", "profit_error"]
-    ]  # fmt: skip
-    st.dataframe(table, hide_index=True, height=240)
+    columns = ["budget", "threshold", "expected_treat_rate", "value", "random", "response",
+               "gain_over_random", "treated", "outcomes", "outcomes_error"]  # fmt: skip
+    if cost and value:
+        columns += ["cost", "revenue", "profit", "profit_error"]
+    table = rows[columns]
+    show_table(table, columns, height=240)
+    st.caption("± is one standard error.")
     st.download_button("Download as CSV", table.to_csv(index=False), "budget-sweep.csv", "text/csv")
 
 

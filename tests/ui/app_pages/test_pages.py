@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from tests.serve.support import copy_home, manifest_of, query
 from tests.ui.support import PAGES, metrics, real_api, run_page, widget
@@ -28,7 +32,25 @@ def url(served: Path) -> Iterator[str]:
 @pytest.fixture
 def client(url: str, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
     monkeypatch.setenv("UPLIFT_API_URL", url)
+    st.cache_data.clear()
     return ApiClient(url, 10)
+
+
+def altered(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Any], None]) -> None:
+    """The API's answer at a path is changed before the app sees it."""
+    get = ApiClient.get
+
+    def changed(self: ApiClient, asked: str, **query: Any) -> Any:
+        found = get(self, asked, **query)
+        if asked == path:
+            change(found)
+        return found
+
+    monkeypatch.setattr(ApiClient, "get", changed)
+
+
+def warnings(app: AppTest) -> str:
+    return " ".join(warning.value for warning in app.warning)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -36,6 +58,11 @@ def test_every_page_opens_and_says_what_it_is(client: ApiClient, name: str) -> N
     app = run_page(name)
     assert app.title[0].value == PAGES[name]
     assert not app.error
+
+
+def test_a_long_title_is_shown_in_full_beside_the_select_box(client: ApiClient) -> None:
+    (model,) = client.get("/models")
+    assert any(f"**{model['title']}.**" in caption.value for caption in run_page("score").caption)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -68,7 +95,7 @@ def test_the_budget_moves_threshold_and_decision_as_the_api_says(client: ApiClie
         said = client.post("/score", {"user_id": 7, "arm": "womens", "budget": budget / 100})
         assert metrics(app)["Threshold"] == points(said["threshold"])
         assert metrics(app)["Uplift"] == points(said["score"])
-        shown = app.success[0] if said["decision"] == "treat" else app.warning[0]
+        shown = app.success[0] if said["decision"] == "treat" else app.info[0]
         assert "reat at a budget" in shown.value
         seen.add(said["decision"])
         assert app.query_params["budget"] == str(budget)
@@ -103,8 +130,64 @@ def test_the_form_is_made_of_the_contract_and_scores_what_it_says(client: ApiCli
 def test_a_held_out_user_is_told_apart(client: ApiClient, served: Path) -> None:
     held = "select min(user_id) as user_id from decisions.treat_list where decision = 'holdout'"
     (row,) = query(served, held)
+    app = run_page("score", user=str(row["user_id"]), budget="100")
+    assert not app.success
+    headline, _, rest = app.info[0].value.partition("\n\n")
+    assert headline.endswith("Must not be treated: held out")
+    assert "held out for good" in rest
+    assert "The score alone would say: Treat at a budget of 100 %" in rest
+
+
+def test_of_an_explorer_it_is_said_that_chance_decides(client: ApiClient, served: Path) -> None:
+    drawn = "select min(user_id) as user_id from decisions.treat_list where decision = 'explore'"
+    (row,) = query(served, drawn)
     app = run_page("score", user=str(row["user_id"]))
-    assert "held out for good" in app.info[0].value
+    assert any("chance decides" in caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize("name", ["score", "lists"])
+@pytest.mark.parametrize(
+    ("word", "needed"), [("inconclusive", 1234567), ("inconclusive", None), ("passed", None)]
+)
+def test_a_decision_is_not_shown_without_the_gates_word(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, word: str, needed: int | None
+) -> None:
+    altered(monkeypatch, "/evidence", lambda found: found["gate"].update(gate=word, needed_users=needed))
+    app = run_page(name)
+    assert ("Not shown to pay off" in warnings(app)) is (word == "inconclusive")
+    assert ("1,234,567 users would settle it" in warnings(app)) is (needed is not None)
+    said = " ".join(caption.value for caption in app.caption)
+    assert ("The gate is open" in said) is (word == "passed")
+    assert bool(app.get("page_link")) is (word == "inconclusive")
+
+
+def test_the_gate_asked_for_is_that_of_the_treatment(client: ApiClient, served: Path) -> None:
+    words = query(
+        served,
+        "select arm, gate from models.registry "
+        "where experiment = 'hillstrom' and champion and is_current",
+    )
+    assert len({row["gate"] for row in words}) > 1, "the arms do not differ: this shows nothing"
+    for row in words:
+        app = run_page("score", arm=row["arm"])
+        assert ("Not shown to pay off" in warnings(app)) is (row["gate"] == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("promised", "error", "warned"), [(0.06, 0.01, False), (0.01, 0.02, True), (-0.05, 0.01, True)]
+)
+def test_a_list_that_promises_nothing_says_so(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch, promised: float, error: float, warned: bool
+) -> None:
+    altered(
+        monkeypatch,
+        "/lists",
+        lambda found: found["nights"][0].update(promised=promised, promised_std_error=error),
+    )
+    app = run_page("lists")
+    assert ("The promise is not above 0" in warnings(app)) is warned
+    said = " ".join(text.value for text in [*app.caption, *app.warning])
+    assert f"{points(promised)} (95 % interval" in said
 
 
 def test_an_unknown_user_is_an_answer_in_words(client: ApiClient) -> None:
@@ -133,10 +216,36 @@ def test_a_sweep_with_money_finds_the_best_budget(client: ApiClient) -> None:
     widget(app, "number_input", "Cost").set_value(0.5)
     widget(app, "number_input", "Value").set_value(12.0).run()
     policy = client.get("/policy/sweep", arm="womens")
-    profit = [1e5 * (12.0 * row["incremental"] - 0.5 * row["budget"]) for row in policy["rows"]]
+    (night,) = client.get("/lists")["nights"]
+    profit = [
+        night["users"] * (12.0 * row["incremental"] - 0.5 * row["budget"]) for row in policy["rows"]
+    ]
     best = profit.index(max(profit)) + 1
     assert any(f"Profit is largest at {best} %" in caption.value for caption in app.caption)
     assert metrics(app)["Profit"] == f"{profit[29]:,.0f}"
+
+
+def test_a_sweep_is_about_as_many_users_as_the_last_list(client: ApiClient) -> None:
+    (night,) = client.get("/lists")["nights"]
+    assert widget(run_page("sweep"), "number_input", "Users to decide about").value == night["users"]
+
+
+def test_without_a_list_a_sweep_is_about_the_users_of_the_experiment(
+    client: ApiClient, served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    altered(monkeypatch, "/lists", lambda found: found.update(nights=[]))
+    two = "select count(*) as n from assignment.hillstrom where arm in ('womens', 'none')"
+    (row,) = query(served, two)
+    assert widget(run_page("sweep"), "number_input", "Users to decide about").value == row["n"]
+
+
+def test_without_cost_and_value_a_sweep_has_no_columns_of_zeros(client: ApiClient) -> None:
+    app = run_page("sweep")
+    assert not {"cost", "revenue", "profit"} & set(app.dataframe[0].value)
+    assert "Profit" not in metrics(app)
+    widget(app, "number_input", "Cost").set_value(0.5)
+    widget(app, "number_input", "Value").set_value(12.0).run()
+    assert {"cost", "revenue", "profit"} < set(app.dataframe[0].value)
 
 
 def test_the_gates_word_is_in_plain_language(client: ApiClient, served: Path) -> None:
@@ -146,14 +255,34 @@ def test_the_gates_word_is_in_plain_language(client: ApiClient, served: Path) ->
     )
     box = app.success if row["gate"] == "passed" else app.warning
     assert "gate" in box[0].value
+    assert not re.search("'(s|t|x|r|dr)'", box[0].value)
     assert "claims hold" in " ".join(text.value for text in app.markdown)
 
 
-def test_tonights_list_counts_as_the_snapshot_does(client: ApiClient, served: Path) -> None:
+def test_tonights_list_counts_as_the_snapshot_does(
+    client: ApiClient, served: Path, hillstrom_home: Path
+) -> None:
     app = run_page("lists")
     (row,) = query(served, "from decisions.nights")
     assert metrics(app)["Held out"] == f"{row['holdout']:,}"
     assert f"**{row['treated']:,} of {row['users']:,} users are treated**" in app.markdown[0].value
+    place = f"exports/hillstrom/{row['decision_date']}/{row['campaign']}/manifest.json"
+    assert place in app.code[0].value
+    assert (hillstrom_home / place).is_file()
+
+
+def test_a_treatment_without_a_list_is_told_apart(client: ApiClient) -> None:
+    assert not [c for c in run_page("lists").caption if "There is no list" in c.value]
+    app = run_page("lists", arm="mens")
+    assert "There is no list for 'mens'; this one is for 'womens'." in [c.value for c in app.caption]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_table_has_headings_of_code_or_ids_as_numbers(client: ApiClient, name: str) -> None:
+    for table in run_page(name).dataframe:
+        headings = [str(heading) for heading in table.value]
+        assert not [heading for heading in headings if "_" in heading]
+        assert not [c for c in headings if "id" in c.split() and table.value[c].dtype.kind in "iu"]
 
 
 def test_the_model_page_shows_the_card_and_the_sql(client: ApiClient, served: Path) -> None:

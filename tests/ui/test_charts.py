@@ -1,0 +1,134 @@
+"""Titles claim no more than the intervals bear; what is drawn adds up."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ui.charts import (
+    against_random,
+    contributions_chart,
+    decile_chart,
+    incremental_chart,
+    profit_chart,
+    qini_chart,
+    value_chart,
+)
+
+EXPLAINED = {
+    "base": 0.04,
+    "score": 0.055,
+    "contributions": [
+        {"feature": "recency", "value": 3.0, "contribution": 0.02},
+        {"feature": "history", "value": None, "contribution": -0.005},
+        {"feature": "newbie", "value": 1.0, "contribution": 0.0},
+    ],
+}
+
+
+def bars(explanation: dict) -> pd.DataFrame:
+    return contributions_chart(explanation, binary=True).data
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.001, 0.002, "beats random targeting"),
+        (-0.001, 0.002, "cannot be told from random targeting"),
+        (0.0, 0.002, "cannot be told from random targeting"),
+        (-0.002, -0.001, "is worse than random targeting"),
+    ],
+)
+def test_random_targeting_is_beaten_by_more_than_chance_only(low: float, high: float, word: str) -> None:
+    assert against_random(low, high) == word
+    curve = pd.DataFrame(
+        {
+            "learner": ["s", "s", "response", "response"],
+            "targeted": [0.0, 100.0] * 2,
+            "incremental": [0.0, 10.0] * 2,
+            "std_error": [0.0, 1.0] * 2,
+        }
+    )
+    assert qini_chart(curve, "s", {"ci_low": low, "ci_high": high}).title.endswith(word)
+    rows = pd.DataFrame(
+        [
+            {"budget": 0.3, "value": 0.1, "random": 0.1, "response": 0.1, "value_ci_low": 0.0,
+             "value_ci_high": 0.2, "gain_ci_low": low, "gain_ci_high": high}
+        ]
+    )  # fmt: skip
+    assert value_chart(rows, 0.3, "visit", binary=True).title.endswith(word)
+
+
+@pytest.mark.parametrize(
+    ("std_error", "words"), [(0.001, "gain more than"), (0.1, "are not shown to gain more than")]
+)
+def test_deciles_differ_by_more_than_chance_or_are_not_shown_to(std_error: float, words: str) -> None:
+    rows = pd.DataFrame(
+        {
+            "decile": range(1, 11),
+            "uplift": [0.1 - 0.01 * i for i in range(10)],
+            "std_error": [std_error] * 10,
+        }
+    )
+    title = decile_chart(rows, binary=True).title
+    assert title.startswith(f"The first three deciles {words} the last three")
+    assert "+7.00 pp" in title
+
+
+def test_the_error_of_the_deciles_difference_is_that_of_two_means_of_three() -> None:
+    rows = pd.DataFrame({"decile": range(1, 11), "uplift": [0.0] * 10, "std_error": [0.03] * 10})
+    reach = 1.96 * (6 * 0.03**2) ** 0.5 / 3
+    assert f"to +{100 * reach:.2f} pp" in decile_chart(rows, binary=True).title
+
+
+@pytest.mark.parametrize(("error", "words"), [(1.0, "add 100"), (90.0, "are not shown to add anything")])
+def test_added_outcomes_are_told_with_their_error(error: float, words: str) -> None:
+    rows = pd.DataFrame(
+        {"budget": [0.3, 1.0], "outcomes": [100.0, 200.0], "outcomes_error": [error, error]}
+    )
+    title = incremental_chart(rows, 0.3, "visit", binary=True).title
+    assert title.startswith(f"The best 30 % {words}")
+    assert f"± {1.96 * error:,.0f}" in title
+
+
+def test_a_profit_within_its_error_is_none() -> None:
+    rows = pd.DataFrame({"budget": [0.2, 0.4], "profit": [10.0, 5.0], "profit_error": [1.0, 1.0]})
+    shown = profit_chart(rows, rows.iloc[0], rows).title
+    assert shown == "Treating 20 % to 40 % may be most profitable; the estimate says 20 %"
+    rows["profit_error"] = 10.0
+    assert profit_chart(rows, rows.iloc[0], rows).title == "No budget is shown to make a profit"
+
+
+def test_bars_lead_from_the_average_to_the_users_effect() -> None:
+    found = bars(EXPLAINED)
+    assert list(found["label"]) == [
+        "average effect", "recency = 3", "history = missing", "this user's effect",
+    ]  # fmt: skip
+    first, *parts, last = found.itertuples()
+    assert (first.start, first.end) == (0.0, EXPLAINED["base"])
+    at = first.end
+    for part in parts:
+        assert part.start == at
+        at = part.end
+    assert at == pytest.approx(EXPLAINED["score"])
+    assert (last.start, last.end) == (0.0, EXPLAINED["score"])
+
+
+def test_the_many_small_parts_are_one_bar_and_still_add_up() -> None:
+    many = [{"feature": f"f{i}", "value": 1.0, "contribution": 0.02 / 2**i} for i in range(20)]
+    score = 0.04 + sum(part["contribution"] for part in many)
+    found = bars({"base": 0.04, "score": score, "contributions": many})
+    assert found["label"].iloc[-2] == "12 more features"
+    assert found["end"].iloc[-2] == pytest.approx(score)
+
+
+def test_one_small_part_is_told_by_its_name() -> None:
+    nine = [{"feature": f"f{i}", "value": 1.0, "contribution": 0.02 / 2**i} for i in range(9)]
+    score = 0.04 + sum(part["contribution"] for part in nine)
+    assert "f8 = 1" in set(bars({"base": 0.04, "score": score, "contributions": nine})["label"])
+
+
+def test_a_user_like_the_average_has_an_explanation_too() -> None:
+    nothing = [{"feature": "recency", "value": 3.0, "contribution": 0.0}]
+    chart = contributions_chart({"base": 0.04, "score": 0.04, "contributions": nothing}, binary=True)
+    assert "No feature moves" in chart.title

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+from ui.tables import HEADINGS, heading
+
+LARGE = 2**63 - 1
+
+
+PAGE = """
+from ui.tables import show_table
+
+rows = [{"rank": 1, "user_id": 2**63 - 1, "propensity": 0.5, "unasked": 1, "promised": -0.25}]
+show_table(rows, ["promised", "absent", "user_id", "propensity", "rank"])
+"""
+
+
+def table() -> AppTest:
+    app = AppTest.from_string(PAGE).run()
+    assert not app.exception
+    return app
+
+
+def test_columns_are_those_asked_for_in_their_order_under_headings() -> None:
+    assert list(table().dataframe[0].value) == ["promised", "user id", "chance of treatment", "rank"]
+
+
+def test_an_id_of_63_bits_is_text() -> None:
+    found = table().dataframe[0].value
+    assert list(found["user id"]) == [str(LARGE)]
+    assert pd.api.types.is_integer_dtype(found["rank"])
+
+
+def test_no_heading_is_a_column_name() -> None:
+    assert not [name for name in [*HEADINGS, "some_column"] if "_" in heading(name)]
+
+
+def test_headings_that_meet_in_a_table_differ() -> None:
+    errors = ("outcomes_error", "profit_error", "promised_std_error")
+    assert len({heading(name) for name in errors}) == len(errors)
