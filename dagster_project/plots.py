@@ -88,23 +88,24 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
 
 def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
     """Uplift by tenth of the score, with error bars."""
+    shown = [r for r in rows if r["learner"] == learner and not math.isnan(r["uplift"])]
     data = [
         {
             "decile": r["decile"],
             "uplift": r["uplift"],
-            "std_error": r["std_error"],
-            **_ends(r["uplift"], r["std_error"]),
+            **({} if math.isnan(r["std_error"]) else _ends(r["uplift"], r["std_error"])),
         }
-        for r in rows
-        if r["learner"] == learner and r["uplift"] == r["uplift"]
+        for r in shown
     ]
-    best, worst = (Estimate(data[i]["uplift"], data[i]["std_error"]) for i in (0, -1))
+    best, worst = (Estimate(shown[i]["uplift"], shown[i]["std_error"]) for i in (0, -1))
     # Tenths share no user: their errors are independent.
     apart = Estimate(best.value - worst.value, math.hypot(best.std_error, worst.std_error))
-    title = (
-        f"{NAMES[learner]}: best tenth {_with_error(best)}, {_apart(apart.ci_low, apart.ci_high)} "
-        f"worst tenth {_with_error(worst)}"
-    )
+    title = f"{NAMES[learner]}: too few outcomes to compare the best with the worst tenth"
+    if not math.isnan(apart.std_error):
+        title = (
+            f"{NAMES[learner]}: best tenth {_with_error(best)}, {_apart(apart.ci_low, apart.ci_high)} "
+            f"worst tenth {_with_error(worst)}"
+        )
     base = alt.Chart(_data(data)).encode(
         x=alt.X("decile:O").title("tenth of users, 1 has the best score").axis(labelAngle=0)
     )

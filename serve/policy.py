@@ -70,7 +70,8 @@ def policy(
         RequestError: the target names something that the release does not know.
     """
     model = release.model(target.experiment)
-    arm, learner = model.arm(target.arm), model.learner(target.learner)
+    arm = model.arm(target.arm)
+    learner = model.learner(target.learner, arm)
     name = model.experiment.name
     wanted = model.outcome(outcome)
     held = release.snapshot.holdout(name, arm, learner)

@@ -28,6 +28,7 @@ class PublishedModel:
     published: PublishedExperiment
     bundle: Bundle
     features: FeatureQuery
+    champions: Mapping[str, str]
 
     @property
     def experiment(self) -> Experiment:
@@ -44,17 +45,22 @@ class PublishedModel:
             return self.published.arm
         return _one_of(f"{self.experiment.name}'s treatment arms", "arm", name, self.bundle.models)
 
-    def learner(self, name: str | None) -> LearnerName:
-        """A learner by name; the published one if ``name`` is None.
+    def learner(self, name: str | None, arm: str) -> LearnerName:
+        """A learner by name; the one that decides about ``arm`` every night if ``name`` is None.
 
         Raises:
             RequestError: there is no such learner.
         """
-        wanted = self.published.learner if name is None else name
+        wanted = self._deciding(arm) if name is None else name
         for learner in LEARNER_NAMES:
             if learner == wanted:
                 return learner
         raise _not_one_of("the learners", "learner", wanted, LEARNER_NAMES)
+
+    def _deciding(self, arm: str) -> str:
+        if arm == self.published.arm:
+            return self.published.learner
+        return self.experiment.defaults.learner or self.champions[arm]
 
     def outcome(self, name: str | None) -> str:
         """An outcome by name; the one that the learners were fitted on if ``name`` is None.
@@ -103,11 +109,13 @@ def load_release(settings: Settings) -> Release:
     path = settings.published / pointer.file
     snapshot = open_snapshot(path, pointer.snapshot_id, pointer.sha256)
     models = {
-        name: _load_model(settings.bundles, name, entry) for name, entry in pointer.experiments.items()
+        name: _load_model(settings.bundles, snapshot, name, entry)
+        for name, entry in pointer.experiments.items()
     }
     for model in models.values():
         _smoke(snapshot, model)
-        snapshot.holdout(model.experiment.name, model.published.arm, model.learner(None))  # warm
+        arm = model.published.arm
+        snapshot.holdout(model.experiment.name, arm, model.learner(None, arm))  # warm
     return Release(snapshot, models, pointer.published_at)
 
 
@@ -125,7 +133,9 @@ def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
                 )
 
 
-def _load_model(bundles: Path, name: str, entry: PublishedExperiment) -> PublishedModel:
+def _load_model(
+    bundles: Path, snapshot: Snapshot, name: str, entry: PublishedExperiment
+) -> PublishedModel:
     folder = bundles / entry.model_version
     loaded = bundle.load(folder)
     if bundle.manifest_sha256(folder) != entry.bundle_sha256:
@@ -139,7 +149,13 @@ def _load_model(bundles: Path, name: str, entry: PublishedExperiment) -> Publish
         _make_ready(model)
         for learner in LEARNER_NAMES:  # refuses features that are not the models' own
             model.predict(nothing_known, learner)
-    return PublishedModel(entry, loaded, FeatureQuery(loaded.manifest))
+    champions = snapshot.rows(
+        "select arm, learner from models.registry where model_version = $version and champion",
+        {"version": loaded.version},
+    )
+    return PublishedModel(
+        entry, loaded, FeatureQuery(loaded.manifest), {row["arm"]: row["learner"] for row in champions}
+    )
 
 
 def _make_ready(model: ContrastModel) -> None:

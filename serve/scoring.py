@@ -68,7 +68,9 @@ class Target(BaseModel):
     )
     budget: Budget | None = None
     arm: Label | None = Field(None, description="The treatment to decide about.")
-    learner: Label | None = Field(None, description="s, t, x, r or dr; the champion if left out.")
+    learner: Label | None = Field(
+        None, description="s, t, x, r or dr; the one that decides about the arm, if left out."
+    )
 
 
 class ScoreRequest(Target):
@@ -225,7 +227,8 @@ def resolve(
     """
     model = release.model(target.experiment)
     experiment = model.experiment
-    arm, learner = model.arm(target.arm), model.learner(target.learner)
+    arm = model.arm(target.arm)
+    learner = model.learner(target.learner, arm)
     budget = experiment.defaults.budget if target.budget is None else target.budget
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
     schema = model.features.schema

@@ -185,9 +185,12 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     top, bottom = frame.head(3), frame.tail(3)
     apart = top["uplift"].mean() - bottom["uplift"].mean()
     # Deciles share no user: their errors are independent.
-    reach = Z95 * float((pd.concat([top, bottom])["std_error"] ** 2).sum() ** 0.5) / len(top)
+    squares = pd.concat([top, bottom])["std_error"].astype(float) ** 2
+    reach = Z95 * float(squares.sum(skipna=False) ** 0.5) / len(top)
     figures = interval(apart, apart - reach, apart + reach, binary=binary)
-    if apart - reach > 0:
+    if reach != reach:  # noqa: PLR0124 - NaN: a decile in which an arm has no outcomes
+        title = "Too few outcomes to compare the first three deciles with the last three"
+    elif apart - reach > 0:
         title = f"The first three deciles gain more than the last three: {figures}"
     elif apart + reach < 0:
         title = f"The first three deciles gain less than the last three: {figures}"

@@ -63,7 +63,8 @@ async def evidence(release: CurrentRelease, target: QueryTarget, outcome: Outcom
 
 def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence:
     model = release.model(target.experiment)
-    arm, learner, wanted = model.arm(target.arm), model.learner(target.learner), model.outcome(outcome)
+    arm, wanted = model.arm(target.arm), model.outcome(outcome)
+    learner = model.learner(target.learner, arm)
     name = model.experiment.name
     where = "where experiment = $experiment and arm = $arm and outcome = $outcome"
     mine = f"{where} and learner in ($learner, 'response')"

@@ -30,6 +30,16 @@ def test_the_best_tenth_is_above_the_worst_by_more_than_chance_only(
     assert "e-" not in found
 
 
+def test_tenths_without_events_are_not_compared() -> None:
+    rows = [
+        {"learner": "x", "decile": i, "uplift": 0.1, "std_error": 0.1 if i < 10 else float("nan")}
+        for i in range(1, 11)
+    ]
+    chart = decile_plot(rows, "x", "visit")
+    assert "too few outcomes" in title(chart)
+    assert "NaN" not in specification(chart)
+
+
 @pytest.mark.parametrize(
     ("gain", "words"),
     [(0.01, "above random"), (0.001, "within chance of random"), (-0.01, "below random")],

@@ -81,6 +81,12 @@ def test_the_error_of_the_deciles_difference_is_that_of_two_means_of_three() -> 
     assert f"to +{100 * reach:.2f} pp" in decile_chart(rows, binary=True).title
 
 
+def test_deciles_without_events_are_not_compared() -> None:
+    errors = [0.03] * 9 + [float("nan")]
+    rows = pd.DataFrame({"decile": range(1, 11), "uplift": [0.0] * 10, "std_error": errors})
+    assert "Too few outcomes" in decile_chart(rows, binary=True).title
+
+
 @pytest.mark.parametrize(("error", "words"), [(1.0, "add 100"), (90.0, "are not shown to add anything")])
 def test_added_outcomes_are_told_with_their_error(error: float, words: str) -> None:
     rows = pd.DataFrame(

@@ -257,6 +257,21 @@ def test_all_wrong_attributes_are_named(hillstrom_api: TestClient, hillstrom_use
     assert "recency missing, 'Recency' unknown; " in refused(hillstrom_api, {"attributes": misspelt})
 
 
+def test_every_arm_is_decided_by_its_own_champion(
+    hillstrom_api: TestClient, hillstrom_served: Path, hillstrom_user: dict
+) -> None:
+    champions = query(
+        hillstrom_served, "select arm, learner from models.registry where champion and is_current"
+    )
+    assert len(champions) == 2
+    for row in champions:
+        body = {"attributes": hillstrom_user, "arm": row["arm"]}
+        assert ask(hillstrom_api, body)["learner"] == row["learner"]
+        for path in ("/policy", "/evidence"):
+            found = hillstrom_api.get(path, params={"arm": row["arm"]}).json()
+            assert found["learner"] == row["learner"]
+
+
 def test_a_user_id_may_be_text(hillstrom_api: TestClient) -> None:
     """Numbers of JavaScript hold 53 bits; ids made of texts have 63."""
     number, text = (ask(hillstrom_api, {"user_id": user}) for user in (7, "7"))
