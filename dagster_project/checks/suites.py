@@ -187,7 +187,7 @@ def _unique(name: str, source: str, key: Sequence[str], remedy: str) -> Batch:
 
     Great Expectations' own rules count in three windows over all rows, at several times the price.
     """
-    listed = ", ".join(map(str, map(Identifier.of, key)))
+    listed = Identifier.listed(key)
     return Batch(
         f"{name} keys",
         query=f"select {listed}, count(*) as rows_of_key from {source} group by all having count(*) > 1",

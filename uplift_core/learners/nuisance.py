@@ -151,23 +151,23 @@ class OutcomeModels:
 
     def arm(self, w: int, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
         """E[Y | x, W = w] of all users outside ``left_out``."""
-        share = self.cells.propensity if w == 1 else 1 - self.cells.propensity
-        return self._model(w, left_out, self.cells.w == w, share)
+        return self._model(w, left_out)
 
     def pooled(self, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
         """m(x) = E[Y | x] of both arms together, of all users outside ``left_out``."""
-        return self._model(None, left_out, np.ones(len(self.cells.n), dtype=np.bool_), 1.0)
+        return self._model(None, left_out)
 
     def arms(self, left_out: Folds = NO_FOLDS) -> ArmModels:
         """Both arms' models."""
         return ArmModels(self.arm(0, left_out), self.arm(1, left_out))
 
-    def _model(
-        self, w: int | None, left_out: Folds, rows: npt.NDArray[np.bool_], share: float
-    ) -> xgboost.Booster:
+    def _model(self, w: int | None, left_out: Folds) -> xgboost.Booster:
         if (w, left_out) not in self._fitted:
-            cells = self.cells
-            rows = rows & cells.outside(left_out)
+            cells, share = self.cells, 1.0
+            rows = cells.outside(left_out)
+            if w is not None:
+                rows &= cells.w == w
+                share = cells.propensity if w == 1 else 1 - cells.propensity
             data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
             self._fitted[w, left_out] = self.fitter.outcome_model(data, users_share=share)
         return self._fitted[w, left_out]
