@@ -1,4 +1,8 @@
-"""The treat list as files that a campaign tool takes.
+"""A night's list as files that a campaign tool takes.
+
+``treat`` holds whom to treat and nobody else, ``decisions`` what was decided about every user,
+``changes`` who entered and left, ``holdout`` who must not be treated by anybody. The users' own id
+stands first in each.
 
 ``<experiment>/<date>/<campaign>/`` holds ``manifest.json``, which names files in a folder of their own
 that never change, and ``_SUCCESS`` with the manifest's sha256. Files come first, the manifest next,
@@ -11,7 +15,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from dagster_project.compute import Compute
@@ -24,7 +29,17 @@ from dagster_project.stores import Store, prepared
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
 
-ORDERS = {"treat_list": "rank nulls last, user_id", "changes": "change, user_id", "holdout": "user_id"}
+TREAT = "treat"
+# What is exported, and the order of its rows.
+ORDERS = {
+    TREAT: "listed.rank",
+    "decisions": "listed.rank nulls last, listed.user_id",
+    "changes": "listed.change, listed.user_id",
+    "holdout": "listed.user_id",
+}
+# Machines find users and lists by them; other texts may come from anywhere.
+KEYS = frozenset({"user_id", "experiment", "campaign", "arm"})
+FORMAT = 3
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
 
@@ -57,8 +72,8 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     """Write one list; returns where its manifest is.
 
     ``own_id`` is the column of ``raw`` (the experiment's raw table unless given) with the users' id in
-    the file, to stand in every file beside user_id. Of a list in parts, a cluster's workers write one
-    file a part, ``treat_list-00000.csv`` and so on, which in the manifest's order are the whole list.
+    the file, to stand first in every file. Of a list in parts, a cluster's workers write one file a
+    part, ``treat-00000.csv`` and so on, which in the manifest's order are the whole list.
     """
     place = _place(key)
     with prepared(store) as folder:
@@ -88,45 +103,83 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     return store.url(f"{place}/{MANIFEST}")
 
 
+def files_to_treat(store: Store, key: ListKey, ending: str = "csv") -> list[str]:
+    """Where the files with whom to treat are, by the list's manifest; none if it was not exported."""
+    content = store.read(f"{_place(key)}/{MANIFEST}")
+    names = [Path(entry["path"]) for entry in json.loads(content)["files"]] if content else []
+    return [
+        store.url(f"{_place(key)}/{name.as_posix()}")
+        for name in names
+        if name.suffix == f".{ending}" and name.stem.partition("-")[0] == TREAT
+    ]
+
+
 def _place(key: ListKey) -> str:
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
 def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[Sheet]:
-    """What is exported. Who entered and left is found among all users at once, the rest part by part."""
+    """What is exported. Who entered and left is told among all users at once, the rest part by part."""
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
     selects = {
-        "treat_list": (render("decisions/exported_list.sql", treat_list=TREAT_LIST), asdict(key)),
-        "changes": (
-            f"from ({changes}) order by change, user_id",
-            asdict(key) | {"previous_date": previous},
-        ),
-        "holdout": (render("decisions/holdout_users.sql", treat_list=TREAT_LIST), asdict(key)),
+        TREAT: render("decisions/treated_users.sql", treat_list=TREAT_LIST),
+        "decisions": render("decisions/exported_decisions.sql", treat_list=TREAT_LIST),
+        "changes": f"from ({changes}) as listed order by {ORDERS['changes']}",
+        "holdout": render("decisions/holdout_users.sql", treat_list=TREAT_LIST),
     }
+    binds = {"changes": asdict(key) | {"previous_date": previous}}
     reads = {raw: db.files_of(raw)} if own_id else {}
-    made = parts_of(db, key) if all(reads.values()) else None
-    parts = {"treat_list": made.paths, "holdout": made.paths[made.ordered_files :]} if made else {}
-    return [
+    parts = _parts(db, key) if all(reads.values()) else {}
+    sheets = [
         Sheet(
-            key.experiment,
-            name,
-            _with_own_id(select, name, own_id, raw),
-            binds,
-            parts.get(name, ()),
-            reads,
+            experiment=key.experiment,
+            name=name,
+            select=select,
+            binds=binds.get(name, asdict(key)),
+            keys=KEYS | {own_id},
+            parts=parts.get(name, ()),
+            reads=reads,
         )
-        for name, (select, binds) in selects.items()
+        for name, select in selects.items()
     ]
+    return [_with_own_id(db, sheet, own_id, raw) for sheet in sheets] if own_id else sheets
 
 
-def _with_own_id(select: str, name: str, own_id: str, raw: Identifier) -> str:
-    if not own_id:
-        return select
-    column = Identifier.of(own_id)
-    return (
-        f"select listed.*, ids.{column} from ({select}) as listed "
-        f"left join {raw} as ids using (user_id) order by {ORDERS[name]}"
+def _parts(db: Warehouse, key: ListKey) -> dict[str, Sequence[Path]]:
+    """Which parts of the ledger each sheet is made of; none of a list that was made here."""
+    night = parts_of(db, key)
+    if night is None:
+        return {}
+    ordered, others = night.paths[: night.ordered_files], night.paths[night.ordered_files :]
+    rows = db.rows(
+        "select distinct filename from read_parquet($files, filename = true, hive_partitioning = false) "
+        "where treated",
+        {"files": [str(path) for path in ordered]},
+    )
+    treated = {Path(file) for (file,) in rows}
+    # A list for nobody is a file, too: without rows.
+    treats = [path for path in ordered if path in treated] or ordered[:1]
+    return {TREAT: treats, "decisions": night.paths, "holdout": others}
+
+
+def _with_own_id(db: Warehouse, sheet: Sheet, own_id: str, raw: Identifier) -> Sheet:
+    """The sheet with the users' own id before all else; in ``treat`` instead of ``user_id``.
+
+    An own id keeps its name; a column of the sheet that is called alike gets another.
+    """
+    columns = [str(row[0]) for row in db.rows(f"describe {sheet.select}", sheet.binds)]
+    items = [f"ids.{Identifier.of(own_id)}"]
+    for column in columns:
+        if column == "user_id" and sheet.name == TREAT:
+            continue
+        taken = column.lower() == own_id.lower()  # SQL does not tell cases apart
+        new_name = f" as {Identifier.of(f'list_{column}')}" if taken else ""
+        items.append(f"listed.{Identifier.of(column)}{new_name}")
+    return replace(
+        sheet,
+        select=f"select {', '.join(items)} from ({sheet.select}) as listed "
+        f"left join {raw} as ids using (user_id) order by {ORDERS[sheet.name]}",
     )
 
 
@@ -148,7 +201,7 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
         asdict(key),
     ).to_pylist()
     return {
-        "format": 2,
+        "format": FORMAT,
         **night,
         "decisions": {d["decision"]: {"rows": d["rows"], "treated": d["treated"]} for d in decisions},
         "gates": gates,

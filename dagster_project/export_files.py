@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from dagster_project.warehouse import Warehouse
 from uplift_core.files import sha256_file, written_aside
 
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
-# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text.
+# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text. Keys stay
+# as they are: with an apostrophe, no machine would know the user.
 FORMULA = r"^[=+\-@\t\r]"
 
 
@@ -25,6 +26,7 @@ class Sheet:
         name: of its file, or of its files without their numbers.
         select: its rows in order.
         binds: of ``select``.
+        keys: columns of ``select`` by whose values machines find users and lists.
         parts: of the ledger that hold its rows, in order; none where they are not in parts.
         reads: views that ``select`` reads beside the ledger, where it is run part by part.
     """
@@ -33,6 +35,7 @@ class Sheet:
     name: str
     select: str
     binds: Mapping[str, object]
+    keys: Collection[str]
     parts: Sequence[Path] = ()
     reads: Mapping[Identifier, str] = field(default_factory=dict)
 
@@ -67,7 +70,11 @@ def write_whole(
 
 def _without_formulas(db: Warehouse, sheet: Sheet) -> str:
     columns = db.rows(f"describe {sheet.select}", sheet.binds)
-    texts = [Identifier.of(name) for name, type_, *_ in columns if type_ == "VARCHAR"]
+    texts = [
+        Identifier.of(name)
+        for name, type_, *_ in columns
+        if type_ == "VARCHAR" and name not in sheet.keys
+    ]
     safe = ", ".join(
         f"if(regexp_matches({column}, '{FORMULA}'), '''' || {column}, {column}) as {column}"
         for column in texts

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import duckdb
 
 from dagster_project.folders import ExperimentFolder
+from dagster_project.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.sources import SourceFile, own_file
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment import RAW_SQL, Experiment
 
-READERS = {
-    ".csv": "read_csv($source)",
-    ".gz": "read_csv($source)",
-    ".tsv": "read_csv($source)",
-    ".parquet": "read_parquet($source)",
-}
 TIMES = ("TIMESTAMP", "DATE")
 REASON = 400  # characters of DuckDB's message
 
@@ -74,20 +68,6 @@ def reason_of(error: duckdb.Error) -> str:
     return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 
-def reader(path: Path) -> str:
-    """The DuckDB call that reads a file of this name from ``$source``.
-
-    Raises:
-        DataError: its ending is not known.
-    """
-    if path.suffix not in READERS:
-        raise DataError(
-            f"{path.name}: ends in '{path.suffix}', which is not read by itself; known are "
-            f"{', '.join(sorted(READERS))}. Write raw.sql by hand for anything else DuckDB reads"
-        )
-    return READERS[path.suffix]
-
-
 def check_columns(db: Warehouse, folder: ExperimentFolder) -> None:
     """Refuse a raw table without a declared column, or with one of a wrong type.
 
@@ -130,15 +110,17 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
     experiment, table = folder.experiment, folder.experiment.tables[name]
     where = f"{folder.name}: tables.{name}"
     incoming = Identifier.of("incoming_history")
+    owner = table.user_id or experiment.user_id
     own = folder.folder / f"{name}.sql"
-    sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {reader(file.path)}"
     columns = {}
     try:
+        texts = {owner} if _type_of(db, folder.tables.raw, experiment.user_id) == TEXT else ()
+        read = "" if own.is_file() else read_with_ids(db, file.path, texts)
+        sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
         db.create_temporary(incoming, sql, {"source": str(file.path)})
         columns = {row[0]: row[1] for row in db.rows(f"describe {incoming}")}
     except duckdb.Error as error:
         raise DataError(f"{where}.path = '{table.path}' cannot be read: {error}") from error
-    owner = table.user_id or experiment.user_id
     for key, column in {"user_id": owner, "available_at": table.available_at}.items():
         if column not in columns:
             raise DataError(
@@ -150,6 +132,7 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
             f"{where}.available_at = '{table.available_at}' is {columns[table.available_at]}; it must "
             f"be a TIMESTAMP or DATE: cast it in {name}.sql"
         )
+    refuse_floats(db, incoming, owner, f"{where}.user_id", f"cast it in {name}.sql")
     db.create(
         folder.tables.histories[name],
         render(
@@ -164,3 +147,8 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
         ),
     )
     db.rows(f"drop table {incoming}")
+
+
+def _type_of(db: Warehouse, table: Identifier, column: str) -> str:
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {table}")}
+    return types.get(column, "")

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.loading import create_by, reader, reason_of
+from dagster_project.loading import create_by, reason_of
 from dagster_project.predictions import RESPONSE, SCORES
+from dagster_project.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.sources import SourceFile
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
@@ -38,9 +39,9 @@ def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -
     """
     experiment, table = folder.experiment, folder.tables.population.raw
     where = f"{folder.name}: population"
-    columns = _read(db, folder, file, where)
     declared = experiment.population.user_id if experiment.population else ""
     owner = declared or experiment.user_id
+    columns = _read(db, folder, file, where, owner)
     made = "user_id" in columns and (folder.folder / POPULATION_SQL).is_file()
     if owner not in columns and (experiment.own_id or not made):
         raise DataError(
@@ -58,7 +59,7 @@ def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -
     items = {name: str(Identifier.of(name)) for name in wanted}
     if experiment.own_id:
         items |= {experiment.own_id: str(Identifier.of(owner))}
-    items |= {"user_id": '"user_id"' if made else _number(db, folder, owner)}
+    items |= {"user_id": '"user_id"' if made else _number(db, folder, owner, where)}
     own, listed = Identifier.listed(items), ", ".join(items.values())
     db.rows(f"create or replace table {table} as select {own} from {folder.tables.raw} limit 0")
     try:
@@ -122,11 +123,14 @@ def _scored(model: ContrastModel, users: pa.Table, arm: str, features: tuple[str
     )
 
 
-def _read(db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str) -> list[str]:
-    """Read the file into a temporary table; its columns."""
+def _read(
+    db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str, owner: str
+) -> list[str]:
+    """Read the file into a temporary table, ids in the column ``owner`` as they are; its columns."""
     own = folder.folder / POPULATION_SQL
-    sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {reader(file.path)}"
     try:
+        read = "" if own.is_file() else read_with_ids(db, file.path, {owner})
+        sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
         db.create_temporary(INCOMING, sql, {"source": str(file.path)})
     except duckdb.Error as error:
         raise DataError(
@@ -136,12 +140,14 @@ def _read(db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str)
     return [str(row[0]) for row in db.rows(f"describe {INCOMING}")]
 
 
-def _number(db: Warehouse, folder: ExperimentFolder, owner: str) -> str:
+def _number(db: Warehouse, folder: ExperimentFolder, owner: str, where: str) -> str:
     """The user's number from the id in the file, as in the experiment: of a text its md5."""
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {folder.tables.raw}")}
-    column = Identifier.of(owner)
-    if types.get(folder.experiment.own_id) == "VARCHAR":
+    column, key = Identifier.of(owner), f"{where}.user_id"
+    refuse_floats(db, INCOMING, owner, key, f"cast it in {POPULATION_SQL}")
+    if types.get(folder.experiment.own_id) == TEXT:
         return f"(md5_number_lower({column}::varchar) >> 1)::bigint"
+    refuse_changed(db, INCOMING, owner, key, f"correct the file, or cast in {POPULATION_SQL}")
     return f"{column}::bigint"
 
 

@@ -11,6 +11,14 @@ from dagster_project.export import campaigns
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.nights import REALISED, TREAT_LIST, ListKey
+from dagster_project.reading import (
+    READERS,
+    TEXT,
+    read_with_ids,
+    refuse_changed,
+    refuse_floats,
+    whole_number,
+)
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
@@ -21,7 +29,6 @@ from uplift_core.experiment import Outcome
 
 FILE = Identifier.of("realised_file")
 OUTCOMES = Identifier.of("realised_outcomes")
-READERS = {".csv": "read_csv", ".gz": "read_csv", ".parquet": "read_parquet"}
 
 
 def measure(
@@ -43,17 +50,16 @@ def measure(
     Raises:
         DataError: no such list, or a file that cannot be meant: names column, user and remedy.
     """
-    columns = _read(db, file)
-    outcomes = [outcome for outcome in folder.experiment.outcomes if outcome.name in columns]
     known = _id_columns(folder)
+    columns = _read(db, file, known)
+    outcomes = [outcome for outcome in folder.experiment.outcomes if outcome.name in columns]
     owners = [column for column in known if column in columns]
     if not owners or not outcomes:
         declared = [outcome.name for outcome in folder.experiment.outcomes]
         raise DataError(
             f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
         )
-    text = columns[owners[0]] == "VARCHAR"
-    _number_users(db, folder, file, outcomes, owners[0], text=text)
+    _number_users(db, folder, file, outcomes, owners[0])
     rows = []
     for key in campaigns(db, folder.name, decision_date):
         for outcome in outcomes:
@@ -71,28 +77,24 @@ def _id_columns(folder: ExperimentFolder) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _number_users(  # noqa: PLR0913 - whose, in what, by what
-    db: Warehouse,
-    folder: ExperimentFolder,
-    file: Path,
-    outcomes: list[Outcome],
-    owner: str,
-    *,
-    text: bool,
+def _number_users(
+    db: Warehouse, folder: ExperimentFolder, file: Path, outcomes: list[Outcome], owner: str
 ) -> None:
-    """Give the file's rows the users' numbers where it has their own ids.
-
-    A column called user_id holds the numbers, unless it is of texts and the users' own id is, too.
-    """
-    own = folder.experiment.own_id
-    if not own or (owner == "user_id" and not text):
+    """Give the file's rows the users' numbers where it has their own ids."""
+    refuse_floats(db, FILE, owner, file.name, "write whole numbers or texts")
+    own_id, raw = folder.experiment.own_id, folder.listed.raw
+    numbers = not own_id or (owner == "user_id" and _holds_numbers(db, raw, own_id))
+    if numbers or _types(db, raw)[own_id] != TEXT:
+        _trim(db, owner)
+    if numbers:
+        refuse_changed(db, FILE, owner, file.name, "write user_id as the list has it")
         return
     names = ", ".join(f"file.{Identifier.of(outcome.name)}" for outcome in outcomes)
     db.create_temporary(
         FILE,
         f"select ids.user_id, file.{Identifier.of(owner)} as _own_id, {names} from {FILE} as file "
-        f"left join {folder.listed.raw} as ids "
-        f"on file.{Identifier.of(owner)}::varchar = ids.{Identifier.of(own)}::varchar",
+        f"left join {raw} as ids on file.{Identifier.of(owner)}::varchar = "
+        f"ids.{Identifier.of(own_id)}::varchar",
     )
     unknown, first = db.one(f"select count(*), min(_own_id) from {FILE} where user_id is null")
     if unknown:
@@ -102,12 +104,42 @@ def _number_users(  # noqa: PLR0913 - whose, in what, by what
         )
 
 
-def _read(db: Warehouse, file: Path) -> dict[str, str]:
-    reader = READERS.get(file.suffix)
-    if reader is None or not file.is_file():
+def _holds_numbers(db: Warehouse, raw: Identifier, own_id: str) -> bool:
+    """Whether the file's user_id holds the list's numbers, not the users' own ids.
+
+    Both can look alike. It is what more of its rows are known by.
+    """
+    known_numbers, known_ids, whole = db.one(
+        f"select count(numbers.user_id), count(ids.user_id), "
+        f"bool_and({whole_number('trim(file.user_id::varchar)')}) from {FILE} as file "
+        f"left join {raw} as numbers on try_cast(file.user_id as bigint) = numbers.user_id "
+        f"left join {raw} as ids on file.user_id::varchar = ids.{Identifier.of(own_id)}::varchar"
+    )
+    return bool(whole and known_numbers >= known_ids)
+
+
+def _read(db: Warehouse, file: Path, ids: list[str]) -> dict[str, str]:
+    """Read the file into a temporary table; its columns with their types.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if file.suffix not in READERS or not file.is_file():
         raise DataError(f"{file}: needs to be a CSV or Parquet file that exists")
-    db.create_temporary(FILE, f"from {reader}($file)", {"file": str(file)})
-    return {str(row[0]): str(row[1]) for row in db.rows(f"describe {FILE}")}
+    read = read_with_ids(db, file, ids)
+    db.create_temporary(FILE, f"from {read}", {"source": str(file)})
+    return _types(db, FILE)
+
+
+def _types(db: Warehouse, table: Identifier) -> dict[str, str]:
+    return {str(row[0]): str(row[1]) for row in db.rows(f"describe {table}")}
+
+
+def _trim(db: Warehouse, column: str) -> None:
+    """Numbers may have a space beside them, as people write one after a comma; texts are as they are."""
+    if _types(db, FILE)[column] == TEXT:
+        name = Identifier.of(column)
+        db.rows(f"update {FILE} set {name} = trim({name})")
 
 
 def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_is_zero: bool) -> None:

@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dagster_project.definitions import build_definitions, experiment_folders
+from dagster_project.export import files_to_treat
 from dagster_project.folders import ExperimentFolder
 from dagster_project.instance import prepare_dagster_home
+from dagster_project.nights import ListKey
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from dagster_project.summary import Summary, read_summary
@@ -35,12 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("experiments", nargs="+", choices=sorted(folders))
     chosen = [folders[name] for name in parser.parse_args(arguments).experiments]
     engine = Engine.from_settings(settings)
+    tonight = datetime.now(UTC).date().isoformat()
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
     definitions = build_definitions(list(folders.values()), engine)
     with dg.DagsterInstance.get() as instance:
-        done = [f for f in chosen if _materialize(console, definitions, f, instance)]
+        done = [f for f in chosen if _materialize(console, definitions, f, instance, tonight)]
     if done:
-        _report(console, engine, done)
+        _report(console, engine, done, tonight)
     failed = [folder.name for folder in chosen if folder not in done]
     if failed and done:
         console.print(f"[bold red]stopped[/bold red]            {', '.join(failed)}; see above")
@@ -52,11 +55,11 @@ def _materialize(
     definitions: dg.Definitions,
     folder: ExperimentFolder,
     instance: dg.DagsterInstance,
+    tonight: str,
 ) -> bool:
     started = time.monotonic()
     console.print(f"[bold]{folder.experiment.title}[/bold] ({folder.name})")
     job = definitions.resolve_job_def(f"uplift_{folder.name}")
-    tonight = datetime.now(UTC).date().isoformat()
     result = job.execute_in_process(
         instance=instance, run_config=QUIET, raise_on_error=False, partition_key=tonight
     )
@@ -97,12 +100,18 @@ def _warnings(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
             yield name, check.description or ""
 
 
-def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder]) -> None:
+def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder], tonight: str) -> None:
     for folder in chosen:
         _table(console, read_summary(engine.paths, folder))
     home = engine.paths
-    console.print(f"\nSnapshot for SQL   {home.published}")
-    console.print(f"Treat lists        {engine.store.url('')}")
+    console.print()
+    for folder in chosen:
+        key = ListKey(tonight, folder.name, folder.experiment.defaults.arm)
+        files = files_to_treat(engine.store, key)
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        where = f"{files[0]}{more}" if files else "not exported"
+        console.print(f"Whom to treat      {folder.name}: {where}", soft_wrap=True)
+    console.print(f"Snapshot for SQL   {home.published}")
     console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
     console.print("                   make ui (Streamlit, port 8501)")
 

@@ -34,7 +34,10 @@ LAYER_SQL = {  # layer -> files that all experiments share
         f"decisions/{name}.sql"
         for name in ("excluded", "roles", "places", "cut", "affordable", "treat_list")
     ),
-    "export": tuple(f"decisions/{name}.sql" for name in ("exported_list", "changes", "holdout_users")),
+    "export": tuple(
+        f"decisions/{name}.sql"
+        for name in ("treated_users", "exported_decisions", "changes", "holdout_users")
+    ),
 }
 
 

@@ -130,8 +130,9 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     @dg.asset(
         **asset_options(folder, "export", ["treat_list"], kinds=("parquet", "csv")),
         **NIGHTLY,
-        description="Each campaign's list as Parquet and CSV, who entered and left since the list "
-        "before, and the holdout, with a manifest. One row per user.",
+        description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
+        "was decided about every user, who entered and left since the list before, and the holdout. One "
+        "row per user.",
     )
     def export(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         manifest = ""

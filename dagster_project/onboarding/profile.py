@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.loading import reader
+from dagster_project.reading import reader
 from dagster_project.sources import own_file
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse

@@ -4,7 +4,7 @@ create table if not exists decisions.treat_list (
     experiment varchar not null,
     campaign varchar not null, -- what the list is for; one arm each
     user_id bigint not null,
-    arm varchar not null, -- to treat with
+    arm varchar not null, -- the list's, in every row; who is treated with it says treated
     decision varchar not null, -- treat, no_treat, holdout, explore or suppressed
     reason varchar not null, -- within_budget, beyond_budget, not_worth_its_cost, holdout, contact_cap, a suppression's
     treated boolean not null, -- whether the user is to be treated

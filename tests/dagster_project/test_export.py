@@ -18,9 +18,10 @@ from dagster_project.decisions import write_treat_list
 from dagster_project.export import campaigns, export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
+from dagster_project.realised import measure
 from dagster_project.stores import LocalStore, ObjectStore, open_store
 from dagster_project.warehouse import Home
-from tests.support import SMALL, opened
+from tests.support import SMALL, opened, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError, UpliftError
 
@@ -76,7 +77,7 @@ def test_the_manifest_names_the_files_with_their_sha256(simulated_home: Path) ->
     assert (manifest["experiment"], manifest["decision_date"]) == ("simulated", date_of(path))
     names = [
         f"{name}.{ending}"
-        for name in ("treat_list", "changes", "holdout")
+        for name in ("treat", "decisions", "changes", "holdout")
         for ending in ("parquet", "csv")
     ]
     assert list(files_of(path)) == names
@@ -102,19 +103,49 @@ def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
     assert manifest["parent"] is None
 
 
-def test_parquet_csv_and_warehouse_hold_the_same_rows(simulated_home: Path, home: Home) -> None:
+def test_the_first_file_is_whom_to_treat_and_nobody_else(simulated_home: Path, home: Home) -> None:
+    """Explorers who drew the treatment are among them, in the order of the list."""
+    manifest = strict(manifest_of(simulated_home).read_text())
+    assert manifest["format"] == 3
+    assert [Path(entry["path"]).stem for entry in manifest["files"]][:2] == ["treat", "treat"]
+    with opened(home) as db:
+        columns = "user_id, arm, campaign, decision_date, rank"
+        expected = db.rows(f"select {columns} from decisions.treat_list where treated order by rank")
+        (drawn,) = db.one(
+            "select count(*) from decisions.treat_list where treated and decision = 'explore'"
+        )
+    files = files_of(manifest_of(simulated_home))
+    with duckdb.connect() as con:
+        parquet = con.sql(f"from read_parquet('{files['treat.parquet']}')")
+        assert parquet.columns == columns.split(", ")
+        assert parquet.fetchall() == expected
+        csv = con.sql(f"from read_csv('{files['treat.csv']}')")
+        assert csv.columns == columns.split(", ")
+        assert csv.fetchall() == expected
+    assert len(expected) == manifest["treated"] == round(0.3 * SMALL)
+    assert drawn == manifest["explored"] > 0
+    assert {row[1] for row in expected} == {"treated"}
+
+
+def test_parquet_csv_and_warehouse_hold_the_same_decisions(simulated_home: Path, home: Home) -> None:
     files = files_of(manifest_of(simulated_home))
     with opened(home) as db:
-        expected = db.rows("from decisions.treat_list order by rank nulls last, user_id")
+        expected = db.rows(
+            "select user_id, * exclude (user_id) replace (if(treated, arm, null) as arm) "
+            "from decisions.treat_list order by rank nulls last, user_id"
+        )
         held = db.rows(
             "select user_id from decisions.treat_list where decision = 'holdout' order by all"
         )
         types = dict(row[:2] for row in db.rows("describe decisions.treat_list"))
+        arms = db.rows("select distinct arm from decisions.treat_list")
+    assert arms == [("treated",)]  # in the ledger it is the list's
+    types = {"user_id": types.pop("user_id")} | types
     with duckdb.connect() as con:
-        found = con.sql(f"from read_parquet('{files['treat_list.parquet']}')")
+        found = con.sql(f"from read_parquet('{files['decisions.parquet']}')")
         assert found.columns == list(types)
         assert found.fetchall() == expected
-        csv = con.sql(f"from read_csv('{files['treat_list.csv']}', types={types})")
+        csv = con.sql(f"from read_csv('{files['decisions.csv']}', types={types})")
         assert csv.fetchall() == expected
         assert con.sql(f"from '{files['holdout.parquet']}'").fetchall() == held
         assert con.sql(f"from read_csv('{files['holdout.csv']}')").fetchall() == held
@@ -159,8 +190,8 @@ def test_changes_lead_from_one_list_to_the_next(home: Home, simulated: Experimen
     }
     with duckdb.connect() as con:
         lists = [
-            {row[0] for row in con.sql(f"select user_id from '{file}' where treated").fetchall()}
-            for file in (files_of(first)["treat_list.parquet"], files_of(second)["treat_list.parquet"])
+            {row[0] for row in con.sql(f"select user_id from '{file}'").fetchall()}
+            for file in (files_of(first)["treat.parquet"], files_of(second)["treat.parquet"])
         ]
         changes = con.sql(f"from '{files_of(second)['changes.parquet']}'").fetchall()
     enter, exit_ = ({user for user, what in changes if what == way} for way in ("enter", "exit"))
@@ -178,18 +209,97 @@ def test_text_that_a_spreadsheet_would_run_is_made_text(home: Home, simulated: E
         db.rows("delete from decisions.treat_list")
     write(home, simulated, LATER, 0.3)
     files = files_of(export(home, LATER))
-    lines = [line for line in files["treat_list.csv"].read_text().splitlines() if "HYPERLINK" in line]
+    lines = [line for line in files["decisions.csv"].read_text().splitlines() if "HYPERLINK" in line]
     assert all("'=HYPERLINK" in line for line in lines)
     with duckdb.connect() as con:
         reasons = con.sql(
-            f"select reason from '{files['treat_list.parquet']}' where user_id = 7"
+            f"select reason from '{files['decisions.parquet']}' where user_id = 7"
         ).fetchall()
     assert reasons == [('=HYPERLINK("http://x")',)]
 
 
+# Ids that a spreadsheet would take for formulas, or a reader for numbers.
+ODD_IDS = ("+4915112345", "-12", "=A1+1", "@name", "0021000", "21000", "1e5", 'a,"b', " x", "NULL")
+
+
+@pytest.fixture
+def keyed(home: Home, simulated: ExperimentFolder) -> ExperimentFolder:
+    """The finished run with ids in a column ``customer``, the odd ones at the list's top."""
+    with opened(home) as db:
+        db.rows(
+            "create or replace table raw.simulated as "
+            "select coalesce($odd[rank], 'c-' || user_id) as customer, raw.* from raw.simulated as raw "
+            "join (select user_id, rank from decisions.treat_list) using (user_id)",
+            {"odd": list(ODD_IDS)},
+        )
+    return with_experiment(simulated, user_id="customer")
+
+
+def exported_by_id(home: Home, date: str) -> dict[str, Path]:
+    key = ListKey(date, "simulated", "treated")
+    with opened(home) as db:
+        return files_of(Path(export_treat_list(db, LocalStore(home.exports), key, own_id="customer")))
+
+
+def test_the_users_own_id_comes_first_in_every_file_and_as_it_is(
+    home: Home, keyed: ExperimentFolder
+) -> None:
+    files = exported_by_id(home, date_of(manifest_of(home.root)))
+    with duckdb.connect() as con:
+        for path in files.values():
+            read = f"from read_parquet('{path}')"
+            if path.suffix == ".csv":
+                read = f"from read_csv('{path}', all_varchar = true, nullstr = '')"
+            assert con.sql(read).columns[0] == "customer", path.name
+        for name in ("treat", "decisions"):
+            for read in (
+                f"read_parquet('{files[name + '.parquet']}')",
+                f"read_csv('{files[name + '.csv']}', all_varchar = true)",
+            ):
+                first = con.sql(f"select customer from {read}").limit(len(ODD_IDS)).fetchall()
+                assert [row[0] for row in first] == list(ODD_IDS), read
+        columns = con.sql(f"from '{files['treat.parquet']}'").columns
+        assert columns == ["customer", "arm", "campaign", "decision_date", "rank"]
+        assert con.sql(f"from '{files['changes.parquet']}'").columns == ["customer", "user_id", "change"]
+        assert con.sql(f"from '{files['holdout.parquet']}'").columns == ["customer", "user_id"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_list_is_measured_by_every_id_of_its_own_export(
+    home: Home, keyed: ExperimentFolder, tmp_path: Path, ending: str
+) -> None:
+    date = date_of(manifest_of(home.root))
+    exported = exported_by_id(home, date)[f"decisions.{ending}"]
+    file = tmp_path / f"outcomes.{ending}"
+    read = f"read_csv('{exported}', all_varchar = true)" if ending == "csv" else f"'{exported}'"
+    duckdb.sql(
+        f"copy (select customer, (hash(customer) % 2)::int as converted from {read}) to '{file}' "
+        + ("(header)" if ending == "csv" else "")
+    )
+    with opened(home) as db:
+        assert measure(db, keyed, decision_date=date, file=file, absent_is_zero=False) == 2
+
+
+@pytest.mark.parametrize("name", ["rank", "Arm"])
+def test_an_id_that_is_called_like_a_column_of_the_list_keeps_its_name(
+    home: Home, keyed: ExperimentFolder, name: str
+) -> None:
+    key = ListKey(date_of(manifest_of(home.root)), "simulated", "treated")
+    with opened(home) as db:
+        db.rows(f'alter table raw.simulated rename customer to "{name}"')
+        files = files_of(Path(export_treat_list(db, LocalStore(home.exports), key, own_id=name)))
+    with duckdb.connect() as con:
+        rows = con.sql(f"from '{files['treat.parquet']}'")
+        assert rows.columns[0] == name
+        assert f"list_{name.lower()}" in rows.columns
+        assert [row[0] for row in rows.limit(3).fetchall()] == list(ODD_IDS[:3])
+
+
 def test_a_budget_for_nobody_is_valid_json_too(home: Home, simulated: ExperimentFolder) -> None:
     write(home, simulated, LATER, 0.0)
-    manifest = strict(export(home, LATER).read_text())
+    path = export(home, LATER)
+    assert files_of(path)["treat.csv"].read_text() == "user_id,arm,campaign,decision_date,rank\n"
+    manifest = strict(path.read_text())
     assert (manifest["treated"], manifest["threshold"], manifest["promised"]) == (0, None, None)
 
 
@@ -223,7 +333,7 @@ def test_a_damaged_file_is_made_whole_by_the_next_run(
 ) -> None:
     path = manifest_of(home.root)
     before = path.read_bytes()
-    damage(files_of(path)["treat_list.parquet"])
+    damage(files_of(path)["treat.parquet"])
     export(home, date_of(path))
     assert path.read_bytes() == before
     assert is_whole(path)

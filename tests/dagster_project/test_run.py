@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
+from rich.console import Console
 
 from dagster_project import run
 from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import NAMES
-from dagster_project.resources import expected_errors
+from dagster_project.resources import Engine, expected_errors
 from dagster_project.summary import read_summary
 from dagster_project.warehouse import Home
-from tests.support import folder_of, opened
+from tests.support import SMALL, folder_of, opened
 from uplift_core.errors import DataError
 
 
@@ -68,6 +71,16 @@ def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
     with opened(home) as db:
         gate = db.one("select gate, gate_reason from models.registry where champion and is_current")
     assert summary.note.endswith("\nGate: {}. {}".format(*gate))
+
+
+def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
+    home: Home, simulated: ExperimentFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (date,) = (path.name for path in (home.exports / "simulated").iterdir())
+    run._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Whom to treat" in line]
+    assert line.startswith("Whom to treat      simulated: ")
+    assert len(Path(line.partition(": ")[2]).read_text().splitlines()) == 1 + 0.3 * SMALL
 
 
 def test_one_experiment_that_stops_does_not_stop_the_others(

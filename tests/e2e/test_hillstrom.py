@@ -134,9 +134,7 @@ def test_thirty_dates_in_one_run_chain(hillstrom_home, tmp_path):
         manifest = json.loads(content[k])
         files = {Path(f["path"]).name: path.parent / f["path"] for f in manifest["files"]}
         changes = duckdb.sql(f"from '{files['changes.parquet']}'").fetchall()
-        treated = duckdb.sql(
-            f"select user_id from '{files['treat_list.parquet']}' where treated"
-        ).fetchall()
+        treated = duckdb.sql(f"select user_id from '{files['treat.parquet']}'").fetchall()
         enter, exit_ = ({user for user, what in changes if what == way} for way in ("enter", "exit"))
         now = {user for (user,) in treated}
         assert len(now) == 19_200

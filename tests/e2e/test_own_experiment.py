@@ -95,13 +95,22 @@ def test_five_arms_are_found_with_their_shares_and_effects(con: duckdb.DuckDBPyC
 
 
 def test_texts_are_ids_that_come_back_in_the_export(home: Path, con: duckdb.DuckDBPyConnection) -> None:
-    (file,) = (home / "exports" / "offers").glob("*/*/*/treat_list.csv")
+    (file,) = (home / "exports" / "offers").glob("*/*/*/decisions.csv")
     found = duckdb.sql(
         'select count(distinct "Customer ID"), '
         'bool_and(user_id = (md5_number_lower("Customer ID") >> 1)::bigint) from read_csv($file)',
         params={"file": str(file)},
     )
     assert found.fetchall() == [(4_000, True)]
+    treated = duckdb.sql("from read_csv($file)", params={"file": str(file.with_name("treat.csv"))})
+    assert treated.columns == ["Customer ID", "arm", "campaign", "decision_date", "rank"]
+    ids = {row[0] for row in treated.fetchall()}
+    rows = con.execute(
+        'select "Customer ID" from decisions.treat_list join raw.offers using (user_id) '
+        "where experiment = 'offers' and treated"
+    ).fetchall()
+    assert ids == {row[0] for row in rows}
+    assert len(ids) == 1_200
 
 
 def test_whole_ids_are_kept(con: duckdb.DuckDBPyConnection) -> None:

@@ -52,9 +52,10 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
     st.subheader("The first of the list")
     show_table(best, ["rank", "user_id", "decision", "score", "propensity"])
     st.caption(
-        "Users of equal predicted effect follow one another by a draw that is made once for good. The "
-        "whole list, who entered and left, and the holdout are files, as CSV and Parquet, that this "
-        "manifest names (in another place if UPLIFT_EXPORTS names one):"
+        "Users of equal predicted effect follow one another by a draw that is made once for good. Whom "
+        "to treat is the file `treat.csv`: these users, and explorers who drew the treatment. This "
+        "manifest names it first, then what was decided about every user (`decisions.csv`), who entered "
+        "and left, and the holdout, each as Parquet, too (in another place if UPLIFT_EXPORTS names one):"
     )
     place = f"{choice.experiment}/{night['decision_date']}/{night['campaign']}"
     st.code(f"UPLIFT_HOME/exports/{place}/manifest.json", language=None, wrap_lines=True)

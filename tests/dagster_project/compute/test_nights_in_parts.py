@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -162,7 +163,19 @@ def test_exports_in_parts_are_those_of_one_machine(here: Place, there: Place) ->
             assert found[0] == found[1]
     first = manifests[3].read_bytes()
     assert there.export(SECOND, own_id="x1").read_bytes() == first
-    assert len([name for name in parts if name.startswith("treat_list")]) > 2 * (0.9 * SMALL // 600)
+    assert len([name for name in parts if name.startswith("decisions")]) > 2 * (0.9 * SMALL // 600)
+    treated = [path for name, path in parts.items() if re.fullmatch(r"treat-\d+\.csv", name)]
+    assert all(len(path.read_text().splitlines()) > 1 for path in treated)
+
+
+def test_of_a_list_for_nobody_there_is_a_file_without_rows(there: Place) -> None:
+    there.decide(FIRST, 0.0)
+    files = files_of(there.export(FIRST))
+    assert [name for name in files if name.startswith("treat")] == [
+        "treat-00000.parquet",
+        "treat-00000.csv",
+    ]
+    assert duckdb.sql(f"from '{files['treat-00000.parquet']}'").fetchall() == []
 
 
 def test_a_night_in_parts_is_exported_without_a_cluster_too(here: Place, there: Place) -> None:
@@ -175,7 +188,7 @@ def test_a_night_in_parts_is_exported_without_a_cluster_too(here: Place, there: 
             assert files[0][name].read_bytes() == files[1][name].read_bytes()
     with duckdb.connect() as con:
         read = "from read_parquet($file)"
-        rows = [con.execute(read, {"file": str(f["treat_list.parquet"])}).fetchall() for f in files]
+        rows = [con.execute(read, {"file": str(f["decisions.parquet"])}).fetchall() for f in files]
     assert rows[0] == rows[1]
 
 

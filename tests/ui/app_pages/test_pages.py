@@ -269,6 +269,7 @@ def test_tonights_list_counts_as_the_snapshot_does(
     place = f"exports/hillstrom/{row['decision_date']}/{row['campaign']}/manifest.json"
     assert place in app.code[0].value
     assert (hillstrom_home / place).is_file()
+    assert any("Whom to treat is the file `treat.csv`" in text.value for text in app.caption)
 
 
 def test_a_treatment_without_a_list_is_told_apart(client: ApiClient) -> None:

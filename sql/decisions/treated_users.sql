@@ -1,8 +1,15 @@
-/* A campaign's list of one night as it is handed out.
+/* Whom to treat in a campaign of one night, in the order in which they are treated: those within the budget, and
+   the explorers whom chance chose.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
-select *
+select
+    user_id,
+    arm,
+    campaign,
+    decision_date,
+    rank
 from {{ treat_list }}
 where decision_date = {{ bind.decision_date }}::date
     and experiment = {{ bind.experiment }}
     and campaign = {{ bind.campaign }}
-order by rank nulls last, user_id
+    and treated
+order by rank
