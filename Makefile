@@ -78,6 +78,9 @@ sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=wa
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
 	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))
 
+carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
+	$(BIN)/python -m dagster_project.carry_ledger "$(FROM)" $(OPTIONS)
+
 criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
 	$(BIN)/python -m dagster_project.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
 

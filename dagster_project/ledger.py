@@ -12,10 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import duckdb
+
 from dagster_project.comments import comment_statements
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.sqlfiles import Identifier, literal
-from dagster_project.warehouse import LEDGER, LEDGER_ROWS, VIEW, Warehouse
+from dagster_project.warehouse import LEDGER, LEDGER_ROWS, VIEW, Home, Warehouse
+from uplift_core.errors import UpliftError
+from uplift_core.publication import POINTER, read_pointer
 
 REGISTRY = ("decisions", "treat_list_parts")
 PARTS = Identifier.of(*REGISTRY)
@@ -43,7 +47,7 @@ class NightParts:
 def write_rows(db: Warehouse, key: ListKey, select: str, binds: Mapping[str, object]) -> None:
     """Replace a night's list by the rows of ``select``."""
     _forget(db, key)
-    db.rows(f"insert into {_rows(db)} by name {select}", binds)
+    db.rows(f"insert into {rows_table(db)} by name {select}", binds)
 
 
 def write_parts(db: Warehouse, key: ListKey, parts: NightParts) -> None:
@@ -101,13 +105,68 @@ def show_parts(db: Warehouse) -> None:
         db.rows(statement)
 
 
-def _rows(db: Warehouse) -> Identifier:
+def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew: bool) -> None:
+    """Refuse a warehouse that lacks what was published of an experiment's ledger.
+
+    That is one that was put in the place of another: who had unsubscribed would be treated, and what
+    is published would lose its nights. ``start_anew`` accepts it.
+
+    Raises:
+        UpliftError: names what is missing and the command that carries it over.
+    """
+    if start_anew or not (home.published / POINTER).is_file():
+        return
+    snapshot = home.published / read_pointer(home.published).file
+    nights, suppressed = _ledger_of(snapshot, experiment)
+    here = "from decisions.{} where experiment = $experiment"
+    binds = {"experiment": experiment}
+    known = {
+        tuple(row)
+        for row in db.rows(f"select decision_date::varchar, campaign {here.format('nights')}", binds)
+    }
+    lost = [f"{len(nights - known)} nights"] if nights - known else []
+    # A suppression may be taken back; all of them at once, with no night there, were not.
+    (suppressed_here,) = db.one(f"select count(*) {here.format('suppressions')}", binds)
+    if suppressed and not known and not suppressed_here:
+        lost += [f"{suppressed} suppressed users"]
+    if lost:
+        raise UpliftError(
+            f"{experiment}: {home.warehouse} lacks {' and '.join(lost)} that are published. Carry the "
+            "ledger over from the warehouse that was there before: make carry-ledger FROM=<its file>; "
+            f"if that is gone, from what is published: make carry-ledger FROM={snapshot}. "
+            "UPLIFT_NEW_LEDGER=true starts anew without it: then users who had unsubscribed are treated "
+            "again, and the nights are gone from what is published"
+        )
+
+
+def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], int]:
+    """Nights (date, campaign) and how many suppressed users a snapshot has of an experiment.
+
+    None of a file that is missing or damaged, which publishing tells about.
+    """
+    binds = {"experiment": experiment}
+    try:
+        with duckdb.connect(str(snapshot), read_only=True) as con:
+            nights = con.execute(
+                "select decision_date::varchar, campaign from decisions.nights "
+                "where experiment = $experiment",
+                binds,
+            ).fetchall()
+            ((suppressed,),) = con.execute(
+                "select count(*) from decisions.suppressions where experiment = $experiment", binds
+            ).fetchall()
+    except duckdb.Error:
+        return set(), 0
+    return {(str(date), str(campaign)) for date, campaign in nights}, int(suppressed)
+
+
+def rows_table(db: Warehouse) -> Identifier:
     """The table of nights made here."""
     return ROWS if db.kind(TREAT_LIST) == VIEW else TREAT_LIST
 
 
 def _forget(db: Warehouse, key: ListKey) -> None:
-    db.rows(f"delete from {_rows(db)} where {THIS_LIST}", asdict(key))
+    db.rows(f"delete from {rows_table(db)} where {THIS_LIST}", asdict(key))
     if parts_of(db, key):
         db.rows(f"delete from {PARTS} where {THIS_LIST}", asdict(key))
         show_parts(db)

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster_project.compute import Compute
 from dagster_project.compute.here import Here
 from dagster_project.folders import ExperimentFolder
+from dagster_project.ledger import refuse_lost_ledger
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
 from dagster_project.stores import Store, open_store
@@ -29,6 +30,7 @@ class Engine(dg.ConfigurableResource):
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
+    new_ledger: bool = False
     cluster: str = ""
     cluster_workers: int = 0
     cluster_cells: int = 20_000_000
@@ -47,6 +49,7 @@ class Engine(dg.ConfigurableResource):
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             download=settings.download,
+            new_ledger=settings.new_ledger,
             cluster=settings.cluster,
             cluster_workers=settings.cluster_workers,
             cluster_cells=settings.cluster_cells,
@@ -110,6 +113,13 @@ class Engine(dg.ConfigurableResource):
             expected_errors(),
             open_warehouse(self.paths, memory_limit=self.memory_limit, threads=self.threads) as db,
         ):
+            yield db
+
+    @contextmanager
+    def ledger(self, folder: ExperimentFolder) -> Iterator[Warehouse]:
+        """The warehouse, for what an experiment's ledger must be there for."""
+        with self.warehouse() as db:
+            refuse_lost_ledger(db, self.paths, folder.name, start_anew=self.new_ledger)
             yield db
 
     def source(self, folder: ExperimentFolder, tell: Tell) -> SourceFile:

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     cluster_ca: Path | None = None  # of TLS: the authority's certificate, one's own, and its key
     cluster_cert: Path | None = None
     cluster_key: Path | None = None
+    # Whether a warehouse may lack nights and suppressions that are published of its experiments.
+    new_ledger: bool = False
     download: bool = True  # whether source files may be fetched from the network
 
     @property

@@ -200,7 +200,7 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
     """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
 
     Raises:
-        UpliftError: another process has it open.
+        UpliftError: another process has it open, or an earlier version made it.
     """
     home.root.mkdir(parents=True, exist_ok=True)
     config = _config(memory_limit, threads, home.scratch)
@@ -214,7 +214,7 @@ def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[W
     try:
         db = Warehouse(con)
         db.rows("begin")
-        _ensure_tables(db)
+        _ensure_tables(db, home)
         yield db
         db.rows("commit")
     finally:  # closing rolls back what was not committed
@@ -257,21 +257,32 @@ def create_shared_tables(db: Warehouse) -> None:
         db.rows(sql)
 
 
-def _ensure_tables(db: Warehouse) -> None:
+def _ensure_tables(db: Warehouse, home: Home) -> None:
     create_shared_tables(db)
-    declared, found = _declared_columns(), db.columns()
-    if db.kind(Identifier.of(*LEDGER)) == VIEW:
-        rows = {(*LEDGER_ROWS, k[2]): text for k, text in declared.items() if k[:2] == LEDGER}
-        declared = {k: text for k, text in declared.items() if k[:2] != LEDGER} | rows
-    missing = sorted(declared.keys() - found.keys())
+    missing = missing_columns(db)
     if missing:
-        first = ".".join(missing[0]).rstrip(".")
         raise UpliftError(
-            f"the warehouse was made by an earlier version: it lacks {first} and {len(missing) - 1} "
-            "more columns. Move warehouse.duckdb away and run again; what is published stays as it is."
+            f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
+            f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
+            "the file aside and carries lists, nights, suppressions, what was measured and models into "
+            "a new one; then run again. What is published stays as it is."
         )
-    for statement in comment_statements(declared, found):
+    for statement in comment_statements(_declared_here(db), db.columns()):
         db.rows(statement)
+
+
+def missing_columns(db: Warehouse) -> list[str]:
+    """Columns of shared tables that this version declares and the database lacks, in order."""
+    return [".".join(key).rstrip(".") for key in sorted(_declared_here(db).keys() - db.columns().keys())]
+
+
+def _declared_here(db: Warehouse) -> Columns:
+    """What this version declares; the ledger's columns under the name of its table here."""
+    declared = _declared_columns()
+    if db.kind(Identifier.of(*LEDGER)) != VIEW:
+        return declared
+    rows = {(*LEDGER_ROWS, k[2]): text for k, text in declared.items() if k[:2] == LEDGER}
+    return {k: text for k, text in declared.items() if k[:2] != LEDGER} | rows
 
 
 @cache

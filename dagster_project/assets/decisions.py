@@ -87,7 +87,7 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         nights = []
         for date in context.partition_keys:  # in order: each list looks back at the ones before
-            with _refusals_kept(engine), engine.warehouse() as db:
+            with _refusals_kept(engine), engine.ledger(folder) as db:
                 night = write_treat_list(
                     db,
                     folder,
@@ -218,7 +218,7 @@ def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="An immutable copy of all tables, made current by replacing one pointer.",
     )
     def published(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db, expected_errors():
+        with engine.ledger(folder) as db, expected_errors():
             pointer = publish(db, engine.paths, folder)
         path = engine.paths.published / pointer.file
         context.log.info(f"{folder.name}/published: {path}")

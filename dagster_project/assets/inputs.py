@@ -27,7 +27,7 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     def raw(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
         source = engine.source(folder, context.log.info)
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
-        with engine.warehouse() as db:
+        with engine.ledger(folder) as db:
             rows, sha256 = engine.compute.load(db, folder, source)
             entry = {
                 "experiment": [experiment.name],

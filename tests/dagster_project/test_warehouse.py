@@ -137,7 +137,7 @@ def test_a_warehouse_of_an_earlier_version_is_refused_with_the_way_out(tmp_path:
         db.rows("alter table decisions.treat_list drop column propensity")
         db.rows("alter table models.registry drop column gate")
     with pytest.raises(
-        UpliftError, match=r"lacks decisions.treat_list.propensity and 1 more.*Move"
+        UpliftError, match=r"lacks decisions.treat_list.propensity and 1 more.*make carry-ledger FROM="
     ) as caught:
         opened(home).__enter__()
     assert "published stays" in str(caught.value)
