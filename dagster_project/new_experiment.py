@@ -24,7 +24,7 @@ from rich.table import Table
 
 from dagster_project.onboarding import drafts
 from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
-from dagster_project.onboarding.guesses import Guess, Options, guess
+from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
@@ -83,7 +83,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
     folder = _folder(name)
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect(f"{scratch}/file.duckdb") as con:
         db = Warehouse(con)
-        columns = open_file(db, file)
+        columns = open_file(db, file, lambda names: id_column(names, options))
         found = guess(columns, options)
         shares = find_shares(dict(found.arm.levels))
         draft = drafts.Draft(

@@ -21,7 +21,7 @@ READERS = {
     ".parquet": "read_parquet($source)",
 }
 TEXT = "VARCHAR"
-FLOATS = frozenset({"FLOAT", "DOUBLE"})
+EXACT_IN_FLOATS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # type -> below which every whole number is exact
 
 
 def reader(path: Path) -> str:
@@ -84,7 +84,7 @@ def refuse_floats(db: Warehouse, table: Identifier, column: str, where: str, rem
     """
     name = Identifier.of(column)
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {table}")}
-    if types[column] in FLOATS:
+    if types[column] in EXACT_IN_FLOATS:
         (first,) = db.one(f"select any_value({name})::varchar from {table}")
         raise DataError(
             f"{where}: '{column}' is {types[column]} (such as {first}), and such numbers lose the last "

@@ -150,6 +150,11 @@ class Decision(Answer):
         description="Of a user_id: the part that the nightly list gives this user. A holdout or "
         "suppressed user must not be treated, whatever the decision by the score.",
     )
+    own_id: str | None = Field(
+        None,
+        description="Of a user_id: the user's id as it is written in the experiment's file, where that "
+        "has another.",
+    )
 
 
 class Decisions(Answer):

@@ -150,6 +150,17 @@ class Snapshot:
         explores = draw < experiment.decisions.holdout + experiment.decisions.explore
         return "explore" if explores else "ranked"
 
+    def own_id(self, experiment: Experiment, user: int) -> str | None:
+        """A user's id in the file, as it is written there; None where ``user_id`` itself is that."""
+        if not experiment.own_id:
+            return None
+        column = '"' + experiment.own_id.replace('"', '""') + '"'
+        for table in self._feature_tables(experiment.name):
+            sql = f'select {column}::varchar as own_id from raw."{table}" where user_id = $user'
+            if rows := self.rows(sql, {"user": user}):
+                return str(rows[0]["own_id"])
+        return None
+
     def smoke(self, experiment: str, names: Sequence[str]) -> tuple[Floats, list[dict[str, Any]]]:
         """Features of some users, and their scores by arm as the batch wrote them."""
         users = self.rows(f'select user_id from features."{experiment}" order by user_id limit 8')

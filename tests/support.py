@@ -319,3 +319,18 @@ def random_users(
 def opened(home: Home) -> AbstractContextManager[Warehouse]:
     """The warehouse of a home, with little of the machine."""
     return open_warehouse(home, memory_limit="500MB", threads=1)
+
+
+def case_file(name: str) -> Path:
+    """A file of the kind that people bring, beside the data folder; missing, CI fails."""
+    places = [Path(p).parent / "cases" for p in (os.environ.get("UPLIFT_DATA_DIR"),) if p]
+    places.append(REPOSITORY.parent / "shared" / "cases")
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    message = (
+        f"{name} is in none of {[str(p) for p in places]}; set UPLIFT_DATA_DIR to the folder beside"
+    )
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)

@@ -14,11 +14,12 @@ from dagster_project.onboarding.encoding import FeatureLine, slug
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import ZONED, Column
 from dagster_project.onboarding.shares import Shares
-from dagster_project.reading import READERS
+from dagster_project.reading import READERS, TEXT
 from dagster_project.sqlfiles import Identifier, literal
 from uplift_core.experiment import RESERVED
 
 USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id
+NO_NUMBER = " is no whole number as it is written, as ids were when this was drafted: draft anew"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Draft:
         id_ = self.guess.id
         if id_ is None:
             return "row_number"
-        return USER_KEY if id_.name == "user_id" and id_.type == "VARCHAR" else id_.name
+        if id_.name.lower() != "user_id":  # SQL does not tell cases apart
+            return id_.name
+        return USER_KEY if id_.type == TEXT else "user_id"
 
 
 def unique(names: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
@@ -138,9 +141,9 @@ def raw_sql(draft: Draft) -> str:
     outcomes = {outcome.column.name: outcome for outcome in draft.guess.outcomes}
     items = [_user_id(draft)]
     for column in draft.columns:
-        if column.name == "user_id" and draft.own_id in {"user_id", USER_KEY}:
+        if column.name.lower() == "user_id" and draft.own_id in {"user_id", USER_KEY}:
             if draft.own_id == USER_KEY:
-                items.append((f'"user_id" as {USER_KEY}', "the id in the file"))
+                items.append((f"{_value(column)} as {USER_KEY}", "the id in the file"))
         elif column.name in outcomes:
             items.append((_outcome(outcomes[column.name]), "outcome"))
         else:
@@ -162,12 +165,19 @@ def _user_id(draft: Draft) -> tuple[str, str]:
     if id_ is None:
         return "row_number() over () as user_id", "the row's number in the file, from 1"
     column = Identifier.of(id_.name).sql
-    if id_.type == "VARCHAR":
+    if id_.type == TEXT:
         return (
-            f"(md5_number_lower({column}) >> 1)::bigint as user_id",
+            f"(md5_number_lower({_value(id_)}) >> 1)::bigint as user_id",
             "a number that stays the user's in any file",
         )
-    return f"{column}::bigint as user_id", ""
+    if not id_.read_as:
+        return f"{column}::bigint as user_id", ""
+    # Another file of this form may have zeros in front, or letters: its users would be others.
+    refusal = f"error({literal(f'{id_.name} = ')} || {column} || {literal(NO_NUMBER)})"
+    return (
+        f"if({column}::bigint::varchar = {column}, {column}::bigint, {refusal}) as user_id",
+        "read as a text, and a number only as it is written",
+    )
 
 
 def _outcome(outcome: OutcomeGuess) -> str:
@@ -187,10 +197,16 @@ def _outcome(outcome: OutcomeGuess) -> str:
 
 
 def _cast(column: Column) -> str:
+    name, value = Identifier.of(column.name).sql, _value(column)
+    return name if value == name else f"{value} as {name}"
+
+
+def _value(column: Column) -> str:
+    """A column of the file as the type that the raw table has."""
     name = Identifier.of(column.name).sql
     if column.cast == ZONED:
-        return f"timezone('UTC', {name}) as {name}"
-    return f"{name}::{column.cast} as {name}" if column.cast else name
+        return f"timezone('UTC', {name})"
+    return f"{name}::{column.cast}" if column.cast else name
 
 
 def _reader(draft: Draft) -> str:
@@ -199,7 +215,7 @@ def _reader(draft: Draft) -> str:
         return READERS[suffix]
     # Types are written down, so that another file of this form is read alike.
     types = ",\n".join(
-        f"        {literal(c.name)}: '{'TIMESTAMPTZ' if c.cast == ZONED else c.type}'"
+        f"        {literal(c.name)}: '{'TIMESTAMPTZ' if c.cast == ZONED else c.read_as or c.type}'"
         for c in draft.columns
     )
     return "read_csv(\n    $source,\n    header = true,\n    types = {\n" + types + "\n    }\n)"

@@ -80,11 +80,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
             raise ExperimentError(
                 f"{option} '{name}' is no column of the file; choose one of {', '.join(by_name)}"
             )
-    after = tuple(
-        c
-        for c in columns
-        if c.name in options.ignore or (_words(c.name) & AFTER and c.name not in options.outcomes)
-    )
+    after = tuple(column for column in columns if _comes_after(column.name, options))
     left = [column for column in columns if column not in after]
     id_, why_id = _id(left, options)
     arm, why_arm = _arm([c for c in left if c is not id_], options)
@@ -105,6 +101,19 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     return Guess(id_, arm, control, outcomes, moment, after, features, tuple(reasons))
 
 
+def id_column(names: Sequence[str], options: Options) -> str:
+    """The column that would be the users' id; empty: none, the row number stands for it."""
+    if options.id == "row_number":
+        return ""
+    left = [name for name in names if not _comes_after(name, options)]
+    called = [name for name in left if USERS.match("_".join(split_name(name)))]
+    return options.id if options.id in left else next(iter(called), "")
+
+
+def _comes_after(name: str, options: Options) -> bool:
+    return name in options.ignore or bool(_words(name) & AFTER and name not in options.outcomes)
+
+
 def _named(options: Options) -> list[tuple[str, str]]:
     found = [("--id", options.id), ("--arm", options.arm)]
     found += [("--outcome", name) for name in options.outcomes]
@@ -119,13 +128,12 @@ def _words(name: str) -> frozenset[str]:
 def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str]:
     if options.id == "row_number":
         return None, "as you said"
-    named = [c for c in columns if c.name == options.id or USERS.match("_".join(split_name(c.name)))]
-    chosen = [c for c in named if c.name == options.id] or named
-    if not chosen:
+    name = id_column([column.name for column in columns], options)
+    if not name:
         unique = [c for c in columns if c.type == "VARCHAR" and c.is_unique]
         hint = f"; '{unique[0].name}' differs for every user: pass --id if that is it" if unique else ""
         return None, f"no column is called like an id{hint}"
-    column = chosen[0]
+    column = next(column for column in columns if column.name == name)
     if column.missing or not column.is_unique:
         raise ExperimentError(
             f"column '{column.name}' looks like the user's id but has {column.distinct:,} values and "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from dagster_project.reading import reader
+from dagster_project.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
 from dagster_project.sources import own_file
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
@@ -17,6 +18,7 @@ FILE = Identifier.of("file")
 MAX_LEVELS = 50  # of an arm or a category; more are free text
 INTEGERS = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT"))
 INTEGERS |= {f"{sign}{size}" for sign in ("", "U") for size in ("INTEGER", "BIGINT")}
+OTHER_NUMBERS = frozenset({"HUGEINT", "UHUGEINT", "DECIMAL"})
 # What DuckDB may find in a file -> how raw.sql casts it, so that the service knows its type.
 CASTS = {"HUGEINT": "double", "UHUGEINT": "double", "UUID": "varchar", "ENUM": "varchar"}
 CASTS |= {"DECIMAL": "double", "TIMESTAMP_NS": "timestamp", "TIMESTAMP_MS": "timestamp"}
@@ -40,6 +42,7 @@ class Column:
         high: the largest number.
         whole: whether all numbers are whole.
         infinite: the first infinite number and its row, how many more there are; empty: none.
+        read_as: what raw.sql reads a CSV's column as before it casts it, where that is not ``type``.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Column:
     high: float | None
     whole: bool
     infinite: str = ""
+    read_as: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -75,17 +79,23 @@ class Column:
         return tuple(value for value, _ in self.levels)
 
 
-def open_file(db: Warehouse, path: Path) -> list[Column]:
+def open_file(
+    db: Warehouse, path: Path, id_of: Callable[[Sequence[str]], str] = lambda _: ""
+) -> list[Column]:
     """Read a file into the table ``file``, numbered by ``_row``, and look at each of its columns.
 
+    ``id_of`` says which of the columns holds the users' id. It is a text unless every row is the same
+    again after it was a whole number: nothing of an id may be lost.
+
     Raises:
-        DataError: there is no such file, DuckDB cannot read it, or it has no rows.
+        DataError: there is no such file, DuckDB cannot read it, it has no rows, or ids have lost digits
+            in the file already.
     """
     source = own_file(path.name, "FILE", Path.cwd(), path, base="the working directory").path
     try:
-        db.create(
-            FILE, f"select *, row_number() over () as _row from {reader(path)}", {"source": str(source)}
-        )
+        id_ = id_of(_names(db, f"from {reader(path)}", {"source": str(source)}))
+        read = read_with_ids(db, source, {id_})
+        db.create(FILE, f"select *, row_number() over () as _row from {read}", {"source": str(source)})
     except duckdb.Error as error:
         raise DataError(
             f"{path.name}: cannot be read: {str(error).partition('LINE 1')[0].strip()}"
@@ -94,7 +104,58 @@ def open_file(db: Warehouse, path: Path) -> list[Column]:
     if rows == 0:
         raise DataError(f"{path.name}: holds no rows")
     described = [row[:2] for row in db.rows(f"describe {FILE}") if row[0] != "_row"]
-    return [_column(db, name, type_, rows) for name, type_ in described]
+    columns = {name: _column(db, name, type_, rows) for name, type_ in described if name != id_}
+    if id_:
+        columns[id_] = _id_column(db, path, id_, dict(described)[id_], rows)
+    return [columns[name] for name, _ in described]
+
+
+def _id_column(db: Warehouse, path: Path, name: str, file_type: str, rows: int) -> Column:
+    """The users' id: a text, or a whole number from 0 where that loses nothing of any row.
+
+    Raises:
+        DataError: the file holds it in floating-point numbers that may have lost digits.
+    """
+    column, in_csv = Identifier.of(name), path.suffix != ".parquet"
+    kind = file_type.partition("(")[0]
+    if kind in EXACT_IN_FLOATS:
+        _refuse_rounded(db, path, name, file_type)
+        test = f"{column} = floor({column}) and {column} >= 0"
+    else:
+        test = f"{whole_number(str(column))} and not starts_with({column}::varchar, '-')"
+    (whole,) = db.one(f"select bool_and({test}) from {FILE} where {column} is not null")
+    if kind in EXACT_IN_FLOATS and not whole:
+        return _column(db, name, file_type, rows)  # no id at all
+    if kind not in {*EXACT_IN_FLOATS, *INTEGERS, *OTHER_NUMBERS, TEXT}:
+        return _column(db, name, file_type, rows)
+    # A typed file says itself what is a text.
+    number = bool(whole) and (in_csv or file_type != TEXT)
+    type_ = file_type if number and kind in INTEGERS else "BIGINT" if number else TEXT
+    if file_type != type_:
+        db.rows(f"alter table {FILE} alter column {column} type {type_}")
+    return replace(
+        _column(db, name, type_, rows),
+        cast="" if file_type == type_ else type_.lower(),
+        read_as=TEXT if in_csv and number else "",
+    )
+
+
+def _refuse_rounded(db: Warehouse, path: Path, name: str, file_type: str) -> None:
+    column = Identifier.of(name)
+    rounded, first = db.one(
+        f"select count(*), min({column})::varchar from {FILE} where abs({column}) >= $limit",
+        {"limit": EXACT_IN_FLOATS[file_type]},
+    )
+    if rounded:
+        raise DataError(
+            f"{path.name}: column '{name}' holds ids as {file_type}, {rounded:,} of them as long as "
+            f"{first}; such numbers lose the last digits. Write ids as whole numbers or as texts, or "
+            "pass --id with another column or with row_number"
+        )
+
+
+def _names(db: Warehouse, sql: str, binds: Mapping[str, object]) -> list[str]:
+    return [str(row[0]) for row in db.rows(f"describe {sql}", binds)]
 
 
 def _column(db: Warehouse, name: str, file_type: str, rows: int) -> Column:

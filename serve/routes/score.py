@@ -45,5 +45,6 @@ async def score(request: Request, body: ScoreRequest) -> Response:
         response=float(scored.response[0]),
         top_share=job.holdout.share_from(float(scored.score[0])),
         role=None if user is None else release.snapshot.role(job.model.experiment, user),
+        own_id=None if user is None else release.snapshot.own_id(job.model.experiment, user),
     )
     return Response(decision.model_dump_json(), media_type="application/json")

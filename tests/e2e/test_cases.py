@@ -1,0 +1,60 @@
+"""Files of the kind that people bring, from the draft to the list and to ``/score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project import new_experiment
+from dagster_project.folders import ExperimentFolder
+from tests.serve.support import api_of, query
+from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job
+from uplift_core.experiment import load_experiment
+
+ZEROS = "late_leading_zeros.csv.gz"
+USERS = 24_000
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UPLIFT_HOME after the file whose ids have zeros in front late was declared and run."""
+    place = tmp_path_factory.mktemp("zeros")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPLIFT_EXPERIMENTS", str(place / "experiments"))
+        assert new_experiment.main([str(case_file(ZEROS)), "zeros"]) == 0
+    folder = place / "experiments" / "zeros"
+    declared = few_rounds(ExperimentFolder.read(load_experiment(folder), folder))
+    run_job(declared, place / "home", only=TO_PUBLISHED)
+    return place / "home"
+
+
+def ids(path: Path) -> list[str]:
+    sql = "select member_no from read_csv($file, all_varchar = true)"
+    return [row[0] for row in duckdb.sql(sql, params={"file": str(path)}).fetchall()]
+
+
+def test_exports_show_ids_with_zeros_in_front_as_they_stand(home: Path) -> None:
+    (treated,) = (home / "exports" / "zeros").glob("*/*/*/treat.csv")
+    written = ids(case_file(ZEROS))
+    listed = ids(treated)
+    assert len(set(listed)) == len(listed) == 0.3 * USERS
+    assert set(listed) < set(written)
+    assert [i for i in listed if i.startswith("00")]
+    assert sorted(ids(treated.with_name("decisions.csv"))) == sorted(written)
+    assert len(set(written)) == USERS
+
+
+def test_score_shows_the_id_as_it_stands(home: Path) -> None:
+    with api_of(home) as api:
+        for own_id in ("0021000", "200000"):
+            sql = "select user_id from raw.zeros where member_no = $own_id"
+            (user,) = query(home, sql, own_id=own_id)
+            answer = api.post("/score", json={"experiment": "zeros", "user_id": user["user_id"]}).json()
+            assert answer["own_id"] == own_id
+
+
+def test_the_effect_is_the_files(home: Path) -> None:
+    sql = "select avg(purchased) filter (arm = 'b') - avg(purchased) filter (arm = 'a') as ate "
+    assert query(home, sql + "from assignment.zeros")[0]["ate"] == pytest.approx(0.04955, abs=5e-6)
