@@ -200,5 +200,6 @@ def test_a_history_is_found_by_ids_as_they_are_written(db: Warehouse, tmp_path: 
     past = {"customer": ids, "known_at": ["2026-01-01"] * N, "balance": np.arange(N)}
     pc.write_csv(pa.table(past), place / "past.csv")
     load(db, ExperimentFolder.read(load_experiment(place), place), path)
-    joined = "select count(*) from raw.shop_past join raw.shop using (user_id) where customer = (balance + 100000000000000000) || '.0'"
+    same = "customer = (balance + 100000000000000000) || '.0'"
+    joined = f"select count(*) from raw.shop_past join raw.shop using (user_id) where {same}"
     assert db.one(joined) == (N,)
