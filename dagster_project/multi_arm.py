@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,38 @@ from uplift_core.multi_arm import find_path
 
 MULTI_ARM = "multi_arm"
 DECIDING = "deciding"
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"  # verdicts on choosing
 BUDGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What choosing each user's arm does at one budget, beside the one arm that alone does best.
+
+    Attributes:
+        outcome: the default outcome.
+        budget: cost per user over the dearest arm's.
+        best_single: the arm that alone gains most on held-out users.
+        difference: of gains per held-out user, paired; below 0 where that arm does better.
+        verdict: on choosing: better, worse or inconclusive.
+    """
+
+    outcome: str
+    budget: float
+    best_single: str
+    difference: Estimate
+    verdict: str
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with its figures."""
+        by = with_error(self.difference.value, self.difference.std_error, digits=4, sign=True)
+        words = {BETTER: "is better than", WORSE: "is worse than"}
+        return (
+            f"at a budget of {self.budget:g}, choosing an arm for each user "
+            f"{words.get(self.verdict, 'is not shown to differ from')} '{self.best_single}' alone: "
+            f"{by} {self.outcome} per held-out user (± one standard error)"
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +99,21 @@ def multi_arm_rows(db: Warehouse, folder: ExperimentFolder) -> Rows:
                 rows += [label | {"budget": budget} | row for row in _compared(scores, shares, costs)]
     names = experiment.treatments
     return [row | {"arm_shares": _named(row["arm_shares"], names)} for row in rows]
+
+
+def judge_choice(db: Warehouse, folder: ExperimentFolder, budget: float) -> Choice:
+    """The row of ``evaluation.multi_arm`` that stands for the list of a budget, whichever that is.
+
+    It is of the learners that decide, for the default outcome.
+    """
+    experiment = folder.experiment
+    held, costs, outcome = read_held_out(db, folder), arm_costs(experiment), experiment.defaults.outcome
+    policies = _policies(experiment, held.effects[DECIDING], costs, held.n)
+    shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
+    rows = _compared(held.scores[outcome], shares, costs)
+    row = next(row for row in rows if row["policy"] == MULTI_ARM)
+    difference = Estimate(row["difference"], row["difference_std_error"])
+    return Choice(outcome, budget, row["best_single"], difference, row["verdict"])
 
 
 def summary_markdown(experiment: Experiment, rows: Rows) -> str:
@@ -158,7 +205,7 @@ def _policies(
 
 def _compared(
     scores: ArmScores, shares: Mapping[str, Doubles], costs: Doubles
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     gains = {name: scores.gain(pi) for name, pi in shares.items()}
     best = max((name for name in gains if name != MULTI_ARM), key=lambda name: gains[name].value)
     users = scores.n.sum()
@@ -187,8 +234,8 @@ def _compared(
 
 def _verdict(apart: Estimate) -> str:
     if apart.ci_low > 0:
-        return "better"
-    return "worse" if apart.ci_high < 0 else "inconclusive"
+        return BETTER
+    return WORSE if apart.ci_high < 0 else INCONCLUSIVE
 
 
 def _named(shares: list[float], arms: tuple[str, ...]) -> str:

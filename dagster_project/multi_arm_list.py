@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pyarrow as pa
 
 from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
-from dagster_project.multi_arm import MULTI_ARM, arm_costs
+from dagster_project.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.nights import ListKey
 from dagster_project.predictions import SCORES
 from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
@@ -23,6 +25,27 @@ OFFERS = Identifier.of("offers")
 MOVES = Identifier.of("moves")
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """How many users get an arm, and what choosing arms does beside one arm for all."""
+
+    treated: int
+    choice: Choice
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is not written, because one arm alone does better."""
+        return self.choice.verdict == WORSE
+
+    @property
+    def told(self) -> str:
+        """What there is to be told of it."""
+        sentence, arm = self.choice.sentence, self.choice.best_single
+        if self.refused:
+            return f"{sentence}. No proposal is written: let treat_list be of arm = '{arm}' instead"
+        return sentence
+
+
 def write_multi_arm_list(
     db: Warehouse,
     folder: ExperimentFolder,
@@ -30,10 +53,12 @@ def write_multi_arm_list(
     decision_date: str,
     budget: float | None = None,
     money: float | None = None,
-) -> int:
-    """Replace the experiment's proposal; returns how many users it treats.
+) -> Proposal:
+    """Replace the experiment's proposal.
 
-    The persistent holdout and suppressed users get nothing; explorers count as everybody else.
+    The persistent holdout and suppressed users get nothing; explorers count as everybody else. Where
+    held-out users show that one arm alone does better at this budget, there is no proposal: that one is
+    not written, and an earlier one goes.
 
     Args:
         db: the warehouse.
@@ -47,7 +72,11 @@ def write_multi_arm_list(
         DataError: a budget that cannot be meant.
     """
     experiment = folder.experiment
-    limit = _limit(db, folder, budget, money)
+    limit, share = _limit(db, folder, budget, money)
+    proposal = Proposal(0, judge_choice(db, folder, share))
+    db.rows(f"delete from {MULTI_ARM_LIST} where experiment = $name", {"name": folder.name})
+    if proposal.refused:
+        return proposal
     key = ListKey(decision_date, folder.name, MULTI_ARM)
     arm = experiment.defaults.arm
     write_excluded(db, folder, key)
@@ -67,7 +96,6 @@ def write_multi_arm_list(
         "budget": limit,
         "model_version": current_version(db, folder.name),
     }
-    db.rows(f"delete from {MULTI_ARM_LIST} where experiment = $name", {"name": folder.name})
     with db.relation("offers", offers), db.relation("moves", moves):
         db.rows(f"insert into {MULTI_ARM_LIST} by name {sql}", binds)
     users, treated = db.one(
@@ -76,22 +104,29 @@ def write_multi_arm_list(
     )
     if users != db.count(ROLES):
         raise DataError(f"{folder.name}: the list holds {users} of {db.count(ROLES)} users")
-    return int(treated)
+    return replace(proposal, treated=int(treated))
 
 
-def _limit(db: Warehouse, folder: ExperimentFolder, budget: float | None, money: float | None) -> float:
-    """Cost of the whole list at most."""
+def _limit(
+    db: Warehouse, folder: ExperimentFolder, budget: float | None, money: float | None
+) -> tuple[float, float]:
+    """Cost of the whole list at most, and the same per user over the dearest arm's."""
     if budget is not None and money is not None:
         raise DataError("a budget is a share or money, not both; leave one out")
     if money is not None:
         if not (np.isfinite(money) and money >= 0):
             raise DataError(f"budget of {money} in money: must be 0 or more")
-        return money
+        return money, money / _most(db, folder)
     share = folder.experiment.defaults.budget if budget is None else budget
     if not 0 <= share <= 1:
         raise DataError(f"budget {share}: must be a share from 0 to 1")
+    return share * _most(db, folder), share
+
+
+def _most(db: Warehouse, folder: ExperimentFolder) -> float:
+    """What the dearest arm for all would cost."""
     (users,) = db.one(f"select count(distinct user_id) from {folder.listed.scores}")
-    return float(share * users * arm_costs(folder.experiment).max())
+    return float(users * arm_costs(folder.experiment).max())
 
 
 def _find_moves(db: Warehouse, folder: ExperimentFolder) -> tuple[pa.Table, pa.Table]:

@@ -8,10 +8,11 @@ from pydantic import Field
 from dagster_project.assets.common import asset_options
 from dagster_project.assets.decisions import NIGHTLY, scored
 from dagster_project.assets.proof import EVALUATOR
+from dagster_project.checks.findings import Finding, record
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.multi_arm import multi_arm_rows, summary_markdown
-from dagster_project.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
+from dagster_project.multi_arm import BETTER, multi_arm_rows, summary_markdown
+from dagster_project.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.resources import Engine
 from dagster_project.sqlfiles import Identifier
 
@@ -39,6 +40,9 @@ def multi_arm_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return multi_arm
 
 
+WORTH = "worth"
+
+
 class MultiArmConfig(dg.Config):
     """How much may be spent; empty: the declared budget."""
 
@@ -56,20 +60,53 @@ def multi_arm_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "multi_arm_list", [*scored(folder), "multi_arm", "treat_list"]),
         **NIGHTLY,
         description="Who would get which arm within the budget: the newest proposal, no campaign, and "
-        "not in the ledger. One row per user.",
+        "not in the ledger; none where one arm alone is shown to do better. One row per user.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                WORTH,
+                asset=dg.AssetKey([folder.name, "multi_arm_list"]),
+                description="Choosing arms does better than the best one alone (warning).",
+                blocking=True,  # a warning stops nothing all the same
+            )
+        ],
     )
     def multi_arm_list(
         context: dg.AssetExecutionContext, config: MultiArmConfig, engine: Engine
     ) -> dg.MaterializeResult:
         date = context.partition_keys[-1]
         with engine.warehouse() as db:
-            treated = write_multi_arm_list(
+            proposal = write_multi_arm_list(
                 db, folder, decision_date=date, budget=config.budget, money=config.money
             )
-            context.log.info(f"{folder.name}/multi_arm_list: {treated:,} users get an arm on {date}")
+            record(db, folder.name, "multi_arm_list", [_worth(proposal)])
+            context.log.info(f"{folder.name}/multi_arm_list: {proposal.treated:,} users get an arm")
             return dg.MaterializeResult(
                 metadata=describe_table(db, MULTI_ARM_LIST, experiment=folder.name)
-                | {"treated": treated}
+                | {"treated": proposal.treated, "verdict": proposal.choice.verdict},
+                check_results=[_told(proposal)],
             )
 
     return multi_arm_list
+
+
+def _worth(proposal: Proposal) -> Finding:
+    choice = proposal.choice
+    return Finding(
+        check=WORTH,
+        rule=f"better than {choice.best_single} alone",
+        column="arm",
+        value=f"{choice.difference.value:+.6g}",
+        message=proposal.told,
+        passed=choice.verdict == BETTER,
+        warn=True,
+    )
+
+
+def _told(proposal: Proposal) -> dg.AssetCheckResult:
+    """What a run says of a proposal that is not shown to be worth its while; it stops nothing."""
+    return dg.AssetCheckResult(
+        check_name=WORTH,
+        passed=proposal.choice.verdict == BETTER,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=proposal.told,
+    )

@@ -1,4 +1,5 @@
-/* Who would get which arm within a budget: the newest proposal of each experiment with several treatments.
+/* Who would get which arm within a budget: the newest proposal of each experiment with several treatments; none
+   where held-out users show that one arm alone does better at that budget (quality.results, check worth).
    It is no campaign: the ledger, decisions.treat_list, does not know it.
    Grain: experiment, user_id. */
 create table if not exists decisions.multi_arm_list (

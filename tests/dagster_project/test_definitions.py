@@ -108,6 +108,7 @@ def test_every_check() -> None:
         "cells": {"balance", "predictability", "leakage"},
         "scores": {"keys", "values", "drift"},
         "treat_list": {"keys", "decisions", "values", "kept_out"},
+        "multi_arm_list": {"worth"},
     }
 
 

@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
+from dagster_project import run
 from dagster_project.folders import ExperimentFolder
-from dagster_project.multi_arm import DECIDING, MULTI_ARM, arm_costs, multi_arm_rows
-from dagster_project.multi_arm_list import write_multi_arm_list
+from dagster_project.multi_arm import DECIDING, MULTI_ARM, arm_costs, judge_choice, multi_arm_rows
+from dagster_project.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
 from dagster_project.warehouse import Home, Warehouse
-from tests.support import dicts, folder_of, opened, with_experiment
+from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.errors import DataError
 from uplift_core.multi_arm import find_path
 
@@ -138,7 +140,7 @@ def test_the_list_gives_each_user_their_best_arm_within_the_budget(finished: War
 
 def test_with_costs_the_list_does_as_much_as_the_money_can(finished: Warehouse) -> None:
     folder, money = with_costs(mens=0.5, womens=0.6), 31_000.0
-    treated = write_multi_arm_list(finished, folder, decision_date="2026-03-01", money=money)
+    treated = write_multi_arm_list(finished, folder, decision_date="2026-03-01", money=money).treated
     rows = dicts(finished, LIST)
     costs = {"mens": 0.5, "womens": 0.6, None: 0.0}
     assert all(row["cost"] == costs[row["arm"]] for row in rows)
@@ -184,3 +186,75 @@ def test_a_budget_that_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=words):
         write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **asked)
+
+
+def make_worse(db: Warehouse) -> None:
+    """Let the models take the women's e-mail for the best, above all for whom it does least."""
+    learners = ", ".join(f"cate_{name} = 10 - cate_{name}" for name in ("s", "t", "x", "r", "dr"))
+    db.rows(f"update training.hillstrom_predictions set {learners} where arm = 'womens'")
+
+
+@pytest.mark.parametrize("asked", [{}, {"budget": 0.55}, {"money": 30_000.0}])
+def test_a_proposal_that_does_worse_than_one_arm_alone_is_not_written(
+    finished: Warehouse, asked: dict[str, float]
+) -> None:
+    """At any budget, also at those that the table does not have; an earlier one goes."""
+    assert finished.count(MULTI_ARM_LIST) == 64_000
+    make_worse(finished)
+    proposal = write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **asked)
+    choice = proposal.choice
+    assert (proposal.refused, proposal.treated) == (True, 0)
+    assert finished.count(MULTI_ARM_LIST) == 0
+    assert choice.difference.value + 1.96 * choice.difference.std_error < 0
+    figures = f"{choice.difference.value:+.4f} ± {choice.difference.std_error:.4f} visit"
+    for words in ("worse than 'mens' alone", figures, "No proposal is written", "arm = 'mens'"):
+        assert words in proposal.told
+
+
+def test_the_verdict_is_that_of_the_table(finished: Warehouse) -> None:
+    rows = dicts(
+        finished,
+        "from evaluation.multi_arm "
+        "where learner = 'deciding' and policy = 'multi_arm' and outcome = 'visit'",
+    )
+    for row in rows:
+        choice = judge_choice(finished, HILLSTROM, row["budget"])
+        assert (choice.best_single, choice.verdict) == (row["best_single"], row["verdict"])
+        assert choice.difference.value == pytest.approx(row["difference"], abs=1e-12)
+        assert choice.difference.std_error == pytest.approx(row["difference_std_error"], abs=1e-12)
+    assert len(rows) > 10
+
+
+def test_a_run_tells_of_a_refused_proposal_and_goes_on(
+    hillstrom_home: Path, tmp_path: Path, snapshot: Open
+) -> None:
+    shutil.copytree(hillstrom_home, tmp_path / "home")
+    with opened(Home(tmp_path / "home")) as db:
+        make_worse(db)
+    result = run_job(HILLSTROM, tmp_path / "home", only=["multi_arm_list", "treat_list", "published"])
+    assert result.success
+    (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "worth"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "worse than 'mens' alone" in check.description
+    assert [text for name, text in run._warnings(result) if "multi_arm_list" in name] == [
+        check.description
+    ]
+    con = snapshot(tmp_path / "home")
+    assert con.execute("select count(*) from decisions.multi_arm_list").fetchall() == [(0,)]
+    assert con.execute("select count(*) from decisions.treat_list").fetchall() == [(64_000,)]
+    told = "select message from quality.results where check_name = 'worth' and not passed"
+    assert con.execute(told).fetchall() == [(check.description,)]
+
+
+def test_what_is_inconclusive_is_told_beside_the_proposal(hillstrom_home: Path, snapshot: Open) -> None:
+    con = snapshot(hillstrom_home)
+    ((word,),) = con.execute(
+        "select verdict from evaluation.multi_arm where learner = 'deciding' and outcome = 'visit' "
+        "and policy = 'multi_arm' and budget = 0.3"
+    ).fetchall()
+    ((message, passed),) = con.execute(
+        "select message, passed from quality.results where check_name = 'worth'"
+    ).fetchall()
+    assert passed == (word == "better")
+    assert ("is not shown to differ from" in message) == (word == "inconclusive")
+    assert con.execute("select count(*) from decisions.multi_arm_list").fetchall() == [(64_000,)]
