@@ -2,11 +2,12 @@
 
     python -m bench.campaign --folder FOLDER
 
-Each experiment is a simulated RCT of its own. Every night a list is made within a contact cap;
-outcomes are drawn with the user's true chance, treated or not; the list is measured as any file of
-outcomes is. An interval is right if it holds the mean true effect of the users whom it is about. A
-promise is made before, from the experiment's held-out users; promises of one experiment share those
-users, so the number of experiments limits how well their agreement is known.
+Each experiment is a simulated RCT of its own. Every night a list is made within a contact cap and
+exported; outcomes are drawn with the user's true chance, treated if the file ``treat`` names the user,
+or not; the list is measured as any file of outcomes is. An interval is right if it holds the mean true
+effect of the users whom it is about. A promise is made before, from the experiment's held-out users;
+promises of one experiment share those users, so the number of experiments limits how well their
+agreement is known.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ import pyarrow.parquet as pq
 from rich.progress import track
 
 from dagster_project.decisions import write_treat_list
+from dagster_project.export import export_treat_list, files_to_treat
 from dagster_project.folders import ExperimentFolder
+from dagster_project.nights import ListKey
 from dagster_project.realised import measure
+from dagster_project.stores import LocalStore
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from tests.support import folder_of, run_job, with_experiment
 from uplift_core.budget import Budget
@@ -75,10 +79,13 @@ def _night(
     write_treat_list(
         db, folder, decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"
     )
+    key, store = ListKey(day, folder.name, "treated"), LocalStore(root / "exports")
+    export_treat_list(db, store, key, formats=["parquet"])
+    (treated,) = files_to_treat(store, key, "parquet")
     users = db.arrow(
-        "select user_id, if(list.treated, p1, p0) as p from decisions.treat_list as list "
-        "join raw.simulated using (user_id) where decision_date = $date::date order by user_id",
-        {"date": day},
+        "select user_id, if(treat.rank is null, p0, p1) as p from raw.simulated "
+        "left join read_parquet($treated) as treat using (user_id) order by user_id",
+        {"treated": treated},
     )
     outcome = (rng.random(users.num_rows) < users.column("p").to_numpy()).astype(np.int8)
     file = root / "outcomes.parquet"

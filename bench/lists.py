@@ -3,15 +3,16 @@
     python -m bench.lists --users 25309483 --folder FOLDER
     python -m bench.lists --users 4000000 --parts 8 --folder FOLDER
 
-With ``--parts`` the same list is made and exported by two workers, too, and compared. Scores are
-synthetic, a million distinct values; everything else is the simulated experiment's.
- The limit: `copy (select * ... order by score desc, md5) to` Parquet of the list's own
-columns, and of the scores table's, both in the same run.
+With ``--parts`` the same list is made and exported by two workers, too, and compared: the ledger's rows,
+and those of the exported files. Scores are synthetic, a million distinct values; everything else is the
+simulated experiment's. The limit: `copy (select * ... order by score desc, md5) to` Parquet of the
+list's own columns, and of the scores table's, both in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
-from dagster_project.export import export_treat_list
+from dagster_project.export import MANIFEST, export_treat_list
 from dagster_project.export_files import FORMATS
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
@@ -108,6 +109,8 @@ def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, m
 
     digest = f"select count(*), sum(hash(t)) from (from {TREAT_LIST} where {THIS_LIST}) as t"
     expected = db.one(digest, asdict(KEY))
+    store = LocalStore(home.exports)
+    files = _exported(db, store)
     cluster = Cluster(home, client.Address(client.LOCAL, WORKERS), memory, 1, 1, range_users=2_000_000)
     given = Generation.new(home, folder.name, "scores")
     for part in range(parts):
@@ -125,11 +128,23 @@ def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, m
             compute=cluster,
         )
     )
-    store = LocalStore(home.exports)
     both = _seconds(lambda: export_treat_list(db, store, KEY, compute=cluster))
     print(f"list {listed:.1f} s, export with CSV {both:.1f} s")
     print("rows", "equal" if db.one(digest, asdict(KEY)) == expected else "DIFFERENT")
+    print("files", "equal" if _exported(db, store) == files else "DIFFERENT")
     client.disconnect()
+
+
+def _exported(db: Warehouse, store: LocalStore) -> dict[str, tuple[int, int]]:
+    """Rows of the exported Parquet files by name: how many, and a sum of their hashes."""
+    place = store.root / KEY.experiment / KEY.decision_date / KEY.campaign
+    paths = [place / entry["path"] for entry in json.loads((place / MANIFEST).read_text())["files"]]
+    digests = {}
+    for name in ("treat", "decisions", "changes", "holdout"):
+        files = [str(p) for p in paths if p.suffix == ".parquet" and p.stem.partition("-")[0] == name]
+        sql = "select count(*), sum(hash(t)) from read_parquet($files) as t"
+        digests[name] = db.one(sql, {"files": files})
+    return digests
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -42,6 +42,7 @@ KINDS = {
     "late letters": ("customer", [*map(str, range(N - 1)), "x"], "VARCHAR"),
     "late point": ("customer", [*map(str, range(N - 1)), f"{N}.0"], "VARCHAR"),
     "signs": ("customer", [f"{'+-=@'[i % 4]}{i}" for i in range(N)], "VARCHAR"),
+    "plus": ("customer", [f"+49{i}" for i in range(N)], "VARCHAR"),
     "below 0": ("customer", np.arange(N) - 5, "VARCHAR"),
     "exponents": ("customer", [f"{i}e1" for i in range(N)], "VARCHAR"),
     "spaces": ("customer", [f" {i}" for i in range(N)], "VARCHAR"),
