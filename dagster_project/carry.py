@@ -140,9 +140,11 @@ def _carry_table(
         )
         items["is_current"] = f"old.is_current and not exists ({scored})"
     before = db.count(target)
-    db.rows(
-        f"insert into {target} ({Identifier.listed(items)}) select {', '.join(items.values())} {rows}"
-    )
+    select = f"select {', '.join(items.values())} {rows}"
+    try:
+        db.rows(f"insert into {target} ({Identifier.listed(items)}) {select}")
+    except duckdb.ConstraintException as error:
+        raise DataError(f"{table}: earlier rows break a rule: {error}; {_remedy(table)}") from error
     after = db.count(target)
     if after != before + new_rows:
         raise DataError(f"{table}: {before} rows and {new_rows} more make {after}; nothing was carried")

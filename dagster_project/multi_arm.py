@@ -107,10 +107,10 @@ def judge_choice(db: Warehouse, folder: ExperimentFolder, budget: float) -> Choi
     It is of the learners that decide, for the default outcome.
     """
     experiment = folder.experiment
-    held, costs, outcome = read_held_out(db, folder), arm_costs(experiment), experiment.defaults.outcome
-    policies = _policies(experiment, held.effects[DECIDING], costs, held.n)
+    users, costs, outcome = read_held_out(db, folder), arm_costs(experiment), experiment.defaults.outcome
+    policies = _policies(experiment, users.effects[DECIDING], costs, users.n)
     shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
-    rows = _compared(held.scores[outcome], shares, costs)
+    rows = _compared(users.scores[outcome], shares, costs)
     row = next(row for row in rows if row["policy"] == MULTI_ARM)
     difference = Estimate(row["difference"], row["difference_std_error"])
     return Choice(outcome, budget, row["best_single"], difference, row["verdict"])

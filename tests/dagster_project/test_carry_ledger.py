@@ -211,10 +211,17 @@ def change(sql: str) -> Callable[[Path], object]:
             ),
             ["decisions.nights.spent = '12.50'", "would change"],
         ),
+        (
+            change(
+                "create table copied as from decisions.suppressions; drop table decisions.suppressions; "
+                "create table decisions.suppressions as from copied union all from copied"
+            ),
+            ["decisions.suppressions: earlier rows break a rule"],
+        ),
         (lambda path: path.write_bytes(b"no database" * 999), ["cannot be opened", "Is it a warehouse"]),
         (Path.unlink, ["there is no such file"]),
     ],
-    ids=["not null", "gaps", "no number", "other number", "no database", "no file"],
+    ids=["not null", "gaps", "no number", "other number", "twice", "no database", "no file"],
 )
 def test_what_cannot_be_carried_rightly_is_refused_and_nothing_is(
     lived: Home, tmp_path: Path, damage: Callable[[Path], object], words: list[str]

@@ -194,14 +194,14 @@ def make_worse(db: Warehouse) -> None:
     db.rows(f"update training.hillstrom_predictions set {learners} where arm = 'womens'")
 
 
-@pytest.mark.parametrize("asked", [{}, {"budget": 0.55}, {"money": 30_000.0}])
+@pytest.mark.parametrize("budget", [{}, {"budget": 0.55}, {"money": 30_000.0}])
 def test_a_proposal_that_does_worse_than_one_arm_alone_is_not_written(
-    finished: Warehouse, asked: dict[str, float]
+    finished: Warehouse, budget: dict[str, float]
 ) -> None:
     """At any budget, also at those that the table does not have; an earlier one goes."""
     assert finished.count(MULTI_ARM_LIST) == 64_000
     make_worse(finished)
-    proposal = write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **asked)
+    proposal = write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **budget)
     choice = proposal.choice
     assert (proposal.refused, proposal.treated) == (True, 0)
     assert finished.count(MULTI_ARM_LIST) == 0

@@ -107,8 +107,8 @@ def test_an_id_is_a_number_only_where_nothing_of_it_is_lost(
     types = {row[0]: row[1] for row in db.rows("describe raw.shop")}
     assert types["user_id"] == "BIGINT"
     assert types[folder.experiment.own_id or "user_id"] == type_
-    found, numbers = raw_ids(db, folder)
-    assert found == [str(i) for i in ids]
+    read, numbers = raw_ids(db, folder)
+    assert read == [str(i) for i in ids]
     assert numbers == N
     if type_ == "BIGINT":
         assert db.rows("select user_id from raw.shop") == [(int(i),) for i in ids]
