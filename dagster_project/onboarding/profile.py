@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.loading import reader
+from dagster_project.signs import SIGNED
 from dagster_project.sources import own_file
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
@@ -20,7 +21,7 @@ INTEGERS |= {f"{sign}{size}" for sign in ("", "U") for size in ("INTEGER", "BIGI
 # What DuckDB may find in a file -> how raw.sql casts it, so that the service knows its type.
 CASTS = {"HUGEINT": "double", "UHUGEINT": "double", "UUID": "varchar", "ENUM": "varchar"}
 CASTS |= {"DECIMAL": "double", "TIMESTAMP_NS": "timestamp", "TIMESTAMP_MS": "timestamp"}
-CASTS |= {"TIMESTAMP_S": "timestamp", "TIME": "varchar"}
+CASTS |= {"TIMESTAMP_S": "timestamp", "TIME": "varchar"} | SIGNED
 ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
