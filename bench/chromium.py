@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import socket
 import subprocess
 import tempfile
 import time
@@ -97,14 +98,17 @@ class Browser:
 
 
 @contextmanager
-def browser(port: int = 9391) -> Iterator[Browser]:
-    """A Chromium of its own.
+def browser() -> Iterator[Browser]:
+    """A Chromium of its own, on a free port.
 
     Raises:
         SystemExit: it is not installed, or does not start.
     """
     if not CHROMIUM.exists():
         raise SystemExit(f"{CHROMIUM} is missing; install Debian's package chromium")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = [f"--user-data-dir={profile}", f"--remote-debugging-port={port}", "about:blank"]
         with subprocess.Popen(  # noqa: S603 - a fixed command

@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 
 from bench.chromium import Browser, browser
+from bench.contrast import pale_texts
 from bench.servers import serving
 
 PAGES = {  # page -> its path, and a text that it shows at last
@@ -146,6 +147,18 @@ def walk(tour: Tour, page: Browser) -> None:
         tour.checks["it recovers"] = page.shows("Score a user", "Uplift", "Threshold")
 
 
+def look_for_pale_texts(tour: Tour, page: Browser) -> None:
+    """On every page, light and dark, text must have enough contrast to be read."""
+    with tour.serving_api():
+        for name, dark in product(PAGES, (False, True)):
+            show(tour, page, name, width=1440, height=6000, dark=dark)  # all of the page
+            for text in pale_texts(page):
+                tour.checks[f"{name}, {'dark' if dark else 'light'}: can be read: {text}"] = False
+    tour.checks.setdefault(
+        "all text can be read", not any("can be read" in check for check in tour.checks)
+    )
+
+
 def take_pictures(tour: Tour, page: Browser, folder: Path) -> None:
     """Every page, wide and narrow, light and dark."""
     with tour.serving_api():
@@ -189,6 +202,7 @@ def main() -> int:
             picture_for_readme(tour, page, chosen.readme)
             return 0
         walk(tour, page)
+        look_for_pale_texts(tour, page)
         if chosen.pictures:
             take_pictures(tour, page, chosen.pictures)
     for check, passed in tour.checks.items():

@@ -173,15 +173,15 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
     return [
         (
             f"**{NAMES[decides]} decides** ({how}). The gate: **{champion['gate']}**. "
-            f"{champion['gate_reason']} With these users, a gain of {champion['detectable_gain']:.5f} "
-            "over random would show with 80 % power."
+            f"{champion['gate_reason']} ± is one standard error. With these users, a gain of "
+            f"{champion['detectable_gain']:.5f} over random would show with 80 % power."
         ),
         (
             f"Inside train, out of fold, {champion['n']:,} users, {champion['budget']:.0%} treated, "
             f"{defaults.outcome} per user ± one standard error:"
         ),
         evidence,
-        "On held-out users:",
+        "On held-out users, ± one standard error:",
         _holdout_table(db, folder, arm),
     ]
 

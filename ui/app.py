@@ -11,6 +11,9 @@ CSS = """<style>
   [data-testid="stColumn"] { flex: 1 1 100% !important; min-width: 100% !important; }
   [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
 }
+[data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
+[data-testid="stCaptionContainer"] code { color: inherit; } /* its own green is too pale there */
+[data-testid="stMarkdownContainer"] td { overflow-wrap: anywhere; } /* hashes and JSON in the card */
 </style>"""
 
 st.set_page_config(page_title="Uplift engine", page_icon=":material/target:", layout="wide")

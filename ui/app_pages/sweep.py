@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from ui.charts import against_random, incremental_chart, profit_chart, value_chart
+from ui.charts import against_random
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, gate_of, keep, key_of, page, remembered
+from ui.state import Choice, forget_when_changed, gate_of, keep, key_of, page, remembered
+from ui.sweep_charts import incremental_chart, profit_chart, value_chart
 from ui.tables import show_table
-from ui.wording import LEARNERS, Z95, added, interval, mean_of, percent, points, sentence
+from ui.wording import (
+    LEARNERS,
+    ONE_ERROR,
+    Z95,
+    added,
+    interval,
+    mean_of,
+    percent,
+    points,
+    sentence,
+    span,
+    with_error,
+)
+
+MONEY = (0.0, 1e9)  # what the API takes
+MOST_USERS = 10**10
 
 
-def frame(policy: dict[str, Any], *, users: int, cost: float, value: float) -> pd.DataFrame:
+def frame(policy: dict[str, Any], *, users: int) -> pd.DataFrame:
     """One row a budget: the API's figures, scaled to ``users``, and money."""
     rows = pd.DataFrame(policy["rows"])
     rows["treated"] = (rows["budget"] * users).round()
     rows["outcomes"] = rows["incremental"] * users
     rows["outcomes_error"] = rows["incremental_std_error"] * users
-    rows["cost"] = rows["treated"] * cost
-    rows["revenue"] = rows["outcomes"] * value
-    rows["profit"] = rows["revenue"] - rows["cost"]
-    rows["profit_error"] = rows["outcomes_error"] * value
+    rows["cost"] = rows["budget"] * users * policy["cost"]
+    rows["profit"] = rows["net_value"].astype(float) * users
+    rows["profit_error"] = rows["net_std_error"].astype(float) * users
+    rows["behind"] = rows["net_behind_best"].astype(float) * users
+    rows["behind_error"] = rows["net_behind_best_std_error"].astype(float) * users
+    rows["revenue"] = rows["profit"] + rows["cost"]
     rows["random"] = rows["value"] - rows["gain_over_random"]
     rows["response"] = [row["value"] for row in policy["response_model"]]
     return rows
@@ -46,46 +65,75 @@ def users_of(client: ApiClient, choice: Choice, evaluated: int) -> int:
     return evaluated + (int(gate["n"]) if gate else 0)
 
 
-def show_money(rows: pd.DataFrame) -> None:
-    """The budget of largest profit, and how far it can be told from others."""
-    best = rows.loc[rows["profit"].idxmax()]
-    # Nested lists share their users, so this set is somewhat too wide: cautious, as it should be.
-    near = rows[rows["profit"] + Z95 * rows["profit_error"] >= best["profit"]]
+def show_money(rows: pd.DataFrame, at: pd.Series, best_budget: float) -> None:
+    """Profit by budget: the chosen one, the best one, and how far the two can be told apart."""
+    best = rows.loc[rows["budget"] == best_budget].iloc[0]
+    near = rows.loc[rows["behind"] <= Z95 * rows["behind_error"], "budget"]
+    reach = Z95 * at["profit_error"]
+    behind = ""
+    if at["behind"]:
+        behind = (
+            f"On the same users, the chosen budget earns {with_error(at['behind'], at['behind_error'])} "
+            "less than that. "
+        )
     show_chart(
-        profit_chart(rows, best, near),
-        f"Profit is largest at {percent(best['budget'])}: {best['profit']:,.0f} ± "
-        f"{Z95 * best['profit_error']:,.0f}. Budgets from {percent(near['budget'].min())} to "
-        f"{percent(near['budget'].max())} may be as good. The band is 95 %.",
+        profit_chart(rows, at, best),
+        f"The dashed line is the chosen budget: profit {with_error(at['profit'], at['profit_error'])} "
+        f"({span(at['profit'] - reach, at['profit'] + reach)}). The diamond is the budget of the "
+        f"largest profit by the estimate, {percent(best['budget'])}: "
+        f"{with_error(best['profit'], best['profit_error'])}, somewhat too high, being the best of 100. "
+        f"{behind}Budgets from {percent(near.min())} to {percent(near.max())} may be as good. "
+        f"{ONE_ERROR} The band is the 95 % interval.",
     )
 
 
-def show(client: ApiClient, choice: Choice) -> None:
-    """Lay out the page."""
-    st.title("Budget sweep")
+@dataclass(frozen=True)
+class Question:
+    """What the page is about: an outcome, money, a budget, and how many users."""
+
+    outcome: str
+    cost: float
+    value: float
+    budget: int  # percent
+    users: int
+
+    @property
+    def in_money(self) -> bool:
+        """Whether profit can be told."""
+        return bool(self.cost and self.value)
+
+
+def ask(choice: Choice, client: ApiClient) -> tuple[Question, dict[str, Any]]:
+    """The widgets, all kept in the address; and the API's answer."""
     model = choice.model
     left, middle, right = st.columns(3)
+    outcomes, here = model["outcomes"], choice.experiment
     outcome: str = left.selectbox(
-        "Outcome", model["outcomes"], index=model["outcomes"].index(model["outcome"])
+        "Outcome", outcomes, key=key_of("outcome", model["outcome"], known=outcomes, scope=here)
     )
+    forget_when_changed("outcome", outcome, "value")
+    keep("outcome", outcome, model["outcome"])
+    declared = float(model["costs"].get(choice.arm) or 0.0)
+    scope = f"{here} {choice.arm}"
     cost = middle.number_input(
-        "Cost of one treatment", 0.0, None, float(model["costs"].get(choice.arm) or 0.0), 0.1,
+        "Cost of one treatment", *MONEY, step=0.1,
+        key=key_of("cost", declared, within=MONEY, scope=scope),
         help="In money; with a value it gives profit by budget.",
     )  # fmt: skip
+    keep("cost", cost, declared)
+    declared = float(model["values"].get(outcome) or 0.0)
+    scope = f"{here} {outcome}"
     value = right.number_input(
-        "Value of one outcome",
-        0.0,
-        None,
-        float(model["values"].get(outcome) or 0.0),
-        1.0,
+        "Value of one outcome", *MONEY, step=1.0,
+        key=key_of("value", declared, within=MONEY, scope=scope),
         help="In money.",
+    )  # fmt: skip
+    keep("value", value, declared)
+    policy = client.get(
+        "/policy/sweep", experiment=here, arm=choice.arm, outcome=outcome, cost=cost, value=value
     )
-    policy = client.get("/policy/sweep", experiment=choice.experiment, arm=choice.arm, outcome=outcome)
-    if not policy["rows"]:
-        st.info(
-            "This outcome has not been evaluated. Run the experiment again.", icon=":material/hourglass:"
-        )
-        return
-    budget = st.slider(
+    left, right = st.columns([2, 1])
+    budget = left.slider(
         "Budget: share of users who may be treated",
         1,
         100,
@@ -93,54 +141,86 @@ def show(client: ApiClient, choice: Choice) -> None:
         format="%d %%",
     )
     keep("budget", budget)
-    users = st.number_input(
+    most = users_of(client, choice, policy["n_evaluated"])
+    users = right.number_input(
         "Users to decide about",
         1,
-        None,
-        users_of(client, choice, policy["n_evaluated"]),
-        1000,
+        MOST_USERS,
+        step=1000,
+        key=key_of("users", most, within=(1, MOST_USERS), scope=f"{here} {choice.arm}"),
         help="Scales outcomes and money. At first, as many as the last list was about, or else the "
         "experiment's users with this treatment or none.",
     )
-    rows, binary = frame(policy, users=users, cost=cost, value=value), choice.is_binary(outcome)
-    at = rows.iloc[budget - 1]
-    st.markdown(f"**{finding(at, outcome, binary=binary)}**")
+    keep("users", users, most)
+    return Question(outcome, cost, value, budget, users), policy
+
+
+def show_figures(question: Question, at: pd.Series, *, binary: bool, trained: bool) -> None:
+    """The chosen budget in numbers; ``trained``: whether the threshold is an effect in points."""
     figures = st.container(horizontal=True)  # wraps where there is no room
-    trained = choice.is_binary(model["outcome"])  # the outcome that the threshold is an effect on
-    threshold = at["threshold"]
-    shown = "none" if pd.isna(threshold) else points(threshold, binary=trained)
-    figures.metric("Threshold", shown)
+    figures.metric(
+        "Threshold",
+        "none" if pd.isna(at["threshold"]) else points(at["threshold"], binary=trained),
+        help="The least predicted effect that is treated at this budget.",
+    )
     figures.metric("Users treated", f"{at['treated']:,.0f}")
     figures.metric(
-        sentence(added(outcome, binary=binary)),
-        f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",
-        help="Over treating nobody; ± 95 %.",
+        sentence(added(question.outcome, binary=binary)),
+        with_error(at["outcomes"], at["outcomes_error"]),
+        help=f"Over treating nobody. {ONE_ERROR}",
     )
-    if cost and value:
+    if question.in_money:
         figures.metric(
-            "Profit", f"{at['profit']:,.0f}", help="Value of the added outcomes less the cost."
+            "Profit",
+            with_error(at["profit"], at["profit_error"]),
+            help=f"Value of the added outcomes less the cost of the treatments. {ONE_ERROR}",
         )
-    show_chart(
-        value_chart(rows, budget / 100, outcome, binary=binary),
-        f"{sentence(mean_of(outcome, binary=binary))}, on {policy['n_evaluated']:,} held-out users by "
-        f"the {LEARNERS[policy['learner']]}. The band is 95 %. Where it lies above the grey line, "
-        "choosing beats drawing lots; the response model ranks by who would do it anyway.",
-    )
-    if cost and value:
-        show_money(rows)
-    else:
-        show_chart(
-            incremental_chart(rows, budget / 100, outcome, binary=binary),
-            "A steep start means that few users make most of the effect. The band is 95 %.",
-        )
+
+
+def show_rows(question: Question, rows: pd.DataFrame, *, binary: bool) -> None:
+    """All budgets as a table, and as a file."""
     columns = ["budget", "threshold", "expected_treat_rate", "value", "random", "response",
                "gain_over_random", "treated", "outcomes", "outcomes_error"]  # fmt: skip
-    if cost and value:
+    if question.in_money:
         columns += ["cost", "revenue", "profit", "profit_error"]
-    table = rows[columns]
-    show_table(table, columns, height=240)
-    st.caption("± is one standard error.")
-    st.download_button("Download as CSV", table.to_csv(index=False), "budget-sweep.csv", "text/csv")
+    shares = ("value", "random", "response") if binary else ()
+    show_table(rows, columns, height=240, shares=shares)
+    st.caption(ONE_ERROR)
+    st.download_button(
+        "Download as CSV", rows[columns].to_csv(index=False), "budget-sweep.csv", "text/csv"
+    )
+
+
+def show(client: ApiClient, choice: Choice) -> None:
+    """Lay out the page."""
+    st.title("Budget sweep")
+    question, policy = ask(choice, client)
+    if not policy["rows"]:
+        st.info(
+            "This outcome has not been evaluated. Run the experiment again.", icon=":material/hourglass:"
+        )
+        return
+    outcome, budget = question.outcome, question.budget / 100
+    rows, binary = frame(policy, users=question.users), choice.is_binary(outcome)
+    at = rows.iloc[question.budget - 1]
+    st.markdown(f"**{finding(at, outcome, binary=binary)}**")
+    # The threshold is an effect on the outcome that the learners were trained on.
+    show_figures(question, at, binary=binary, trained=choice.is_binary(choice.model["outcome"]))
+    show_chart(
+        value_chart(rows, budget, outcome, binary=binary),
+        f"{sentence(mean_of(outcome, binary=binary))}, on {policy['n_evaluated']:,} held-out users by "
+        f"the {LEARNERS[policy['learner']]}. The band is the 95 % interval. Where it lies above the "
+        "grey line, choosing beats drawing lots; the response model ranks by who would do it anyway.",
+    )
+    if question.in_money:
+        show_money(rows, at, policy["best_budget"])
+    else:
+        show_chart(
+            incremental_chart(rows, budget, outcome, binary=binary),
+            f"A steep start means that few users make most of the effect. {ONE_ERROR} The band is the "
+            "95 % interval. Enter a cost and a value to see profit.",
+        )
+    show_rows(question, rows, binary=binary)
 
 
 page(show)
