@@ -173,8 +173,8 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
     return [
         (
             f"**{NAMES[decides]} decides** ({how}). The gate: **{champion['gate']}**. "
-            f"{champion['gate_reason']} ± is one standard error. With these users, a gain of "
-            f"{champion['detectable_gain']:.5f} over random would show with 80 % power."
+            f"{champion['gate_reason']} With these users, a gain of {champion['detectable_gain']:.5f} "
+            "over random would show with 80 % power."
         ),
         (
             f"Inside train, out of fold, {champion['n']:,} users, {champion['budget']:.0%} treated, "

@@ -10,7 +10,7 @@ from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, choose_learner, page
 from ui.tables import show_table
-from ui.wording import LEARNERS, ONE_ERROR, RANKINGS, claim, gate_reason, metric
+from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
 
 WORDS = {"passed": "The gate is open", "inconclusive": "The gate says: inconclusive"}
 CHECKS = {
@@ -69,7 +69,9 @@ def show(client: ApiClient, choice: Choice) -> None:
     if gate:
         box = st.success if gate["gate"] == "passed" else st.warning
         box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate_reason(gate)}")
-        st.caption(f"{ONE_ERROR} z is the figure divided by it. The users are those of the train split.")
+        st.caption(
+            "z is a figure divided by its standard error. The users are those of the train split."
+        )
     area = next(
         row for row in found["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
     )
