@@ -71,6 +71,15 @@ class Browser:
             time.sleep(0.02)
         return False
 
+    def drawn(self) -> bool:
+        """Whether all elements that are still loading come to be there before patience ends."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if not self.evaluate("!!document.querySelector('[data-testid=stSkeleton]')"):
+                return True
+            time.sleep(0.1)
+        return False
+
     def press(self, selector: str, key: str, times: int) -> None:
         """Press a key on the element that a CSS selector finds."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
@@ -93,8 +102,20 @@ class Browser:
                 (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
             )
         if colours:
-            image = image.convert("RGB").quantize(colours)
+            image = _with_few(image.convert("RGB"), colours)
         image.save(path, optimize=True)
+
+
+def _with_few(image: Image.Image, colours: int) -> Image.Image:
+    """The image with a palette; thin lines keep their colours, which a median cut loses."""
+    none = Image.Dither.NONE
+    found = image.getcolors(image.width * image.height) or []
+    often = sorted(found, key=lambda entry: entry[0], reverse=True)[: colours // 4]
+    rare = colours - len(often)
+    far_apart = image.quantize(rare, Image.Quantize.MAXCOVERAGE, dither=none).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in often for part in colour] + far_apart[: 3 * rare])
+    return image.quantize(palette=palette, dither=none)
 
 
 @contextmanager

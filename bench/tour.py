@@ -173,7 +173,7 @@ def picture_for_readme(tour: Tour, page: Browser, folder: Path) -> None:
         user = tour.one_whom_the_budget_decides(5, 30)
         for name, height in (("score", 1150), ("sweep", 1320)):
             show(tour, page, name, width=1400, height=height, dark=False, user=user)
-            page.picture(folder / f"{name}.png", colours=48, width=800)
+            page.picture(folder / f"{name}.png", colours=128, width=800)
 
 
 def show(  # noqa: PLR0913 - what, where, how
@@ -183,9 +183,9 @@ def show(  # noqa: PLR0913 - what, where, how
     path, text = PAGES[name]
     page.look(width=width, height=height, dark=dark)
     page.open(tour.address(path, user=user, budget=30))
-    if not page.shows(text):
+    if not page.shows(text) or not page.drawn():
         raise SystemExit(f"{name} does not open")
-    time.sleep(1)
+    time.sleep(1)  # charts are drawn a little later than they are there
 
 
 def main() -> int:
