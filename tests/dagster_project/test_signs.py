@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from dagster_project.compute.work import Limits, Query, run_query
 from dagster_project.loading import load_raw
 from dagster_project.signs import with_signs
 from dagster_project.sources import SourceFile
-from dagster_project.sqlfiles import Identifier
+from dagster_project.sqlfiles import Identifier, Tables
 from dagster_project.warehouse import Warehouse
 from tests.support import folder_of
 from uplift_core.experiment import RAW_SQL
+from uplift_core.sources import HistoryTable
 
 WITHOUT_SIGNS = (
     "/* Rows. */ select 1::utinyint as a, -- the first\n 2::usmallint as b, 3::uinteger as c, 'x' as d"
@@ -82,6 +84,27 @@ def test_a_file_of_types_without_signs_is_loaded_with_them(
     assert rows == 12
     assert SIGNED_COLUMNS.items() <= types_of(db, folder.tables.raw).items()
     assert db.rows("select sum(visits - clicks - 1) from raw.hillstrom") == [(-12,)]
+
+
+def test_a_history_is_loaded_likewise(db: Warehouse, unsigned_file: Path, tmp_path: Path) -> None:
+    past = {
+        "user_id": np.arange(12),
+        "known_at": [datetime(2026, 1, 1)] * 12,  # noqa: DTZ001 - files have no zones
+        "orders": np.arange(12, dtype=np.uint16),
+    }
+    pq.write_table(pa.table(past), tmp_path / "past.parquet")
+    (tmp_path / RAW_SQL).write_text(
+        RAW.replace(" from", ", timestamp '2026-02-01' as assigned_at from"), encoding="utf-8"
+    )
+    history = HistoryTable(path="past.parquet", available_at="known_at")
+    changes = {"tables": {"past": history}, "assigned_at": "assigned_at", "user_id": "user_id"}
+    experiment = folder_of("hillstrom").experiment.model_copy(update=changes)
+    folder = replace(
+        folder_of("hillstrom"), experiment=experiment, folder=tmp_path, tables=Tables.of(experiment)
+    )
+    load_raw(db, folder, SourceFile(unsigned_file, "0" * 64))
+    assert types_of(db, folder.tables.histories["past"])["orders"] == "INTEGER"
+    assert db.rows("select min(orders - 1) from raw.hillstrom_past") == [(-1,)]
 
 
 def test_a_worker_reads_its_part_likewise(
