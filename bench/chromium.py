@@ -109,8 +109,8 @@ class Browser:
 def _with_few(image: Image.Image, colours: int) -> Image.Image:
     """The image with a palette; thin lines keep their colours, which a median cut loses."""
     none = Image.Dither.NONE
-    found = image.getcolors(image.width * image.height) or []
-    often = sorted(found, key=lambda entry: entry[0], reverse=True)[: colours // 4]
+    counts = image.getcolors(image.width * image.height) or []
+    often = sorted(counts, key=lambda entry: entry[0], reverse=True)[: colours // 4]
     rare = colours - len(often)
     far_apart = image.quantize(rare, Image.Quantize.MAXCOVERAGE, dither=none).getpalette() or []
     palette = Image.new("P", (1, 1))

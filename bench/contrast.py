@@ -14,7 +14,7 @@ Colour = tuple[float, float, float, float]  # red, green, blue from 0 to 255, op
 # behind it, the nearest first.
 SEEN = """(() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const found = [];
+  const texts = [];
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement, words = node.textContent.trim();
     const seen = element.checkVisibility({opacityProperty: true, visibilityProperty: true});
@@ -32,9 +32,9 @@ SEEN = """(() => {
       if (behind) grounds.push(style.backgroundColor);
       opacity *= Number(style.opacity);
     }
-    found.push([words, getComputedStyle(element).color, opacity, grounds]);
+    texts.push([words, getComputedStyle(element).color, opacity, grounds]);
   }
-  return found;
+  return texts;
 })()"""
 
 
@@ -79,9 +79,9 @@ def pale_texts(page: Browser) -> list[str]:
     for words, colour, opacity, grounds in page.evaluate(SEEN):
         ground = _ground(grounds)
         red, green, blue, alpha = parse(colour)
-        found = contrast(over((red, green, blue, alpha * opacity), ground), ground)
-        if alpha * opacity > 0 and found < TEXT:  # what is transparent only holds a place
-            pale[f"{words[:60]} ({found:.2f})"] = None
+        ratio = contrast(over((red, green, blue, alpha * opacity), ground), ground)
+        if alpha * opacity > 0 and ratio < TEXT:  # what is transparent only holds a place
+            pale[f"{words[:60]} ({ratio:.2f})"] = None
     return list(pale)
 
 

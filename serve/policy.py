@@ -104,19 +104,19 @@ def policy(
     declared = model.experiment.outcome(measured).value
     cost = model.experiment.arm(arm).cost if valuation.cost is None else valuation.cost
     value = declared if valuation.value is None else valuation.value
-    held = release.snapshot.holdout(name, arm, learner)
+    holdout = release.snapshot.holdout(name, arm, learner)
 
     def figures_of(ranking: str) -> list[tuple[Figures, _Net]]:
         binds = {"experiment": name, "arm": arm, "outcome": measured, "learner": ranking}
-        found = release.snapshot.rows(SQL, binds)
-        return list(zip(found, _nets(found, cost, value), strict=True))
+        measured_rows = release.snapshot.rows(SQL, binds)
+        return list(zip(measured_rows, _nets(measured_rows, cost, value), strict=True))
 
-    def rows(figures: Sequence[tuple[Figures, _Net]], held: Distribution | None) -> list[PolicyRow]:
+    def rows(figures: Sequence[tuple[Figures, _Net]], holdout: Distribution | None) -> list[PolicyRow]:
         if target.budget is None:
-            return [_row(each, net, each["budget"], held) for each, net in figures]
-        asked = target.budget
-        nearest = sorted(figures, key=lambda pair: abs(pair[0]["budget"] - asked))[:1]
-        return [_row(each, net, asked, held) for each, net in nearest]
+            return [_row(each, net, each["budget"], holdout) for each, net in figures]
+        budget = target.budget
+        nearest = sorted(figures, key=lambda pair: abs(pair[0]["budget"] - budget))[:1]
+        return [_row(each, net, budget, holdout) for each, net in nearest]
 
     ranked = figures_of(learner)
     return Policy(
@@ -126,14 +126,14 @@ def policy(
         outcome=measured,
         model_version=model.bundle.version,
         snapshot_id=release.snapshot.snapshot_id,
-        n_holdout=held.n_users,
+        n_holdout=holdout.n_users,
         n_evaluated=int(max((each["n"] for each, _ in ranked), default=0)),
         cost=cost,
         value=value,
         best_budget=next((each["budget"] for each, net in ranked if net.behind == 0), None),
         stale=stale,
         request_id=request_id,
-        rows=rows(ranked, held),
+        rows=rows(ranked, holdout),
         response_model=rows(figures_of("response"), None),
     )
 
@@ -160,18 +160,18 @@ def _nets(figures: Sequence[Figures], cost: float, value: float | None) -> list[
     budget, incremental, error = (
         [each[name] for each in figures] for name in ("budget", "incremental", "incremental_std_error")
     )
-    found = profit(budget, incremental, error, int(figures[0]["n"]), value=value, cost=cost)
-    columns = (found.value, found.std_error, found.behind, found.behind_std_error)
+    net = profit(budget, incremental, error, int(figures[0]["n"]), value=value, cost=cost)
+    columns = (net.value, net.std_error, net.behind, net.behind_std_error)
     return [_Net(*(float(column[i]) for column in columns)) for i in range(len(figures))]
 
 
-def _row(figures: Figures, net: _Net, budget: float, held: Distribution | None) -> PolicyRow:
-    threshold = held.threshold(budget) if held else math.inf
+def _row(figures: Figures, net: _Net, budget: float, holdout: Distribution | None) -> PolicyRow:
+    threshold = holdout.threshold(budget) if holdout else math.inf
     gain, error = figures["gain_over_random"], figures["gain_std_error"]
     return PolicyRow(
         budget=budget,
         threshold=threshold if math.isfinite(threshold) else None,
-        expected_treat_rate=held.share_from(threshold) if held else budget,
+        expected_treat_rate=holdout.share_from(threshold) if holdout else budget,
         evaluated_at=figures["budget"],
         value=figures["value"],
         value_ci_low=figures["ci_low"],

@@ -28,9 +28,9 @@ def test_outcomes_can_be_added_up_and_subtracted(
 ) -> None:
     con = snapshot(request.getfixturevalue(f"{name}_home"))
     for table in ("raw", "assignment"):
-        users, happened, negated, apart, scaled = con.execute(
+        users, happened, negated, lowered, scaled = con.execute(
             f"select count(*), sum({outcome}), sum(-{outcome}), sum({outcome} - 1), "
             f"sum(100 * {outcome} + 100) from {table}.{name}"
         ).fetchone()
-        assert (negated, apart) == (-happened, happened - users)
+        assert (negated, lowered) == (-happened, happened - users)
         assert scaled == 100 * (happened + users)

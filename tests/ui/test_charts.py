@@ -133,17 +133,17 @@ def test_a_profit_within_its_error_is_none() -> None:
 def marks_of(chart: dict, kind: str) -> list[dict]:
     """All marks of a kind in a chart's specification, with the rows that they show."""
     data = chart["datasets"]
-    found = []
+    marks = []
 
     def walk(part: dict, inherited: dict) -> None:
-        own = part.get("data", inherited)
+        rows = part.get("data", inherited)
         for layer in part.get("layer", []):
-            walk(layer, own)
+            walk(layer, rows)
         if "mark" in part and part["mark"]["type"] == kind:
-            found.append(part | {"rows": data[own["name"]]})
+            marks.append(part | {"rows": data[rows["name"]]})
 
     walk(chart, chart.get("data", {}))
-    return found
+    return marks
 
 
 def test_the_chosen_budget_and_the_best_one_are_marked_apart_in_words() -> None:

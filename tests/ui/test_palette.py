@@ -28,36 +28,38 @@ MARKS = {"BLUE": palette.BLUE, "ORANGE": palette.ORANGE, "GREEN": palette.GREEN,
 LIGHT_AND_DARK = pytest.mark.parametrize("theme", ["light", "dark"])
 
 
-def apart(colour: str, ground: str, opacity: float = 1.0) -> float:
+def contrast_of(colour: str, ground: str, opacity: float = 1.0) -> float:
     """Contrast of a colour, drawn with an opacity, to its background."""
     red, green, blue, _ = parse(colour)
     return contrast(over((red, green, blue, opacity), parse(ground)), parse(ground))
 
 
 def test_contrast_is_that_of_the_guidelines() -> None:
-    assert apart("#000000", "#ffffff") == pytest.approx(21)
-    assert apart("#777777", "#ffffff") == pytest.approx(
+    assert contrast_of("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast_of("#777777", "#ffffff") == pytest.approx(
         4.478, abs=1e-3
     )  # known as just too light for text
-    assert apart("#ffffff", "#ffffff") == 1
-    assert apart("#000000", "#ffffff", 0.5) == pytest.approx(apart("#808080", "#ffffff"), abs=0.05)
+    assert contrast_of("#ffffff", "#ffffff") == 1
+    assert contrast_of("#000000", "#ffffff", 0.5) == pytest.approx(
+        contrast_of("#808080", "#ffffff"), abs=0.05
+    )
 
 
 @LIGHT_AND_DARK
 @pytest.mark.parametrize("name", MARKS)
 def test_what_is_drawn_can_be_told_from_its_background(theme: str, name: str) -> None:
-    assert apart(MARKS[name], THEMES[theme]["backgroundColor"]) >= GRAPHICS
+    assert contrast_of(MARKS[name], THEMES[theme]["backgroundColor"]) >= GRAPHICS
 
 
 @LIGHT_AND_DARK
 def test_text_can_be_read(theme: str) -> None:
-    own = THEMES[theme]
-    assert palette.INK[theme] == own["textColor"]
-    for ground in (own, own["sidebar"]):
-        assert apart(own["textColor"], ground["backgroundColor"]) >= TEXT
-        assert apart(own["textColor"], ground["secondaryBackgroundColor"]) >= TEXT
-        assert apart(own["textColor"], ground["backgroundColor"], CAPTIONS) >= TEXT
-    assert apart(own["primaryColor"], own["backgroundColor"]) >= TEXT
+    colours = THEMES[theme]
+    assert palette.INK[theme] == colours["textColor"]
+    for ground in (colours, colours["sidebar"]):
+        assert contrast_of(colours["textColor"], ground["backgroundColor"]) >= TEXT
+        assert contrast_of(colours["textColor"], ground["secondaryBackgroundColor"]) >= TEXT
+        assert contrast_of(colours["textColor"], ground["backgroundColor"], CAPTIONS) >= TEXT
+    assert contrast_of(colours["primaryColor"], colours["backgroundColor"]) >= TEXT
 
 
 def charts() -> dict[str, alt.LayerChart]:
@@ -112,7 +114,7 @@ def test_every_mark_has_a_colour_of_the_palette_at_its_full_strength(name: str) 
             continue  # only holds a tooltip
         assert {mark.get("color"), *scale.get("range", [])} - {None} <= set(MARKS.values())
         assert mark.get("color") or scale
-        if mark["type"] in {"point", "bar"}:  # Vega-Lite's own is less than 1
+        if mark["type"] in {"point", "bar"}:  # Vega-Lite's colours is less than 1
             assert mark["opacity"] == 1
         elif mark["type"] != "area":
             assert mark.get("opacity", 1) == 1

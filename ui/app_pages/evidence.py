@@ -64,8 +64,8 @@ def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Evidence")
     learner = choose_learner()
-    found = client.get("/evidence", experiment=choice.experiment, arm=choice.arm, learner=learner)
-    gate = found["gate"]
+    answer = client.get("/evidence", experiment=choice.experiment, arm=choice.arm, learner=learner)
+    gate = answer["gate"]
     if gate:
         box = st.success if gate["gate"] == "passed" else st.warning
         box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate_reason(gate)}")
@@ -73,33 +73,33 @@ def show(client: ApiClient, choice: Choice) -> None:
             "z is a figure divided by its standard error. The users are those of the train split."
         )
     area = next(
-        row for row in found["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
+        row for row in answer["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
     )
-    name, binary = LEARNERS[found["learner"]], choice.is_binary(found["outcome"])
+    name, binary = LEARNERS[answer["learner"]], choice.is_binary(answer["outcome"])
     show_chart(
-        qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"], area),
+        qini_chart(pd.DataFrame(answer["qini_curve"]), answer["learner"], area),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
         "The straight line is random targeting: the further above it, the better. The band is the "
         "95 % interval, point by point.",
     )
     left, right = st.columns(2, gap="large")
-    deciles = pd.DataFrame(found["deciles"])
+    deciles = pd.DataFrame(answer["deciles"])
     with left:
         show_chart(
-            decile_chart(deciles[deciles["learner"] == found["learner"]], binary=binary),
+            decile_chart(deciles[deciles["learner"] == answer["learner"]], binary=binary),
             "Decile 1 has the highest scores. Points that fall from left to right: the order is right. "
             "Lines are 95 % intervals.",
         )
     with right:
         show_chart(
-            calibration_chart(pd.DataFrame(found["calibration"]), binary=binary),
+            calibration_chart(pd.DataFrame(answer["calibration"]), binary=binary),
             "On the diagonal, users gain what was predicted for them. Lines are 95 % intervals.",
         )
     st.subheader("Against others")
     others = [*("random", "response"), *LEARNERS]  # what a learner must beat comes first
     against = [
         row | {"metric": metric(row["metric"]), "other": RANKINGS.get(row["other"], row["other"])}
-        for row in sorted(found["comparisons"], key=lambda row: others.index(row["other"]))
+        for row in sorted(answer["comparisons"], key=lambda row: others.index(row["other"]))
     ]
     shown = ["metric", "other", "verdict", "difference", "ci_low", "ci_high"]
     show_table(against, shown, headings={"metric": "figure", "other": "against"}, height=240)
@@ -107,8 +107,8 @@ def show(client: ApiClient, choice: Choice) -> None:
         f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0. "
         "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
-    show_crosscheck(pd.DataFrame(found["crosscheck"]))
-    show_proof(pd.DataFrame(found["proof"]))
+    show_crosscheck(pd.DataFrame(answer["crosscheck"]))
+    show_proof(pd.DataFrame(answer["proof"]))
 
 
 page(show)

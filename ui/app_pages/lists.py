@@ -90,10 +90,10 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
     st.code(f"UPLIFT_HOME/exports/{place}/manifest.json", language=None, wrap_lines=True)
 
 
-def show_night(client: ApiClient, choice: Choice, found: dict[str, Any], night: dict[str, Any]) -> None:
+def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night: dict[str, Any]) -> None:
     """One list: how many, whether it pays off, what was asked of it before it could leave the house."""
     counts, gates, best = (
-        [row for row in found[name] if row["campaign"] == night["campaign"]]
+        [row for row in answer[name] if row["campaign"] == night["campaign"]]
         for name in ("counts", "gates", "best")
     )
     st.markdown(
@@ -133,20 +133,20 @@ def show_night(client: ApiClient, choice: Choice, found: dict[str, Any], night: 
 def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Tonight's list")
-    found = client.get("/lists", experiment=choice.experiment)
-    if not found["nights"]:
+    answer = client.get("/lists", experiment=choice.experiment)
+    if not answer["nights"]:
         st.info(
             "No list has been made yet. Run `make run`, or materialize treat_list.",
             icon=":material/bedtime:",
         )
         return
-    night = choose_list(choice, found["nights"])
+    night = choose_list(choice, answer["nights"])
     if night is not None:
-        show_night(client, choice, found, night)
-    nights = [row for row in found["nights"] if row["arm"] == choice.arm]
+        show_night(client, choice, answer, night)
+    nights = [row for row in answer["nights"] if row["arm"] == choice.arm]
     campaigns = {row["campaign"] for row in nights}
     st.subheader("Promised and realised")
-    realised = [row for row in found["realised"] if row["campaign"] in campaigns]
+    realised = [row for row in answer["realised"] if row["campaign"] in campaigns]
     if realised:
         show_table(realised, MEASURED)
         st.caption(

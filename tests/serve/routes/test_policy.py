@@ -63,9 +63,9 @@ MONEY = {"cost": 0.5, "value": 12.0}
 
 def test_profit_has_the_error_of_what_it_is_made_of(hillstrom_api: TestClient) -> None:
     """The cost of a budget is known: profit errs as the incremental outcomes do, times their value."""
-    found = hillstrom_api.get("/policy/sweep", params={"arm": "mens"} | MONEY).json()
-    assert (found["cost"], found["value"]) == (0.5, 12.0)
-    for row in [*found["rows"], *found["response_model"]]:
+    answer = hillstrom_api.get("/policy/sweep", params={"arm": "mens"} | MONEY).json()
+    assert (answer["cost"], answer["value"]) == (0.5, 12.0)
+    for row in [*answer["rows"], *answer["response_model"]]:
         assert row["net_value"] == pytest.approx(12 * row["incremental"] - 0.5 * row["budget"])
         assert row["net_std_error"] == pytest.approx(12 * row["incremental_std_error"])
         assert row["net_ci_low"] == pytest.approx(row["net_value"] - 1.959964 * row["net_std_error"])
@@ -73,24 +73,24 @@ def test_profit_has_the_error_of_what_it_is_made_of(hillstrom_api: TestClient) -
 
 
 def test_the_best_budget_and_how_far_the_others_lie_behind(hillstrom_api: TestClient) -> None:
-    found = hillstrom_api.get("/policy/sweep", params={"arm": "mens"} | MONEY).json()
-    best = max(found["rows"], key=lambda row: row["net_value"])
-    assert found["best_budget"] == best["budget"]
+    answer = hillstrom_api.get("/policy/sweep", params={"arm": "mens"} | MONEY).json()
+    best = max(answer["rows"], key=lambda row: row["net_value"])
+    assert answer["best_budget"] == best["budget"]
     assert (best["net_behind_best"], best["net_behind_best_std_error"]) == (0, 0)
-    for row in found["rows"]:
+    for row in answer["rows"]:
         assert row["net_behind_best"] == pytest.approx(best["net_value"] - row["net_value"])
-        # The two share their users, so the difference is known better than both would be apart.
-        apart = (best["net_std_error"] ** 2 + row["net_std_error"] ** 2) ** 0.5
-        assert row["net_behind_best_std_error"] <= apart
+        # The two share their users, so the difference is known better than between other users.
+        unpaired = (best["net_std_error"] ** 2 + row["net_std_error"] ** 2) ** 0.5
+        assert row["net_behind_best_std_error"] <= unpaired
     (at,) = hillstrom_api.get("/policy", params={"arm": "mens", "budget": 0.3} | MONEY).json()["rows"]
-    assert at == found["rows"][29]
+    assert at == answer["rows"][29]
 
 
 def test_without_a_value_there_is_no_profit(hillstrom_api: TestClient) -> None:
-    found = hillstrom_api.get("/policy/sweep", params={"cost": 0.5}).json()
-    assert (found["value"], found["best_budget"]) == (None, None)
-    assert {row["net_value"] for row in found["rows"]} == {None}
-    assert {row["net_std_error"] for row in found["rows"]} == {None}
+    answer = hillstrom_api.get("/policy/sweep", params={"cost": 0.5}).json()
+    assert (answer["value"], answer["best_budget"]) == (None, None)
+    assert {row["net_value"] for row in answer["rows"]} == {None}
+    assert {row["net_std_error"] for row in answer["rows"]} == {None}
 
 
 def test_what_is_declared_gives_the_batchs_own_profit(hillstrom_served: Path, tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_what_is_declared_gives_the_batchs_own_profit(hillstrom_served: Path, tm
         f"'{read_pointer(home / 'published').experiments['hillstrom'].model_version}'",
     )
     with api_of(home) as api:
-        found = api.get("/policy/sweep", params={"arm": "mens", "learner": "x"}).json()
+        answer = api.get("/policy/sweep", params={"arm": "mens", "learner": "x"}).json()
     written = query(
         home,
         "from evaluation.policy_value where arm = 'mens' and learner = 'x' and outcome = 'visit' "
         "and estimator = 'aipw' order by budget",
     )
-    assert len(found["rows"]) == len(written) == 100
+    assert len(answer["rows"]) == len(written) == 100
     for name in ("net_value", "net_std_error"):
-        assert [row[name] for row in found["rows"]] == pytest.approx([row[name] for row in written])
+        assert [row[name] for row in answer["rows"]] == pytest.approx([row[name] for row in written])

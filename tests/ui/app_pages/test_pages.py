@@ -251,10 +251,10 @@ def test_added_users_are_told_with_one_standard_error(client: ApiClient) -> None
 def texts(app: AppTest) -> str:
     """All that a page says."""
     kinds = ("markdown", "caption", "info", "success", "warning", "title", "subheader")
-    found = [str(element.value) for kind in kinds for element in app.get(kind)]
-    found += [f"{metric.label} {metric.value} {metric.help}" for metric in app.metric]
-    found += [str(heading) for table in app.dataframe for heading in table.value]
-    return "\n".join(found).replace("\N{NO-BREAK SPACE}", " ")
+    said = [str(element.value) for kind in kinds for element in app.get(kind)]
+    said += [f"{metric.label} {metric.value} {metric.help}" for metric in app.metric]
+    said += [str(heading) for table in app.dataframe for heading in table.value]
+    return "\n".join(said).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -329,8 +329,8 @@ def test_a_budget_that_one_page_takes_and_another_does_not_breaks_neither(client
 def test_money_is_that_of_the_treatment_and_the_outcome_it_was_entered_for(
     client: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def declare(found: list[dict[str, Any]]) -> None:
-        found[0]["costs"], found[0]["values"]["visit"] = {"womens": 0.5, "mens": 0.7}, 12.0
+    def declare(answer: list[dict[str, Any]]) -> None:
+        answer[0]["costs"], answer[0]["values"]["visit"] = {"womens": 0.5, "mens": 0.7}, 12.0
 
     altered(monkeypatch, "/models", declare)
     app = run_page("sweep")
@@ -407,12 +407,12 @@ def test_a_treatment_without_a_list_says_so_and_offers_the_others(client: ApiCli
     assert _one(str(app.query_params["arm"])) == "womens"
 
 
-def both_arms(found: dict[str, Any]) -> None:
+def both_arms(answer: dict[str, Any]) -> None:
     """As if the night had made a list for either treatment, the other one of another size."""
     for name in ("nights", "counts", "gates", "best"):
         other = {"campaign": "autumn", "arm": "mens"}
         other |= {"nights": {"treated": 777}, "best": {"user_id": 424242}}.get(name, {})
-        found[name] += [row | other for row in found[name] if row["campaign"] == "womens"]
+        answer[name] += [row | other for row in answer[name] if row["campaign"] == "womens"]
 
 
 @pytest.mark.parametrize(("arm", "campaign"), [("womens", "womens"), ("mens", "autumn")])
@@ -435,9 +435,9 @@ def test_each_treatment_shows_its_own_list(
 def test_of_two_lists_for_one_treatment_either_can_be_chosen(
     client: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def second(found: dict[str, Any]) -> None:
-        both_arms(found)
-        found["nights"][-1]["arm"] = "womens"
+    def second(answer: dict[str, Any]) -> None:
+        both_arms(answer)
+        answer["nights"][-1]["arm"] = "womens"
 
     altered(monkeypatch, "/lists", second)
     app = run_page("lists")
@@ -450,10 +450,10 @@ def test_of_two_lists_for_one_treatment_either_can_be_chosen(
 def test_measured_lists_are_those_of_the_treatment(
     client: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(found: dict[str, Any]) -> None:
-        night = found["nights"][0]
+    def measured(answer: dict[str, Any]) -> None:
+        night = answer["nights"][0]
         row = {"decision_date": night["decision_date"], "outcome": "visit", "uplift": 0.1}
-        found["realised"] = [row | {"campaign": "womens"}, row | {"campaign": "of nobody"}]
+        answer["realised"] = [row | {"campaign": "womens"}, row | {"campaign": "of nobody"}]
 
     altered(monkeypatch, "/lists", measured)
     tables = [table.value for table in run_page("lists").dataframe]
@@ -467,14 +467,14 @@ def test_a_first_list_has_nobody_who_entered_or_left(
 ) -> None:
     assert "Entered" not in metrics(run_page("lists"))
     before = {"previous_date": "2026-01-01", "entered": 12, "exited": 34}
-    altered(monkeypatch, "/lists", lambda found: found["nights"][0].update(before))
+    altered(monkeypatch, "/lists", lambda answer: answer["nights"][0].update(before))
     assert metrics(run_page("lists")) | {"Entered": "12", "Left": "34"} == metrics(run_page("lists"))
 
 
 def test_an_old_list_is_told_to_be_old(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "days old" not in warnings(run_page("lists"))
     day = (datetime.now(UTC) - timedelta(days=9)).date().isoformat()
-    altered(monkeypatch, "/lists", lambda found: found["nights"][0].update(decision_date=day))
+    altered(monkeypatch, "/lists", lambda answer: answer["nights"][0].update(decision_date=day))
     assert "This list is 9 days old" in warnings(run_page("lists"))
 
 

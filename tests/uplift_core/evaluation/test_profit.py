@@ -35,25 +35,25 @@ def errors(terms: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("users", [random_users(1), random_users(3, propensity=0.85, binary=False)])
 def test_errors_are_those_of_the_users_own_terms(users: Users) -> None:
-    found, terms = profit_of(users), terms_of(users)
-    assert found.value == pytest.approx(terms.mean(axis=1))
-    assert found.std_error == pytest.approx(errors(terms))
-    assert found.best == int(np.argmax(terms.mean(axis=1)))
-    assert found.behind == pytest.approx(terms.mean(axis=1)[found.best] - terms.mean(axis=1))
-    assert found.behind_std_error == pytest.approx(errors(terms[found.best] - terms), abs=1e-9)
+    net, terms = profit_of(users), terms_of(users)
+    assert net.value == pytest.approx(terms.mean(axis=1))
+    assert net.std_error == pytest.approx(errors(terms))
+    assert net.best == int(np.argmax(terms.mean(axis=1)))
+    assert net.behind == pytest.approx(terms.mean(axis=1)[net.best] - terms.mean(axis=1))
+    assert net.behind_std_error == pytest.approx(errors(terms[net.best] - terms), abs=1e-9)
 
 
 def test_between_users_of_equal_score_the_error_of_a_difference_is_at_most_too_large() -> None:
     users = random_users(2, levels=6)
-    found, terms = profit_of(users), terms_of(users)
-    assert found.std_error == pytest.approx(errors(terms))
-    assert (found.behind_std_error >= errors(terms[found.best] - terms) - 1e-9).all()
+    net, terms = profit_of(users), terms_of(users)
+    assert net.std_error == pytest.approx(errors(terms))
+    assert (net.behind_std_error >= errors(terms[net.best] - terms) - 1e-9).all()
 
 
 def test_the_best_budget_is_behind_nothing() -> None:
-    found = profit_of(random_users(5))
-    assert (found.behind >= 0).all()
-    assert (found.behind[found.best], found.behind_std_error[found.best]) == (0, 0)
+    net = profit_of(random_users(5))
+    assert (net.behind >= 0).all()
+    assert (net.behind[net.best], net.behind_std_error[net.best]) == (0, 0)
 
 
 def test_money_scales_profit_and_its_error() -> None:
@@ -74,9 +74,9 @@ def test_intervals_hold_the_true_profit_as_often_as_they_say() -> None:
     budget = 0.3
     truth = VALUE * 0.1 * normal.pdf(normal.inv_cdf(1 - budget)) - COST * budget
     place = int(np.argmin(np.abs(BUDGETS - budget)))
-    held = 0
+    covered = 0
     for seed in range(draws):
-        found = profit_of(random_users(seed))
-        held += abs(found.value[place] - truth) <= Z95 * found.std_error[place]
+        net = profit_of(random_users(seed))
+        covered += abs(net.value[place] - truth) <= Z95 * net.std_error[place]
     chance = math.sqrt(0.95 * 0.05 / draws)
-    assert held / draws == pytest.approx(0.95, abs=3 * chance)
+    assert covered / draws == pytest.approx(0.95, abs=3 * chance)
