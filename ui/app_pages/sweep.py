@@ -29,6 +29,7 @@ from ui.wording import (
 )
 
 MONEY = (0.0, 1e9)  # what the API takes
+STEPS = {"cost": 0.1, "value": 1.0}
 MOST_USERS = 10**10
 
 
@@ -105,54 +106,61 @@ class Question:
 
 def ask(choice: Choice, client: ApiClient) -> tuple[Question, dict[str, Any]]:
     """The widgets, all kept in the address; and the API's answer."""
-    model = choice.model
-    left, middle, right = st.columns(3)
-    outcomes, here = model["outcomes"], choice.experiment
-    outcome: str = left.selectbox(
+    model, here = choice.model, choice.experiment
+    columns, outcomes = st.columns(3), model["outcomes"]
+    outcome: str = columns[0].selectbox(
         "Outcome", outcomes, key=key_of("outcome", model["outcome"], known=outcomes, scope=here)
     )
     forget_when_changed("outcome", outcome, "value")
     keep("outcome", outcome, model["outcome"])
-    declared = float(model["costs"].get(choice.arm) or 0.0)
-    scope = f"{here} {choice.arm}"
-    cost = middle.number_input(
-        "Cost of one treatment", *MONEY, step=0.1,
-        key=key_of("cost", declared, within=MONEY, scope=scope),
-        help="In money; with a value it gives profit by budget.",
-    )  # fmt: skip
-    keep("cost", cost, declared)
-    declared = float(model["values"].get(outcome) or 0.0)
-    scope = f"{here} {outcome}"
-    value = right.number_input(
-        "Value of one outcome", *MONEY, step=1.0,
-        key=key_of("value", declared, within=MONEY, scope=scope),
-        help="In money.",
-    )  # fmt: skip
-    keep("value", value, declared)
+    with columns[1]:
+        declared = model["costs"].get(choice.arm)
+        help_ = "In money; with a value it gives profit by budget."
+        cost = ask_money("cost", "Cost of one treatment", declared, f"{here} {choice.arm}", help_)
+    with columns[2]:
+        declared = model["values"].get(outcome)
+        value = ask_money("value", "Value of one outcome", declared, f"{here} {outcome}", "In money.")
     policy = client.get(
         "/policy/sweep", experiment=here, arm=choice.arm, outcome=outcome, cost=cost, value=value
     )
     left, right = st.columns([2, 1])
-    budget = left.slider(
-        "Budget: share of users who may be treated",
-        1,
-        100,
-        key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
-        format="%d %%",
-    )
-    keep("budget", budget)
-    most = users_of(client, choice, policy["n_evaluated"])
-    users = right.number_input(
+    with left:
+        budget = st.slider(
+            "Budget: share of users who may be treated",
+            1,
+            100,
+            key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
+            format="%d %%",
+        )
+        keep("budget", budget)
+    with right:
+        users = ask_users(choice, users_of(client, choice, policy["n_evaluated"]))
+    return Question(outcome, cost, value, budget, users), policy
+
+
+def ask_money(name: str, label: str, declared: float | None, scope: str, help_: str) -> float:
+    """An amount of money, at first the declared one."""
+    default = float(declared or 0.0)
+    key = key_of(name, default, within=MONEY, scope=scope)
+    amount: float = st.number_input(label, *MONEY, step=STEPS[name], key=key, help=help_)
+    keep(name, amount, default)
+    return amount
+
+
+def ask_users(choice: Choice, default: int) -> int:
+    """How many users outcomes and money are scaled to."""
+    scope = f"{choice.experiment} {choice.arm}"
+    users: int = st.number_input(
         "Users to decide about",
         1,
         MOST_USERS,
         step=1000,
-        key=key_of("users", most, within=(1, MOST_USERS), scope=f"{here} {choice.arm}"),
+        key=key_of("users", default, within=(1, MOST_USERS), scope=scope),
         help="Scales outcomes and money. At first, as many as the last list was about, or else the "
         "experiment's users with this treatment or none.",
     )
-    keep("users", users, most)
-    return Question(outcome, cost, value, budget, users), policy
+    keep("users", users, default)
+    return users
 
 
 def show_figures(question: Question, at: pd.Series, *, binary: bool, trained: bool) -> None:
