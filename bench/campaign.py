@@ -102,7 +102,7 @@ def _report(comparison: str, rows: list[dict[str, float]]) -> None:
 
     def share(held: list[bool]) -> str:
         p = float(np.mean(held))
-        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(held)):.3f}"
+        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(held)):.3f} (one standard error)"
 
     print(
         f"{comparison}: {len(rows)} nights, about {mean([r['n_control'] for r in rows])} "

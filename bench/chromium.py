@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import socket
 import subprocess
 import tempfile
 import time
@@ -70,6 +71,15 @@ class Browser:
             time.sleep(0.02)
         return False
 
+    def drawn(self) -> bool:
+        """Whether all elements that are still loading come to be there before patience ends."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if not self.evaluate("!!document.querySelector('[data-testid=stSkeleton]')"):
+                return True
+            time.sleep(0.1)
+        return False
+
     def press(self, selector: str, key: str, times: int) -> None:
         """Press a key on the element that a CSS selector finds."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
@@ -92,19 +102,34 @@ class Browser:
                 (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
             )
         if colours:
-            image = image.convert("RGB").quantize(colours)
+            image = _with_few(image.convert("RGB"), colours)
         image.save(path, optimize=True)
 
 
+def _with_few(image: Image.Image, colours: int) -> Image.Image:
+    """The image with a palette; thin lines keep their colours, which a median cut loses."""
+    none = Image.Dither.NONE
+    counts = image.getcolors(image.width * image.height) or []
+    often = sorted(counts, key=lambda entry: entry[0], reverse=True)[: colours // 4]
+    rare = colours - len(often)
+    far_apart = image.quantize(rare, Image.Quantize.MAXCOVERAGE, dither=none).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in often for part in colour] + far_apart[: 3 * rare])
+    return image.quantize(palette=palette, dither=none)
+
+
 @contextmanager
-def browser(port: int = 9391) -> Iterator[Browser]:
-    """A Chromium of its own.
+def browser() -> Iterator[Browser]:
+    """A Chromium of its own, on a free port.
 
     Raises:
         SystemExit: it is not installed, or does not start.
     """
     if not CHROMIUM.exists():
         raise SystemExit(f"{CHROMIUM} is missing; install Debian's package chromium")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = [f"--user-data-dir={profile}", f"--remote-debugging-port={port}", "about:blank"]
         with subprocess.Popen(  # noqa: S603 - a fixed command

@@ -70,6 +70,7 @@ def report(verdict: Verdict, tables: dict[str, Rows], budgets: list[float]) -> s
     metrics = {(r["learner"], r["metric"]): r for r in tables["metrics"]}
     policy = {(r["learner"], r["budget"]): r for r in tables["policy_value"] if r["estimator"] == "aipw"}
     lines = [f"gate: {verdict.text}", f"champion {verdict.champion}, runner-up {verdict.runner_up}"]
+    lines.append("± is one standard error, [from, to] the 95 % interval")
     for learner in NAMES:
         cells = [
             f"{name} {r['value']:.4f} [{r['ci_low']:.4f}, {r['ci_high']:.4f}]"

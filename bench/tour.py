@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 
 from bench.chromium import Browser, browser
+from bench.contrast import pale_texts
 from bench.servers import serving
 
 PAGES = {  # page -> its path, and a text that it shows at last
@@ -146,6 +147,18 @@ def walk(tour: Tour, page: Browser) -> None:
         tour.checks["it recovers"] = page.shows("Score a user", "Uplift", "Threshold")
 
 
+def look_for_pale_texts(tour: Tour, page: Browser) -> None:
+    """On every page, light and dark, text must have enough contrast to be read."""
+    with tour.serving_api():
+        for name, dark in product(PAGES, (False, True)):
+            show(tour, page, name, width=1440, height=6000, dark=dark)  # all of the page
+            for text in pale_texts(page):
+                tour.checks[f"{name}, {'dark' if dark else 'light'}: can be read: {text}"] = False
+    tour.checks.setdefault(
+        "all text can be read", not any("can be read" in check for check in tour.checks)
+    )
+
+
 def take_pictures(tour: Tour, page: Browser, folder: Path) -> None:
     """Every page, wide and narrow, light and dark."""
     with tour.serving_api():
@@ -160,7 +173,7 @@ def picture_for_readme(tour: Tour, page: Browser, folder: Path) -> None:
         user = tour.one_whom_the_budget_decides(5, 30)
         for name, height in (("score", 1150), ("sweep", 1320)):
             show(tour, page, name, width=1400, height=height, dark=False, user=user)
-            page.picture(folder / f"{name}.png", colours=48, width=800)
+            page.picture(folder / f"{name}.png", colours=128, width=800)
 
 
 def show(  # noqa: PLR0913 - what, where, how
@@ -170,9 +183,9 @@ def show(  # noqa: PLR0913 - what, where, how
     path, text = PAGES[name]
     page.look(width=width, height=height, dark=dark)
     page.open(tour.address(path, user=user, budget=30))
-    if not page.shows(text):
+    if not page.shows(text) or not page.drawn():
         raise SystemExit(f"{name} does not open")
-    time.sleep(1)
+    time.sleep(1)  # charts are drawn a little later than they are there
 
 
 def main() -> int:
@@ -189,6 +202,7 @@ def main() -> int:
             picture_for_readme(tour, page, chosen.readme)
             return 0
         walk(tour, page)
+        look_for_pale_texts(tour, page)
         if chosen.pictures:
             take_pictures(tour, page, chosen.pictures)
     for check, passed in tour.checks.items():

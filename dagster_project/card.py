@@ -181,7 +181,7 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
             f"{defaults.outcome} per user ± one standard error:"
         ),
         evidence,
-        "On held-out users:",
+        "On held-out users, ± one standard error:",
         _holdout_table(db, folder, arm),
     ]
 

@@ -33,6 +33,7 @@ from uplift_core.evaluation.policy import (
     policy_curve,
     random_value,
 )
+from uplift_core.evaluation.profit import profit
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.experiment import Experiment
 
@@ -203,6 +204,7 @@ def _comparison(
 def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str) -> Rows:
     curve, n = policy_curve(groups, BUDGETS), int(groups.n_users)
     worth, cost = experiment.outcome(outcome).value, experiment.arm(arm).cost
+    net = profit(BUDGETS, curve.incremental, curve.incremental_error, n, value=worth or 0.0, cost=cost)
     rows: Rows = []
     for i, budget in enumerate(BUDGETS):
         value = Estimate(float(curve.value[i]), float(curve.value_error[i]))
@@ -219,8 +221,8 @@ def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str)
                 "gain_std_error": float(curve.gain_error[i]),
                 "incremental": incremental,
                 "incremental_std_error": error,
-                "net_value": None if worth is None else worth * incremental - cost * budget,
-                "net_std_error": None if worth is None else abs(worth) * error,
+                "net_value": None if worth is None else float(net.value[i]),
+                "net_std_error": None if worth is None else float(net.std_error[i]),
             }
         )
         rows.append(

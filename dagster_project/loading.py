@@ -9,6 +9,7 @@ import duckdb
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.reading import TEXT, read_with_ids, refuse_floats
+from dagster_project.signs import with_signs
 from dagster_project.sources import SourceFile, own_file
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
@@ -31,7 +32,8 @@ def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tup
     """
     sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
     try:
-        rows = db.create(folder.tables.raw, sql, {"source": str(source.path)})
+        binds = {"source": str(source.path)}
+        rows = db.create(folder.tables.raw, with_signs(db, sql, binds), binds)
     except duckdb.Error as error:
         raise DataError(
             f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
@@ -117,7 +119,8 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
         texts = {owner} if _type_of(db, folder.tables.raw, experiment.user_id) == TEXT else ()
         read = "" if own.is_file() else read_with_ids(db, file.path, texts)
         sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
-        db.create_temporary(incoming, sql, {"source": str(file.path)})
+        binds = {"source": str(file.path)}
+        db.create_temporary(incoming, with_signs(db, sql, binds), binds)
         columns = {row[0]: row[1] for row in db.rows(f"describe {incoming}")}
     except duckdb.Error as error:
         raise DataError(f"{where}.path = '{table.path}' cannot be read: {error}") from error

@@ -1,8 +1,8 @@
 """The plots of one contrast, as Vega-Lite specifications: one for Dagster, the model card and the app.
 
 Each plot's title says what is found, ± one standard error and no more than the 95 % interval bears; its
-subtitle says how to read it. Colours are Okabe and Ito's, which people of every colour vision can tell
-apart.
+subtitle says how to read it. The first three colours are Okabe and Ito's, which people of every colour
+vision can tell apart; all have a contrast of 3 at least to white (WCAG 2.2).
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from uplift_core.evaluation.estimate import Estimate
 
 Rows = Sequence[dict[str, Any]]
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-GREY = "#767676"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B35A8C", "#332288", "#6B6B00")
+GREY, BLACK = "#767676", "#000000"
+FILL = 0.2  # opacity of bands and overlapping bars; their edges are drawn in the full colour
+ERRORS = "± is one standard error"
 WIDTH, HEIGHT = 460, 280
 SUBTITLE = 90  # characters a line
 PALETTE = 64  # colours of a PNG; with all of them it would be ten times as large
@@ -82,7 +84,7 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         random + curves,
         title,
         "Qini curve. Above the dashed line of random targeting is good; bands are 95 % intervals, point "
-        "by point.",
+        f"by point; {ERRORS}.",
     )
 
 
@@ -109,15 +111,15 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
     base = alt.Chart(_data(data)).encode(
         x=alt.X("decile:O").title("tenth of users, 1 has the best score").axis(labelAngle=0)
     )
-    bars = base.mark_bar(color=COLOURS[0]).encode(
+    bars = base.mark_bar(color=COLOURS[0], opacity=1).encode(
         y=alt.Y("uplift:Q").title(f"uplift in '{outcome}' per user")
     )
-    errors = base.mark_rule(color="#333333").encode(y="low:Q", y2="high:Q")
+    errors = base.mark_rule(color=BLACK).encode(y="low:Q", y2="high:Q")
     return _titled(
         bars + errors,
         title,
         "Difference in mean outcome between the arms, observed among held-out users; lines are 95 % "
-        "intervals. Bars should fall from left to right.",
+        f"intervals; {ERRORS}. Bars should fall from left to right.",
     )
 
 
@@ -148,7 +150,7 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
         zero + curves,
         title,
         "What the ranking adds to random targeting of equal size, doubly robust on held-out users; "
-        "bands are 95 % intervals. 0 is no better than random.",
+        f"bands are 95 % intervals; {ERRORS}. 0 is no better than random.",
     )
 
 
@@ -168,7 +170,7 @@ def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixi
     base = alt.Chart(_data(data)).encode(
         x=alt.X("predicted:Q").title(f"mean predicted effect, '{outcome}' per user").scale(zero=False)
     )
-    points = base.mark_point(filled=True, size=70, color=COLOURS[0]).encode(
+    points = base.mark_point(filled=True, size=70, opacity=1, color=COLOURS[0]).encode(
         y=alt.Y("effect:Q").title(f"average effect, '{outcome}' per user")
     )
     errors = base.mark_rule(color=COLOURS[0]).encode(y="ci_low:Q", y2="ci_high:Q")
@@ -194,12 +196,13 @@ def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.T
     title = f"{arm}, {NAMES[learner]}: a positive effect is predicted for {share:.0%} of users"
     chart = (
         alt.Chart(_data(rows))
-        .mark_bar(opacity=0.6)
+        .mark_bar(opacity=1, fillOpacity=FILL, strokeWidth=1)
         .encode(
             x=alt.X("low:Q", bin="binned").title(f"predicted effect (CATE), '{outcome}' per user"),
             x2="high:Q",
             y=alt.Y("users:Q", stack=None).title("held-out users"),
             color=_colour("arm", arms),
+            stroke=alt.Stroke("arm:N", scale=_scale(arms), legend=None),
         )
     )
     return _titled(
@@ -213,8 +216,9 @@ def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChar
     """Curves of the deciding learner and the response model over their bands."""
     colour = _colour("ranking", [NAMES[learner], NAMES["response"]])
     base = alt.Chart(_data(data)).encode(x=x, color=colour)
-    band = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q")
-    return band + base.mark_line().encode(y=y)
+    band = base.mark_area(opacity=FILL).encode(y="low:Q", y2="high:Q")
+    low, high = (base.mark_line(strokeWidth=0.7).encode(y=f"{end}:Q") for end in ("low", "high"))
+    return band + low + high + base.mark_line().encode(y=y)
 
 
 def _ends(value: float, error: float) -> dict[str, float]:
@@ -232,8 +236,12 @@ def _share(column: str, title: str) -> alt.X:
 
 
 def _colour(column: str, names: Sequence[str]) -> alt.Color:
-    scale = alt.Scale(domain=list(names), range=list(COLOURS[: len(names)]))
-    return alt.Color(f"{column}:N").scale(scale).title(None).legend(orient="bottom", symbolOpacity=1)
+    legend = alt.Legend(orient="bottom", symbolOpacity=1)
+    return alt.Color(f"{column}:N", scale=_scale(names), title=None, legend=legend)
+
+
+def _scale(names: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(names), range=list(COLOURS[: len(names)]))
 
 
 def _apart(low: float, high: float) -> str:

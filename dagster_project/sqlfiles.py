@@ -17,8 +17,9 @@ from dagster_project.settings import SQL_FOLDER
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import Experiment, Outcome
 
-TYPES = {"binary": "utinyint", "count": "double", "continuous": "double"}
-EXACT = {"utinyint": "utinyint", "double": "decimal(38, 10)"}  # whose sums no order of rows can change
+# Of outcomes: signed, and with room, so that whoever queries them may subtract and multiply.
+TYPES = {"binary": "integer", "count": "double", "continuous": "double"}
+EXACT = {"integer": "integer", "double": "decimal(38, 10)"}  # whose sums no order of rows can change
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +12,7 @@ from serve.release import Release
 from serve.scoring import Target
 from uplift_core.budget import Distribution
 from uplift_core.evaluation.estimate import Z95
+from uplift_core.evaluation.profit import profit
 
 
 class PolicyRow(BaseModel):
@@ -30,8 +32,18 @@ class PolicyRow(BaseModel):
     gain_ci_high: float
     incremental: float | None = Field(description="Outcomes per user more than without any treatment.")
     incremental_std_error: float | None
-    net_value: float | None = Field(description="In money, less the cost; where both are declared.")
+    net_value: float | None = Field(
+        description="In money: value of the incremental outcomes less the cost; null without a value."
+    )
     net_std_error: float | None
+    net_ci_low: float | None
+    net_ci_high: float | None
+    net_behind_best: float | None = Field(
+        description="How much less net_value is than at the ranking's best budget; 0 there."
+    )
+    net_behind_best_std_error: float | None = Field(
+        description="Of the paired difference: both budgets treat nested sets of the same users."
+    )
 
 
 class Policy(BaseModel):
@@ -47,6 +59,11 @@ class Policy(BaseModel):
     snapshot_id: str
     n_holdout: int = Field(description="Held-out users, whose scores the thresholds are of.")
     n_evaluated: int = Field(description="Held-out users of the two arms, whom the values are of.")
+    cost: float = Field(description="Of treating one user, in money: as asked for, or as declared.")
+    value: float | None = Field(description="Of one unit of the outcome, likewise; null: none is known.")
+    best_budget: float | None = Field(
+        description="Where net_value is largest among the whole percents, by the estimate."
+    )
     stale: bool
     request_id: str
     rows: list[PolicyRow]
@@ -59,10 +76,20 @@ SQL = (
     "select * from evaluation.policy_value where experiment = $experiment and arm = $arm "
     "and outcome = $outcome and learner = $learner and estimator = 'aipw' order by budget"
 )
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """An outcome, what a unit of it is worth and what a treatment costs; None: as declared."""
+
+    outcome: str | None = None
+    cost: float | None = None
+    value: float | None = None
 
 
 def policy(
-    release: Release, target: Target, *, stale: bool, request_id: str, outcome: str | None = None
+    release: Release, target: Target, valuation: Valuation, *, stale: bool, request_id: str
 ) -> Policy:
     """The policy at the target's budget, or at every whole percent where it is None.
 
@@ -73,43 +100,78 @@ def policy(
     arm = model.arm(target.arm)
     learner = model.learner(target.learner, arm)
     name = model.experiment.name
-    wanted = model.outcome(outcome)
-    held = release.snapshot.holdout(name, arm, learner)
+    measured = model.outcome(valuation.outcome)
+    declared = model.experiment.outcome(measured).value
+    cost = model.experiment.arm(arm).cost if valuation.cost is None else valuation.cost
+    value = declared if valuation.value is None else valuation.value
+    holdout = release.snapshot.holdout(name, arm, learner)
 
-    def rows(ranking: str, held: Distribution | None) -> list[PolicyRow]:
-        binds = {"experiment": name, "arm": arm, "outcome": wanted, "learner": ranking}
-        found = release.snapshot.rows(SQL, binds)
+    def figures_of(ranking: str) -> list[tuple[Figures, _Net]]:
+        binds = {"experiment": name, "arm": arm, "outcome": measured, "learner": ranking}
+        measured_rows = release.snapshot.rows(SQL, binds)
+        return list(zip(measured_rows, _nets(measured_rows, cost, value), strict=True))
+
+    def rows(figures: Sequence[tuple[Figures, _Net]], holdout: Distribution | None) -> list[PolicyRow]:
         if target.budget is None:
-            return [_row(figures, figures["budget"], held) for figures in found]
-        asked = target.budget
-        nearest = sorted(found, key=lambda figures: abs(figures["budget"] - asked))[:1]
-        return [_row(figures, asked, held) for figures in nearest]
+            return [_row(each, net, each["budget"], holdout) for each, net in figures]
+        budget = target.budget
+        nearest = sorted(figures, key=lambda pair: abs(pair[0]["budget"] - budget))[:1]
+        return [_row(each, net, budget, holdout) for each, net in nearest]
 
-    binds = {"experiment": name, "arm": arm, "outcome": wanted, "learner": learner}
-    evaluated = release.snapshot.rows(f"select max(n) as n from ({SQL})", binds)[0]["n"]
+    ranked = figures_of(learner)
     return Policy(
         experiment=name,
         arm=arm,
         learner=learner,
-        outcome=wanted,
+        outcome=measured,
         model_version=model.bundle.version,
         snapshot_id=release.snapshot.snapshot_id,
-        n_holdout=held.n_users,
-        n_evaluated=evaluated or 0,
+        n_holdout=holdout.n_users,
+        n_evaluated=int(max((each["n"] for each, _ in ranked), default=0)),
+        cost=cost,
+        value=value,
+        best_budget=next((each["budget"] for each, net in ranked if net.behind == 0), None),
         stale=stale,
         request_id=request_id,
-        rows=rows(learner, held),
-        response_model=rows("response", None),
+        rows=rows(ranked, holdout),
+        response_model=rows(figures_of("response"), None),
     )
 
 
-def _row(figures: Mapping[str, float], budget: float, held: Distribution | None) -> PolicyRow:
-    threshold = held.threshold(budget) if held else math.inf
+@dataclass(frozen=True)
+class _Net:
+    """Net value at one budget; None: no value is known."""
+
+    value: float | None = None
+    std_error: float | None = None
+    behind: float | None = None
+    behind_std_error: float | None = None
+
+    def end(self, errors: float) -> float | None:
+        """So many standard errors above the value."""
+        if self.value is None or self.std_error is None:
+            return None
+        return self.value + errors * self.std_error
+
+
+def _nets(figures: Sequence[Figures], cost: float, value: float | None) -> list[_Net]:
+    if value is None or not figures:
+        return [_Net() for _ in figures]
+    budget, incremental, error = (
+        [each[name] for each in figures] for name in ("budget", "incremental", "incremental_std_error")
+    )
+    net = profit(budget, incremental, error, int(figures[0]["n"]), value=value, cost=cost)
+    columns = (net.value, net.std_error, net.behind, net.behind_std_error)
+    return [_Net(*(float(column[i]) for column in columns)) for i in range(len(figures))]
+
+
+def _row(figures: Figures, net: _Net, budget: float, holdout: Distribution | None) -> PolicyRow:
+    threshold = holdout.threshold(budget) if holdout else math.inf
     gain, error = figures["gain_over_random"], figures["gain_std_error"]
     return PolicyRow(
         budget=budget,
         threshold=threshold if math.isfinite(threshold) else None,
-        expected_treat_rate=held.share_from(threshold) if held else budget,
+        expected_treat_rate=holdout.share_from(threshold) if holdout else budget,
         evaluated_at=figures["budget"],
         value=figures["value"],
         value_ci_low=figures["ci_low"],
@@ -119,6 +181,10 @@ def _row(figures: Mapping[str, float], budget: float, held: Distribution | None)
         gain_ci_high=gain + Z95 * error,
         incremental=figures["incremental"],
         incremental_std_error=figures["incremental_std_error"],
-        net_value=figures["net_value"],
-        net_std_error=figures["net_std_error"],
+        net_value=net.value,
+        net_std_error=net.std_error,
+        net_ci_low=net.end(-Z95),
+        net_ci_high=net.end(Z95),
+        net_behind_best=net.behind,
+        net_behind_best_std_error=net.behind_std_error,
     )

@@ -11,6 +11,14 @@ CSS = """<style>
   [data-testid="stColumn"] { flex: 1 1 100% !important; min-width: 100% !important; }
   [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
 }
+[data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
+[data-testid="stCaptionContainer"] code { color: inherit; } /* its own green is too pale there */
+/* The card's tables: figures stay in one line; hashes and JSON, in tables of two columns, do not. */
+[data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; }
+[data-testid="stMarkdownContainer"] td { white-space: nowrap; }
+[data-testid="stMarkdownContainer"] td:nth-child(2):last-child {
+  white-space: normal; overflow-wrap: anywhere;
+}
 </style>"""
 
 st.set_page_config(page_title="Uplift engine", page_icon=":material/target:", layout="wide")

@@ -1,47 +1,48 @@
-"""Charts: colour-blind-safe (Okabe & Ito), readable on light and dark.
-
-Titles say the finding, and no more than the 95 % intervals bear.
-"""
+"""Charts. Titles say the finding, and no more than the 95 % intervals bear; ± is one standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from ui.wording import Z95, added, interval, mean_of, percent, points
+from ui.palette import BLUE, FILL, GREY, ORANGE, text_config
+from ui.wording import Z95, interval, points
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a8a8a"
-HEIGHT, LEGEND = 360, 40  # pixels; a legend of several lines takes from a chart's height
+HEIGHT = 360  # pixels
 ROOM = 0.2  # of the width, for figures beside bars
+DECISIONS = {"no_treat": "don't treat", "holdout": "held out"}
 MOST_BARS = 8  # parts of an effect that are drawn by themselves
+POINTS = "format(100 * datum.value, '.3~g') + ' pp'"  # Vega's expression for percentage points
+Y = Callable[[str], alt.Y]  # of a column: all marks of a chart share title, scale and axis
 
 
 def show(chart: alt.Chart | alt.LayerChart, caption: str) -> None:
     """A chart under its finding, and how to read it; text outside of it wraps on narrow screens."""
     title = str(chart.title).replace(" %", "\N{NO-BREAK SPACE}%")
     st.markdown(f"**{title}**")
-    plain = chart.copy()
+    plain = chart.configure(**text_config())
     plain.title = alt.Undefined
     st.altair_chart(plain, width="stretch")
     st.caption(caption)
 
 
-def _rule(at: float) -> alt.Chart:
-    frame = pd.DataFrame({"budget": [at]})
-    return alt.Chart(frame).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="budget:Q")
+def band(
+    frame: pd.DataFrame, x: alt.X, y: Y, ends: tuple[str, str], colour: str = BLUE
+) -> alt.LayerChart:
+    """The area between two columns, and its edges: the area alone is too light to be told from white."""
+    base = alt.Chart(frame).encode(x=x)
+    area = base.mark_area(opacity=FILL, color=colour).encode(y=y(ends[0]), y2=f"{ends[1]}:Q")
+    edges = [base.mark_line(strokeWidth=1, color=colour).encode(y=y(end)) for end in ends]
+    return alt.layer(area, *edges)
 
 
-def _budget_axis() -> alt.X:
-    return alt.X("budget:Q", title="share of users treated", axis=alt.Axis(format="%"))
-
-
-def _effect_axis(share: str = "%", *, binary: bool) -> alt.Axis:
-    """Of effects: shares where the outcome is binary, else the outcome's own units."""
-    return alt.Axis(format=share if binary else ",.3~g")
+def _effect_axis(*, binary: bool) -> alt.Axis:
+    """Of effects: percentage points where the outcome is binary, else the outcome's own units."""
+    return alt.Axis(labelExpr=POINTS) if binary else alt.Axis(format=",.3~g")
 
 
 def against_random(low: float, high: float) -> str:
@@ -51,88 +52,6 @@ def against_random(low: float, high: float) -> str:
     if high < 0:
         return "is worse than random targeting"
     return "cannot be told from random targeting"
-
-
-def value_chart(rows: pd.DataFrame, budget: float, outcome: str, *, binary: bool) -> alt.LayerChart:
-    """Policy value by budget with its band, against random targeting and the response model."""
-    at = rows.iloc[(rows["budget"] - budget).abs().argmin()]
-    word = against_random(at["gain_ci_low"], at["gain_ci_high"])
-    names = {"value": "by predicted effect", "random": "at random", "response": "by predicted outcome"}
-    lines = rows.melt("budget", list(names), "policy", "mean").replace({"policy": names})
-    base = alt.Chart(rows)
-    band = base.mark_area(opacity=0.2, color=BLUE).encode(
-        x=_budget_axis(), y=alt.Y("value_ci_low:Q", title=""), y2="value_ci_high:Q"
-    )
-    line = (
-        alt.Chart(lines)
-        .mark_line(strokeWidth=2)
-        .encode(
-            x=_budget_axis(),
-            y=alt.Y(
-                "mean:Q",
-                title=mean_of(outcome, binary=binary),
-                scale=alt.Scale(zero=False),
-                axis=_effect_axis(".1%", binary=binary),
-            ),
-            color=alt.Color(
-                "policy:N",
-                title="who is treated",
-                scale=alt.Scale(domain=list(names.values()), range=[BLUE, GREY, ORANGE]),
-                legend=alt.Legend(orient="bottom", columns=1),  # side by side, narrow screens cut them
-            ),
-            strokeDash=alt.StrokeDash(
-                "policy:N",
-                legend=None,
-                scale=alt.Scale(domain=list(names.values()), range=[[1, 0], [6, 4], [2, 2]]),
-            ),
-            tooltip=["policy", alt.Tooltip("budget", format="%"), alt.Tooltip("mean", format=".4f")],
-        )
-    )
-    title = f"At {percent(budget)}, choosing by predicted effect {word}"
-    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT + LEGEND)
-
-
-def incremental_chart(
-    rows: pd.DataFrame, budget: float, outcome: str, *, binary: bool
-) -> alt.LayerChart:
-    """Outcomes over treating nobody, by budget."""
-    frame = rows.assign(
-        low=rows["outcomes"] - Z95 * rows["outcomes_error"],
-        high=rows["outcomes"] + Z95 * rows["outcomes_error"],
-    )
-    last, at = frame.iloc[-1], frame.iloc[(frame["budget"] - budget).abs().argmin()]
-    some, all_ = (f"{r['outcomes']:,.0f} ± {Z95 * r['outcomes_error']:,.0f}" for r in (at, last))
-    word = "are not shown to add anything" if at["low"] <= 0 <= at["high"] else "add"
-    base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.2, color=BLUE).encode(
-        x=_budget_axis(), y=alt.Y("low:Q", title=added(outcome, binary=binary)), y2="high:Q"
-    )
-    line = base.mark_line(color=BLUE).encode(x=_budget_axis(), y="outcomes:Q")
-    title = (
-        f"The best {percent(budget)} add {some}, treating all {all_}"
-        if word == "add"
-        else f"The best {percent(budget)} {word}: {some}; treating all adds {all_}"
-    )
-    return (band + line + _rule(budget)).properties(title=title, height=HEIGHT)
-
-
-def profit_chart(rows: pd.DataFrame, best: pd.Series, near: pd.DataFrame) -> alt.LayerChart:
-    """Profit by budget with its band; ``near`` are the budgets that may be as good as the best."""
-    frame = rows.assign(
-        low=rows["profit"] - Z95 * rows["profit_error"], high=rows["profit"] + Z95 * rows["profit_error"]
-    )
-    base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.2, color=GREEN).encode(
-        x=_budget_axis(), y=alt.Y("low:Q", title="profit, in money"), y2="high:Q"
-    )
-    line = base.mark_line(color=GREEN).encode(x=_budget_axis(), y="profit:Q")
-    low, high = (percent(end) for end in (near["budget"].min(), near["budget"].max()))
-    title = (
-        f"Treating {low} to {high} may be most profitable; the estimate says {percent(best['budget'])}"
-    )
-    if best["profit"] <= Z95 * best["profit_error"]:
-        title = "No budget is shown to make a profit"
-    return (band + line + _rule(float(best["budget"]))).properties(title=title, height=HEIGHT)
 
 
 def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> alt.LayerChart:
@@ -146,29 +65,29 @@ def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> 
         low=curve["incremental"] - Z95 * curve["std_error"],
         high=curve["incremental"] + Z95 * curve["std_error"],
     ).replace({"learner": names})
-    own = frame[frame["learner"] == names[learner]]
-    last = own.iloc[-1]
+    ranked = frame[frame["learner"] == names[learner]]
+    last = ranked.iloc[-1]
     straight = pd.DataFrame(
         {"targeted": [0.0, last["targeted"]], "incremental": [0.0, last["incremental"]]}
     )
     x = alt.X("targeted:Q", title="users targeted, best first")
-    y = alt.Y("incremental:Q", title="outcomes added")
-    band = (
-        alt.Chart(own)
-        .mark_area(opacity=0.2, color=BLUE)
-        .encode(x=x, y=alt.Y("low:Q", title=""), y2="high:Q")
-    )
+
+    def y(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title="outcomes added")
+
     scale = alt.Scale(domain=list(names.values()), range=[BLUE, ORANGE])
     lines = (
         alt.Chart(frame)
         .mark_line()
-        .encode(x=x, y=y, color=alt.Color("learner:N", title="ranked", scale=scale,
+        .encode(x=x, y=y("incremental"), color=alt.Color("learner:N", title="ranked", scale=scale,
                                           legend=alt.Legend(orient="bottom")))
     )  # fmt: skip
-    random = alt.Chart(straight).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
+    random = alt.Chart(straight).mark_line(color=GREY, strokeDash=[4, 4])
+    random = random.encode(x=x, y=y("incremental"))
     word = against_random(area["ci_low"], area["ci_high"])
     title = f"Over all budgets together, ranking by predicted effect {word}"
-    return (band + random + lines).properties(title=title, height=HEIGHT)
+    drawn = band(ranked, x, y, ("low", "high")) + random + lines
+    return drawn.properties(title=title, height=HEIGHT)
 
 
 def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
@@ -178,10 +97,13 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
         high=deciles["uplift"] + Z95 * deciles["std_error"],
     )
     x = alt.X("decile:O", title="decile of the score, best first", axis=alt.Axis(labelAngle=0))
-    bars = alt.Chart(frame).mark_bar(color=BLUE, opacity=0.8).encode(
-        x=x, y=alt.Y("uplift:Q", title="uplift per user", axis=_effect_axis(binary=binary))
-    )  # fmt: skip
-    rules = alt.Chart(frame).mark_rule(color=GREY, strokeWidth=2).encode(x=x, y="low:Q", y2="high:Q")
+
+    def y(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title="uplift per user", axis=_effect_axis(binary=binary))
+
+    marks = alt.Chart(frame).mark_point(color=BLUE, filled=True, size=70, opacity=1)
+    rules = alt.Chart(frame).mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=y("low"), y2="high:Q")
+    zero = alt.Chart(pd.DataFrame({"uplift": [0.0]})).mark_rule(color=GREY).encode(y=y("uplift"))
     top, bottom = frame.head(3), frame.tail(3)
     apart = top["uplift"].mean() - bottom["uplift"].mean()
     # Deciles share no user: their errors are independent.
@@ -196,7 +118,8 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
         title = f"The first three deciles gain less than the last three: {figures}"
     else:
         title = f"The first three deciles are not shown to gain more than the last three: {figures}"
-    return (bars + rules).properties(title=title, height=HEIGHT)
+    drawn = zero + rules + marks.encode(x=x, y=y("uplift"))
+    return drawn.properties(title=title, height=HEIGHT)
 
 
 def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
@@ -205,17 +128,19 @@ def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     low, high = (
         f(rows["predicted"].agg(g), rows["effect"].agg(g)) for f, g in ((min, "min"), (max, "max"))
     )
-    axis = _effect_axis(binary=binary)
-    x = alt.X("predicted:Q", title="predicted effect", axis=axis, scale=alt.Scale(zero=False))
-    y = alt.Y("effect:Q", title="measured effect", axis=axis)
+    axis, wide = _effect_axis(binary=binary), alt.Scale(zero=False, padding=12)
+    x = alt.X("predicted:Q", title="predicted effect", axis=axis, scale=wide)
+
+    def y(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title="measured effect", axis=axis)
+
     ends = pd.DataFrame({"predicted": [low, high], "effect": [low, high]})
-    line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y)
-    rules = (
-        alt.Chart(rows).mark_rule(color=BLUE).encode(x=x, y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q")
-    )
-    points = alt.Chart(rows).mark_point(color=BLUE, filled=True, size=60).encode(x=x, y=y)
+    line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[4, 4]).encode(x=x, y=y("effect"))
+    rules = alt.Chart(rows).mark_rule(color=BLUE).encode(x=x, y=y("ci_low"), y2="ci_high:Q")
+    marks = alt.Chart(rows).mark_point(color=BLUE, filled=True, size=60, opacity=1)
     title = f"The 95 % interval of {inside} of {len(rows)} groups holds what was predicted"
-    return (line + rules + points).properties(title=title, height=HEIGHT)
+    drawn = line + rules + marks.encode(x=x, y=y("effect"))
+    return drawn.properties(title=title, height=HEIGHT)
 
 
 def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.LayerChart:
@@ -250,7 +175,7 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
     x = alt.X(
         "start:Q",
         title="effect",
-        axis=_effect_axis(".1%", binary=binary),
+        axis=_effect_axis(binary=binary),
         scale=alt.Scale(domain=[low, high + ROOM * (high - low)], nice=False),
     )
     names = ["raises", "lowers", "whole"]
@@ -258,8 +183,8 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
         "direction:N", scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]), legend=None
     )
     base = alt.Chart(frame).encode(y=y)
-    text = base.mark_text(align="left", dx=4, color=GREY).encode(x="edge:Q", text="text:N")
-    drawn = base.mark_bar().encode(x=x, x2="end:Q", color=colour) + text
+    text = base.mark_text(align="left", dx=4).encode(x="edge:Q", text="text:N")
+    drawn = base.mark_bar(opacity=1).encode(x=x, x2="end:Q", color=colour) + text
     return drawn.properties(title=title, height=60 + 26 * len(frame))
 
 
@@ -267,19 +192,18 @@ def _value(value: float | None) -> str:
     return "missing" if value is None else f"{value:g}"
 
 
-def counts_chart(counts: pd.DataFrame) -> alt.Chart:
+def counts_chart(counts: pd.DataFrame) -> alt.LayerChart:
     """Users by decision."""
-    frame = counts.groupby("decision", as_index=False)["users"].sum()
-    names = {"treat": "treat", "no_treat": "don't treat", "explore": "explore"}
-    frame["decision"] = [names.get(d, d) for d in frame["decision"]]
-    total, treat = frame["users"].sum(), frame.loc[frame["decision"] == "treat", "users"].sum()
-    return (
-        alt.Chart(frame)
-        .mark_bar(color=BLUE)
-        .encode(
-            x=alt.X("users:Q", title="users"),
-            y=alt.Y("decision:N", sort="-x", title=None),
-            tooltip=["decision", alt.Tooltip("users", format=",")],
-        )
-        .properties(title=f"{percent(treat / total)} of users are treated for their score", height=220)
-    )
+    frame = counts.groupby("decision", as_index=False)[["users", "treated"]].sum()
+    users = dict(zip(frame["decision"], frame["users"], strict=True))
+    explored = int(frame.loc[frame["decision"] == "explore", "treated"].sum())
+    frame["decision"] = frame["decision"].replace(DECISIONS)
+    base = alt.Chart(frame).encode(y=alt.Y("decision:N", sort="-x", title=None))
+    most = float(frame["users"].max())
+    x = alt.X("users:Q", title="users", scale=alt.Scale(domain=[0, most * (1 + ROOM)], nice=False))
+    text = base.mark_text(align="left", dx=4).encode(x=x, text=alt.Text("users:Q", format=","))
+    title = f"{users.get('treat', 0):,} users are treated for their score"
+    if explored:
+        title += f", and {explored:,} explorers by chance"
+    drawn = base.mark_bar(color=BLUE, opacity=1).encode(x=x) + text
+    return drawn.properties(title=title, height=220)

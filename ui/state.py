@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import streamlit as st
 
 from ui.client import ApiClient, ApiDownError, ApiRefusedError, JsonValue
-from ui.wording import not_shown, shown
+from ui.wording import LEARNERS, not_shown, shown
 
 Show = Callable[[ApiClient, "Choice"], None]
 REMEMBERED = 60  # seconds
+CHAMPION = "Champion"
 
 
 @dataclass(frozen=True)
@@ -87,39 +89,85 @@ def warn_of_gate(gate: Mapping[str, Any] | None) -> None:
         st.page_link("app_pages/evidence.py", label="See the evidence", icon=":material/fact_check:")
 
 
-def key_of(name: str, default: object, *, known: Sequence[object] = (), scope: str = "") -> str:
+def key_of(
+    name: str,
+    default: object,
+    *,
+    known: Sequence[object] = (),
+    within: tuple[float, float] = (-math.inf, math.inf),
+    scope: str = "",
+) -> str:
     """The key of a widget that starts with what the address says, or was chosen before, or the default.
 
     The value goes through the session, not through the widget's own argument: a widget whose arguments
     change is another widget to Streamlit, and forgets what was chosen.
     """
     key = f"{name} widget {scope}"
-    if key not in st.session_state:
-        text = st.query_params.get(name)
-        kept = st.session_state.get(name, default)
-        value: object = kept
-        if text is not None:
-            value = int(text) if isinstance(default, int) and text.isdigit() else text
-        if type(value) is not type(default) or (known and value not in known):
-            value = default
-        st.session_state[key] = value
+    text = st.query_params.get(name)
+    kept = st.session_state.get(name, default)
+    start: object = kept if text is None else _read(text, default)
+    value: object = st.session_state.get(key, start)
+    if type(value) is not type(default) or (known and value not in known):
+        value = default
+    if isinstance(value, int | float) and not within[0] <= value <= within[1]:
+        value = default
     # Set anew in every run: the same widget on another page is another one, which would start at its own
-    # default.
-    st.session_state[key] = st.session_state[key]
+    # default, and may take other values.
+    st.session_state[key] = value
     return key
 
 
-def keep(name: str, value: object) -> None:
-    """Remember a choice for the other pages, and in the address."""
+def _read(text: str, like: object) -> object:
+    """A value of the address, of the type of another; the text itself where it is none of that type."""
+    try:
+        if isinstance(like, int):
+            return int(text)
+        if isinstance(like, float):
+            return float(text) if math.isfinite(float(text)) else text
+    except ValueError:
+        pass
+    return text
+
+
+def keep(name: str, value: object, default: object = None) -> None:
+    """Remember a choice for the other pages, and in the address; what is the default is no choice."""
+    if value == default:
+        _forget(name)
+        return
     st.session_state[name] = value
     st.query_params[name] = str(value)
 
 
-def _forget_users_of_others(experiment: str) -> None:
-    """A user of another experiment means nobody in this one."""
-    if st.session_state.get("experiment", experiment) != experiment:
-        st.session_state.pop("user", None)
-        st.query_params.pop("user", None)
+def forget_when_changed(choice: str, value: str, *names: str) -> None:
+    """Forget what was entered for one choice and means nothing for another, such as another's user."""
+    before = f"{choice} before"
+    if st.session_state.get(before, value) != value:
+        for name in names:
+            _forget(name)
+    st.session_state[before] = value
+
+
+def _forget(name: str) -> None:
+    st.session_state.pop(name, None)
+    st.query_params.pop(name, None)
+
+
+def choose_learner() -> str | None:
+    """Whose scores are looked at; None: the champion's."""
+    learner = st.selectbox(
+        "Model",
+        [CHAMPION, *LEARNERS],
+        key=key_of("learner", CHAMPION, known=[CHAMPION, *LEARNERS]),
+        format_func=lambda name: LEARNERS.get(name, name),
+        help="The champion decides every night.",
+    )
+    keep("learner", learner, CHAMPION)
+    return None if learner == CHAMPION else learner
+
+
+def choose_arm(experiment: str, arm: str) -> None:
+    """Look at another treatment; for the callback of a button."""
+    st.session_state[f"arm widget {experiment}"] = arm
 
 
 def _sidebar(client: ApiClient) -> Choice | None:
@@ -134,12 +182,14 @@ def _sidebar(client: ApiClient) -> Choice | None:
             key=key_of("experiment", names[-1], known=names),
             format_func=lambda key: models[key]["title"],
         )
-        _forget_users_of_others(name)
+        forget_when_changed("experiment", name, "user", "outcome", "cost", "value", "users")
         model = models[name]
         arms = model["arms"]
         arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))
         st.caption(f"**{model['title']}.** {model['description']}")  # the select box cuts a long title
-        st.caption(f"Model {model['model_version']}, published {model['published_at'][:16]} UTC")
+        published = model["published_at"][:16].replace("T", " ")
+        st.caption(f"Model {model['model_version']}, published {published} UTC")
+    forget_when_changed("arm", arm, "cost")
     keep("experiment", name)
     keep("arm", arm)
     return Choice(model, arm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,11 +27,11 @@ HEADINGS = {  # other columns are called as they are, without underscores
     "n_treated": "treated",
     "nominal": "how often it should",
     "outcomes": "added outcomes",
-    "outcomes_error": "added outcomes ±",
+    "outcomes_error": "added outcomes ± (standard error)",
     "override": "overruled because",
-    "profit_error": "profit ±",
-    "promised_std_error": "promised ±",
-    "propensity": "chance of treatment",
+    "profit_error": "profit ± (standard error)",
+    "promised_std_error": "promised ± (standard error)",
+    "propensity": "chance of treatment, before the draws",
     "random": "at random",
     "realised_rate": "share treated",
     "response": "by the response model",
@@ -52,13 +52,22 @@ def show_table(
     columns: Sequence[str],
     *,
     headings: Mapping[str, str] = {},
+    shares: Collection[str] = (),
     height: int | None = None,
 ) -> None:
-    """Those of ``columns`` that the rows have, in this order; ``headings`` overrule the usual ones."""
+    """Those of ``columns`` that the rows have, in this order.
+
+    Args:
+        rows: the rows.
+        columns: what is shown.
+        headings: of columns, other than the usual ones.
+        shares: columns that are shares here, beside those that always are.
+        height: pixels; else as high as it needs.
+    """
     frame = pd.DataFrame(rows)
     frame = frame[[name for name in columns if name in frame]]
     names = {name: headings.get(name, heading(name)) for name in frame}
-    formats = {names[name]: _config(name, frame[name]) for name in frame}
+    formats = {names[name]: _config(name, frame[name], share=name in shares) for name in frame}
     large = [name for name in frame.select_dtypes("floating") if not decimals(*frame[name].dropna())]
     frame = frame.round(dict.fromkeys(large, 0))
     st.dataframe(
@@ -74,10 +83,10 @@ def heading(name: str) -> str:
     return HEADINGS.get(name, name.replace("_", " "))
 
 
-def _config(name: str, column: pd.Series) -> Any:
+def _config(name: str, column: pd.Series, *, share: bool) -> Any:
     if name in IDS or not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return None
-    if name in SHARES:
+    if share or name in SHARES:
         return st.column_config.NumberColumn(format="percent")
     if pd.api.types.is_integer_dtype(column):
         return st.column_config.NumberColumn(format="localized")

@@ -54,6 +54,7 @@ CLAIMS = {
     "gate opens": "the gate opens where no effect differs (at most)",
 }
 Z95 = 1.959963984540054
+ONE_ERROR = "± is one standard error."  # on every page that shows a ±; intervals are called so
 
 
 def decimals(*values: float) -> int:
@@ -78,6 +79,20 @@ def interval(value: float, low: float, high: float, *, binary: bool = True) -> s
     digits = decimals(value, low, high)
     value_, low_, high_ = (points(v, binary=binary, digits=digits) for v in (value, low, high))
     return f"{value_} (95 % interval {low_} to {high_})"
+
+
+def with_error(value: float, error: float) -> str:
+    """A figure ± its standard error, to the second digit of the error."""
+    digits = decimals(value)
+    if math.isfinite(error) and error > 0:
+        digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{digits}f} ± {error:,.{digits}f}".replace("-", MINUS)
+
+
+def span(low: float, high: float) -> str:
+    """A 95 % interval of amounts."""
+    digits = decimals(low, high)
+    return f"95 % interval {low:,.{digits}f} to {high:,.{digits}f}".replace("-", MINUS)
 
 
 def points_in_words(effect: float, *, binary: bool = True, digits: int | None = None) -> str:

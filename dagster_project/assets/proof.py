@@ -79,7 +79,15 @@ def _proven(replications: int, users: int, threads: int) -> tuple[Proof, ...]:
 
 
 def _table(found: Sequence[Proof]) -> str:
-    head = ["design", "claim", "truth", "mean estimate", "how often", "should be", "holds"]
+    head = [
+        "design",
+        "claim",
+        "truth",
+        "mean estimate",
+        "how often ± one standard error",
+        "should be",
+        "holds",
+    ]
     return markdown_table(
         head,
         [

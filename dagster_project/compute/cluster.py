@@ -81,6 +81,7 @@ class Cluster(Compute):
                     read.path(i),
                     binds={"source": str(file)},
                     whose=f"{folder.name}: {file.name} cannot be read by {RAW_SQL}; it",
+                    signed=True,
                 )
                 for i, file in enumerate(files)
             ],

@@ -20,6 +20,7 @@ from dagster_project.compute.here import score_users
 from dagster_project.compute.partitions import Part, write_part
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import predictions_of_arms
+from dagster_project.signs import with_signs
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse, open_in_memory
 from uplift_core import bundle
@@ -54,13 +55,17 @@ def opened(limits: Limits, reads: Reads) -> Iterator[Warehouse]:
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT over views, the file for its rows, and whose SQL it is if not this project's."""
+    """A SELECT over views, the file for its rows, and whose SQL it is if not this project's.
+
+    ``signed``: types without a sign get one, as in raw tables on one machine.
+    """
 
     sql: str
     target: Path
     reads: Reads = field(default_factory=dict)
     binds: Mapping[str, object] = field(default_factory=dict)
     whose: str = ""
+    signed: bool = False
 
 
 def run_query(limits: Limits, query: Query) -> Part:
@@ -71,7 +76,8 @@ def run_query(limits: Limits, query: Query) -> Part:
     """
     try:
         with opened(limits, query.reads) as db:
-            return write_part(db, query.sql, query.binds, query.target)
+            sql = with_signs(db, query.sql, query.binds) if query.signed else query.sql
+            return write_part(db, sql, query.binds, query.target)
     except duckdb.Error as error:
         reason = " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
         raise DataError(f"{query.whose or query.target.parent.parent.name} fails: {reason}") from error

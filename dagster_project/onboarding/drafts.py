@@ -192,7 +192,7 @@ def _outcome(outcome: OutcomeGuess) -> str:
         value = f"coalesce({value}, 0)"
     elif value != column:
         value = f"({value})"
-    type_ = "utinyint" if outcome.kind == "binary" else "double"
+    type_ = "integer" if outcome.kind == "binary" else "double"
     return f"{value}::{type_} as {column}"
 
 

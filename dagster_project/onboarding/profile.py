@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
+from dagster_project.signs import SIGNED
 from dagster_project.sources import own_file
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
@@ -22,7 +23,7 @@ OTHER_NUMBERS = frozenset({"HUGEINT", "UHUGEINT", "DECIMAL"})
 # What DuckDB may find in a file -> how raw.sql casts it, so that the service knows its type.
 CASTS = {"HUGEINT": "double", "UHUGEINT": "double", "UUID": "varchar", "ENUM": "varchar"}
 CASTS |= {"DECIMAL": "double", "TIMESTAMP_NS": "timestamp", "TIMESTAMP_MS": "timestamp"}
-CASTS |= {"TIMESTAMP_S": "timestamp", "TIME": "varchar"}
+CASTS |= {"TIMESTAMP_S": "timestamp", "TIME": "varchar"} | SIGNED
 ZONED = "TIMESTAMP WITH TIME ZONE"
 
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease
-from serve.policy import Policy, policy
+from serve.policy import Policy, Valuation, policy
 from serve.routes.batch import QueryTarget
 from serve.scoring import Label
 
 router = APIRouter(tags=["policy"], prefix="/policy", responses=problems.COMMON)
 Outcome = Annotated[Label | None, Query(description="The fitted one if left out.")]
+MOST = 1e9  # of money
+Cost = Annotated[
+    float | None, Query(ge=0, le=MOST, description="Of treating one user; as declared if left out.")
+]
+Value = Annotated[
+    float | None,
+    Query(ge=-MOST, le=MOST, description="Of one unit of the outcome; as declared if left out."),
+]
+
+
+async def query_valuation(outcome: Outcome = None, cost: Cost = None, value: Value = None) -> Valuation:
+    """What figures are of, and what net values are computed with."""
+    return Valuation(outcome, cost, value)
+
+
+QueryValuation = Annotated[Valuation, Depends(query_valuation)]
 
 
 @router.get("")
@@ -23,14 +39,14 @@ async def at_budget(
     target: QueryTarget,
     release: CurrentRelease,
     follower: CurrentFollower,
-    outcome: Outcome = None,
+    valuation: QueryValuation,
 ) -> Policy:
-    """Threshold, treat rate and held-out value at one budget; the declared one if left out."""
+    """Threshold, treat rate, held-out value and profit at one budget; the declared one if left out."""
     budget = target.budget
     if budget is None:
         budget = release.model(target.experiment).experiment.defaults.budget
     at = target.model_copy(update={"budget": budget})
-    return await _policy(request, at, release, follower, outcome)
+    return await _policy(request, at, release, follower, valuation)
 
 
 @router.get("/sweep")
@@ -39,11 +55,11 @@ async def sweep(
     target: QueryTarget,
     release: CurrentRelease,
     follower: CurrentFollower,
-    outcome: Outcome = None,
+    valuation: QueryValuation,
 ) -> Policy:
     """The same at every whole percent; a budget in the query makes no difference."""
     every = target.model_copy(update={"budget": None})
-    return await _policy(request, every, release, follower, outcome)
+    return await _policy(request, every, release, follower, valuation)
 
 
 async def _policy(
@@ -51,13 +67,13 @@ async def _policy(
     target: QueryTarget,
     release: CurrentRelease,
     follower: CurrentFollower,
-    outcome: str | None,
+    valuation: Valuation,
 ) -> Policy:
     return await run_in_threadpool(
         policy,
         release,
         target,
+        valuation,
         stale=follower.is_stale(release),
         request_id=request.state.request_id,
-        outcome=outcome,
     )

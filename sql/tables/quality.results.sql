@@ -7,7 +7,7 @@ create table if not exists quality.results (
     "column" varchar not null, -- of which column; empty: of the table
     severity varchar not null, -- critical: a failure stops the run; warning: it is to be looked at
     passed boolean not null,
-    value varchar not null, -- what was found: a figure, or a value of the column
+    value varchar not null, -- what was found: a figure, ± one standard error if it has one, or a value of the column
     message varchar not null, -- what is wrong and what to do; empty if nothing is
     checked_at timestamp not null -- UTC
 )

@@ -56,7 +56,14 @@ def test_plots_and_card_are_what_was_written(home: Home, made) -> None:
 def test_the_card_holds_decision_evidence_and_report(home: Home, made) -> None:
     learner, _, card = made
     assert f"**{NAMES[learner]} decides** (the champion)" in card
-    for part in ("The gate: **", "champion", "runner-up", "out of fold", "On held-out users:", "sha256"):
+    for part in (
+        "The gate: **",
+        "champion",
+        "runner-up",
+        "out of fold",
+        "On held-out users, ± one standard error:",
+        "sha256",
+    ):
         assert part in card
     with opened(home) as db:
         ((word, reason, gain),) = db.rows(

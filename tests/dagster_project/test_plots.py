@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dagster_project.plots import decile_plot, policy_plot, qini_plot, specification
+from bench.contrast import GRAPHICS, TEXT, contrast, parse
+from dagster_project.checks import pages
+from dagster_project.plots import (
+    BLACK,
+    COLOURS,
+    GREY,
+    decile_plot,
+    distribution_plot,
+    policy_plot,
+    qini_plot,
+    specification,
+)
 
 
 def title(chart: Any) -> str:
@@ -64,3 +77,59 @@ def test_the_qini_plot_gives_the_errors_and_random_beside_it() -> None:
     ]
     found = title(qini_plot(rows, "x", "converted", 0.3))
     assert found == "X-learner: best 30% add 120 ± 40, random targeting 60"
+
+
+WHITE = parse("#ffffff")
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, GREY, BLACK])
+def test_colours_can_be_told_from_white(colour: str) -> None:
+    assert contrast(parse(colour), WHITE) >= GRAPHICS
+
+
+def test_lines_over_bars_can_be_told_from_them() -> None:
+    assert contrast(parse(BLACK), parse(COLOURS[0])) >= GRAPHICS
+
+
+def test_bars_that_overlap_have_edges_of_their_full_colour() -> None:
+    rows = [{"arm": arm, "low": 0.0, "high": 0.1, "users": 9.0} for arm in ("a", "b")]
+    spec = json.loads(specification(distribution_plot(rows, "a", "x", "visit")))
+    assert (spec["mark"]["opacity"], spec["mark"]["strokeWidth"]) == (1, 1)
+    assert spec["encoding"]["stroke"]["scale"]["range"] == list(COLOURS[:2])
+
+
+def test_text_of_the_check_pages_can_be_read() -> None:
+    css = (Path(pages.__file__).parent / "pages.css").read_text(encoding="utf-8")
+    grounds = re.findall(r"background: (#[0-9a-f]{6})", css)
+    assert len(grounds) == 2
+    for colour in re.findall(r"(?<![-\w])color: (#[0-9a-f]{6})", css):
+        for ground in ("#ffffff", *grounds):
+            assert contrast(parse(colour), parse(ground)) >= TEXT
+
+
+@pytest.mark.parametrize("name", ["qini", "deciles", "policy"])
+def test_a_title_with_an_error_says_in_the_subtitle_which_it_is(name: str) -> None:
+    deciles = [{"learner": "x", "decile": i, "uplift": 0.1, "std_error": 0.1} for i in range(1, 11)]
+    policy = [
+        {
+            "learner": n,
+            "estimator": "aipw",
+            "budget": 0.3,
+            "gain_over_random": 0.1,
+            "gain_std_error": 0.1,
+        }
+        for n in ("x", "response")
+    ]
+    curve = [
+        {"learner": n, "targeted": at, "incremental": 1.0, "std_error": 1.0}
+        for n in ("x", "response")
+        for at in (0, 9)
+    ]
+    chart = {
+        "qini": lambda: qini_plot(curve, "x", "visit", 0.3),
+        "deciles": lambda: decile_plot(deciles, "x", "visit"),
+        "policy": lambda: policy_plot(policy, "x", "visit", 0.3),
+    }[name]()
+    found = json.loads(specification(chart))["title"]
+    assert "±" in found["text"]
+    assert "± is one standard error" in " ".join(found["subtitle"])

@@ -87,7 +87,7 @@ def change_entry(home: Path, experiment: str, **changes: str) -> None:
     write_pointer(home / "published", pointer.model_copy(update={"experiments": entries}))
 
 
-def change_manifest(home: Path, experiment: str, **changes: object) -> None:
+def change_manifest(home: Path, experiment: str, /, **changes: object) -> None:
     """Publish the same models with keys of the manifest replaced, hashes and name in order."""
     entry = read_pointer(home / "published").experiments[experiment]
     loaded = bundle.load(home / "bundles" / entry.model_version)

@@ -32,7 +32,7 @@ def test_assignment(db):
     make_table(
         db,
         "raw.hillstrom",
-        "user_id bigint, segment varchar, visit utinyint, conversion utinyint, spend double",
+        "user_id bigint, segment varchar, visit integer, conversion integer, spend double",
         [(1, "No E-Mail", 0, 0, 0.0), (2, "Womens E-Mail", 1, 1, 29.99), (3, "Mens E-Mail", 1, 0, 0.0)],
     )
     sql = render(
@@ -63,7 +63,7 @@ def test_assignment(db):
 def test_splits_and_folds_are_even_and_independent(db):
     db.rows(
         "create table raw.hillstrom as select range + 1 as user_id, 'No E-Mail' as segment, "
-        "0::utinyint as visit, 0::utinyint as conversion, 0.0::double as spend from range(20000)"
+        "0::integer as visit, 0::integer as conversion, 0.0::double as spend from range(20000)"
     )
     sql = render(
         "training/assignment.sql",
@@ -126,8 +126,8 @@ def test_cells_add_up_their_users(db):
     make_table(
         db,
         "assignment.hillstrom",
-        "user_id bigint, arm varchar, split varchar, fold tinyint, visit utinyint, "
-        "conversion utinyint, spend double",
+        "user_id bigint, arm varchar, split varchar, fold tinyint, visit integer, "
+        "conversion integer, spend double",
         [
             (1, "none", "train", 0, 1, 0, 0.1),
             (2, "none", "train", 0, 0, 0, 0.2),
@@ -300,7 +300,7 @@ def test_crosscheck_rows_are_the_contrasts_users(db):
     make_table(
         db,
         "assignment.hillstrom",
-        "user_id bigint, arm varchar, split varchar, fold tinyint, visit utinyint",
+        "user_id bigint, arm varchar, split varchar, fold tinyint, visit integer",
         [
             (1, "mens", "train", 0, 1),
             (2, "none", "holdout", 1, 0),

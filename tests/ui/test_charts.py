@@ -8,12 +8,11 @@ import pytest
 from ui.charts import (
     against_random,
     contributions_chart,
+    counts_chart,
     decile_chart,
-    incremental_chart,
-    profit_chart,
     qini_chart,
-    value_chart,
 )
+from ui.sweep_charts import incremental_chart, profit_chart, value_chart
 
 EXPLAINED = {
     "base": 0.04,
@@ -94,15 +93,97 @@ def test_added_outcomes_are_told_with_their_error(error: float, words: str) -> N
     )
     title = incremental_chart(rows, 0.3, "visit", binary=True).title
     assert title.startswith(f"The best 30 % {words}")
-    assert f"± {1.96 * error:,.0f}" in title
+    assert (
+        f"100{'.0' if error == 1 else ''} ± {error:,.{int(error == 1)}f}" in title
+    )  # one standard error
+
+
+def money(**changes: list[float]) -> pd.DataFrame:
+    """Three budgets, of which the second earns most, by more than chance."""
+    columns = {
+        "budget": [0.2, 0.4, 0.8],
+        "profit": [50.0, 100.0, 60.0],
+        "profit_error": [10.0, 20.0, 30.0],
+        "behind": [50.0, 0.0, 40.0],
+        "behind_error": [15.0, 0.0, 30.0],
+    }
+    return pd.DataFrame(columns | changes)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "title"),
+    [
+        (0, "At 20 %, profit is 50 ± 10: less than at 40 %"),
+        (1, "At 40 %, profit is 100 ± 20: the largest, by the estimate"),
+        (2, "At 80 %, profit is 60 ± 30: not shown to be less than at 40 %, the best by the estimate"),
+    ],
+)
+def test_the_profit_of_the_chosen_budget_is_told_with_its_error(chosen: int, title: str) -> None:
+    rows = money()
+    assert profit_chart(rows, rows.iloc[chosen], rows.iloc[1]).title == title
 
 
 def test_a_profit_within_its_error_is_none() -> None:
-    rows = pd.DataFrame({"budget": [0.2, 0.4], "profit": [10.0, 5.0], "profit_error": [1.0, 1.0]})
-    shown = profit_chart(rows, rows.iloc[0], rows).title
-    assert shown == "Treating 20 % to 40 % may be most profitable; the estimate says 20 %"
-    rows["profit_error"] = 10.0
-    assert profit_chart(rows, rows.iloc[0], rows).title == "No budget is shown to make a profit"
+    rows = money(profit_error=[60.0, 60.0, 60.0])
+    assert profit_chart(rows, rows.iloc[0], rows.iloc[1]).title == "No budget is shown to make a profit"
+    rows = money(profit_error=[10.0, 60.0, 60.0])  # the best is not, but another is
+    assert "profit is 50" in profit_chart(rows, rows.iloc[0], rows.iloc[1]).title
+
+
+def marks_of(chart: dict, kind: str) -> list[dict]:
+    """All marks of a kind in a chart's specification, with the rows that they show."""
+    data = chart["datasets"]
+    marks = []
+
+    def walk(part: dict, inherited: dict) -> None:
+        rows = part.get("data", inherited)
+        for layer in part.get("layer", []):
+            walk(layer, rows)
+        if "mark" in part and part["mark"]["type"] == kind:
+            marks.append(part | {"rows": data[rows["name"]]})
+
+    walk(chart, chart.get("data", {}))
+    return marks
+
+
+def test_the_chosen_budget_and_the_best_one_are_marked_apart_in_words() -> None:
+    rows = money()
+    chart = profit_chart(rows, rows.iloc[0], rows.iloc[1]).to_dict()
+    lines = [m["rows"] for m in marks_of(chart, "rule") if m["mark"].get("strokeDash")]
+    assert lines == [[{"budget": 0.2}]]
+    (diamond,) = [m["rows"] for m in marks_of(chart, "point") if m["mark"].get("shape") == "diamond"]
+    assert (diamond[0]["budget"], diamond[0]["profit"]) == (0.4, 100.0)
+    words = {row["label"] for mark in marks_of(chart, "text") for row in mark["rows"]}
+    assert words == {"chosen: 20 %", "largest profit: 40 %"}
+
+
+def test_where_the_chosen_budget_is_the_best_one_mark_says_so() -> None:
+    rows = money()
+    chart = profit_chart(rows, rows.iloc[1], rows.iloc[1]).to_dict()
+    words = {row["label"] for mark in marks_of(chart, "text") for row in mark["rows"]}
+    assert words == {"chosen, and largest profit: 40 %"}
+
+
+def test_profit_has_a_band_of_its_95_percent_interval() -> None:
+    rows = money()
+    chart = profit_chart(rows, rows.iloc[0], rows.iloc[1]).to_dict()
+    (area,) = marks_of(chart, "area")
+    assert [round(row["low"], 1) for row in area["rows"]] == [30.4, 60.8, 1.2]
+    assert [round(row["high"], 1) for row in area["rows"]] == [69.6, 139.2, 118.8]
+
+
+def test_users_are_counted_by_what_decides_about_them() -> None:
+    counts = pd.DataFrame(
+        {
+            "decision": ["treat", "no_treat", "explore", "explore", "holdout"],
+            "reason": ["within_budget", "beyond_budget", "chance", "chance", "holdout"],
+            "users": [1200, 5000, 30, 70, 300],
+            "treated": [1200, 0, 30, 0, 0],
+        }
+    )
+    title = counts_chart(counts).title
+    assert title == "1,200 users are treated for their score, and 30 explorers by chance"
+    assert counts_chart(counts[:2]).title == "1,200 users are treated for their score"
 
 
 def test_bars_lead_from_the_average_to_the_users_effect() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
@@ -23,7 +25,8 @@ def table() -> AppTest:
 
 
 def test_columns_are_those_asked_for_in_their_order_under_headings() -> None:
-    assert list(table().dataframe[0].value) == ["promised", "user id", "chance of treatment", "rank"]
+    chance = "chance of treatment, before the draws"
+    assert list(table().dataframe[0].value) == ["promised", "user id", chance, "rank"]
 
 
 def test_an_id_of_63_bits_is_text() -> None:
@@ -36,6 +39,15 @@ def test_no_heading_is_a_column_name() -> None:
     assert not [name for name in [*HEADINGS, "some_column"] if "_" in heading(name)]
 
 
+def test_shares_are_shown_as_percentages() -> None:
+    page = PAGE.replace('"rank"])', '"rank"], shares=["promised"])')
+    (found,) = AppTest.from_string(page).run().dataframe
+    columns = json.loads(found.proto.columns)
+    assert columns["promised"]["type_config"]["format"] == "percent"
+    assert table().dataframe[0].value["promised"].tolist() == [-0.25]
+
+
 def test_headings_that_meet_in_a_table_differ() -> None:
     errors = ("outcomes_error", "profit_error", "promised_std_error")
     assert len({heading(name) for name in errors}) == len(errors)
+    assert all("± (standard error)" in heading(name) for name in errors)

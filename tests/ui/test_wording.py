@@ -20,6 +20,8 @@ from ui.wording import (
     promise_holds_nothing,
     reason,
     shown,
+    span,
+    with_error,
 )
 
 GATE = {
@@ -104,6 +106,23 @@ def test_outcomes_that_are_no_shares_are_told_in_their_own_units() -> None:
 )
 def test_an_interval_has_even_digits(value: float, low: float, high: float, text: str) -> None:
     assert interval(value, low, high, binary=False) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1200.4, 208.7, "1,200 ± 209"),
+        (34.26, 5.14, "34.3 ± 5.1"),
+        (-0.0123, 0.00456, "\N{MINUS SIGN}0.0123 ± 0.0046"),
+        (12.0, 0.0, "12.00 ± 0.00"),
+    ],
+)
+def test_a_figure_has_no_more_digits_than_its_error(value: float, error: float, text: str) -> None:
+    assert with_error(value, error) == text
+
+
+def test_an_interval_of_amounts_is_called_so() -> None:
+    assert span(-101.6, 9709.2) == "95 % interval \N{MINUS SIGN}102 to 9,709"
 
 
 @pytest.mark.parametrize("role", ["holdout", "suppressed"])

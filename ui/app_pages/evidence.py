@@ -8,7 +8,7 @@ import streamlit as st
 from ui.charts import calibration_chart, decile_chart, qini_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, page
+from ui.state import Choice, choose_learner, page
 from ui.tables import show_table
 from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
 
@@ -23,20 +23,19 @@ CHECKS = {
 def show_crosscheck(checks: pd.DataFrame) -> None:
     """Our learners beside econml's."""
     st.subheader("Against econml")
-    if len(checks):
-        named = checks.assign(
-            check=[
-                CHECKS.get(key, key[0]) for key in zip(checks["metric"], checks["tier"], strict=True)
-            ],
-            learner=checks["learner"].map(lambda key: LEARNERS.get(key, key)),
-        )
-        wide = named.pivot_table(index="learner", columns="check", values="value", sort=False)
-        tiny = CHECKS["max_abs_difference", 1]
-        formats = {
-            name: st.column_config.NumberColumn(format="%.1e" if name == tiny else "%.4f")
-            for name in wide
-        }
-        st.dataframe(wide, column_config=formats, placeholder="")
+    if not len(checks):
+        st.caption("Not compared for this treatment: a run compares the one that lists are made for.")
+        return
+    named = checks.assign(
+        check=[CHECKS.get(key, key[0]) for key in zip(checks["metric"], checks["tier"], strict=True)],
+        learner=checks["learner"].map(lambda key: LEARNERS.get(key, key)),
+    )
+    wide = named.pivot_table(index="learner", columns="check", values="value", sort=False)
+    tiny = CHECKS["max_abs_difference", 1]
+    formats = {
+        name: st.column_config.NumberColumn(format="%.1e" if name == tiny else "%.4f") for name in wide
+    }
+    st.dataframe(wide, column_config=formats, placeholder="")
     st.caption(
         "Largest difference in predicted effects, with equal folds and models: only rounding should "
         "be left. Where econml draws its own folds, the ranks of both are correlated, beside those "
@@ -64,43 +63,43 @@ def show_proof(proof: pd.DataFrame) -> None:
 def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Evidence")
-    learner = st.selectbox(
-        "Model", ["", *LEARNERS], format_func=lambda name: LEARNERS.get(name, "Champion"),
-        help="The champion decides every night.",
-    )  # fmt: skip
-    found = client.get(
-        "/evidence", experiment=choice.experiment, arm=choice.arm, learner=learner or None
-    )
-    gate = found["gate"]
+    learner = choose_learner()
+    answer = client.get("/evidence", experiment=choice.experiment, arm=choice.arm, learner=learner)
+    gate = answer["gate"]
     if gate:
         box = st.success if gate["gate"] == "passed" else st.warning
         box(f"**{WORDS.get(gate['gate'], gate['gate'])}.** {gate_reason(gate)}")
+        st.caption(
+            "z is a figure divided by its standard error. The users are those of the train split."
+        )
     area = next(
-        row for row in found["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
+        row for row in answer["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
     )
-    name, binary = LEARNERS[found["learner"]], choice.is_binary(found["outcome"])
+    name, binary = LEARNERS[answer["learner"]], choice.is_binary(answer["outcome"])
     show_chart(
-        qini_chart(pd.DataFrame(found["qini_curve"]), found["learner"], area),
+        qini_chart(pd.DataFrame(answer["qini_curve"]), answer["learner"], area),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
-        "The straight line is random targeting: the further above it, the better. The band is 95 %, "
-        "point by point.",
+        "The straight line is random targeting: the further above it, the better. The band is the "
+        "95 % interval, point by point.",
     )
     left, right = st.columns(2, gap="large")
-    deciles = pd.DataFrame(found["deciles"])
+    deciles = pd.DataFrame(answer["deciles"])
     with left:
         show_chart(
-            decile_chart(deciles[deciles["learner"] == found["learner"]], binary=binary),
-            "Decile 1 has the highest scores. Bars that fall from left to right: the order is right.",
+            decile_chart(deciles[deciles["learner"] == answer["learner"]], binary=binary),
+            "Decile 1 has the highest scores. Points that fall from left to right: the order is right. "
+            "Lines are 95 % intervals.",
         )
     with right:
         show_chart(
-            calibration_chart(pd.DataFrame(found["calibration"]), binary=binary),
-            "On the diagonal, users gain what was predicted for them.",
+            calibration_chart(pd.DataFrame(answer["calibration"]), binary=binary),
+            "On the diagonal, users gain what was predicted for them. Lines are 95 % intervals.",
         )
     st.subheader("Against others")
+    others = [*("random", "response"), *LEARNERS]  # what a learner must beat comes first
     against = [
         row | {"metric": metric(row["metric"]), "other": RANKINGS.get(row["other"], row["other"])}
-        for row in found["comparisons"]
+        for row in sorted(answer["comparisons"], key=lambda row: others.index(row["other"]))
     ]
     shown = ["metric", "other", "verdict", "difference", "ci_low", "ci_high"]
     show_table(against, shown, headings={"metric": "figure", "other": "against"}, height=240)
@@ -108,8 +107,8 @@ def show(client: ApiClient, choice: Choice) -> None:
         f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0. "
         "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
-    show_crosscheck(pd.DataFrame(found["crosscheck"]))
-    show_proof(pd.DataFrame(found["proof"]))
+    show_crosscheck(pd.DataFrame(answer["crosscheck"]))
+    show_proof(pd.DataFrame(answer["proof"]))
 
 
 page(show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
@@ -10,9 +11,9 @@ import streamlit as st
 from ui.charts import counts_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, gate_of, page, warn_of_gate
+from ui.state import Choice, choose_arm, gate_of, keep, key_of, page, warn_of_gate
 from ui.tables import show_table
-from ui.wording import percent, promise, promise_holds_nothing
+from ui.wording import ONE_ERROR, percent, points, promise, promise_holds_nothing
 
 # What is promised and whether it was kept comes first: tables are cut on the right.
 MEASURED = (
@@ -26,10 +27,37 @@ ASKED = (
 )
 
 
-def last_night(nights: list[dict[str, Any]], arm: str) -> dict[str, Any]:
-    """Of the newest night's lists, that of the treatment that is looked at, or else the first."""
-    newest = [night for night in nights if night["decision_date"] == nights[0]["decision_date"]]
-    return next((night for night in newest if night["arm"] == arm), newest[0])
+def newest(nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lists of the newest night."""
+    return [night for night in nights if night["decision_date"] == nights[0]["decision_date"]]
+
+
+def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The newest night's list of the chosen treatment; None: there is none, the others are offered."""
+    lists = newest(nights)
+    campaigns = {night["campaign"]: night for night in lists if night["arm"] == choice.arm}
+    if len(campaigns) > 1:
+        scope = f"{choice.experiment} {choice.arm}"
+        names = list(campaigns)
+        name = st.selectbox(
+            "Campaign", names, key=key_of("campaign", names[0], known=names, scope=scope)
+        )
+        keep("campaign", name, names[0])
+        return campaigns[name]
+    for night in campaigns.values():
+        return night
+    st.info(
+        f"**There is no list for '{choice.arm}'** on {nights[0]['decision_date']}, the newest night.",
+        icon=":material/bedtime:",
+    )
+    for arm in dict.fromkeys(night["arm"] for night in lists):
+        st.button(
+            f"Show the list for '{arm}'",
+            icon=":material/checklist:",
+            on_click=choose_arm,
+            args=(choice.experiment, arm),
+        )
+    return None
 
 
 def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None:
@@ -50,6 +78,8 @@ def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None
 def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]) -> None:
     """The head of the list, and where all of it is."""
     st.subheader("The first of the list")
+    binary = choice.is_binary(choice.model["outcome"])
+    best = [row | {"score": points(row["score"], binary=binary)} for row in best]
     show_table(best, ["rank", "user_id", "decision", "score", "propensity"])
     st.caption(
         "Users of equal predicted effect follow one another by a draw that is made once for good. Whom "
@@ -61,35 +91,29 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
     st.code(f"UPLIFT_HOME/exports/{place}/manifest.json", language=None, wrap_lines=True)
 
 
-def show(client: ApiClient, choice: Choice) -> None:
-    """Lay out the page."""
-    st.title("Tonight's list")
-    found = client.get("/lists", experiment=choice.experiment)
-    if not found["nights"]:
-        st.info(
-            "No list has been made yet. Run `make run`, or materialize treat_list.",
-            icon=":material/bedtime:",
-        )
-        return
-    night = last_night(found["nights"], choice.arm)
+def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night: dict[str, Any]) -> None:
+    """One list: how many, whether it pays off, what was asked of it before it could leave the house."""
     counts, gates, best = (
-        [row for row in found[name] if row["campaign"] == night["campaign"]]
+        [row for row in answer[name] if row["campaign"] == night["campaign"]]
         for name in ("counts", "gates", "best")
     )
     st.markdown(
         f"**{night['treated']:,} of {night['users']:,} users are treated** on {night['decision_date']} "
         f"in the campaign '{night['campaign']}'."
     )
-    if night["arm"] != choice.arm:
-        st.caption(f"There is no list for '{choice.arm}'; this one is for '{night['arm']}'.")
+    old = (datetime.now(UTC).date() - date.fromisoformat(night["decision_date"])).days
+    if old > 1:
+        st.warning(f"This list is {old} days old; none has been made since.", icon=":material/schedule:")
     show_worth(client, choice, night)
     figures = st.container(horizontal=True)  # wraps where there is no room
     figures.metric("Treated", percent(night["realised_rate"]), help="Share of all users.")
     figures.metric(
         "Held out", f"{night['holdout']:,}", help="Never treated, so that the effect can be measured."
     )
-    figures.metric("Entered", f"{night['entered']:,}", help="Treated now and not in the list before.")
-    figures.metric("Left", f"{night['exited']:,}", help="Treated in the list before and not now.")
+    if night["previous_date"]:
+        since = f"the list of {night['previous_date']}"
+        figures.metric("Entered", f"{night['entered']:,}", help=f"Treated now and not in {since}.")
+        figures.metric("Left", f"{night['exited']:,}", help=f"Treated in {since} and not now.")
     left, right = st.columns(2, gap="large")
     with left:
         show_chart(
@@ -98,25 +122,47 @@ def show(client: ApiClient, choice: Choice) -> None:
             "treated.",
         )
     with right:
-        st.subheader("Gates")
+        st.subheader("Gates", help="What was asked of the list before it could leave the house.")
         for gate in gates:
             icon = ":green[:material/check:]" if gate["passed"] else ":red[:material/close:]"
             st.markdown(f"{icon} **{gate['gate'].replace('_', ' ')}**: {gate['message']}")
         if night["override"]:
             st.warning(f"Overruled: {night['override']}", icon=":material/gavel:")
     show_first(choice, night, best)
+
+
+def show(client: ApiClient, choice: Choice) -> None:
+    """Lay out the page."""
+    st.title("Tonight's list")
+    answer = client.get("/lists", experiment=choice.experiment)
+    if not answer["nights"]:
+        st.info(
+            "No list has been made yet. Run `make run`, or materialize treat_list.",
+            icon=":material/bedtime:",
+        )
+        return
+    night = choose_list(choice, answer["nights"])
+    if night is not None:
+        show_night(client, choice, answer, night)
+    nights = [row for row in answer["nights"] if row["arm"] == choice.arm]
+    campaigns = {row["campaign"] for row in nights}
     st.subheader("Promised and realised")
-    if found["realised"]:
-        show_table(found["realised"], MEASURED)
-        st.caption("Effect per treated user against the holdout, beside what had been promised.")
+    realised = [row for row in answer["realised"] if row["campaign"] in campaigns]
+    if realised:
+        show_table(realised, MEASURED)
+        st.caption(
+            "Effect per treated user against the holdout, beside what had been promised, in units of "
+            "the outcome: of a share, 0.01 is one percentage point."
+        )
     else:
         st.caption(
-            "No list has been measured yet. Once outcomes are known, run the job "
+            f"No list for '{choice.arm}' has been measured yet. Once outcomes are known, run the job "
             f"`measure_{choice.experiment}` with a file of them."
         )
-    st.subheader("Nights")
-    show_table(found["nights"], [name for name in ASKED if not idle(name, found["nights"])])
-    st.caption("± is one standard error.")
+    if nights:
+        st.subheader("Nights")
+        show_table(nights, [name for name in ASKED if not idle(name, nights)])
+        st.caption(f"All lists for '{choice.arm}', the newest first. {ONE_ERROR}")
 
 
 def idle(name: str, nights: list[dict[str, Any]]) -> bool:

@@ -10,6 +10,7 @@ import streamlit as st
 from ui.client import ApiClient
 from ui.state import Choice, page
 from ui.tables import show_table
+from ui.wording import ONE_ERROR
 
 HASHES = {
     "model_version": "model version",
@@ -29,6 +30,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     card, inputs, hashes = st.tabs(["Card", "Features", "Hashes and versions"])
     with card:
         st.markdown(PLOT.sub("", found["card"] or "This model has no card."))
+        st.caption(ONE_ERROR)
     with inputs:
         st.markdown("What a request sends:")
         attributes = pd.DataFrame(features["attributes"])

@@ -10,7 +10,7 @@ import streamlit as st
 from ui.charts import contributions_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient, Decision, JsonValue
-from ui.state import Choice, gate_of, keep, key_of, page, warn_of_gate
+from ui.state import Choice, choose_learner, gate_of, keep, key_of, page, warn_of_gate
 from ui.wording import (
     EXPLORE,
     LEARNERS,
@@ -24,7 +24,6 @@ from ui.wording import (
     standing,
 )
 
-PUBLISHED = "Champion"
 SLIDER = 30  # whole numbers of so many values are shown as a slider
 
 
@@ -131,17 +130,14 @@ def show(client: ApiClient, choice: Choice) -> None:
             "Budget: share of users who may be treated",
             0,
             100,
-            key=key_of("budget", round(100 * choice.model["budget"])),
+            key=key_of("budget", round(100 * choice.model["budget"]), known=range(101)),
             format="%d %%",
             help="Turned into the least uplift that is treated, so that this share of users reaches it.",
         )
         keep("budget", budget)
-        learner = st.selectbox(
-            "Model", [PUBLISHED, *LEARNERS], format_func=lambda name: LEARNERS.get(name, name),
-            help="The champion decides every night.",
-        )  # fmt: skip
+        learner = choose_learner()
         body = {"experiment": choice.experiment, "arm": choice.arm, "budget": budget / 100, **who}
-        if learner != PUBLISHED:
+        if learner:
             body["learner"] = learner
         decision = client.score(body)
         binary = choice.is_binary(decision.outcome)

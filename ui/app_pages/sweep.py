@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from ui.charts import against_random, incremental_chart, profit_chart, value_chart
+from ui.charts import against_random
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, gate_of, keep, key_of, page, remembered
+from ui.state import Choice, forget_when_changed, gate_of, keep, key_of, page, remembered
+from ui.sweep_charts import incremental_chart, profit_chart, value_chart
 from ui.tables import show_table
-from ui.wording import LEARNERS, Z95, added, interval, mean_of, percent, points, sentence
+from ui.wording import (
+    LEARNERS,
+    ONE_ERROR,
+    Z95,
+    added,
+    interval,
+    mean_of,
+    percent,
+    points,
+    sentence,
+    span,
+    with_error,
+)
+
+MONEY = (0.0, 1e9)  # what the API takes
+STEPS = {"cost": 0.1, "value": 1.0}
+MOST_USERS = 10**10
 
 
-def frame(policy: dict[str, Any], *, users: int, cost: float, value: float) -> pd.DataFrame:
+def frame(policy: dict[str, Any], *, users: int) -> pd.DataFrame:
     """One row a budget: the API's figures, scaled to ``users``, and money."""
     rows = pd.DataFrame(policy["rows"])
     rows["treated"] = (rows["budget"] * users).round()
     rows["outcomes"] = rows["incremental"] * users
     rows["outcomes_error"] = rows["incremental_std_error"] * users
-    rows["cost"] = rows["treated"] * cost
-    rows["revenue"] = rows["outcomes"] * value
-    rows["profit"] = rows["revenue"] - rows["cost"]
-    rows["profit_error"] = rows["outcomes_error"] * value
+    rows["cost"] = rows["budget"] * users * policy["cost"]
+    rows["profit"] = rows["net_value"].astype(float) * users
+    rows["profit_error"] = rows["net_std_error"].astype(float) * users
+    rows["behind"] = rows["net_behind_best"].astype(float) * users
+    rows["behind_error"] = rows["net_behind_best_std_error"].astype(float) * users
+    rows["revenue"] = rows["profit"] + rows["cost"]
     rows["random"] = rows["value"] - rows["gain_over_random"]
     rows["response"] = [row["value"] for row in policy["response_model"]]
     return rows
@@ -46,101 +66,169 @@ def users_of(client: ApiClient, choice: Choice, evaluated: int) -> int:
     return evaluated + (int(gate["n"]) if gate else 0)
 
 
-def show_money(rows: pd.DataFrame) -> None:
-    """The budget of largest profit, and how far it can be told from others."""
-    best = rows.loc[rows["profit"].idxmax()]
-    # Nested lists share their users, so this set is somewhat too wide: cautious, as it should be.
-    near = rows[rows["profit"] + Z95 * rows["profit_error"] >= best["profit"]]
+def show_money(rows: pd.DataFrame, at: pd.Series, best_budget: float) -> None:
+    """Profit by budget: the chosen one, the best one, and how far the two can be told apart."""
+    best = rows.loc[rows["budget"] == best_budget].iloc[0]
+    near = rows.loc[rows["behind"] <= Z95 * rows["behind_error"], "budget"]
+    reach = Z95 * at["profit_error"]
+    behind = ""
+    if at["behind"]:
+        behind = (
+            f"On the same users, the chosen budget earns {with_error(at['behind'], at['behind_error'])} "
+            "less than that. "
+        )
     show_chart(
-        profit_chart(rows, best, near),
-        f"Profit is largest at {percent(best['budget'])}: {best['profit']:,.0f} ± "
-        f"{Z95 * best['profit_error']:,.0f}. Budgets from {percent(near['budget'].min())} to "
-        f"{percent(near['budget'].max())} may be as good. The band is 95 %.",
+        profit_chart(rows, at, best),
+        f"The dashed line is the chosen budget: profit {with_error(at['profit'], at['profit_error'])} "
+        f"({span(at['profit'] - reach, at['profit'] + reach)}). The diamond is the budget of the "
+        f"largest profit by the estimate, {percent(best['budget'])}: "
+        f"{with_error(best['profit'], best['profit_error'])}, somewhat too high, being the best of 100. "
+        f"{behind}Budgets from {percent(near.min())} to {percent(near.max())} may be as good. "
+        f"{ONE_ERROR} The band is the 95 % interval.",
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the page is about: an outcome, money, a budget, and how many users."""
+
+    outcome: str
+    cost: float
+    value: float
+    budget: int  # percent
+    users: int
+
+    @property
+    def in_money(self) -> bool:
+        """Whether profit can be told."""
+        return bool(self.cost and self.value)
+
+
+def ask(choice: Choice, client: ApiClient) -> tuple[Question, dict[str, Any]]:
+    """The widgets, all kept in the address; and the API's answer."""
+    model, here = choice.model, choice.experiment
+    columns, outcomes = st.columns(3), model["outcomes"]
+    outcome: str = columns[0].selectbox(
+        "Outcome", outcomes, key=key_of("outcome", model["outcome"], known=outcomes, scope=here)
+    )
+    forget_when_changed("outcome", outcome, "value")
+    keep("outcome", outcome, model["outcome"])
+    with columns[1]:
+        declared = model["costs"].get(choice.arm)
+        help_ = "In money; with a value it gives profit by budget."
+        cost = ask_money("cost", "Cost of one treatment", declared, f"{here} {choice.arm}", help_)
+    with columns[2]:
+        declared = model["values"].get(outcome)
+        value = ask_money("value", "Value of one outcome", declared, f"{here} {outcome}", "In money.")
+    policy = client.get(
+        "/policy/sweep", experiment=here, arm=choice.arm, outcome=outcome, cost=cost, value=value
+    )
+    left, right = st.columns([2, 1])
+    with left:
+        budget = st.slider(
+            "Budget: share of users who may be treated",
+            1,
+            100,
+            key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
+            format="%d %%",
+        )
+        keep("budget", budget)
+    with right:
+        users = ask_users(choice, users_of(client, choice, policy["n_evaluated"]))
+    return Question(outcome, cost, value, budget, users), policy
+
+
+def ask_money(name: str, label: str, declared: float | None, scope: str, help_: str) -> float:
+    """An amount of money, at first the declared one."""
+    default = float(declared or 0.0)
+    key = key_of(name, default, within=MONEY, scope=scope)
+    amount: float = st.number_input(label, *MONEY, step=STEPS[name], key=key, help=help_)
+    keep(name, amount, default)
+    return amount
+
+
+def ask_users(choice: Choice, default: int) -> int:
+    """How many users outcomes and money are scaled to."""
+    scope = f"{choice.experiment} {choice.arm}"
+    users: int = st.number_input(
+        "Users to decide about",
+        1,
+        MOST_USERS,
+        step=1000,
+        key=key_of("users", default, within=(1, MOST_USERS), scope=scope),
+        help="Scales outcomes and money. At first, as many as the last list was about, or else the "
+        "experiment's users with this treatment or none.",
+    )
+    keep("users", users, default)
+    return users
+
+
+def show_figures(question: Question, at: pd.Series, *, binary: bool, trained: bool) -> None:
+    """The chosen budget in numbers; ``trained``: whether the threshold is an effect in points."""
+    figures = st.container(horizontal=True)  # wraps where there is no room
+    figures.metric(
+        "Threshold",
+        "none" if pd.isna(at["threshold"]) else points(at["threshold"], binary=trained),
+        help="The least predicted effect that is treated at this budget.",
+    )
+    figures.metric("Users treated", f"{at['treated']:,.0f}")
+    figures.metric(
+        sentence(added(question.outcome, binary=binary)),
+        with_error(at["outcomes"], at["outcomes_error"]),
+        help=f"Over treating nobody. {ONE_ERROR}",
+    )
+    if question.in_money:
+        figures.metric(
+            "Profit",
+            with_error(at["profit"], at["profit_error"]),
+            help=f"Value of the added outcomes less the cost of the treatments. {ONE_ERROR}",
+        )
+
+
+def show_rows(question: Question, rows: pd.DataFrame, *, binary: bool) -> None:
+    """All budgets as a table, and as a file."""
+    columns = ["budget", "threshold", "expected_treat_rate", "value", "random", "response",
+               "gain_over_random", "treated", "outcomes", "outcomes_error"]  # fmt: skip
+    if question.in_money:
+        columns += ["cost", "revenue", "profit", "profit_error"]
+    shares = ("value", "random", "response") if binary else ()
+    show_table(rows, columns, height=240, shares=shares)
+    st.caption(ONE_ERROR)
+    st.download_button(
+        "Download as CSV", rows[columns].to_csv(index=False), "budget-sweep.csv", "text/csv"
     )
 
 
 def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Budget sweep")
-    model = choice.model
-    left, middle, right = st.columns(3)
-    outcome: str = left.selectbox(
-        "Outcome", model["outcomes"], index=model["outcomes"].index(model["outcome"])
-    )
-    cost = middle.number_input(
-        "Cost of one treatment", 0.0, None, float(model["costs"].get(choice.arm) or 0.0), 0.1,
-        help="In money; with a value it gives profit by budget.",
-    )  # fmt: skip
-    value = right.number_input(
-        "Value of one outcome",
-        0.0,
-        None,
-        float(model["values"].get(outcome) or 0.0),
-        1.0,
-        help="In money.",
-    )
-    policy = client.get("/policy/sweep", experiment=choice.experiment, arm=choice.arm, outcome=outcome)
+    question, policy = ask(choice, client)
     if not policy["rows"]:
         st.info(
             "This outcome has not been evaluated. Run the experiment again.", icon=":material/hourglass:"
         )
         return
-    budget = st.slider(
-        "Budget: share of users who may be treated",
-        1,
-        100,
-        key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
-        format="%d %%",
-    )
-    keep("budget", budget)
-    users = st.number_input(
-        "Users to decide about",
-        1,
-        None,
-        users_of(client, choice, policy["n_evaluated"]),
-        1000,
-        help="Scales outcomes and money. At first, as many as the last list was about, or else the "
-        "experiment's users with this treatment or none.",
-    )
-    rows, binary = frame(policy, users=users, cost=cost, value=value), choice.is_binary(outcome)
-    at = rows.iloc[budget - 1]
+    outcome, budget = question.outcome, question.budget / 100
+    rows, binary = frame(policy, users=question.users), choice.is_binary(outcome)
+    at = rows.iloc[question.budget - 1]
     st.markdown(f"**{finding(at, outcome, binary=binary)}**")
-    figures = st.container(horizontal=True)  # wraps where there is no room
-    trained = choice.is_binary(model["outcome"])  # the outcome that the threshold is an effect on
-    threshold = at["threshold"]
-    shown = "none" if pd.isna(threshold) else points(threshold, binary=trained)
-    figures.metric("Threshold", shown)
-    figures.metric("Users treated", f"{at['treated']:,.0f}")
-    figures.metric(
-        sentence(added(outcome, binary=binary)),
-        f"{at['outcomes']:,.0f} ± {Z95 * at['outcomes_error']:,.0f}",
-        help="Over treating nobody; ± 95 %.",
-    )
-    if cost and value:
-        figures.metric(
-            "Profit", f"{at['profit']:,.0f}", help="Value of the added outcomes less the cost."
-        )
+    # The threshold is an effect on the outcome that the learners were trained on.
+    show_figures(question, at, binary=binary, trained=choice.is_binary(choice.model["outcome"]))
     show_chart(
-        value_chart(rows, budget / 100, outcome, binary=binary),
+        value_chart(rows, budget, outcome, binary=binary),
         f"{sentence(mean_of(outcome, binary=binary))}, on {policy['n_evaluated']:,} held-out users by "
-        f"the {LEARNERS[policy['learner']]}. The band is 95 %. Where it lies above the grey line, "
-        "choosing beats drawing lots; the response model ranks by who would do it anyway.",
+        f"the {LEARNERS[policy['learner']]}. The band is the 95 % interval. Where it lies above the "
+        "grey line, choosing beats drawing lots; the response model ranks by who would do it anyway.",
     )
-    if cost and value:
-        show_money(rows)
+    if question.in_money:
+        show_money(rows, at, policy["best_budget"])
     else:
         show_chart(
-            incremental_chart(rows, budget / 100, outcome, binary=binary),
-            "A steep start means that few users make most of the effect. The band is 95 %.",
+            incremental_chart(rows, budget, outcome, binary=binary),
+            f"A steep start means that few users make most of the effect. {ONE_ERROR} The band is the "
+            "95 % interval. Enter a cost and a value to see profit.",
         )
-    columns = ["budget", "threshold", "expected_treat_rate", "value", "random", "response",
-               "gain_over_random", "treated", "outcomes", "outcomes_error"]  # fmt: skip
-    if cost and value:
-        columns += ["cost", "revenue", "profit", "profit_error"]
-    table = rows[columns]
-    show_table(table, columns, height=240)
-    st.caption("± is one standard error.")
-    st.download_button("Download as CSV", table.to_csv(index=False), "budget-sweep.csv", "text/csv")
+    show_rows(question, rows, binary=binary)
 
 
 page(show)

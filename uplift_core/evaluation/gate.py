@@ -134,7 +134,8 @@ def _needed(missing: Sequence[Estimate], n: int, bar: float) -> int | None:
 def _reason(champion: str, best: Candidate, budget: float, bar: float, needed: int | None) -> str:
     def side(what: str, found: Estimate) -> str:
         verb = "beats" if found.z > bar else "is not shown to beat"
-        return f"{verb} {what} ({found.value:+.5f} ± {found.std_error:.5f} per user, z = {found.z:.1f})"
+        error = f"standard error {found.std_error:.5f}"  # the sentence stands alone in answers
+        return f"{verb} {what} ({found.value:+.5f} per user, {error}, z = {found.z:.1f})"
 
     text = (
         f"Treating {budget:.0%}, '{champion}' {side('random targeting', best.over_random)} and "

@@ -39,8 +39,8 @@ from read_csv(
         'f9': 'FLOAT',
         'f10': 'FLOAT',
         'f11': 'FLOAT',
-        'treatment': 'UTINYINT',
-        'conversion': 'UTINYINT',
-        'visit': 'UTINYINT'
+        'treatment': 'INTEGER',
+        'conversion': 'INTEGER',
+        'visit': 'INTEGER'
     }
 )

@@ -20,17 +20,17 @@ from read_csv(
     header = true,
     delim = ',',
     types = {
-        'recency': 'UTINYINT',
+        'recency': 'INTEGER',
         'history_segment': 'VARCHAR',
         'history': 'DOUBLE',
-        'mens': 'UTINYINT',
-        'womens': 'UTINYINT',
+        'mens': 'INTEGER',
+        'womens': 'INTEGER',
         'zip_code': 'VARCHAR',
-        'newbie': 'UTINYINT',
+        'newbie': 'INTEGER',
         'channel': 'VARCHAR',
         'segment': 'VARCHAR',
-        'visit': 'UTINYINT',
-        'conversion': 'UTINYINT',
+        'visit': 'INTEGER',
+        'conversion': 'INTEGER',
         'spend': 'DOUBLE'
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from tests.serve.support import copy_home, manifest_of, query
 from tests.ui.support import PAGES, metrics, real_api, run_page, widget
 from ui.client import ApiClient
-from ui.wording import points
+from ui.wording import ONE_ERROR, points, span, with_error
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +222,129 @@ def test_a_sweep_with_money_finds_the_best_budget(client: ApiClient) -> None:
         night["users"] * (12.0 * row["incremental"] - 0.5 * row["budget"]) for row in policy["rows"]
     ]
     best = profit.index(max(profit)) + 1
-    assert any(f"Profit is largest at {best} %" in caption.value for caption in app.caption)
-    assert metrics(app)["Profit"] == f"{profit[29]:,.0f}"
+    (said,) = [text.value for text in app.caption if "largest profit by the estimate" in text.value]
+    assert f"the budget of the largest profit by the estimate, {best} %: {max(profit):,.0f} ±" in said
+
+
+def test_profit_is_told_with_its_standard_error_and_interval(client: ApiClient) -> None:
+    app = run_page("sweep", cost="0.5", value="12.0", budget="40")
+    policy = client.get("/policy/sweep", arm="womens", cost=0.5, value=12.0)
+    (night,) = client.get("/lists")["nights"]
+    row, users = policy["rows"][39], night["users"]
+    figure = with_error(users * row["net_value"], users * row["net_std_error"])
+    assert metrics(app)["Profit"] == figure
+    assert f"**At 40 %, profit is {figure}" in texts(app)
+    (said,) = [text.value for text in app.caption if "chosen budget" in text.value]
+    assert f"profit {figure} ({span(users * row['net_ci_low'], users * row['net_ci_high'])})" in said
+    behind = with_error(users * row["net_behind_best"], users * row["net_behind_best_std_error"])
+    assert f"the chosen budget earns {behind} less than that" in said
+
+
+def test_added_users_are_told_with_one_standard_error(client: ApiClient) -> None:
+    app = run_page("sweep", budget="40", users="1000000")
+    row = client.get("/policy/sweep", arm="womens")["rows"][39]
+    figure = with_error(1e6 * row["incremental"], 1e6 * row["incremental_std_error"])
+    assert metrics(app)["Added users with 'visit'"] == figure
+    assert f"The best 40 % add {figure}" in texts(app)
+
+
+def texts(app: AppTest) -> str:
+    """All that a page says."""
+    kinds = ("markdown", "caption", "info", "success", "warning", "title", "subheader")
+    said = [str(element.value) for kind in kinds for element in app.get(kind)]
+    said += [f"{metric.label} {metric.value} {metric.help}" for metric in app.metric]
+    said += [str(heading) for table in app.dataframe for heading in table.value]
+    return "\n".join(said).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_shows_an_error_says_that_it_is_a_standard_error(
+    client: ApiClient, name: str
+) -> None:
+    query = {"cost": "0.5", "value": "12.0"} if name == "sweep" else {}
+    said = texts(run_page(name, **query))
+    assert name in {"score", "evidence"} or "±" in said.replace(ONE_ERROR, ""), "this shows nothing"
+    assert ("±" in said.replace(ONE_ERROR, "")) <= (ONE_ERROR in said)
+    assert not re.search("± ?9|9 ?± ?5|±.{0,3}95", said)
+    assert not re.search(r"[Bb]and is 95 %", said)
+
+
+def test_an_address_holds_all_that_was_entered(client: ApiClient) -> None:
+    """Who opens it sees the same page."""
+    app = run_page("sweep")
+    widget(app, "selectbox", "Outcome").set_value("conversion").run()
+    widget(app, "number_input", "Cost").set_value(0.25).run()
+    widget(app, "number_input", "Value").set_value(40.0).run()
+    widget(app, "number_input", "Users").set_value(12345).run()
+    widget(app, "slider", "Budget").set_value(17).run()
+    address = {name: _one(str(app.query_params[name])) for name in app.query_params}
+    assert {"outcome", "cost", "value", "users", "budget", "arm", "experiment"} <= address.keys()
+    opened = run_page("sweep", **address)
+    assert metrics(opened) == metrics(app)
+    assert metrics(opened)["Profit"]
+    assert widget(opened, "number_input", "Cost").value == 0.25
+    assert widget(opened, "number_input", "Value").value == 40.0
+    assert widget(opened, "number_input", "Users").value == 12345
+
+
+def _one(value: str) -> str:
+    """A parameter of the address as AppTest gives it: a list of one."""
+    return value.removeprefix("['").removesuffix("']")
+
+
+@pytest.mark.parametrize("page", ["score", "evidence"])
+def test_an_address_holds_the_learner(client: ApiClient, page: str) -> None:
+    app = run_page(page, learner="dr")
+    assert widget(app, "selectbox", "Model").value == "dr"
+    widget(app, "selectbox", "Model").set_value("t").run()
+    assert _one(str(app.query_params["learner"])) == "t"
+    widget(app, "selectbox", "Model").set_value("Champion").run()
+    assert "learner" not in app.query_params
+
+
+@pytest.mark.parametrize(
+    ("cost", "value", "users", "budget"),
+    [("nan", "inf", "0", "0"), ("-1", "x", "-5", "101"), ("1e99", "", "1.5", "x")],
+)
+def test_an_address_that_says_nonsense_opens_with_what_is_declared(
+    client: ApiClient, cost: str, value: str, users: str, budget: str
+) -> None:
+    app = run_page("sweep", cost=cost, value=value, users=users, budget=budget, outcome="nope")
+    assert not app.error
+    assert widget(app, "number_input", "Cost").value == 0.0
+    assert widget(app, "number_input", "Value").value == 0.0
+    assert widget(app, "number_input", "Users").value == 64000
+    assert widget(app, "slider", "Budget").value == 30
+    assert widget(app, "selectbox", "Outcome").value == "visit"
+
+
+def test_a_budget_that_one_page_takes_and_another_does_not_breaks_neither(client: ApiClient) -> None:
+    app = run_page("score")
+    widget(app, "slider", "Budget").set_value(0).run()
+    app.switch_page("app_pages/sweep.py").run()
+    assert not app.exception
+    assert widget(app, "slider", "Budget").value == 30
+
+
+def test_money_is_that_of_the_treatment_and_the_outcome_it_was_entered_for(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def declare(answer: list[dict[str, Any]]) -> None:
+        answer[0]["costs"], answer[0]["values"]["visit"] = {"womens": 0.5, "mens": 0.7}, 12.0
+
+    altered(monkeypatch, "/models", declare)
+    app = run_page("sweep")
+    assert widget(app, "number_input", "Cost").value == 0.5
+    assert "cost" not in app.query_params  # what is declared needs no address
+    widget(app, "selectbox", "Treatment").set_value("mens").run()
+    assert widget(app, "number_input", "Cost").value == 0.7
+    widget(app, "number_input", "Cost").set_value(0.9).run()
+    widget(app, "number_input", "Value").set_value(20.0).run()
+    widget(app, "selectbox", "Treatment").set_value("womens").run()
+    assert widget(app, "number_input", "Cost").value == 0.5
+    assert widget(app, "number_input", "Value").value == 20.0  # of the outcome, whatever the treatment
+    widget(app, "selectbox", "Outcome").set_value("spend").run()
+    assert widget(app, "number_input", "Value").value == 0.0
 
 
 def test_a_sweep_is_about_as_many_users_as_the_last_list(client: ApiClient) -> None:
@@ -272,10 +394,94 @@ def test_tonights_list_counts_as_the_snapshot_does(
     assert any("Whom to treat is the file `treat.csv`" in text.value for text in app.caption)
 
 
-def test_a_treatment_without_a_list_is_told_apart(client: ApiClient) -> None:
-    assert not [c for c in run_page("lists").caption if "There is no list" in c.value]
+def test_a_treatment_without_a_list_says_so_and_offers_the_others(client: ApiClient) -> None:
+    (night,) = client.get("/lists")["nights"]
     app = run_page("lists", arm="mens")
-    assert "There is no list for 'mens'; this one is for 'womens'." in [c.value for c in app.caption]
+    assert f"There is no list for 'mens'** on {night['decision_date']}" in app.info[0].value
+    said = texts(app)
+    assert not app.metric
+    assert not app.dataframe, "no row of another treatment's list may be shown"
+    assert f"{night['treated']:,}" not in said
+    widget(app, "button", "Show the list for 'womens'").click().run()
+    assert widget(app, "selectbox", "Treatment").value == "womens"
+    assert f"{night['treated']:,} of {night['users']:,} users are treated" in texts(app)
+    assert _one(str(app.query_params["arm"])) == "womens"
+
+
+def both_arms(answer: dict[str, Any]) -> None:
+    """As if the night had made a list for either treatment, the other one of another size."""
+    for name in ("nights", "counts", "gates", "best"):
+        other = {"campaign": "autumn", "arm": "mens"}
+        other |= {"nights": {"treated": 777}, "best": {"user_id": 424242}}.get(name, {})
+        answer[name] += [row | other for row in answer[name] if row["campaign"] == "womens"]
+
+
+@pytest.mark.parametrize(("arm", "campaign"), [("womens", "womens"), ("mens", "autumn")])
+def test_each_treatment_shows_its_own_list(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch, arm: str, campaign: str
+) -> None:
+    altered(monkeypatch, "/lists", both_arms)
+    app = run_page("lists", arm=arm)
+    assert not app.info
+    said = texts(app)
+    assert f"in the campaign '{campaign}'" in said
+    assert ("**777 of" in said) is (arm == "mens")
+    tables = [table.value for table in app.dataframe]
+    (first,) = [table for table in tables if "user id" in table]
+    assert (set(first["user id"]) == {"424242"}) is (arm == "mens")
+    (nights,) = [table for table in tables if "share treated" in table]
+    assert set(nights["campaign"]) == {campaign}
+
+
+def test_of_two_lists_for_one_treatment_either_can_be_chosen(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def second(answer: dict[str, Any]) -> None:
+        both_arms(answer)
+        answer["nights"][-1]["arm"] = "womens"
+
+    altered(monkeypatch, "/lists", second)
+    app = run_page("lists")
+    assert "in the campaign 'womens'" in texts(app)
+    widget(app, "selectbox", "Campaign").set_value("autumn").run()
+    assert "**777 of" in texts(app)
+    assert "**777 of" in texts(run_page("lists", campaign="autumn"))
+
+
+def test_measured_lists_are_those_of_the_treatment(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(answer: dict[str, Any]) -> None:
+        night = answer["nights"][0]
+        row = {"decision_date": night["decision_date"], "outcome": "visit", "uplift": 0.1}
+        answer["realised"] = [row | {"campaign": "womens"}, row | {"campaign": "of nobody"}]
+
+    altered(monkeypatch, "/lists", measured)
+    tables = [table.value for table in run_page("lists").dataframe]
+    (shown,) = [table for table in tables if "measured effect" in table]
+    assert list(shown["campaign"]) == ["womens"]
+    assert not run_page("lists", arm="mens").dataframe
+
+
+def test_a_first_list_has_nobody_who_entered_or_left(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Entered" not in metrics(run_page("lists"))
+    before = {"previous_date": "2026-01-01", "entered": 12, "exited": 34}
+    altered(monkeypatch, "/lists", lambda answer: answer["nights"][0].update(before))
+    assert metrics(run_page("lists")) | {"Entered": "12", "Left": "34"} == metrics(run_page("lists"))
+
+
+def test_an_old_list_is_told_to_be_old(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "days old" not in warnings(run_page("lists"))
+    day = (datetime.now(UTC) - timedelta(days=9)).date().isoformat()
+    altered(monkeypatch, "/lists", lambda answer: answer["nights"][0].update(decision_date=day))
+    assert "This list is 9 days old" in warnings(run_page("lists"))
+
+
+def test_a_treatment_that_was_not_compared_with_econml_says_so(client: ApiClient) -> None:
+    assert "Not compared for this treatment" not in texts(run_page("evidence"))
+    assert "Not compared for this treatment" in texts(run_page("evidence", arm="mens"))
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -35,6 +35,13 @@ def test_beating_random_alone_is_inconclusive_and_says_what_would_settle_it() ->
     assert verdict.detectable == pytest.approx(0.001 * (1.95996 + 0.84162), abs=1e-7)
 
 
+def test_the_sentence_says_what_its_errors_are() -> None:
+    """It stands alone in the API's answers and in manifests."""
+    text = judge({"s": candidate(0.010, 0.001)}, 1000, 0.3).text
+    assert "(+0.01000 per user, standard error 0.00100, z = 10.0)" in text
+    assert "±" not in text
+
+
 def test_no_number_of_users_settles_a_gain_below_0() -> None:
     verdict = judge({"s": candidate(-0.001, 0.002)}, 1000, 0.3)
     assert (verdict.word, verdict.needed) == ("inconclusive", None)

@@ -1,0 +1,29 @@
+"""Whole numbers that analysts can subtract: in raw tables, none is of a type without a sign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse import Warehouse
+
+# In DuckDB, 0 - 1 of a type without a sign is an error. UBIGINT stays: its values, mostly ids, fit no
+# signed type that Parquet and the service know, too.
+SIGNED = {"UTINYINT": "integer", "USMALLINT": "integer", "UINTEGER": "bigint"}
+
+
+def with_signs(db: Warehouse, select: str, binds: Mapping[str, object]) -> str:
+    """The same rows with whole numbers that can be subtracted; ``select`` itself where all can.
+
+    Raises:
+        duckdb.Error: ``select`` does not run.
+    """
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {select}", binds)}
+    casts = [
+        f"{Identifier.of(name)}::{SIGNED[type_]} as {Identifier.of(name)}"
+        for name, type_ in types.items()
+        if type_ in SIGNED
+    ]
+    if not casts:
+        return select
+    return f"select * replace ({', '.join(casts)}) from (\n{select.rstrip().rstrip(';')}\n)"
