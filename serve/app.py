@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
+    app.state.batches = CapacityLimiter(batch.AT_ONCE)
     app.include_router(score.router)  # the hot path looks at its query itself
     for routes in (batch, explain, policy, evidence, models, health):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])

@@ -83,7 +83,9 @@ class Limit:
         if self.levels is not None:
             sound = pc.is_in(values, pa.array(sorted(self.levels), values.type))
         elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = values.cast(pa.float64())
+            numbers = values.cast(
+                pa.float64(), safe=False
+            )  # rounding a large number moves it too little
             sound = pc.and_(
                 pc.is_finite(numbers),
                 pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high)),
@@ -162,21 +164,31 @@ class RawSchema:
             columns[name] = values if isinstance(values, pa.Array) else pa.array(values, kind.arrow)
         return pa.table(columns)
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that are not exactly those of the experiment, each once.
+
+        Raises:
+            RequestError: names what is missing, unknown or there twice.
+        """
+        for name in names:
+            if names.count(name) > 1:
+                raise RequestError(f"rows: column {shown(name)} is there {names.count(name)} times")
+        if set(names) != self.columns.keys():
+            raise RequestError(self._wrong_names(dict.fromkeys(names), "rows"))
+
     def arrow(self, table: pa.Table) -> Columns:
         """As ``rows``, from an Arrow table whose columns have, or safely cast to, the columns' types.
+
+        The table is one that ``read_stream`` has made: validated, and flat.
 
         Raises:
             RequestError: as ``rows``.
         """
-        if set(table.column_names) != self.columns.keys():
-            raise RequestError(self._wrong_names(dict.fromkeys(table.column_names), "rows"))
         columns = {}
         refusals = []
         for name, kind in self.columns.items():
             limit = self.limits[name]
             column = table.column(name).combine_chunks()
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
             try:
                 values = column.cast(kind.arrow)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -17,6 +17,7 @@ from serve.errors import ServiceError, shown
 
 OPEN = frozenset({"/healthz", "/readyz"})  # probes have no keys
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20  # of one request are told
 LOG = logging.getLogger(__name__)
 
 
@@ -108,20 +109,51 @@ def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
 
 
+# What pydantic's errors mean to whoever sent the value; its other texts are our own validators'.
+MEANINGS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "string_type": "must be a text",
+    "string_unicode": "must be a text without halves of characters",
+    "string_too_long": "must be a text of at most {max_length} characters",
+    "string_pattern_mismatch": "must be a text of digits",
+    "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length} entry",
+}
+
+
 def _readable(items: Sequence[Any]) -> str:
-    lines = []
-    for item in items:
-        path = [str(part) for part in item["loc"] if part != "body"]
-        field = shown(".".join(path))[1:-1] if path else "body"
-        if item["type"] == "json_invalid":
-            lines.append("body: not valid JSON")
-        elif isinstance(item["input"], bytes):  # curl's default type, for one, is a form's
-            lines.append("body: not sent as JSON; set the header Content-Type: application/json")
-        elif item["type"] == "missing":
-            lines.append(f"{field}: missing" if path else "body: missing; send a JSON object")
-        elif item["type"] == "extra_forbidden":
-            lines.append(f"{field}: unknown; remove it or correct its spelling")
-        else:
-            message = item["msg"].removeprefix("Input ").removeprefix("Value ")
-            lines.append(f"{field} = {shown(item['input'])}: {message}")
+    lines = [_line(item) for item in items[:MOST_ERRORS]]
+    if len(items) > MOST_ERRORS:
+        lines.append(f"and {len(items) - MOST_ERRORS} more")
     return "; ".join(lines)
+
+
+def _line(item: dict[str, Any]) -> str:
+    path = [str(part) for part in item["loc"] if part != "body"]
+    field = shown(".".join(path))[1:-1] if path else "body"
+    kind, given = item["type"], item["input"]
+    if kind == "json_invalid":
+        return "body: not valid JSON"
+    if isinstance(given, bytes):  # curl's default type, for one, is a form's
+        return "body: not sent as JSON; set the header Content-Type: application/json"
+    if kind == "missing":
+        return f"{field}: missing; send it" if path else "body: missing; send a JSON object"
+    if kind == "extra_forbidden":
+        return f"{field}: unknown; remove it or correct its spelling"
+    if kind == "value_error":  # raised by a model of our own, which says the remedy
+        return f"{field}: {item['ctx']['error']}"
+    meaning = MEANINGS.get(kind)
+    limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    said = meaning.format(**limits) if meaning else item["msg"]
+    return f"{field} = {shown(given)}: {said}"

@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     api_keys: tuple[Sha256, ...] = ()
     # Names by which the service may be addressed; "*" for all.
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    # Of a batch, as it is sent and once it is decompressed.
     max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    # Of one user: of any other request, and of a row of a batch in JSON.
+    max_score_bytes: Annotated[int, Field(ge=1)] = 64 * 2**10
     max_batch_users: Annotated[int, Field(ge=1)] = 100_000
     # A file that decisions are appended to, one JSON line each; without attributes and, unless
     # `log_user_ids`, without user ids.
