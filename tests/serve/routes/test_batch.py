@@ -57,7 +57,7 @@ def test_bad_rows_among_many_are_found(hillstrom_api: TestClient, hillstrom_user
     known = "a text, one of the known categories: Rural, Surburban, Urban"
     told = [
         f"rows[5].zip_code = 'Mars': must be {known} (and so of 1 more)",
-        "rows[6].recency = -1: must be a whole number from 0 to 23",
+        "rows[6].recency = -1: must be a whole number from 1 to 12",
     ]
     answer = hillstrom_api.post("/score/batch", json={"experiment": "hillstrom", "rows": rows})
     assert answer.status_code == 422

@@ -212,8 +212,8 @@ def test_a_wrong_field_is_named_with_its_value(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("recency", 300, "a whole number from 0 to 23"),
-        ("recency", -1, "a whole number from 0 to 23"),
+        ("recency", 300, "a whole number from 1 to 12"),
+        ("recency", -1, "a whole number from 1 to 12"),
         ("recency", 3.5, "a whole number"),
         ("recency", "3", "a whole number"),
         ("recency", True, "a whole number"),
@@ -225,7 +225,9 @@ def test_a_wrong_field_is_named_with_its_value(
         ("history", float("-inf"), "a finite number"),
         ("history", 10**400, "a finite number"),
         ("history", {"a": [[1]]}, "a finite number"),
-        ("recency", 100, "from 0 to 23"),
+        ("recency", 100, "from 1 to 12"),
+        ("recency", 0, "from 1 to 12"),
+        ("recency", 13, "from 1 to 12"),
         ("mens", 2, "a whole number from 0 to 1"),
         ("mens", True, "= true: must be a whole number from 0 to 1"),
         ("zip_code", "Mars", "one of the known categories: Rural, Surburban, Urban"),
@@ -286,7 +288,7 @@ def test_a_value_that_no_feature_can_hold_is_refused(
     hillstrom_api: TestClient, hillstrom_user: dict
 ) -> None:
     detail = refused(hillstrom_api, {"attributes": hillstrom_user | {"history": 1e300}})
-    assert detail.startswith("attributes.history = 1e+300: must be a finite number from 0 to 6661.")
+    assert detail.startswith("attributes.history = 1e+300: must be a finite number from 0 to 10000")
 
 
 def test_attributes_must_be_those_of_the_experiment(
