@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from serve import problems
+from serve.decision_log import DecisionLog
 from serve.dependencies import only_known_parameters
 from serve.errors import UnavailableError
 from serve.following import Follower
@@ -21,11 +22,12 @@ from serve.routes import batch, evidence, explain, health, models, policy, score
 from serve.scorer import Scorer
 from serve.settings import Settings
 from serve.telemetry import Telemetry
+from serve.watching import Watch
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application that answers from what is published below ``settings.home``."""
-    telemetry = Telemetry(settings.decision_log, log_user_ids=settings.log_user_ids)
+    telemetry = Telemetry(DecisionLog.of(settings), log_user_ids=settings.log_user_ids)
     follower, scorer = Follower(settings, telemetry), Scorer()
 
     @asynccontextmanager
@@ -36,7 +38,12 @@ def create_app(settings: Settings) -> FastAPI:
         # What is loaded stays: the collector need not walk through it again and again, 100 ms each time.
         gc.collect()
         gc.freeze()
-        yield
+        watch = Watch(settings, follower)
+        watch.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(watch.stop)
 
     app = FastAPIOffline(  # the documentation's scripts come from here, not from a public server
         title="Uplift engine",

@@ -95,7 +95,8 @@ def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     job, scored = _scored(release, target, kind, body, request.app.state.settings)
     decision_id, request_id = token_hex(16), request.state.request_id
-    telemetry.decided(job, scored, decision_id, request_id)
+    with _interpreting:
+        telemetry.decided(job, scored, decision_id, request_id)
     columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
     in_arrow = ARROW in request.headers.get("accept", "")
     answer = Decisions(
