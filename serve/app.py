@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -20,9 +21,12 @@ from serve.following import Follower
 from serve.guard import Guard
 from serve.routes import batch, evidence, explain, health, models, policy, score
 from serve.scorer import Scorer
+from serve.scoring import BatchRequest
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 from serve.watching import Watch
+
+SEPARATOR = re.compile(r"\W+")  # in a path; the rest of it names the operation, in clients, too
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -50,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Whom does a treatment change, and who is treated within a budget?",
         version="1",
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: SEPARATOR.sub("_", route.path).strip("_"),
     )
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
@@ -59,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     problems.install(app)
-    problems.describe_keys(app)
+    problems.describe(app, BatchRequest)
     app.add_middleware(Guard, settings=settings, telemetry=telemetry)
     return app
 

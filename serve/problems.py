@@ -38,9 +38,14 @@ class ProblemError(ServiceError):
         self.status = int(status)
 
 
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Where the API's description has a model; ``describe`` puts it there."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """What the API's description says about these statuses."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    content = {MEDIA_TYPE: {"schema": reference(Problem)}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
 
@@ -62,20 +67,36 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def describe_keys(app: FastAPI) -> None:
-    """Say in the API's description that all but the probes take a key."""
+def describe(app: FastAPI, *models: type[BaseModel]) -> None:
+    """Say in the API's description that all but the probes take a key, and what is referred to by name.
+
+    FastAPI knows neither problems nor ``models``: those of routes that read their bodies themselves.
+    """
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         description = plain()
-        schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["key"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        components = description.setdefault("components", {})
+        if "securitySchemes" in components:
+            return description  # it is kept, and asked for often
+        components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        named: tuple[type[BaseModel], ...] = (Problem, *models)
+        components["schemas"] |= {model.__name__: _schema(model) for model in named}
         for path, methods in description["paths"].items():
             for operation in methods.values():
                 operation["security"] = [] if path in OPEN else [{"key": []}]
         return description
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model as FastAPI would describe it: what may be left out is not said to be null by default."""
+    schema = model.model_json_schema()
+    for field in schema["properties"].values():
+        if field.get("default", "") is None:
+            del field["default"]
+    return schema
 
 
 def answer(status: int, detail: str) -> JSONResponse:
