@@ -52,18 +52,18 @@ def _check_columns(sent: pa.Schema, schema: RawSchema) -> None:
             raise RequestError(f"rows.{name} is {type_}: must be {schema.limits[name].wanted}")
 
 
-def _readable_as(sent: pa.DataType, wanted: pa.DataType) -> bool:
+def _readable_as(sent: pa.DataType, target: pa.DataType) -> bool:
     """Whether values of the type that was sent may be those of an attribute, as they may be in JSON."""
     types = pa.types
     text = types.is_string(sent) or types.is_large_string(sent)
-    if types.is_integer(wanted) or types.is_floating(wanted):
+    if types.is_integer(target) or types.is_floating(target):
         fits = types.is_integer(sent) or types.is_floating(sent) or types.is_decimal(sent)
-    elif types.is_date(wanted):
+    elif types.is_date(target):
         fits = text or types.is_date(sent)
-    elif types.is_timestamp(wanted):  # a zone would be dropped, and the moment shifted
+    elif types.is_timestamp(target):  # a zone would be dropped, and the moment shifted
         fits = text or (types.is_timestamp(sent) and sent.tz is None)
     else:
-        fits = text if types.is_string(wanted) else sent == wanted
+        fits = text if types.is_string(target) else sent == target
     return bool(fits or types.is_null(sent))
 
 

@@ -30,14 +30,14 @@ def columns_of(db: Warehouse, **rules: ColumnRule) -> dict[str, RawColumn]:
 
 
 def test_what_occurred_is_widened_where_nothing_is_declared(db: Warehouse) -> None:
-    found = columns_of(db)
-    assert (found["recency"].low, found["recency"].high) == (0, 16)
-    assert (found["mens"].low, found["mens"].high) == (0, 1)
-    assert found["zip_code"].levels == ("Rural", "Urban")
+    columns = columns_of(db)
+    assert (columns["recency"].low, columns["recency"].high) == (0, 16)
+    assert (columns["mens"].low, columns["mens"].high) == (0, 1)
+    assert columns["zip_code"].levels == ("Rural", "Urban")
 
 
 def test_what_is_declared_goes_before_what_occurred(db: Warehouse) -> None:
-    found = columns_of(
+    columns = columns_of(
         db,
         recency=ColumnRule(low=1, high=12),
         history=ColumnRule(low=-5),
@@ -45,12 +45,12 @@ def test_what_is_declared_goes_before_what_occurred(db: Warehouse) -> None:
         womens=ColumnRule(levels=(0, 1, 4)),
         zip_code=ColumnRule(levels=("Rural", "Surburban", "Urban")),
     )
-    assert (found["recency"].low, found["recency"].high) == (1, 12)
-    assert (found["history"].low, found["history"].high) == (-5, 150)
-    assert (found["mens"].low, found["mens"].high, found["mens"].levels) == (0, 1, None)
-    assert found["womens"].levels == (0, 1, 4)
-    assert found["zip_code"].levels == ("Rural", "Surburban", "Urban")
-    assert found["channel"].levels == ("Phone", "Web")
+    assert (columns["recency"].low, columns["recency"].high) == (1, 12)
+    assert (columns["history"].low, columns["history"].high) == (-5, 150)
+    assert (columns["mens"].low, columns["mens"].high, columns["mens"].levels) == (0, 1, None)
+    assert columns["womens"].levels == (0, 1, 4)
+    assert columns["zip_code"].levels == ("Rural", "Surburban", "Urban")
+    assert columns["channel"].levels == ("Phone", "Web")
 
 
 def test_numbers_between_declared_ones_are_refused(db: Warehouse) -> None:

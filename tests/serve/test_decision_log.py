@@ -165,5 +165,5 @@ def test_a_large_batch_is_logged_while_others_are_answered(
         assert len(seconds) > 10
     lines = log.read_text().splitlines()
     assert len(lines) == 100_000
-    found = [json.loads(line)["score"] for line in (lines[0], lines[-1])]
-    assert found == [answer.json()["scores"][place] for place in (0, -1)]
+    logged = [json.loads(line)["score"] for line in (lines[0], lines[-1])]
+    assert logged == [answer.json()["scores"][place] for place in (0, -1)]

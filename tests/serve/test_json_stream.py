@@ -22,13 +22,13 @@ OBJECTS = st.dictionaries(st.text(max_size=6), VALUES | st.lists(VALUES, max_siz
 
 def read(body: bytes, largest: int = 500) -> dict[str, Any]:
     """The object, its lists by their entries."""
-    reader, found = JsonReader(body, largest), {}
+    reader, members = JsonReader(body, largest), {}
     for name in reader.members():
         if reader.is_list():
-            found[name] = [entry for entries in reader.entries() for entry in entries]
+            members[name] = [entry for entries in reader.entries() for entry in entries]
         else:
-            found[name] = reader.value()
-    return found
+            members[name] = reader.value()
+    return members
 
 
 @pytest.fixture(params=[(7, 11), (64, 40), (2**17, 2**15)], ids=str)

@@ -31,7 +31,7 @@ def service(home: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 def children(pid: int) -> set[int]:
     """Workers: what the parent has started and not lost."""
-    found = set()
+    workers = set()
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             lines = dict(
@@ -41,8 +41,8 @@ def children(pid: int) -> set[int]:
         except OSError:
             continue  # it has ended meanwhile
         if lines["PPid"] == str(pid) and b"spawn_main" in command:
-            found.add(int(lines["Pid"]))
-    return found
+            workers.add(int(lines["Pid"]))
+    return workers
 
 
 def told(url: str) -> float:
