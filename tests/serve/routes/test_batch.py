@@ -86,7 +86,6 @@ def test_bad_rows_among_many_are_found(hillstrom_api: TestClient, hillstrom_user
         ({"user_ids": [1], "arms": 1, "a": 2}, "arms: unknown; remove it or correct its spelling; a: "),
         ([], "body: must be a JSON object"),
     ],
-    ids=str,
 )
 def test_the_first_wrong_entry_is_named(hillstrom_api: TestClient, body: object, detail: str) -> None:
     answer = hillstrom_api.post("/score/batch", json=body)
