@@ -126,6 +126,12 @@ bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and kn
 bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk, and make run)
 	$(BIN)/python -m bench.serve --folder $(UPLIFT_HOME)
 
+bench-fuzz: $(READY) ## 20,000 damaged Arrow streams against the API: no crash, no 5xx (needs make run)
+	$(BIN)/python -m bench.fuzz_arrow --home $(UPLIFT_HOME) --keep $(BENCH_RESULTS)/fuzz
+
+bench-hostile: $(READY) ## requests that ask for too much: who else is answered meanwhile, memory (needs make run)
+	$(BIN)/python -m bench.hostile --home $(UPLIFT_HOME)
+
 bench-endurance: $(READY) ## the API while snapshots change, and its memory over 200,000 requests
 	$(BIN)/python -m bench.endurance --folder $(BENCH_RESULTS)
 

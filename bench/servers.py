@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
-PATIENCE = 60.0  # seconds
+PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 
 
 @contextmanager
@@ -46,3 +48,36 @@ def _await(name: str, health: str) -> None:
             pass
         time.sleep(0.1)
     raise SystemExit(f"{name} does not get ready")
+
+
+@contextmanager
+def api_on(
+    home: Path, *, workers: int = 1, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The API on ``home`` as a process of its own: its address, and the process to look after.
+
+    Raises:
+        SystemExit: it does not get ready.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["uvicorn", "serve.app:from_environment", "--factory", "--port", str(port)]
+    command += ["--workers", str(workers)]
+    with subprocess.Popen(  # noqa: S603 - our own server
+        [sys.executable, "-m", *command, "--log-level", "warning", "--no-access-log"],
+        env=os.environ | {"UPLIFT_HOME": str(home)} | environment,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            _await("the API", f"http://127.0.0.1:{port}/readyz")
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.terminate()
+
+
+def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """Resident memory of a process, now and at most so far, in MiB (Linux)."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    sizes = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith("Vm")}
+    return sizes["VmRSS"], sizes["VmHWM"]

@@ -1,22 +1,31 @@
-"""What the service may be asked: the values that each raw column had when the models were trained."""
+"""What the service may be asked: the values declared of a raw column, or those it had in training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 from uplift_core.bundle import RawColumn
+from uplift_core.quality import ColumnRule
 
 MAX_LEVELS = 1000  # a text with more values is free text
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
 
 
 def contract(db: Warehouse, folder: ExperimentFolder) -> tuple[RawColumn, ...]:
-    """The contract of all that features are computed from: the raw table, then history tables."""
+    """The contract of all that features are computed from: the raw table, then history tables.
+
+    What ``[columns]`` declares of a column of the raw table goes before what occurred.
+    """
     sql, tables = folder.features_sql, folder.tables
-    found = raw_columns(db, tables.raw, sql.raw_columns)
+    rules = folder.experiment.columns
+    found = tuple(
+        _as_declared(column, rules.get(column.name))
+        for column in raw_columns(db, tables.raw, sql.raw_columns)
+    )
     for name, columns in sql.history_columns.items():
         own = raw_columns(db, tables.histories[name], columns)
         found += tuple(column.model_copy(update={"table": name}) for column in own)
@@ -55,3 +64,20 @@ def _column(db: Warehouse, raw: Identifier, name: str, type_: str) -> RawColumn:
     room = 0.0 if distinct <= 2 else high - low  # noqa: PLR2004 - a flag
     least = low - room if low < 0 else max(low - room, 0.0)
     return RawColumn(name=name, type=type_, low=least, high=high + room)
+
+
+def _as_declared(column: RawColumn, rule: ColumnRule | None) -> RawColumn:
+    """The column with the limits that are declared of it; those that are not stay."""
+    if rule is None:
+        return column
+    if rule.levels is None:
+        low = column.low if rule.low is None else rule.low
+        high = column.high if rule.high is None else rule.high
+        return column.model_copy(update={"low": low, "high": high})
+    if column.type == "VARCHAR":
+        return column.model_copy(update={"levels": tuple(str(level) for level in rule.levels)})
+    numbers = sorted(float(level) for level in rule.levels)
+    if all(above - below == 1 for below, above in pairwise(numbers)) and numbers[0].is_integer():
+        return column.model_copy(update={"low": numbers[0], "high": numbers[-1]})  # without a gap
+    levels = tuple(int(number) if number.is_integer() else number for number in numbers)
+    return column.model_copy(update={"levels": levels, "low": None, "high": None})

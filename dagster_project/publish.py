@@ -56,7 +56,8 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     )
     published = previous.experiments if previous else {}
     others = {name: other for name, other in published.items() if name != folder.name}
-    snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{folder.name}"
+    number = _next_number(home.published, previous)
+    snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{number}-{folder.name}"
     file = f"snapshot-{snapshot_id}.duckdb"
     temporary = home.published / f".{file}.part"
     try:
@@ -68,6 +69,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
     finally:
         temporary.unlink(missing_ok=True)
     pointer = Pointer(
+        number=number,
         snapshot_id=snapshot_id,
         file=file,
         sha256=sha256_file(home.published / file),
@@ -99,6 +101,12 @@ def _previous(published: Path, experiment: str) -> Pointer | None:
             "first (make rollback), or move CURRENT.json away to publish without them"
         )
     return pointer
+
+
+def _next_number(published: Path, previous: Pointer | None) -> int:
+    """One more than any snapshot has had that is kept, or that is current."""
+    pointers = [*recorded_pointers(published), *([previous] if previous else [])]
+    return 1 + max((pointer.number for pointer in pointers), default=0)
 
 
 def _copy(db: Warehouse, target: Path, previous: Path | None, folder: ExperimentFolder) -> None:
@@ -219,19 +227,20 @@ def roll_back(home: Home, snapshot_id: str = "") -> Pointer:
         UpliftError: there is no such snapshot, or its file or a bundle is missing or damaged.
     """
     current = read_pointer(home.published)
-    known = {pointer.snapshot_id: pointer for pointer in recorded_pointers(home.published)}
-    earlier = [key for key in sorted(known) if key < current.snapshot_id]
+    recorded = recorded_pointers(home.published)
+    known = {pointer.snapshot_id: pointer for pointer in recorded}
+    earlier = [pointer.snapshot_id for pointer in recorded if pointer.place < current.place]
     chosen = snapshot_id or (earlier[-1] if earlier else "")
     if chosen not in known:
         raise UpliftError(
-            f"there is no snapshot '{chosen}'; kept are {sorted(known)}"
+            f"there is no snapshot '{chosen}'; kept are {[*known]}"
             if snapshot_id
             else f"there is no snapshot before {current.snapshot_id}, the current one"
         )
     pointer = known[chosen]
     path = home.published / pointer.file
     if not path.is_file() or sha256_file(path) != pointer.sha256:
-        raise UpliftError(f"{path}: missing or damaged; choose another of {sorted(known)}")
+        raise UpliftError(f"{path}: missing or damaged; choose another of {[*known]}")
     for name, entry in pointer.experiments.items():
         folder = home.bundles / entry.model_version
         if bundle.manifest_sha256(folder) != entry.bundle_sha256:
@@ -242,7 +251,9 @@ def roll_back(home: Home, snapshot_id: str = "") -> Pointer:
 
 
 def _prune(published: Path, *, keep: str) -> None:
-    snapshots = sorted(p.name for p in published.glob("snapshot-*.duckdb"))
+    numbers = {pointer.file: pointer.number for pointer in recorded_pointers(published)}
+    names = (path.name for path in published.glob("snapshot-*.duckdb"))
+    snapshots = sorted(names, key=lambda name: (numbers.get(name, 0), name))
     for name in snapshots[:-KEEP]:
         if name != keep:
             (published / name).unlink()

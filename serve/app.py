@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from serve import problems
+from serve.decision_log import DecisionLog
 from serve.dependencies import only_known_parameters
 from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.guard import Guard
 from serve.routes import batch, evidence, explain, health, models, policy, score
 from serve.scorer import Scorer
+from serve.scoring import BatchRequest
 from serve.settings import Settings
 from serve.telemetry import Telemetry
+from serve.watching import Watch
+
+SEPARATOR = re.compile(r"\W+")  # in a path; the rest of it names the operation, in clients, too
 
 
 def create_app(settings: Settings) -> FastAPI:
     """An application that answers from what is published below ``settings.home``."""
-    telemetry = Telemetry(settings.decision_log, log_user_ids=settings.log_user_ids)
+    telemetry = Telemetry(DecisionLog.of(settings), log_user_ids=settings.log_user_ids)
     follower, scorer = Follower(settings, telemetry), Scorer()
 
     @asynccontextmanager
@@ -35,22 +42,29 @@ def create_app(settings: Settings) -> FastAPI:
         # What is loaded stays: the collector need not walk through it again and again, 100 ms each time.
         gc.collect()
         gc.freeze()
-        yield
+        watch = Watch(settings, follower)
+        watch.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(watch.stop)
 
     app = FastAPIOffline(  # the documentation's scripts come from here, not from a public server
         title="Uplift engine",
         summary="Whom does a treatment change, and who is treated within a budget?",
         version="1",
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: SEPARATOR.sub("_", route.path).strip("_"),
     )
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
+    app.state.batches = CapacityLimiter(batch.AT_ONCE)
     app.include_router(score.router)  # the hot path looks at its query itself
     for routes in (batch, explain, policy, evidence, models, health):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     problems.install(app)
-    problems.describe_keys(app)
+    problems.describe(app, BatchRequest)
     app.add_middleware(Guard, settings=settings, telemetry=telemetry)
     return app
 

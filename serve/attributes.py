@@ -45,7 +45,7 @@ class _Kind:
 class Limit:
     """The values that a column may hold, as its type and the bundle say; ``wanted`` in words."""
 
-    levels: frozenset[str] | None
+    levels: frozenset[str | int | float] | None
     low: float
     high: float
     wanted: str
@@ -57,7 +57,10 @@ class Limit:
         low = -math.inf if column.low is None else column.low
         high = math.inf if column.high is None else column.high
         if column.levels is not None:
-            known = ", ".join(column.levels[:20]) + (", ..." if len(column.levels) > 20 else "")  # noqa: PLR2004
+            first = [
+                level if isinstance(level, str) else f"{level:.12g}" for level in column.levels[:20]
+            ]
+            known = ", ".join(first) + (", ..." if len(column.levels) > len(first) else "")
             wanted = f"{kind.noun}, one of the known categories: {known}"
         elif math.isfinite(low) and math.isfinite(high):
             wanted = f"{kind.noun} from {low:.12g} to {high:.12g}"
@@ -80,14 +83,15 @@ class Limit:
 
     def violations(self, values: pa.Array) -> pa.Array:
         """Places of the values outside."""
-        if self.levels is not None:
-            sound = pc.is_in(values, pa.array(sorted(self.levels), values.type))
-        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = values.cast(pa.float64())
-            sound = pc.and_(
-                pc.is_finite(numbers),
-                pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high)),
-            )
+        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            numbers = values.cast(pa.float64(), safe=False)  # a large number is rounded a little
+            if self.levels is None:
+                within = pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high))
+            else:
+                within = pc.is_in(numbers, pa.array([*self.levels], pa.float64()))
+            sound = pc.and_(pc.is_finite(numbers), within)
+        elif self.levels is not None:
+            sound = pc.is_in(values, pa.array([*self.levels], values.type))
         else:
             return pa.array([], pa.uint64())
         return pc.indices_nonzero(pc.and_not(pc.is_valid(values), pc.fill_null(sound, fill_value=True)))
@@ -162,21 +166,31 @@ class RawSchema:
             columns[name] = values if isinstance(values, pa.Array) else pa.array(values, kind.arrow)
         return pa.table(columns)
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that are not exactly those of the experiment, each once.
+
+        Raises:
+            RequestError: names what is missing, unknown or there twice.
+        """
+        for name in names:
+            if names.count(name) > 1:
+                raise RequestError(f"rows: column {shown(name)} is there {names.count(name)} times")
+        if set(names) != self.columns.keys():
+            raise RequestError(self._wrong_names(dict.fromkeys(names), "rows"))
+
     def arrow(self, table: pa.Table) -> Columns:
         """As ``rows``, from an Arrow table whose columns have, or safely cast to, the columns' types.
+
+        The table is one that ``read_stream`` has made: validated, and flat.
 
         Raises:
             RequestError: as ``rows``.
         """
-        if set(table.column_names) != self.columns.keys():
-            raise RequestError(self._wrong_names(dict.fromkeys(table.column_names), "rows"))
         columns = {}
         refusals = []
         for name, kind in self.columns.items():
             limit = self.limits[name]
             column = table.column(name).combine_chunks()
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
             try:
                 values = column.cast(kind.arrow)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -55,7 +55,5 @@ async def only_known_parameters(request: Request) -> None:
     known = [p["name"] for p in path.get("parameters", ()) if p["in"] == "query"]
     for name in request.query_params:
         if name not in known:
-            raise RequestError(
-                f"query: {shown(name)} is not known; remove it or correct its spelling: "
-                f"{', '.join(known) or 'none'}"
-            )
+            remedy = f" or correct its spelling: {', '.join(known)}" if known else ", none is taken here"
+            raise RequestError(f"query: {shown(name)} is not known; remove it{remedy}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from serve.errors import RequestError
+from serve.problems import MOST_ERRORS
 
 
 class DirectRoute(APIRoute):
@@ -33,13 +35,23 @@ class DirectRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                asked = model.model_validate(await _json(request), from_attributes=True)
+                sent = _cut_short(await _json(request), model)
+                asked = model.model_validate(sent, from_attributes=True)
             except ValidationError as error:
                 raise RequestValidationError(error.errors(include_url=False)) from error
             response: Response = await endpoint(request, asked)
             return response
 
         return handle
+
+
+def _cut_short(sent: object, model: type[BaseModel]) -> object:
+    """What was sent without most of its unknown members: each would cost an error that nobody reads."""
+    if not isinstance(sent, dict) or len(sent) <= len(model.model_fields) + MOST_ERRORS:
+        return sent
+    known = {name: value for name, value in sent.items() if name in model.model_fields}
+    unknown = (item for item in sent.items() if item[0] not in model.model_fields)
+    return known | dict(islice(unknown, MOST_ERRORS))
 
 
 async def _json(request: Request) -> object:

@@ -69,8 +69,18 @@ class Follower:
         return self._state.release if self._settled() else None
 
     def is_stale(self, release: Release) -> bool:
-        """Whether something newer is published and broken, or what is answered from is old."""
-        return self._state.failed or age(release.published_at) > self._settings.stale_hours * 3600
+        """Whether something newer is published and broken, or what is answered from is old or damaged.
+
+        What was published in the future, by a clock that was set back since, may be of any age.
+        """
+        too_old = abs(age(release.published_at)) > self._settings.stale_hours * 3600
+        return self._state.failed or too_old or release.seal.is_broken
+
+    def is_damaged(self, release: Release) -> bool:
+        """Whether a release's file was altered after it was loaded; one that has changed is hashed."""
+        damaged = release.seal.check()
+        self._telemetry.damaged.set(damaged)
+        return damaged
 
     def _settled(self) -> bool:
         state = self._state

@@ -16,6 +16,7 @@ from serve import problems
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 
+BATCH = "/score/batch"
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _Refusal = tuple[HTTPStatus, str]
 
@@ -27,7 +28,8 @@ class Guard:
         self._app = app
         self._hosts = settings.allowed_hosts
         self._keys = [bytes.fromhex(key) for key in settings.api_keys]
-        self._largest = settings.max_body_bytes
+        self._largest_batch = settings.max_body_bytes
+        self._largest = min(settings.max_score_bytes, settings.max_body_bytes)
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,8 +55,8 @@ class Guard:
         try:
             body: Receive | None = receive
             if refusal is None and "transfer-encoding" in headers:
-                body = await self._whole(receive)
-                refusal = None if body else self._too_large()
+                body = await self._whole(receive, self._limit(scope))
+                refusal = None if body else self._too_large(scope)
             if refusal is None and body is not None:
                 await self._app(scope, body, answer)
             elif refusal is not None:
@@ -72,8 +74,8 @@ class Guard:
         if scope["path"] not in problems.OPEN and not self._known(headers.get("x-api-key")):
             return HTTPStatus.UNAUTHORIZED, "X-API-Key: missing or unknown; send a valid key"
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._largest:
-            return self._too_large()
+        if length.isdigit() and int(length) > self._limit(scope):
+            return self._too_large(scope)
         return None
 
     def _known(self, key: str | None) -> bool:
@@ -83,12 +85,18 @@ class Guard:
         # Every key is compared, in constant time: the answer's delay tells nothing about them.
         return any([hmac.compare_digest(digest, known) for known in self._keys])  # noqa: C419
 
-    def _too_large(self) -> _Refusal:
+    def _limit(self, scope: Scope) -> int:
+        return self._largest_batch if scope["path"] == BATCH else self._largest
+
+    def _too_large(self, scope: Scope) -> _Refusal:
+        remedy = (
+            "send fewer users at once" if scope["path"] == BATCH else "send one user's attributes alone"
+        )
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, (
-            f"body: larger than {self._largest} bytes; send fewer users at once"
+            f"body: larger than {self._limit(scope)} bytes; {remedy}"
         )
 
-    async def _whole(self, receive: Receive) -> Receive | None:
+    async def _whole(self, receive: Receive, largest: int) -> Receive | None:
         """A body without a stated length, read and handed on; None if it is too large."""
         parts, size, more = [], 0, True
         while more:
@@ -96,7 +104,7 @@ class Guard:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             more = message.get("more_body", False)
-            if size > self._largest:
+            if size > largest:
                 return None
 
         async def replay() -> Message:

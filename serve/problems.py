@@ -17,6 +17,7 @@ from serve.errors import ServiceError, shown
 
 OPEN = frozenset({"/healthz", "/readyz"})  # probes have no keys
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20  # of one request are told
 LOG = logging.getLogger(__name__)
 
 
@@ -37,9 +38,14 @@ class ProblemError(ServiceError):
         self.status = int(status)
 
 
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Where the API's description has a model; ``describe`` puts it there."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """What the API's description says about these statuses."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    content = {MEDIA_TYPE: {"schema": reference(Problem)}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
 
@@ -61,20 +67,36 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def describe_keys(app: FastAPI) -> None:
-    """Say in the API's description that all but the probes take a key."""
+def describe(app: FastAPI, *models: type[BaseModel]) -> None:
+    """Say in the API's description that all but the probes take a key, and what is referred to by name.
+
+    FastAPI knows neither problems nor ``models``: those of routes that read their bodies themselves.
+    """
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         description = plain()
-        schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["key"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        components = description.setdefault("components", {})
+        if "securitySchemes" in components:
+            return description  # it is kept, and asked for often
+        components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        named: tuple[type[BaseModel], ...] = (Problem, *models)
+        components["schemas"] |= {model.__name__: _schema(model) for model in named}
         for path, methods in description["paths"].items():
             for operation in methods.values():
                 operation["security"] = [] if path in OPEN else [{"key": []}]
         return description
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model as FastAPI would describe it: what may be left out is not said to be null by default."""
+    schema = model.model_json_schema()
+    for field in schema["properties"].values():
+        if field.get("default", "") is None:
+            del field["default"]
+    return schema
 
 
 def answer(status: int, detail: str) -> JSONResponse:
@@ -108,20 +130,51 @@ def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
 
 
+# What pydantic's errors mean to whoever sent the value; its other texts are our own validators'.
+MEANINGS = {
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "string_type": "must be a text",
+    "string_unicode": "must be a text without halves of characters",
+    "string_too_long": "must be a text of at most {max_length} characters",
+    "string_pattern_mismatch": "must be a text of digits",
+    "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length} entry",
+}
+
+
 def _readable(items: Sequence[Any]) -> str:
-    lines = []
-    for item in items:
-        path = [str(part) for part in item["loc"] if part != "body"]
-        field = shown(".".join(path))[1:-1] if path else "body"
-        if item["type"] == "json_invalid":
-            lines.append("body: not valid JSON")
-        elif isinstance(item["input"], bytes):  # curl's default type, for one, is a form's
-            lines.append("body: not sent as JSON; set the header Content-Type: application/json")
-        elif item["type"] == "missing":
-            lines.append(f"{field}: missing" if path else "body: missing; send a JSON object")
-        elif item["type"] == "extra_forbidden":
-            lines.append(f"{field}: unknown; remove it or correct its spelling")
-        else:
-            message = item["msg"].removeprefix("Input ").removeprefix("Value ")
-            lines.append(f"{field} = {shown(item['input'])}: {message}")
+    lines = [_line(item) for item in items[:MOST_ERRORS]]
+    if len(items) > MOST_ERRORS:
+        lines.append(f"and {len(items) - MOST_ERRORS} more")
     return "; ".join(lines)
+
+
+def _line(item: dict[str, Any]) -> str:
+    path = [str(part) for part in item["loc"] if part != "body"]
+    field = shown(".".join(path))[1:-1] if path else "body"
+    kind, given = item["type"], item["input"]
+    if kind == "json_invalid":
+        return "body: not valid JSON"
+    if isinstance(given, bytes):  # curl's default type, for one, is a form's
+        return "body: not sent as JSON; set the header Content-Type: application/json"
+    if kind == "missing":
+        return f"{field}: missing; send it" if path else "body: missing; send a JSON object"
+    if kind == "extra_forbidden":
+        return f"{field}: unknown; remove it or correct its spelling"
+    if kind == "value_error":  # raised by a model of our own, which says the remedy
+        return f"{field}: {item['ctx']['error']}"
+    meaning = MEANINGS.get(kind)
+    limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    said = meaning.format(**limits) if meaning else item["msg"]
+    return f"{field} = {shown(given)}: {said}"

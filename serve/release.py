@@ -11,6 +11,7 @@ import numpy as np
 
 from serve.errors import RequestError, shown
 from serve.features import FeatureQuery
+from serve.seal import Seal
 from serve.settings import Settings
 from serve.snapshot import Snapshot, open_snapshot
 from uplift_core import bundle
@@ -81,6 +82,7 @@ class Release:
     snapshot: Snapshot
     models: Mapping[str, PublishedModel]
     published_at: datetime
+    seal: Seal  # of the snapshot's file
 
     def model(self, experiment: str | None) -> PublishedModel:
         """The models of an experiment; None will do where only one is published.
@@ -107,6 +109,7 @@ def load_release(settings: Settings) -> Release:
     """
     pointer = read_pointer(settings.published)
     path = settings.published / pointer.file
+    seal = Seal(path, pointer.sha256)  # before it is hashed: what changes meanwhile is seen
     snapshot = open_snapshot(path, pointer.snapshot_id, pointer.sha256)
     models = {
         name: _load_model(settings.bundles, snapshot, name, entry)
@@ -116,7 +119,7 @@ def load_release(settings: Settings) -> Release:
         _smoke(snapshot, model)
         arm = model.published.arm
         snapshot.holdout(model.experiment.name, arm, model.learner(None, arm))  # warm
-    return Release(snapshot, models, pointer.published_at)
+    return Release(snapshot, models, pointer.published_at, seal)
 
 
 def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:

@@ -53,11 +53,6 @@ EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-def _given(name: str, *types: str) -> dict[str, JsonValue]:
-    """Says in JSON Schema that a field is there and not null."""
-    return {"required": [name], "properties": {name: {"type": [*types]}}}
-
-
 class Target(BaseModel):
     """What is asked for. What is left out is the experiment's default."""
 
@@ -74,22 +69,27 @@ class Target(BaseModel):
 
 
 class ScoreRequest(Target):
-    """Who is asked about: raw attributes, or the id of a user of the published snapshot."""
+    """Who is asked about: raw attributes, or the id of a user of the published snapshot, one of both."""
 
     model_config = STRICT | ConfigDict(
         json_schema_extra={
             "examples": [
                 {"experiment": "hillstrom", "attributes": EXAMPLE, "budget": 0.3},
                 {"experiment": "hillstrom", "user_id": 7},
-            ],
-            "oneOf": [_given("attributes", "object"), _given("user_id", "integer", "string")],
+            ]
         }
     )
 
     attributes: dict[str, Any] | None = Field(
-        None, description="Every raw column that the features are computed from; null: not known."
+        None,
+        description="Every raw column that the features are computed from; null: not known. "
+        "Left out where user_id is sent.",
     )
-    user_id: UserId | None = Field(None, description="As in the lists; a number, or its digits as text.")
+    user_id: UserId | None = Field(
+        None,
+        description="As in the lists; a number, or its digits as text. "
+        "Left out where attributes are sent.",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -99,17 +99,20 @@ class ScoreRequest(Target):
 
 
 class BatchRequest(Target):
-    """Many users, by raw attributes or by id."""
+    """Many users, by raw attributes or by id, one of both."""
 
     model_config = STRICT | ConfigDict(
         json_schema_extra={
-            "examples": [{"experiment": "hillstrom", "rows": [EXAMPLE, EXAMPLE], "budget": 0.1}],
-            "oneOf": [_given("rows", "array"), _given("user_ids", "array")],
+            "examples": [{"experiment": "hillstrom", "rows": [EXAMPLE, EXAMPLE], "budget": 0.1}]
         }
     )
 
-    rows: list[dict[str, Any]] | None = Field(None, min_length=1)
-    user_ids: list[UserId] | None = Field(None, min_length=1)
+    rows: list[dict[str, Any]] | None = Field(
+        None, min_length=1, description="Attributes of each user. Left out where user_ids are sent."
+    )
+    user_ids: list[UserId] | None = Field(
+        None, min_length=1, description="The id of each user. Left out where rows are sent."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -139,6 +142,9 @@ class Answer(BaseModel):
 
 class Decision(Answer):
     """The answer about one user."""
+
+    # In the API's description: clients that are made of it confuse a model with a field of its name.
+    model_config = ConfigDict(title="ScoreDecision")
 
     decision_id: str
     decision: Literal["treat", "no_treat"]

@@ -21,17 +21,24 @@ class Settings(BaseSettings):
     home: Path = REPOSITORY / ".uplift"
     # Seconds until something published that could not be loaded is tried again.
     retry_seconds: Annotated[float, Field(ge=0)] = 5.0
+    # Hours after which the snapshot in use is hashed again; 0: only when its file has changed.
+    verify_hours: Annotated[float, Field(ge=0)] = 6.0
     # Answers say `stale` when what is published is older than this.
     stale_hours: Annotated[float, Field(gt=0)] = 36.0
     # sha256 of every accepted key, in hex; several at once while one replaces another. None: no keys.
     api_keys: tuple[Sha256, ...] = ()
     # Names by which the service may be addressed; "*" for all.
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    # Of a batch, as it is sent and once it is decompressed.
     max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
+    # Of one user: of any other request, and of a row of a batch in JSON.
+    max_score_bytes: Annotated[int, Field(ge=1)] = 64 * 2**10
     max_batch_users: Annotated[int, Field(ge=1)] = 100_000
     # A file that decisions are appended to, one JSON line each; without attributes and, unless
     # `log_user_ids`, without user ids.
     decision_log: Path | None = None
+    # Whether a decision that cannot be logged is refused (503) instead of given.
+    decision_log_required: bool = False
     log_user_ids: bool = False
 
     @property

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import Scope
 
+from serve.decision_log import DecisionLog
 from serve.scoring import Job, Scored
 
 LATENCY = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3, 1.0, 3.0)
@@ -24,9 +25,9 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's, where several 
 class Telemetry:
     """One application's metrics; no label ever holds an attribute or an id."""
 
-    def __init__(self, decision_log: Path | None, *, log_user_ids: bool) -> None:
+    def __init__(self, log: DecisionLog | None, *, log_user_ids: bool) -> None:
         self._registry = registry = CollectorRegistry()
-        self._log = decision_log
+        self.log = log
         self._log_user_ids = log_user_ids
         self.requests = Counter(
             "uplift_requests", "Requests answered.", ["route", "status"], registry=registry
@@ -53,10 +54,21 @@ class Telemetry:
             "Published snapshots that could not be loaded.",
             registry=registry,
         )
+        self.damaged = Gauge(
+            "uplift_snapshot_damaged",
+            "Whether the file of the snapshot that is answered from was altered after it was loaded.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.not_logged = Counter(
+            "uplift_decisions_not_logged",
+            "Users decided about whose decision could not be logged.",
+            registry=registry,
+        )
         self.published = Gauge(
             "uplift_snapshot_published_timestamp_seconds",
-            "When the snapshot that is answered from was published.",
-            multiprocess_mode="min",
+            "When the snapshot that is answered from was published; of several workers, the oldest.",
+            multiprocess_mode="livemin",
             registry=registry,
         )
 
@@ -81,7 +93,13 @@ class Telemetry:
         )
 
     def decided(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
-        """Count a job's decisions, and log them if that is switched on."""
+        """Log a job's decisions if that is switched on, and count them.
+
+        Raises:
+            UnavailableError: they could not be logged, and must be.
+        """
+        if self.log is not None:
+            self._append(self.log, job, scored, decision_id, request_id)
         name = job.model.experiment.name
         treat, no_treat, expected, histogram = self._of_target(name, job.arm, job.learner)
         treated = int(scored.treat.sum())
@@ -93,18 +111,19 @@ class Telemetry:
         else:  # a large batch is represented by its quantiles, not observed user by user
             for value in np.quantile(scored.score, np.linspace(0.005, 0.995, min(job.size, 100))):
                 histogram.observe(float(value))
-        if self._log is not None:
-            self._append(job, scored, decision_id, request_id)
 
     def exposition(self) -> bytes:
         """The metrics as Prometheus reads them, of all workers where they share a folder."""
         if MULTIPROCESS not in os.environ:
             return bytes(generate_latest(self._registry))
+        _forget_dead_workers(Path(os.environ[MULTIPROCESS]))
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return bytes(generate_latest(together))
 
-    def _append(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
+    def _append(
+        self, log: DecisionLog, job: Job, scored: Scored, decision_id: str, request_id: str
+    ) -> None:
         shared = job.labels() | {
             "time": datetime.now(UTC).isoformat(),
             "decision_id": decision_id,
@@ -119,9 +138,24 @@ class Telemetry:
             if self._log_user_ids and job.users:
                 line["user_id"] = job.users[i]
             lines.append(json.dumps(line))
-        assert self._log is not None  # noqa: S101 - for the type checker
-        with self._log.open("a", encoding="utf-8") as file:  # one write: workers share the file
-            file.write("\n".join(lines) + "\n")
+        logged = False
+        try:
+            logged = log.append("\n".join(lines) + "\n")
+        finally:
+            if not logged:
+                self.not_logged.inc(job.size)
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Remove what workers that are gone said of themselves; what they counted stays."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+        except PermissionError:
+            continue  # somebody else's process: the number is taken
 
 
 def age(published_at: datetime) -> float:

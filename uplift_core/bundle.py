@@ -32,16 +32,16 @@ FORMAT = 2
 class RawColumn(BaseModel):
     """A column of the raw file that the features are computed from, with its DuckDB type.
 
-    ``levels`` are the categories of a text, ``low`` and ``high`` the least and the largest number that a
-    caller may send; None: anything of the type. ``table`` is the history table that holds the column, if
-    it is not the raw table.
+    ``levels`` are the categories of a text, or the only numbers that there are, ``low`` and ``high`` the
+    least and the largest number that a caller may send; None: anything of the type. ``table`` is the
+    history table that holds the column, if it is not the raw table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     type: str
-    levels: tuple[str, ...] | None = None
+    levels: tuple[str | int | float, ...] | None = None
     low: float | None = None
     high: float | None = None
     table: str = ""

@@ -1,12 +1,14 @@
 """The pointer to what is published: ``published/CURRENT.json``.
 
 The batch replaces it atomically as its last act; the service and the UI follow it. A snapshot file
-is immutable and has a name of its own, so nobody reads a half-written or a changed one.
+is immutable and has a name of its own, so nobody reads a half-written or a changed one. Snapshots are
+counted: which came first is told by their numbers, not by their times, since clocks are set back.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -41,11 +43,17 @@ class Pointer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+    number: int = 0  # counts up with each snapshot; 0: of a version that did not count
     snapshot_id: str
     file: str
     sha256: str
     published_at: datetime
     experiments: dict[str, PublishedExperiment]
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What snapshots are ordered by: those that were not counted by their names, which are times."""
+        return self.number, self.file
 
 
 def read_pointer(published: Path) -> Pointer:
@@ -74,9 +82,12 @@ def record_pointer(published: Path, pointer: Pointer) -> None:
 
 
 def recorded_pointers(published: Path) -> list[Pointer]:
-    """The pointers of all snapshots that are kept, oldest first."""
-    paths = sorted(published.glob("snapshot-*.json"))
-    return [Pointer.model_validate_json(path.read_bytes()) for path in paths]
+    """The pointers of all snapshots that are kept, the first published first; unreadable ones not."""
+    pointers = []
+    for path in published.glob("snapshot-*.json"):
+        with suppress(ValidationError):
+            pointers.append(Pointer.model_validate_json(path.read_bytes()))
+    return sorted(pointers, key=lambda pointer: pointer.place)
 
 
 def forget_pointer(published: Path, file: str) -> None:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Annotated
 
 import pyarrow as pa
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic_core import to_json
 
 from serve import problems
+from serve.arrow_stream import read_stream
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.errors import RequestError, ServiceError
+from serve.following import Follower
+from serve.json_batch import read_batch
 from serve.release import Release
 from serve.scoring import BatchRequest, Budget, Decisions, Job, Label, Scored, Target, resolve, score
+from serve.settings import Settings
+from serve.telemetry import Telemetry
 
+AT_ONCE = 4  # batches in the works; others wait, so that their memory stays within bounds
+# Reading and writing JSON is the interpreter's work, which threads only take from one another, and from
+# the event loop: one batch at a time. Scoring is not.
+_interpreting = threading.Lock()
+PIECE = 10_000  # entries of a list that are written at once
 ARROW = "application/vnd.apache.arrow.stream"
-SCHEMA = BatchRequest.model_json_schema(ref_template="#/components/schemas/{model}")
 BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": SCHEMA},
+        "application/json": {"schema": problems.reference(BatchRequest)},
         ARROW: {"schema": {"type": "string", "format": "binary"}},
     },
 }
@@ -46,10 +55,9 @@ QueryTarget = Annotated[Target, Depends(query_target)]
 @router.post(
     "/score/batch",
     response_model=Decisions,
-    responses={
-        HTTPStatus.OK: {"content": {ARROW: {}}},
-        **problems.responses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-    },
+    # That 200 may be an Arrow stream is said in words alone: clients in typed languages that are made of
+    # the description would have to tell two types apart in every answer.
+    responses=problems.responses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     openapi_extra={"requestBody": BODY},
 )
 async def score_batch(
@@ -65,12 +73,28 @@ async def score_batch(
     in the query. `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score,
     response and treat, and the rest of the answer in the header X-Decision.
     """
-    most = request.app.state.settings.max_batch_users
+    body = bytearray()
+    async for part in request.stream():  # request.body() would copy all of it at once in the end
+        body += part
+    return await to_thread.run_sync(
+        _answer, request, body, target, release, follower, telemetry, limiter=request.app.state.batches
+    )
+
+
+def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
+    request: Request,
+    body: bytearray,
+    target: Target,
+    release: Release,
+    follower: Follower,
+    telemetry: Telemetry,
+) -> Response:
+    """All of the work, apart from the event loop, which answers others meanwhile."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    body = await request.body()
-    job, scored = await run_in_threadpool(_scored, release, target, kind, body, most)
+    job, scored = _scored(release, target, kind, body, request.app.state.settings)
     decision_id, request_id = token_hex(16), request.state.request_id
-    telemetry.decided(job, scored, decision_id, request_id)
+    with _interpreting:
+        telemetry.decided(job, scored, decision_id, request_id)
     columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
     in_arrow = ARROW in request.headers.get("accept", "")
     answer = Decisions(
@@ -83,7 +107,8 @@ async def score_batch(
         treat=[] if in_arrow else scored.treat.tolist(),
     )
     if not in_arrow:
-        return Response(answer.model_dump_json(), media_type="application/json")
+        with _interpreting:
+            return Response(_in_pieces(answer), media_type="application/json")
     sink = pa.BufferOutputStream()
     table = pa.table(columns)
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -92,43 +117,51 @@ async def score_batch(
     return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers={"X-Decision": rest})
 
 
-def _scored(release: Release, target: Target, kind: str, body: bytes, most: int) -> tuple[Job, Scored]:
-    job = (
-        _arrow_job(release, target, body, most)
-        if kind == ARROW
-        else _json_job(release, kind, body, most)
-    )
+def _in_pieces(answer: Decisions) -> bytes:
+    """The answer as JSON, its lists piece by piece: 100,000 entries at once would hold up others."""
+    lists = {name: value for name, value in answer if isinstance(value, list)}
+    parts = [answer.model_dump_json(exclude={*lists}).encode()[:-1]]
+    for name, entries in lists.items():
+        parts.append(f',"{name}":['.encode())
+        for start in range(0, len(entries), PIECE):
+            written = to_json(entries[start : start + PIECE])[1:-1]
+            parts += [b",", written] if start else [written]
+        parts.append(b"]")
+    return b"".join([*parts, b"}"])
+
+
+def _scored(
+    release: Release, target: Target, kind: str, body: bytearray, settings: Settings
+) -> tuple[Job, Scored]:
+    if kind == ARROW:
+        job = _arrow_job(release, target, body, settings)
+    else:
+        with _interpreting:
+            job = _json_job(release, kind, body, settings)
     (found,) = score([job])
     if isinstance(found, ServiceError):
         raise found
     return job, found
 
 
-def _json_job(release: Release, kind: str, body: bytes, most: int) -> Job:
+def _json_job(release: Release, kind: str, body: bytearray, settings: Settings) -> Job:
     if kind != "application/json":
         raise problems.ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: must be application/json or {ARROW}"
         )
-    try:
-        batch = BatchRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False)) from error
-    _check_size(len(batch.rows or batch.user_ids or ()), most)
+    batch = read_batch(body, most_users=settings.max_batch_users, largest_row=settings.max_score_bytes)
     if batch.rows is not None:
         return resolve(release, batch, rows=batch.rows, prefix="rows")
     return resolve(release, batch, users=batch.user_ids or ())
 
 
-def _arrow_job(release: Release, target: Target, body: bytes, most: int) -> Job:
-    try:
-        with pa.ipc.open_stream(body) as reader:
-            table = reader.read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise RequestError(f"body: no Arrow stream that can be read: {error}") from error
-    _check_size(table.num_rows, most)
+def _arrow_job(release: Release, target: Target, body: bytearray, settings: Settings) -> Job:
+    table = read_stream(
+        body,
+        release.model(target.experiment).features.schema,
+        most_users=settings.max_batch_users,
+        most_bytes=settings.max_body_bytes,
+    )
+    if not table.num_rows:
+        raise RequestError(f"rows: 0 users; send from 1 to {settings.max_batch_users} at once")
     return resolve(release, target, rows=table)
-
-
-def _check_size(users: int, most: int) -> None:
-    if not 1 <= users <= most:
-        raise RequestError(f"rows: {users} users; send from 1 to {most} at once")

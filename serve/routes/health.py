@@ -6,11 +6,15 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
 
 from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry, newest
 from serve.errors import UnavailableError
+from serve.following import Follower
+from serve.release import Release
+from serve.telemetry import Telemetry
 
 router = APIRouter(tags=["health"])
 
@@ -28,6 +32,9 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     snapshot_id: str
     stale: bool
+    decision_log: Literal["off", "written", "failing"] = Field(
+        description="Whether decisions are logged; where they must be and cannot, the answer is 503."
+    )
 
 
 QUERY = problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -44,9 +51,34 @@ async def healthz(follower: CurrentFollower) -> Health:
 
 
 @router.get("/readyz", responses=QUERY | problems.responses(HTTPStatus.SERVICE_UNAVAILABLE))
-async def readyz(release: CurrentRelease, follower: CurrentFollower) -> Ready:
-    """Whether requests can be answered: 503 until a verified release scored its smoke rows."""
-    return Ready(snapshot_id=release.snapshot.snapshot_id, stale=follower.is_stale(release))
+async def readyz(
+    release: CurrentRelease, follower: CurrentFollower, telemetry: CurrentTelemetry
+) -> Ready:
+    """Whether requests can be answered.
+
+    503 until a verified release has scored its smoke rows; when its file was altered since; and when
+    decisions cannot be logged but must be.
+    """
+    return await run_in_threadpool(_ready, release, follower, telemetry)
+
+
+def _ready(release: Release, follower: Follower, telemetry: Telemetry) -> Ready:
+    snapshot_id, log = release.snapshot.snapshot_id, telemetry.log
+    if follower.is_damaged(release):
+        raise UnavailableError(
+            f"snapshot {snapshot_id}: its file was altered after it was loaded; run `make rollback`, or "
+            "`make run` to publish another"
+        )
+    trouble = log.trouble() if log else None
+    if log and log.required and trouble:
+        raise UnavailableError(
+            f"decisions cannot be logged: {trouble}; free the disk, or decide without"
+        )
+    return Ready(
+        snapshot_id=snapshot_id,
+        stale=follower.is_stale(release),
+        decision_log=("failing" if trouble else "written") if log else "off",
+    )
 
 
 @router.get(
@@ -56,4 +88,6 @@ async def readyz(release: CurrentRelease, follower: CurrentFollower) -> Ready:
 )
 async def metrics(telemetry: CurrentTelemetry) -> Response:
     """Requests, latency, decisions against what was expected, scores, age of the snapshot."""
-    return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4")
+    return Response(
+        await run_in_threadpool(telemetry.exposition), media_type="text/plain; version=0.0.4"
+    )

@@ -66,7 +66,7 @@ class Feature(BaseModel):
 class Features(BaseModel):
     """What users are known by: the attributes to send, and the features made of them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, title="ExperimentFeatures")  # no field has this name
 
     experiment: str
     attributes: list[RawColumn]

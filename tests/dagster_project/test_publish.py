@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import duckdb
@@ -293,6 +294,57 @@ def test_rolling_back_makes_the_snapshot_before_the_current_one(
     assert read_pointer(home.published) == first
     assert rollback.main(["--to", second.snapshot_id]) == 0
     assert read_pointer(home.published) == second
+
+
+class _Clock:
+    """A clock that can be set."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self, zone: tzinfo) -> datetime:
+        return self.moment.astimezone(zone)
+
+
+def test_a_clock_that_is_set_back_changes_no_order(
+    home: Home,
+    simulated: ExperimentFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As many snapshots as are kept are published in a year that is over when the next one comes."""
+    clock = _Clock(datetime(2999, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr(module, "datetime", clock)
+    later = [publish_again(home, simulated) for _ in range(2)]  # at the very same moment, too
+    assert later[0].file != later[1].file
+    monkeypatch.setattr(module, "KEEP", 3)
+    clock.moment = LONG_AGO
+    first, second = (publish_again(home, simulated) for _ in range(2))
+    assert snapshots(home) == sorted([later[1].file, first.file, second.file])
+    monkeypatch.setenv("UPLIFT_HOME", str(home.root))
+    assert rollback.main(["--list"]) == 0
+    listed = [line.split()[-2] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [pointer.snapshot_id for pointer in (later[1], first, second)]
+    assert roll_back(home) == first
+    assert roll_back(home) == later[1]
+    third = publish_again(home, simulated)  # counts on from the last, not from the current one
+    assert third.number == second.number + 1
+    assert roll_back(home) == second
+
+
+def test_snapshots_of_a_version_that_did_not_count_come_first(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    first = read_pointer(home.published)
+    uncounted = first.model_dump(mode="json", exclude={"number"})
+    for path in (home.published / POINTER, (home.published / first.file).with_suffix(".json")):
+        path.write_text(json.dumps(uncounted))
+    assert publish_again(home, simulated).number == 1
+    assert roll_back(home).snapshot_id == first.snapshot_id
+    (home.published / "snapshot-broken.json").write_text(
+        "{"
+    )  # cannot be gone back to, and stops nothing
+    assert publish_again(home, simulated).number == 2
 
 
 def test_what_cannot_be_rolled_back_to_is_refused(home: Home, simulated: ExperimentFolder) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.settings import Settings
 from tests.serve.support import api_of
 
 KEYS = [hashlib.sha256(key.encode()).hexdigest() for key in ("first", "second")]
@@ -44,6 +45,18 @@ def test_a_body_has_a_largest_size(simulated_served: Path, *, stated: bool) -> N
         refused = api.post("/score", content=content, headers=headers)
     assert refused.status_code == 413
     assert "larger than 1000 bytes" in refused.json()["detail"]
+
+
+def test_one_user_and_a_batch_have_limits_of_their_own(simulated_served: Path) -> None:
+    body = b'{"attributes": {' + b" " * 5000 + b"}}"
+    headers = {"content-type": "application/json"}
+    with api_of(simulated_served, max_score_bytes=1000) as api:
+        for path in ("/score", "/explain"):
+            refused = api.post(path, content=body, headers=headers)
+            assert refused.status_code == 413
+            assert "larger than 1000 bytes; send one user's attributes alone" in refused.json()["detail"]
+        assert api.post("/score/batch", content=body, headers=headers).status_code == 422
+    assert Settings().max_score_bytes == 2**16
 
 
 def test_a_request_id_is_kept_or_given(simulated_api) -> None:

@@ -40,6 +40,12 @@ def test_one_budget_says_where_it_was_evaluated(hillstrom_api: TestClient) -> No
     assert hillstrom_api.get("/policy").json()["rows"][0]["budget"] == 0.3
 
 
+@pytest.mark.parametrize("path", ["/models", "/healthz", "/readyz", "/metrics"])
+def test_a_path_without_parameters_says_so(hillstrom_api: TestClient, path: str) -> None:
+    answer = hillstrom_api.get(path, params={"arm": "mens"})
+    assert answer.json()["detail"] == "query: 'arm' is not known; remove it, none is taken here"
+
+
 @pytest.mark.parametrize(
     ("query_", "words"),
     [

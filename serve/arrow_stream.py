@@ -1,0 +1,94 @@
+"""Users from an Arrow stream that a stranger wrote."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from serve import arrow_metadata
+from serve.arrow_metadata import Limits
+from serve.attributes import RawSchema
+from serve.errors import RequestError, shown
+
+OPTIONS = pa.ipc.IpcReadOptions(ensure_alignment=pa.ipc.Alignment.DataTypeSpecific)
+REASON = 200  # characters of Arrow's own words
+SURPLUS = 100  # columns too many that are told by name
+
+
+def read_stream(
+    body: bytes | bytearray, schema: RawSchema, *, most_users: int, most_bytes: int
+) -> pa.Table:
+    """The users of an Arrow stream: validated, flat, without dictionaries.
+
+    What is declared is added up first; then the columns are compared with those of the experiment; then
+    one record batch after the other is read, and fully validated before anything else touches it.
+
+    Raises:
+        RequestError: the stream is damaged, too large, or of other columns or types.
+    """
+    limits = Limits(users=most_users, columns=len(schema.columns) + SURPLUS, size=most_bytes)
+    arrow_metadata.check(body, limits)
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(body), options=OPTIONS) as reader:
+            _check_columns(reader.schema, schema)
+            batches = []
+            for batch in reader:
+                batch.validate(full=True)
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, reader.schema)
+        return _plain(table, most_bytes)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = ascii(str(error).partition("\n")[0][:REASON])[1:-1]
+        raise RequestError(f"body: no Arrow stream that can be read: {reason}") from error
+
+
+def _check_columns(sent: pa.Schema, schema: RawSchema) -> None:
+    """Refuse columns that the experiment does not take, by name and by type."""
+    schema.check_names(sent.names)
+    for name, kind in schema.columns.items():
+        type_ = sent.field(name).type
+        values = type_.value_type if pa.types.is_dictionary(type_) else type_
+        if not _readable_as(values, kind.arrow):
+            raise RequestError(f"rows.{name} is {type_}: must be {schema.limits[name].wanted}")
+
+
+def _readable_as(sent: pa.DataType, target: pa.DataType) -> bool:
+    """Whether values of the type that was sent may be those of an attribute, as they may be in JSON."""
+    types = pa.types
+    text = types.is_string(sent) or types.is_large_string(sent)
+    if types.is_integer(target) or types.is_floating(target):
+        fits = types.is_integer(sent) or types.is_floating(sent) or types.is_decimal(sent)
+    elif types.is_date(target):
+        fits = text or types.is_date(sent)
+    elif types.is_timestamp(target):  # a zone would be dropped, and the moment shifted
+        fits = text or (types.is_timestamp(sent) and sent.tz is None)
+    else:
+        fits = text if types.is_string(target) else sent == target
+    return bool(fits or types.is_null(sent))
+
+
+def _plain(table: pa.Table, most_bytes: int) -> pa.Table:
+    """The table with each user's own values where a dictionary stood.
+
+    Raises:
+        RequestError: a few long texts of a dictionary would become too many.
+    """
+    for place, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):
+            values = column.type.value_type
+            if pa.types.is_string(values) or pa.types.is_large_string(values):
+                size = sum(_written_out(part) for part in column.chunks)
+                if size > most_bytes:
+                    name = shown(table.field(place).name)
+                    raise RequestError(
+                        f"rows.{name}: more than {most_bytes} bytes without its dictionary; "
+                        "send fewer users at once"
+                    )
+            table = table.set_column(place, table.field(place).name, column.cast(values))
+    return table
+
+
+def _written_out(part: pa.DictionaryArray) -> int:
+    """Bytes of the texts of a dictionary's users."""
+    lengths = pc.binary_length(part.dictionary).cast(pa.int64())
+    return int(pc.sum(lengths.take(part.indices)).as_py() or 0)

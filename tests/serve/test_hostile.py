@@ -1,0 +1,33 @@
+"""The service as a process, under requests that are meant to harm it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dagster_project.settings import REPOSITORY
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_damaged_arrow_streams_crash_nothing(hillstrom_served: Path, tmp_path: Path) -> None:
+    """A little of ``make bench-fuzz``."""
+    options = ["--tries", "600", "--seed", "20", "--keep", str(tmp_path)]
+    done = bench("bench.fuzz_arrow", "--home", str(hillstrom_served), *options)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert ", 0 failures" in done.stdout
+
+
+@pytest.mark.timed
+def test_others_are_answered_meanwhile_and_memory_comes_back(hillstrom_served: Path) -> None:
+    """A little of ``make bench-hostile``, with a limit for a machine that is busy with other things."""
+    options = ["--megabytes", "2", "--slowest", "500"]
+    done = bench("bench.hostile", "--home", str(hillstrom_served), *options)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "\n0 faults" in done.stdout
