@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve.answers import EVIDENCE
 from serve.release import Release
 from serve.scoring import Target
 from uplift_core.budget import Distribution
 from uplift_core.evaluation.estimate import Z95
+from uplift_core.evaluation.gate import Word
 
 
 class PolicyRow(BaseModel):
@@ -43,6 +45,8 @@ class Policy(BaseModel):
     arm: str
     learner: str
     outcome: str
+    evidence: Word = Field(description=EVIDENCE)
+    evidence_reason: str
     model_version: str
     snapshot_id: str
     n_holdout: int = Field(description="Held-out users, whose scores the thresholds are of.")
@@ -92,6 +96,8 @@ def policy(
         arm=arm,
         learner=learner,
         outcome=wanted,
+        evidence=model.evidence[arm, learner].word,
+        evidence_reason=model.evidence[arm, learner].reason,
         model_version=model.bundle.version,
         snapshot_id=release.snapshot.snapshot_id,
         n_holdout=held.n_users,
