@@ -233,16 +233,16 @@ def _among(users: npt.NDArray[np.int64], ascending: npt.NDArray[np.int64]) -> np
 
 
 def _newest(row: Mapping[str, Any]) -> NewestList:
-    share = {"share": row["budget_asked"], "users": row["budget_asked"] / row["users"]}
+    # Lists of earlier versions have no rules in the ledger: they were of exact size.
+    recorded = row["cut"] is not None
     return NewestList(
         decision_date=row["decision_date"],
         campaign=row["campaign"],
         arm=row["arm"],
         learner=row["learner"],
         model_version=row["model_version"],
-        # Lists of earlier versions have no rules in the ledger; their size tells their share.
-        budget=row["budget"] or share.get(row["budget_kind"], row["realised_rate"]),
-        cut=row["cut"] or "size",
+        budget=row["budget"] if recorded else row["realised_rate"],
+        cut=row["cut"] if recorded else "size",
     )
 
 
