@@ -3,7 +3,8 @@
     python -m bench.serve --folder FOLDER [--seconds 10]
 
 Needs wrk (Debian's package). One worker each, on this machine, which wrk shares. FOLDER is a home where
-Hillstrom is published (``make run``). Every request is another customer's. Batches are of 10,000 users.
+Hillstrom is published (``make run``). Every request is another customer's, by attributes and by user id.
+Batches are of 10,000 users.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import httpx
 import pyarrow as pa
 from fastapi import FastAPI
 
+from serve.answers import Decision
 from serve.release import Release, load_release
 from serve.routes.batch import ARROW
-from serve.scoring import Decision, ScoreRequest
+from serve.scoring import ScoreRequest
 from serve.settings import Settings
 
 USERS = 2000
@@ -52,7 +54,8 @@ def empty() -> FastAPI:
     constant = Decision(
         threshold=0.1, budget=0.3, arm="a", learner="s", outcome="y", experiment="e",
         model_version="v", snapshot_id="s", stale=False, request_id="r", decision_id="d",
-        decision="treat", score=0.2, response=0.1, top_share=0.1,
+        decision="treat", reason="above_threshold", score_decision="treat", score=0.2, response=0.1,
+        top_share=0.1, evidence="passed", evidence_reason="because",
     )  # fmt: skip
 
     @app.post("/score")
@@ -72,14 +75,19 @@ def main() -> None:
     names = [c.name for c in release.model("hillstrom").bundle.manifest.raw_columns]
     rows = _customers(release, names)
     with tempfile.TemporaryDirectory() as folder:
-        bodies = Path(folder) / "bodies"
-        asked = [{"experiment": "hillstrom", "attributes": row, "budget": 0.3} for row in rows[:USERS]]
-        bodies.write_text("\n".join(json.dumps(body) for body in asked))
+        target = {"experiment": "hillstrom", "budget": 0.3}
+        requests = {
+            "score": [target | {"attributes": row} for row in rows[:USERS]],
+            "by id": [target | {"user_id": user} for user in range(1, USERS + 1)],
+        }
+        for name, each in requests.items():
+            (Path(folder) / name).write_text("\n".join(map(json.dumps, each)))
         script = Path(folder) / "post.lua"
         script.write_text(SCRIPT)
         found: dict[tuple[str, int], dict[str, float]] = {}
-        for name in ("empty", "score", "empty", "score"):  # interleaved; the second counts
+        for name in ("empty", "score", "by id") * 2:  # interleaved; the second counts
             factory = "bench.serve:empty" if name == "empty" else "serve.app:from_environment"
+            bodies = Path(folder) / ("score" if name == "empty" else name)
             with _server(factory, chosen.folder) as url:
                 for connections in CONNECTIONS:
                     found[name, connections] = _wrk(url, script, bodies, connections, chosen.seconds)
@@ -93,6 +101,7 @@ def main() -> None:
             print(f"score / empty at {connections}: {share:.2f}")
         with _server("serve.app:from_environment", chosen.folder) as url:
             _batches(url, rows)
+            _batches_by_id(url, range(1, BATCH + 1))
 
 
 def _customers(release: Release, names: list[str]) -> list[dict[str, object]]:
@@ -173,6 +182,23 @@ def _batches(url: str, rows: list[dict[str, object]]) -> None:
             median = sorted(seconds)[len(seconds) // 2]
             rate = len(rows) / median
             print(f"batch as {kind}: {rate:,.0f} users/s ({1000 * median:.0f} ms for {len(rows):,})")
+
+
+def _batches_by_id(url: str, users: range) -> None:
+    body = {"experiment": "hillstrom", "user_ids": [*users]}
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        for kind, accept in (("JSON", "application/json"), ("Arrow", ARROW)):
+            seconds = []
+            for _ in range(10):
+                started = time.perf_counter()
+                answer = client.post(f"{url}/score/batch", json=body, headers={"accept": accept})
+                answer.raise_for_status()
+                seconds.append(time.perf_counter() - started)
+            median = sorted(seconds)[len(seconds) // 2]
+            rate = len(users) / median
+            print(
+                f"batch by id, {kind}: {rate:,.0f} users/s ({1000 * median:.0f} ms for {len(users):,})"
+            )
 
 
 if __name__ == "__main__":

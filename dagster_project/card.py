@@ -155,9 +155,9 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
 def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> list[str]:
     """Decision, evidence inside train, report on the holdout."""
     defaults = folder.experiment.defaults
-    champion = next(row for row in registry if row["champion"])
     decides = deciding_learner(db, folder, arm)
-    how = "the champion" if decides == champion["learner"] else "by declaration, not the champion"
+    word = next(row for row in registry if row["learner"] == decides)
+    how = "the champion" if word["champion"] else "by declaration, not the champion"
     evidence = markdown_table(
         ["learner", "gain over random", "gain over the response model", ""],
         [
@@ -172,12 +172,12 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
     )
     return [
         (
-            f"**{NAMES[decides]} decides** ({how}). The gate: **{champion['gate']}**. "
-            f"{champion['gate_reason']} With these users, a gain of {champion['detectable_gain']:.5f} "
+            f"**{NAMES[decides]} decides** ({how}). The gate: **{word['gate']}**. "
+            f"{word['gate_reason']} With these users, a gain of {word['detectable_gain']:.5f} "
             "over random would show with 80 % power."
         ),
         (
-            f"Inside train, out of fold, {champion['n']:,} users, {champion['budget']:.0%} treated, "
+            f"Inside train, out of fold, {word['n']:,} users, {word['budget']:.0%} treated, "
             f"{defaults.outcome} per user ± one standard error:"
         ),
         evidence,

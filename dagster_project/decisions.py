@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+
+import pyarrow as pa
 
 from dagster_project.champion import deciding_learner
 from dagster_project.compute import Compute
@@ -12,11 +14,14 @@ from dagster_project.compute.here import HERE
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey, Night, write_night
-from dagster_project.roles import Asked, Roles
+from dagster_project.roles import Asked, Binds, Roles, threshold_binds
+from dagster_project.sqlfiles import Identifier
 from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse import Warehouse
 from uplift_core.budget import Budget, Quota, quota
 from uplift_core.errors import DataError
+
+LIST_RULES = Identifier.of("decisions", "list_rules")
 
 
 def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how large
@@ -34,7 +39,8 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
     """Replace one date's list of a campaign.
 
     It is of the budget's size exactly; less only where the holdout, suppressions and, for money, effects
-    that are not worth their cost leave fewer.
+    that are not worth their cost leave fewer. Where the experiment declares ``cut = "threshold"``, it
+    treats ranked users whose score reaches the budget's held-out threshold, however many they are.
 
     Args:
         db: the warehouse; the caller's transaction makes all of it visible, or nothing.
@@ -56,6 +62,8 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
     learner = learner or deciding_learner(db, folder, arm)
     decided = decide(db, folder, key, arm=arm, learner=learner, budget=budget, compute=compute)
     (held,) = threshold_rows(db, folder, arms=[arm], learners=[learner], budgets=[decided.share])
+    if folder.experiment.decisions.cut == "threshold":
+        decided = decided.cut_at(held["threshold"])
     labels = {
         "arm": arm,
         "learner": learner,
@@ -64,6 +72,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         "feature_snapshot": _feature_snapshot(db, folder),
     }
     record(db, folder, key, decided, labels)
+    _write_rules(db, folder, key, decided.share)
     return write_night(
         db,
         folder,
@@ -83,12 +92,25 @@ class Decided:
         size: of the list; more than there are ranked users and explorers where the budget asks for it.
         share: of all users, what the threshold is looked up for.
         treated: how many ranked users and explorers are.
+        threshold: score from which on ranked users are treated; None where the size cuts the list.
     """
 
     roles: Roles
     size: int
     share: float
     treated: Quota
+    threshold: float | None = None
+
+    def cut_at(self, threshold: float) -> Decided:
+        """The same list, cut at a score; explorers stay those of its size."""
+        treated = replace(self.treated, ranked=self.roles.reaching(threshold))
+        return replace(self, treated=treated, threshold=threshold)
+
+    def cut(self) -> Binds:
+        """Where the list ends among the ranked."""
+        if self.threshold is None:
+            return self.roles.cut(self.treated.ranked)
+        return threshold_binds(self.threshold)
 
 
 def decide(  # noqa: PLR0913 - whose list, by what, how large
@@ -106,6 +128,12 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     Raises:
         DataError: as ``write_treat_list``.
     """
+    if folder.experiment.decisions.cut == "threshold" and budget.kind != "share":
+        raise DataError(
+            f"{folder.name}: a budget of {budget.amount:g} in {budget.kind}: cut = 'threshold' "
+            "takes a share of users, as no threshold keeps to a number or a sum; ask for a share "
+            "(budget), or declare cut = 'size'"
+        )
     roles = compute.roles(db, folder, Asked(key, arm, learner, money=budget.kind == "money"))
     counts = roles.counts
     size = budget.size(counts.users)
@@ -135,9 +163,10 @@ def record(
     binds = {
         **asdict(key),
         **labels,
-        **decided.roles.cut(treated.ranked),
+        **decided.cut(),
         "budget": decided.share,
         "size": decided.size,
+        "by_threshold": decided.threshold is not None,
         "explore_share": treated.explorers / counts.explorers if counts.explorers else 0.0,
         "holdout": rules.holdout,
         "explore": rules.explore,
@@ -152,6 +181,22 @@ def record(
             f"{key.experiment}: the list holds {found[0]} of {expected[0]} users and treats {found[1]} "
             f"of {expected[1]}; nothing was written"
         )
+
+
+def _write_rules(db: Warehouse, folder: ExperimentFolder, key: ListKey, share: float) -> None:
+    """Record by which rules the list was drawn and cut, for whoever answers by them later."""
+    rules = folder.experiment.decisions
+    cap = rules.contact_cap
+    row = asdict(key) | {
+        "cut": rules.cut,
+        "budget": share,
+        "salt": folder.experiment.split.salt,
+        "holdout": rules.holdout,
+        "explore": rules.explore,
+        "contact_cap": cap.treatments if cap else None,
+        "cap_days": cap.days if cap else None,
+    }
+    db.replace_rows(LIST_RULES, asdict(key), pa.Table.from_pylist([row]))
 
 
 def _feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:

@@ -205,19 +205,19 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
         **night,
         "decisions": {d["decision"]: {"rows": d["rows"], "treated": d["treated"]} for d in decisions},
         "gates": gates,
-        "evidence": evidence(db, night),
+        **evidence(db, night),
         "parent": _parent(store, key, night["previous_date"]),
     }
 
 
 def evidence(db: Warehouse, night: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether acting on the scores of the list's models is shown to pay: the word of the arm's gate."""
-    (found,) = db.arrow(
-        "select gate, gate_reason as reason, needed_users from models.registry "
-        "where model_version = $model_version and arm = $arm and champion",
-        {name: night[name] for name in ("model_version", "arm")},
+    """Whether acting on the list's scores is shown to pay: the word on the learner that decided."""
+    (word,) = db.arrow(
+        "select gate as evidence, gate_reason as evidence_reason, needed_users from models.registry "
+        "where model_version = $model_version and arm = $arm and learner = $learner",
+        {name: night[name] for name in ("model_version", "arm", "learner")},
     ).to_pylist()
-    return found
+    return word
 
 
 def _parent(store: Store, key: ListKey, previous: str | None) -> dict[str, str] | None:

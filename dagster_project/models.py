@@ -142,19 +142,19 @@ def write_registry(db: Warehouse, folder: ExperimentFolder, version: str, rows: 
 
 
 def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
-    found = verdict.candidates[learner]
+    gains, finding = verdict.candidates[learner], verdict.findings[learner]
     return {
         "champion": learner == verdict.champion,
         "runner_up": learner == verdict.runner_up,
-        "gate": verdict.word,
-        "gate_reason": verdict.reason,
-        "gain_over_random": found.over_random.value,
-        "gain_over_random_std_error": found.over_random.std_error,
-        "gain_over_response": found.over_response.value,
-        "gain_over_response_std_error": found.over_response.std_error,
+        "gate": finding.word,
+        "gate_reason": finding.reason,
+        "gain_over_random": gains.over_random.value,
+        "gain_over_random_std_error": gains.over_random.std_error,
+        "gain_over_response": gains.over_response.value,
+        "gain_over_response_std_error": gains.over_response.std_error,
         "n": verdict.n,
-        "needed_users": verdict.needed,
-        "detectable_gain": verdict.detectable,
+        "needed_users": finding.needed,
+        "detectable_gain": finding.detectable,
     }
 
 

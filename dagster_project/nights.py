@@ -110,7 +110,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         GateError: a gate failed and nobody overrides it.
     """
     (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
-    share, above = found.pop("budget"), found.pop("above_threshold")
+    share, above, ranked = (found.pop(name) for name in ("budget", "above_threshold", "ranked"))
     promised = promise(db, folder, key, found["arm"], found["learner"])
     night = Night(
         **asdict(key),
@@ -126,6 +126,9 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         promised_std_error=promised.std_error if promised else None,
         override=None,
     )
+    if folder.experiment.decisions.cut == "threshold":
+        # What that share of held-out users comes to among those whom the score decides about.
+        share = (ranked * expected_rate + night.explored) / night.users
     gates = tuple(_judge(db, folder, night, share))
     failed = [gate.message for gate in gates if not gate.passed]
     if failed and not override:
@@ -208,11 +211,13 @@ def _judge(db: Warehouse, folder: ExperimentFolder, night: Night, share: float) 
     )
     yield _change_gate(night, limits.list_change)
     off = abs(night.realised_rate - share) / share if share else 0.0
+    by_size = folder.experiment.decisions.cut == "size"
+    target = "the budget is" if by_size else "the threshold promises"
     yield Gate(
         "realised_rate",
         off,
         limits.realised_rate,
-        f"{night.realised_rate:.4f} of users are treated where the budget is {share:.4f} "
+        f"{night.realised_rate:.4f} of users are treated where {target} {share:.4f} "
         f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
         passed=off <= limits.realised_rate,
     )

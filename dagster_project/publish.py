@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dagster_project import known_users
 from dagster_project.champion import deciding_learner
 from dagster_project.comments import comment_statements
 from dagster_project.compute.partitions import remove_unused
@@ -17,7 +18,14 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import REGISTRY, dates_of, show_parts
 from dagster_project.models import current_version
 from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import LEDGER, LEDGER_ROWS, SCHEMAS, Home, Warehouse
+from dagster_project.warehouse import (
+    LEDGER,
+    LEDGER_ROWS,
+    SCHEMAS,
+    Home,
+    Warehouse,
+    create_rules,
+)
 from uplift_core import bundle
 from uplift_core.errors import UpliftError
 from uplift_core.files import sha256_file, sync_file, sync_folder
@@ -128,8 +136,11 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
                     if view != LEDGER[1] and _belongs(folder, view) == (database == own):
                         _copy_view(db, own, sql)
             _copy_comments(db, databases)
+            known_users.copy_contacts(db, folder.name, "snapshot")
             db.rows("use snapshot")
             show_parts(db)
+            known_users.sort_newest_lists(db)
+            create_rules(db)
             db.rows(f"use {Identifier.of(own)}")
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
@@ -147,6 +158,7 @@ def _copy_schema(db: Warehouse, own: str) -> None:
     for schema in SCHEMAS:
         if schema != TRAINING:
             db.rows(f"create schema {Identifier.of(schema)}")
+    known_users.create_tables(db)
     db.rows(f"use {Identifier.of(own)}")
 
 
@@ -213,6 +225,7 @@ def _copy_comments(db: Warehouse, databases: list[str]) -> None:
     """What tables and columns mean; this version's words where the snapshot before had others."""
     there = db.columns("snapshot")
     said = {key: text for name in reversed(databases) for key, text in db.columns(name).items() if text}
+    said |= known_users.comments(db, "snapshot")
     wanted = {key: text for key, text in said.items() if key in there}
     for statement in comment_statements(wanted, there, "snapshot"):
         db.rows(statement)

@@ -13,17 +13,17 @@ from typing import Protocol
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import write_rows
-from dagster_project.nights import TREAT_LIST, ListKey
+from dagster_project.nights import ListKey
 from dagster_project.predictions import SCORES
 from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.errors import DataError
 
-SUPPRESSIONS = Identifier.of("decisions", "suppressions")
 EXCLUDED = Identifier.of("excluded")
 ROLES = Identifier.of("roles")
 PLACES = Identifier.of("places")
 NO_CAP = 2**31 - 1  # more treatments than anybody can have had
+LAST_TIE = 2**32 - 1  # no tie is larger
 
 Binds = Mapping[str, object]
 
@@ -79,6 +79,10 @@ class Roles(Protocol):
         """How many users an amount of money treats, the first of the order first."""
         ...
 
+    def reaching(self, score: float) -> int:
+        """How many ranked users have this score or a better one; where the score alone ranks."""
+        ...
+
     def cut(self, treated: int) -> Binds:
         """Where the list ends if so many ranked users are treated, see ``cut_binds``."""
         ...
@@ -101,6 +105,11 @@ class RolesHere:
         self.db.create_temporary(PLACES, places_select(), self._places)
         binds = {"amount": amount, "before": 0, "spent_before": 0}
         return int(self.db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+
+    def reaching(self, score: float) -> int:
+        """See ``Roles.reaching``."""
+        reached = f"select count(*) from {ROLES} where role = 'ranked' and priority >= $score"
+        return int(self.db.one(reached, {"score": score})[0])
 
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""
@@ -133,14 +142,14 @@ def find_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> RolesHe
 
 
 def write_excluded(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
-    """Make the temporary table of users who must not be treated, see ``sql/decisions/excluded.sql``."""
+    """Make the temporary table of users who must not be treated, see ``sql/rules``."""
     cap = folder.experiment.decisions.contact_cap
     binds = asdict(key) | {
         "cap": cap.treatments if cap else NO_CAP,
         "cap_days": cap.days if cap else 1,
     }
-    sql = render("decisions/excluded.sql", suppressions=SUPPRESSIONS, treat_list=TREAT_LIST)
-    db.create_temporary(EXCLUDED, sql, binds)
+    arguments = "$experiment, $campaign, $decision_date::date, $cap::integer, $cap_days::integer"
+    db.create_temporary(EXCLUDED, f"from decisions.excluded_users({arguments})", binds)
 
 
 def write_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> None:
@@ -250,3 +259,8 @@ def list_select(places: Identifier) -> str:
 def cut_binds(priority: float = math.inf, tie: int = 0, share: float = 0.0) -> Binds:
     """The last ranked user who is treated, and the share of those with equal priority; of nobody."""
     return {"cut_priority": priority, "cut_tie": tie, "cut_share": share}
+
+
+def threshold_binds(threshold: float) -> Binds:
+    """The same where all are treated whose score, which ranks, reaches a threshold."""
+    return cut_binds(threshold, LAST_TIE, 1.0)

@@ -27,7 +27,7 @@ order by policy.value desc
 
 GATE = """
 select gate, gate_reason from models.registry
-where experiment = $experiment and arm = $arm and is_current and champion
+where experiment = $experiment and arm = $arm and is_current and learner = $learner
 """
 
 
@@ -50,7 +50,7 @@ def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
         found = con.execute(
             QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
         ).fetchall()
-        ((word, reason),) = con.execute(GATE, named).fetchall()
+        ((word, reason),) = con.execute(GATE, named | {"learner": decides}).fetchall()
     rows = [
         (
             NAMES[learner] + (" *" if learner == decides else ""),

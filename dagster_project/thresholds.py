@@ -10,8 +10,6 @@ import numpy as np
 from dagster_project.evaluation import BUDGETS, Rows
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
-from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier, render
 from dagster_project.warehouse import Warehouse
 from uplift_core.budget import Distribution
 from uplift_core.learners import LEARNER_NAMES
@@ -44,11 +42,9 @@ def threshold_rows(
 
 
 def _holdout_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: str) -> Distribution:
-    sql = render(
-        "decisions/holdout_scores.sql",
-        scores=folder.tables.scores,
-        score=Identifier.of(SCORES[learner]),
+    held_out = db.arrow(
+        "from decisions.holdout_scores($experiment, $arm, $learner)",
+        {"experiment": folder.name, "arm": arm, "learner": learner},
     )
-    found = db.arrow(sql, {"arm": arm})
-    counts = found.column("n").to_numpy().astype(np.int64)
-    return Distribution(found.column("score").to_numpy(), counts)
+    counts = held_out.column("n").to_numpy().astype(np.int64)
+    return Distribution(held_out.column("score").to_numpy(), counts)

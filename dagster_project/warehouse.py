@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dagster_project.comments import Columns, comment_statements, comments_for
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier, literal
+from dagster_project.sqlfiles import Identifier, literal, render
 from uplift_core.errors import DataError, UpliftError
 
 SCHEMAS = (
@@ -33,6 +33,9 @@ SCHEMAS = (
 VIEW = "VIEW"  # as DuckDB's information schema calls it
 LEDGER = ("decisions", "treat_list")
 LEDGER_ROWS = ("decisions", "treat_list_here")  # its table, once it is a view; see ledger.py
+CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
+USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
+TABLE_RULES = ("excluded_users", "holdout_scores")
 
 
 @dataclass(frozen=True)
@@ -228,6 +231,7 @@ def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterato
         db = Warehouse(con)
         db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
         _create_schemas(db)
+        create_rules(db, USER_RULES)
         yield db
 
 
@@ -251,10 +255,22 @@ def _create_schemas(db: Warehouse) -> None:
 
 
 def create_shared_tables(db: Warehouse) -> None:
-    """All schemas, and the tables that all experiments share."""
+    """All schemas, and the tables and rules that all experiments share."""
     _create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
+    contacts = render("decisions/contacts.sql", treat_list=Identifier.of(*LEDGER))
+    db.rows(f"create or replace view {Identifier.of(*CONTACTS)} as {contacts}")
+    create_rules(db)
+
+
+def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES) -> None:
+    """Macros of ``sql/rules``: who is held out, suppressed, explores; what thresholds are found among.
+
+    What is published holds them, too: the service decides by the rules that made the lists.
+    """
+    for name in names:
+        db.rows(_rule(name))
 
 
 def _ensure_tables(db: Warehouse, home: Home) -> None:
@@ -290,6 +306,11 @@ def _shared_tables() -> dict[tuple[str, str], str]:
     """Schema and table -> the statement that creates it."""
     files = sorted((SQL_FOLDER / "tables").glob("*.sql"))
     return {_place(file.stem): file.read_text(encoding="utf-8") for file in files}
+
+
+@cache
+def _rule(name: str) -> str:
+    return (SQL_FOLDER / "rules" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _place(stem: str) -> tuple[str, str]:

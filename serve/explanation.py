@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.scoring import Answer, Job, features_of
+from serve.answers import Answer
+from serve.scoring import Job, features_of
 
 
 class Contribution(BaseModel):

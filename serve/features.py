@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from serve.attributes import USER_ID, RawSchema
 from serve.errors import RequestError
+from serve.prepared import ROWS, PreparedQuery
 from uplift_core.boosting import Floats
 from uplift_core.bundle import Manifest
 from uplift_core.errors import BundleError
 
-ROWS = "request_rows"
 # The SQL comes with the bundle and reads its one relation: no files, no extensions, no threads.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -25,54 +22,20 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class _Rows:
-    """A relation for DuckDB (Arrow's PyCapsule interface) that holds other rows at every scan."""
-
-    def __init__(self, empty: pa.Table) -> None:
-        self.table = empty
-
-    def __arrow_c_schema__(self) -> object:
-        return self.table.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.table.__arrow_c_stream__(requested_schema)
-
-
-class _Prepared:
-    """The query, planned once, on a cursor of its own. Planning costs more than few users do."""
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, sql: str, empty: pa.Table) -> None:
-        self._empty, self._rows = empty, _Rows(empty)
-        self._cursor = con.cursor()
-        self._cursor.register(ROWS, self._rows)
-        self._cursor.execute(f"prepare features as {sql}").fetchall()
-
-    def run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
-        """Columns of the features of ``rows``."""
-        self._rows.table = rows
-        try:
-            found: Mapping[str, np.ndarray] = self._cursor.execute("execute features").fetchnumpy()
-        finally:
-            self._rows.table = self._empty
-        return found
-
-
 class FeatureQuery:
     """A bundle's ``features.sql`` over an in-memory DuckDB whose raw table is the request.
 
     ``raw.<experiment>`` is a view on a relation that holds the request's rows. So is a history table: of
-    each user the request sends the row that is known now. Requests may run side by side, each with a
-    prepared query of its own; one that is done is used again.
+    each user the request sends the row that is known now.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         name = manifest.experiment.name
         self.schema = RawSchema.of(name, manifest.raw_columns)
-        self._sql = manifest.features_sql
         self.names = manifest.features
         self._con = duckdb.connect(":memory:", config=CONFIG)
-        self._empty = empty = self.schema.empty()
-        self._idle: deque[_Prepared] = deque()
+        empty = self.schema.empty()
+        self._query = PreparedQuery(self._con, manifest.features_sql, empty)
         self._con.execute("set python_enable_replacements = false").fetchall()
         self._con.execute("create schema raw").fetchall()
         self._con.register(ROWS, empty)  # a view is bound when it is made
@@ -86,7 +49,7 @@ class FeatureQuery:
             self._con.execute(view).fetchall()
         self._con.unregister(ROWS)
         self._con.execute("set lock_configuration = true").fetchall()
-        missing = set(self.names) - set(self._run(empty))
+        missing = set(self.names) - set(self._query.run(empty))
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
 
@@ -100,7 +63,7 @@ class FeatureQuery:
             RequestError: no feature can be computed from the values of some user.
         """
         try:
-            found = self._run(rows)
+            found = self._query.run(rows)
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             reason = str(error).partition("\n")[0]
             raise RequestError(f"attributes: no features can be computed from them: {reason}") from error
@@ -119,16 +82,6 @@ class FeatureQuery:
                 "send values within the range of the experiment's data"
             )
         return x
-
-    def _run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
-        try:
-            query = self._idle.pop()
-        except IndexError:
-            query = _Prepared(self._con, self._sql, self._empty)
-        try:
-            return query.run(rows)
-        finally:
-            self._idle.append(query)
 
 
 def _quoted(name: str) -> str:

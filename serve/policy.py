@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve.answers import EVIDENCE
 from serve.release import Release
 from serve.scoring import Target
 from uplift_core.budget import Distribution
 from uplift_core.evaluation.estimate import Z95
+from uplift_core.evaluation.gate import Word
 from uplift_core.evaluation.profit import profit
 
 
@@ -55,6 +57,8 @@ class Policy(BaseModel):
     arm: str
     learner: str
     outcome: str
+    evidence: Word = Field(description=EVIDENCE)
+    evidence_reason: str
     model_version: str
     snapshot_id: str
     n_holdout: int = Field(description="Held-out users, whose scores the thresholds are of.")
@@ -124,6 +128,8 @@ def policy(
         arm=arm,
         learner=learner,
         outcome=measured,
+        evidence=model.evidence[arm, learner].word,
+        evidence_reason=model.evidence[arm, learner].reason,
         model_version=model.bundle.version,
         snapshot_id=release.snapshot.snapshot_id,
         n_holdout=holdout.n_users,

@@ -11,25 +11,46 @@ import numpy as np
 
 from serve.errors import RequestError, shown
 from serve.features import FeatureQuery
+from serve.known_users import KnownUsers, maybe_excluded
 from serve.seal import Seal
 from serve.settings import Settings
 from serve.snapshot import Snapshot, open_snapshot
 from uplift_core import bundle
 from uplift_core.bundle import Bundle
 from uplift_core.errors import BundleError
+from uplift_core.evaluation.gate import Word
 from uplift_core.experiment import Experiment
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, LearnerName
 from uplift_core.publication import PublishedExperiment, read_pointer
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Whether acting on a learner's scores is shown to pay: the gate's word, and why in a sentence."""
+
+    word: Word
+    reason: str
+
+
+@dataclass(frozen=True)
 class PublishedModel:
-    """All that scoring one experiment's users needs."""
+    """All that scoring one experiment's users needs.
+
+    Attributes:
+        published: what the pointer says of it.
+        bundle: its models.
+        features: of users by attributes.
+        champions: the best learner of each arm.
+        evidence: on each learner of each arm.
+        known_users: what is known of users by id, with regard to each arm.
+    """
 
     published: PublishedExperiment
     bundle: Bundle
     features: FeatureQuery
     champions: Mapping[str, str]
+    evidence: Mapping[tuple[str, str], Evidence]
+    known_users: Mapping[str, KnownUsers]
 
     @property
     def experiment(self) -> Experiment:
@@ -152,12 +173,21 @@ def _load_model(
         _make_ready(model)
         for learner in LEARNER_NAMES:  # refuses features that are not the models' own
             model.predict(nothing_known, learner)
-    champions = snapshot.rows(
-        "select arm, learner from models.registry where model_version = $version and champion",
+    registry = snapshot.rows(
+        "select arm, learner, champion, gate, gate_reason from models.registry "
+        "where model_version = $version",
         {"version": loaded.version},
     )
+    excluded, experiment = maybe_excluded(snapshot, name), loaded.manifest.experiment
     return PublishedModel(
-        entry, loaded, FeatureQuery(loaded.manifest), {row["arm"]: row["learner"] for row in champions}
+        entry,
+        loaded,
+        FeatureQuery(loaded.manifest),
+        champions={row["arm"]: row["learner"] for row in registry if row["champion"]},
+        evidence={
+            (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry
+        },
+        known_users={arm: KnownUsers(snapshot, experiment, arm, excluded) for arm in loaded.models},
     )
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 
 from serve.attributes import Columns
 from serve.errors import RequestError, ServiceError
+from serve.known_users import BY_SCORE, Known
 from serve.release import PublishedModel, Release
 from uplift_core.boosting import Floats
 from uplift_core.budget import Distribution
@@ -121,57 +122,6 @@ class BatchRequest(Target):
         return self
 
 
-class Answer(BaseModel):
-    """What every decision carries, and all that is needed to repeat it."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
-    threshold: float | None = Field(
-        description="Score from which on users are treated, a float32; null: nobody is."
-    )
-    budget: float
-    arm: str
-    learner: str
-    outcome: str
-    experiment: str
-    model_version: str
-    snapshot_id: str
-    stale: bool = Field(description="Whether what is published is old, or something newer is broken.")
-    request_id: str
-
-
-class Decision(Answer):
-    """The answer about one user."""
-
-    # In the API's description: clients that are made of it confuse a model with a field of its name.
-    model_config = ConfigDict(title="ScoreDecision")
-
-    decision_id: str
-    decision: Literal["treat", "no_treat"]
-    score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
-    response: float = Field(description="Predicted outcome under control, a float32.")
-    top_share: float = Field(description="Share of held-out users with this score or a better one.")
-    role: Literal["ranked", "explore", "holdout", "suppressed"] | None = Field(
-        None,
-        description="Of a user_id: the part that the nightly list gives this user. A holdout or "
-        "suppressed user must not be treated, whatever the decision by the score.",
-    )
-    own_id: str | None = Field(
-        None,
-        description="Of a user_id: the user's id as it is written in the experiment's file, where that "
-        "has another.",
-    )
-
-
-class Decisions(Answer):
-    """The answers about many users, in the order in which they were sent."""
-
-    decision_id: str
-    scores: list[float]
-    responses: list[float]
-    treat: list[bool]
-
-
 @dataclass(frozen=True)
 class Job:
     """Users to score under one target, resolved against one release."""
@@ -202,6 +152,7 @@ class Job:
 
     def labels(self) -> dict[str, object]:
         """What every answer carries about the target."""
+        evidence = self.model.evidence[self.arm, self.learner]
         return {
             "threshold": self.threshold if math.isfinite(self.threshold) else None,  # no JSON
             "budget": self.budget,
@@ -209,6 +160,8 @@ class Job:
             "learner": self.learner,
             "outcome": self.model.bundle.manifest.outcome,
             "experiment": self.model.experiment.name,
+            "evidence": evidence.word,
+            "evidence_reason": evidence.reason,
             "model_version": self.model.bundle.version,
             "snapshot_id": self.release.snapshot.snapshot_id,
         }
@@ -216,11 +169,36 @@ class Job:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of a job's users, each (n,)."""
+    """Scores of a job's users and what follows from them, each (n,).
+
+    Attributes:
+        score: float32.
+        response: float32.
+        score_treats: what the score alone says.
+        treat: whom to treat.
+        known: what is known of users by id; None by attributes.
+    """
 
     score: Floats
     response: Floats
+    score_treats: npt.NDArray[np.bool_]
     treat: npt.NDArray[np.bool_]
+    known: Known | None = None
+
+    @property
+    def by_score(self) -> tuple[int, int]:
+        """How many users the score decides about, and how many explorers are treated."""
+        if self.known is None:
+            return len(self.score), 0
+        explorers = self.known.role == "explore"
+        return int((self.known.role == "ranked").sum()), int(self.treat[explorers].sum())
+
+    @property
+    def reasons(self) -> npt.NDArray[np.object_]:
+        """Why each user is treated or not, see ``Decision.reason``."""
+        if self.known is not None:
+            return self.known.reasons(self.score_treats)
+        return np.where(self.score_treats, *BY_SCORE)
 
 
 def resolve(
@@ -282,10 +260,32 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
         model = jobs[0].model.bundle.models[arm]
         scores[rows] = model.predict(x[rows], learner)
         responses[rows] = model.predict_response(x[rows])
+    known = _known(jobs) if jobs[0].rows is None else [None] * len(jobs)
     return [
-        Scored(scores[rows], responses[rows], scores[rows] >= np.float32(job.threshold))
-        for job, rows in zip(jobs, slices, strict=True)
+        _decided(job, scores[rows], responses[rows], about)
+        for job, rows, about in zip(jobs, slices, known, strict=True)
     ]
+
+
+def _decided(job: Job, score: Floats, response: Floats, known: Known | None) -> Scored:
+    score_treats = score >= np.float32(job.threshold)
+    treat = score_treats if known is None else known.decide(score_treats, job.budget)
+    return Scored(score, response, score_treats, treat, known)
+
+
+def _known(jobs: Sequence[Job]) -> list[Known]:
+    """What is known of each job's users: one look-up for all jobs about an arm."""
+    answers: dict[int, Known] = {}
+    for arm in {job.arm for job in jobs}:
+        places = [i for i, job in enumerate(jobs) if job.arm == arm]
+        users = [user for i in places for user in jobs[i].users]
+        known = jobs[0].model.known_users[arm].look_up(users)
+        start = 0
+        for i in places:
+            end = start + jobs[i].size
+            answers[i] = known.of(slice(start, end))
+            start = end
+    return [answers[i] for i in range(len(jobs))]
 
 
 def features_of(jobs: Sequence[Job]) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serve.errors import UnknownUserError
+from serve.prepared import PreparedQuery
 from uplift_core.boosting import Floats
 from uplift_core.budget import Distribution
 from uplift_core.errors import UpliftError
@@ -28,6 +28,8 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,  # workers and requests run side by side
     "memory_limit": "1GB",
 }
+# Macros that the batch wrote beside its tables.
+RULES = ("draw_of", "excluded_users", "holdout_scores", "list_hash", "role_of")
 PARTITIONS = "partitions"  # beside the folder of snapshots
 _locking = threading.Lock()
 
@@ -72,6 +74,35 @@ class Snapshot:
         found: list[dict[str, Any]] = self.arrow(sql, binds).to_pylist()
         return found
 
+    def columns(self, sql: str, binds: Mapping[str, object] = {}) -> Mapping[str, np.ndarray]:
+        """The same as one array a column, masked where values are null."""
+        with self._con.cursor() as cursor:
+            columns: Mapping[str, np.ndarray] = cursor.execute(sql, dict(binds)).fetchnumpy()
+            return columns
+
+    def of_users(
+        self, sql: str, binds: Mapping[str, object], users: npt.NDArray[np.int64]
+    ) -> Mapping[str, np.ndarray]:
+        """Columns of the rows of a query about users by ``user_id``.
+
+        Args:
+            sql: ends with a condition, or could be followed by WHERE.
+            binds: of ``sql``.
+            users: (n,) ids, at least one, distinct and ascending.
+        """
+        # The range lets DuckDB skip all row groups that cannot hold the users.
+        condition = "user_id between $low_user and $high_user"
+        ids: dict[str, object] = {"low_user": int(users[0]), "high_user": int(users[-1])}
+        if len(users) > 1:  # for one user the range says it all, at a third less
+            condition += " and user_id = any($users)"
+            ids["users"] = users.tolist()
+        joined = "and" if " where " in sql else "where"
+        return self.columns(f"{sql} {joined} {condition}", {**binds, **ids})
+
+    def prepared(self, sql: str, empty: pa.Table, variables: Mapping[str, object]) -> PreparedQuery:
+        """A query about rows of a request that is planned once."""
+        return PreparedQuery(self._con, sql, empty, variables)
+
     def threshold(self, experiment: str, arm: str, learner: LearnerName, budget: float) -> float:
         """The score from which on a user is treated at this budget, from the held-out users.
 
@@ -100,55 +131,27 @@ class Snapshot:
         Raises:
             UnknownUserError: a user is not in the snapshot.
         """
-        left = np.unique(np.asarray(users, dtype=np.int64))
-        parts = []
+        distinct, place = np.unique(np.asarray(users, np.int64), return_inverse=True)
+        columns = ", ".join(f'"{name}"' for name in names)
+        x = np.empty((len(distinct), len(names)), np.float32)
+        left = distinct
         for table in self._feature_tables(experiment):
-            parts.append(self._features(table, names, left))
-            left = np.setdiff1d(left, parts[-1].column("user_id").to_numpy())
+            known = self.of_users(f'select user_id, {columns} from features."{table}"', {}, left)
+            at = np.searchsorted(distinct, known["user_id"])
+            for j, name in enumerate(names):
+                x[at, j] = np.ma.filled(known[name], np.nan)  # NULL is missing
+            left = np.setdiff1d(left, known["user_id"])
             if not len(left):
-                break
-        if len(left):
-            missing = next(user for user in users if user in left)
-            raise UnknownUserError(
-                f"user_id = {missing}: not in the published snapshot of {experiment}; send attributes "
-                "instead, or wait for the next run to know the user"
-            )
-        found = parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by("user_id")
-        place = np.searchsorted(found.column("user_id").to_numpy(), np.asarray(users, dtype=np.int64))
-        x = np.column_stack([found.column(name).to_numpy() for name in names])
-        return np.asarray(x[place], dtype=np.float32)
+                return x[place]
+        missing = next(user for user in users if user in left)
+        raise UnknownUserError(
+            f"user_id = {missing}: not in the published snapshot of {experiment}; send attributes "
+            "instead, or wait for the next run to know the user"
+        )
 
     def _feature_tables(self, experiment: str) -> list[str]:
         population = f"{experiment}_population"
         return [population, experiment] if population in self._populations else [experiment]
-
-    def _features(self, table: str, names: Sequence[str], users: npt.NDArray[np.int64]) -> pa.Table:
-        columns = ", ".join(f'"{name}"' for name in names)
-        # The range lets DuckDB skip all row groups that cannot hold the users.
-        return self.arrow(
-            f'select user_id, {columns} from features."{table}" '
-            "where user_id between $low and $high and user_id = any($users) order by user_id",
-            {"low": int(users[0]), "high": int(users[-1]), "users": users.tolist()},
-        )
-
-    def role(self, experiment: Experiment, user: int) -> str:
-        """What part the nightly list gives a user: ranked, explore, holdout or suppressed.
-
-        As ``sql/decisions/roles.sql``, without the contact cap, which only the ledger knows.
-        """
-        draws = hashlib.md5(f"{experiment.split.salt}/list/{user}".encode(), usedforsecurity=False)
-        draw = int.from_bytes(draws.digest()[8:], "little") / 2**64
-        if draw < experiment.decisions.holdout:
-            return "holdout"
-        stopped = self.rows(
-            "select 1 as one from decisions.suppressions where experiment = $experiment "
-            "and user_id = $user and (until is null or until >= current_date)",
-            {"experiment": experiment.name, "user": user},
-        )
-        if stopped:
-            return "suppressed"
-        explores = draw < experiment.decisions.holdout + experiment.decisions.explore
-        return "explore" if explores else "ranked"
 
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """A user's id in the file, as it is written there; None where ``user_id`` itself is that."""
@@ -173,23 +176,31 @@ class Snapshot:
         return self.features(experiment, names, ids), scores
 
     def _read_holdout(self, experiment: str, arm: str, learner: str) -> Distribution:
-        # As sql/decisions/holdout_scores.sql, whose thresholds it must meet.
-        found = self.arrow(
-            f'select cate_{learner} as score, count(*) as n from scores."{experiment}" '
-            "where arm = $arm and split = 'holdout' group by score order by score desc",
-            {"arm": arm},
+        held_out = self.columns(
+            "from decisions.holdout_scores($experiment, $arm, $learner)",
+            {"experiment": experiment, "arm": arm, "learner": learner},
         )
-        counts = found.column("n").to_numpy().astype(np.int64)
-        return Distribution(found.column("score").to_numpy(), counts)
+        return Distribution(held_out["score"], held_out["n"].astype(np.int64))
 
 
 def open_snapshot(path: Path, snapshot_id: str, sha256: str) -> Snapshot:
     """Verify a snapshot file against its pointer, and open it read-only.
 
     Raises:
-        UpliftError: its content is not what the pointer says.
+        UpliftError: its content is not what the pointer says, or it lacks the rules of lists.
         OSError, duckdb.Error: it cannot be read.
     """
     if sha256_file(path) != sha256:
         raise UpliftError(f"{path}: altered, its sha256 is not {sha256[:12]}… as the pointer says")
-    return Snapshot(path, snapshot_id)
+    snapshot = Snapshot(path, snapshot_id)
+    rules = snapshot.rows(
+        "select distinct function_name from duckdb_functions() where schema_name = 'decisions' "
+        "order by all"
+    )
+    missing = {*RULES} - {row["function_name"] for row in rules}
+    if missing:
+        raise UpliftError(
+            f"{path}: published by an earlier version, without the rules of lists "
+            f"({', '.join(sorted(missing))}); publish again: make run"
+        )
+    return snapshot

@@ -41,8 +41,8 @@ class Telemetry:
         )
         self.expected = Counter(
             "uplift_expected_treated",
-            "Users that the held-out distribution would have treated: what uplift_decisions of 'treat' "
-            "is to be compared with.",
+            "Users that the held-out distribution would have treated, and explorers who are: what "
+            "uplift_decisions of 'treat' is to be compared with.",
             target,
             registry=registry,
         )
@@ -105,7 +105,9 @@ class Telemetry:
         treated = int(scored.treat.sum())
         treat.inc(treated)
         no_treat.inc(job.size - treated)
-        expected.inc(job.expected_rate * job.size)
+        # Of users whom the score decides about; the holdout and the suppressed are never treated.
+        decided, drawn = scored.by_score
+        expected.inc(job.expected_rate * decided + drawn)
         if job.size == 1:
             histogram.observe(float(scored.score[0]))
         else:  # a large batch is represented by its quantiles, not observed user by user
@@ -129,10 +131,13 @@ class Telemetry:
             "decision_id": decision_id,
             "request_id": request_id,
         }
+        del shared["evidence_reason"]  # the same sentence in every line
+        reasons = scored.reasons.tolist()
         lines = []
         for i in range(job.size):
             line = shared | {
                 "decision": "treat" if scored.treat[i] else "no_treat",
+                "reason": reasons[i],
                 "score": float(scored.score[i]),
             }
             if self._log_user_ids and job.users:

@@ -27,12 +27,31 @@ class ApiRefusedError(ApiError):
     """The API answered with a problem."""
 
 
+class Listed(BaseModel):
+    """What the newest list about the treatment says of a user."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    decision_date: str
+    campaign: str
+    learner: str
+    model_version: str
+    budget: float
+    cut: str
+    decision: str
+    treated: bool
+    rank: int | None
+    reason: str
+
+
 class Decision(BaseModel):
     """The API's answer about one user; score, threshold and response are differences and shares."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     decision: Literal["treat", "no_treat"]
+    reason: str
+    score_decision: Literal["treat", "no_treat"]
     score: float
     threshold: float | None  # None: nobody is treated
     budget: float
@@ -45,6 +64,7 @@ class Decision(BaseModel):
     response: float
     top_share: float
     role: str | None = None
+    listed: Listed | None = None
     stale: bool = False
 
 

@@ -72,10 +72,13 @@ def _remembered(
     return _client.get(path, **query)
 
 
-def gate_of(client: ApiClient, choice: Choice, arm: str) -> dict[str, Any] | None:
-    """The word on an arm's champion; None: none was given."""
-    found: dict[str, Any] | None = remembered(client, choice, "/evidence", arm=arm)["gate"]
-    return found
+def gate_of(
+    client: ApiClient, choice: Choice, arm: str, learner: str | None = None
+) -> dict[str, Any] | None:
+    """The word on a learner, or on the one that decides about the arm; None: none was given."""
+    answer = remembered(client, choice, "/evidence", arm=arm, learner=learner)
+    gate: dict[str, Any] | None = answer["gate"]
+    return gate
 
 
 def warn_of_gate(gate: Mapping[str, Any] | None) -> None:

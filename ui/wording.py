@@ -18,17 +18,6 @@ OUTCOMES = {
     "visit": "to visit the shop's site within two weeks",
     "converted": "to convert",
 }
-ROLES = {
-    "holdout": (
-        "Must not be treated: held out",
-        "This user is held out for good, so that the effect of the lists can be measured.",
-    ),
-    "suppressed": (
-        "Must not be treated: suppressed",
-        "This user has been put on the list of those who are not to be contacted.",
-    ),
-}
-EXPLORE = "Explorer: on the nightly list, chance decides about this user instead of the score."
 MINUS = "\N{MINUS SIGN}"
 LEARNERS = {
     "s": "S-learner",
@@ -128,16 +117,9 @@ def added(outcome: str, *, binary: bool) -> str:
     return f"added users with '{outcome}'" if binary else f"added '{outcome}'"
 
 
-def headline(decision: Decision) -> str:
-    """What to do with this user, in a line: the role goes before the score."""
-    if decision.role in ROLES:
-        return ROLES[decision.role][0]
-    return by_score(decision)
-
-
 def by_score(decision: Decision) -> str:
-    """What the score says at this budget."""
-    verdict = "Treat" if decision.decision == "treat" else "Don't treat"
+    """What the score alone says at this budget."""
+    verdict = "Treat" if decision.score_decision == "treat" else "Don't treat"
     return f"{verdict} at a budget of {percent(decision.budget)}"
 
 
@@ -165,12 +147,12 @@ def effect(decision: Decision, *, binary: bool = True) -> str:
 
 
 def reason(decision: Decision, *, binary: bool = True) -> str:
-    """Why that leads to the decision."""
+    """Why the score says so."""
     if decision.threshold is None:
         return "This budget is too small to treat anybody."
     line = points_in_words(decision.threshold, binary=binary)
     share = f"the {percent(decision.budget)} of users who gain most"
-    if decision.decision == "treat":
+    if decision.score_decision == "treat":
         return f"It reaches {line}, the least uplift among {share}."
     return f"It stays below {line}, the least uplift among {share}."
 
@@ -197,8 +179,8 @@ def not_shown(gate: Mapping[str, Any]) -> str:
     name = LEARNERS.get(gate["learner"], gate["learner"])
     return (
         "**Not shown to pay off.** The evidence is inconclusive: at a budget of "
-        f"{percent(gate['budget'])}, acting on these scores is not shown to beat random targeting and "
-        f"the response model, which picks who would do it anyway. The {name} came closest. {settle}"
+        f"{percent(gate['budget'])}, acting on the {name}'s scores is not shown to beat random "
+        f"targeting and the response model, which picks who would do it anyway. {settle}"
     )
 
 

@@ -88,6 +88,37 @@ def list_size(budget: float, n_users: int) -> int:
     return math.floor(budget * n_users + 0.5)
 
 
+@dataclass(frozen=True)
+class Explorers:
+    """The explorers of a list, in the order in which they are treated as the budget grows.
+
+    Attributes:
+        draw: (E,) float64, ascending; see ``sql/rules/draw_of.sql``.
+        user_id: (E,) int64, ascending among equal draws.
+        n_users: all users of the list.
+        n_ranked: those whom the score decides about.
+    """
+
+    draw: npt.NDArray[np.float64]
+    user_id: npt.NDArray[np.int64]
+    n_users: int
+    n_ranked: int
+
+    def treated(
+        self, budget: float, draw: npt.NDArray[np.float64], user_id: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Which explorers a list of the share ``budget`` treats; (n,), by their draws and ids.
+
+        One who is not on the list is treated if the draw comes before that of the last one treated.
+        """
+        size = list_size(budget, self.n_users)
+        treated = quota(size, self.n_ranked, len(self.draw)).explorers
+        if not treated:
+            return np.zeros(len(draw), dtype=np.bool_)
+        last, last_user = self.draw[treated - 1], self.user_id[treated - 1]
+        return np.asarray((draw < last) | ((draw == last) & (user_id <= last_user)), np.bool_)
+
+
 class Distribution:
     """How many users have which score: what thresholds are quantiles of."""
 

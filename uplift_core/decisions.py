@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,11 +43,16 @@ class Decisions(Declared):
     once for good: what the decisions did can then be measured without bias. ``cost_column`` and
     ``value_column`` are columns of the raw table: what treating this user costs, and what one unit of
     the outcome is worth with this user; else the arm's cost and the outcome's value hold for all.
+
+    ``cut`` says where a list ends among the ranked: at the budget's exact ``size``, or at the budget's
+    held-out ``threshold``, by which the service decides.
     """
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
     contact_cap: ContactCap | None = None
+    # Left out of what is written where it says nothing new: models keep their version.
+    cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()
@@ -56,4 +61,13 @@ class Decisions(Declared):
     def _somebody_is_left_to_rank(self) -> Self:
         if self.holdout + self.explore >= 1:
             raise ValueError("holdout and explore must leave users to rank: their sum is 1 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _the_cut_is_by_what_ranks(self) -> Self:
+        if self.cut == "threshold" and (self.cost_column or self.value_column):
+            raise ValueError(
+                "cut = 'threshold' looks at the score alone and would ignore cost_column and "
+                "value_column; remove these, or let the list be cut by its size"
+            )
         return self

@@ -10,11 +10,13 @@ import dagster as dg
 from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import sql_sha256
+from dagster_project.warehouse import TABLE_RULES, USER_RULES
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 
 WAREHOUSE_POOL = "warehouse"
 OWNERS = ["team:uplift"]
 OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder
+ROLES_SQL = (*(f"rules/{name}.sql" for name in (*USER_RULES, *TABLE_RULES)), "decisions/contacts.sql")
 LAYER_SQL = {  # layer -> files that all experiments share
     "assignment": ("training/assignment.sql",),
     "cells": tuple(
@@ -27,12 +29,14 @@ LAYER_SQL = {  # layer -> files that all experiments share
     "scores": ("scores/scores.sql",),
     "evaluation": ("evaluation/joint_groups.sql",),
     "multi_arm": tuple(f"evaluation/{name}.sql" for name in ("arm_sums", "arm_predictions")),
-    "multi_arm_list": tuple(
-        f"decisions/{name}.sql" for name in ("excluded", "roles", "user_effects", "multi_arm_list")
+    "thresholds": ("rules/holdout_scores.sql",),
+    "multi_arm_list": (
+        *ROLES_SQL,
+        *(f"decisions/{name}.sql" for name in ("roles", "user_effects", "multi_arm_list")),
     ),
-    "treat_list": tuple(
-        f"decisions/{name}.sql"
-        for name in ("excluded", "roles", "places", "cut", "affordable", "treat_list")
+    "treat_list": (
+        *ROLES_SQL,
+        *(f"decisions/{name}.sql" for name in ("roles", "places", "cut", "affordable", "treat_list")),
     ),
     "export": tuple(
         f"decisions/{name}.sql"

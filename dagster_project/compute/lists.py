@@ -66,6 +66,10 @@ class RolesInParts:
         call = (self.tasks.limits, self.ranked[end], self.counts, amount, spent[end])
         return self.tasks.run("afford", ranges.afford, [call])[0]
 
+    def reaching(self, score: float) -> int:
+        """See ``Roles.reaching``."""
+        return sum(self._counted(score))
+
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""
         if not treated:
@@ -73,9 +77,7 @@ class RolesInParts:
         ends = [piece.range.before + piece.range.users for piece in self.ranked]
         call = (self.tasks.limits, self.ranked[bisect_left(ends, treated)], self.counts, treated)
         priority, tie = self.tasks.run("cut", ranges.find_place, [call])[0]
-        calls = [(self.tasks.limits, str(file), priority) for file in self.ranged.files]
-        counted = self.tasks.run("count-cut", ranges.count_priority, calls)
-        above, tied = (sum(counts) for counts in zip(*counted, strict=True))
+        above, tied = self._counted(priority)
         return cut_binds(priority, tie, (treated - above) / tied)
 
     def record(self, binds: Binds) -> None:
@@ -90,6 +92,13 @@ class RolesInParts:
         write_parts(self.db, self.asked.key, NightParts(made.folder, len(slices), len(self.ranked)))
         self.ranged.remove()
         self.explorers.remove()
+
+    def _counted(self, priority: float) -> tuple[int, int]:
+        """Ranked users with a higher priority, and with the same."""
+        calls = [(self.tasks.limits, str(file), priority) for file in self.ranged.files]
+        counted = self.tasks.run("count-cut", ranges.count_priority, calls)
+        above, tied = (sum(counts) for counts in zip(*counted, strict=True))
+        return above, tied
 
     def _costs(self) -> list[Decimal]:
         """What the users of each slice cost, explorers among them."""

@@ -13,13 +13,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
 
 from serve import problems
+from serve.answers import COLUMNS, Decisions, arrow_table, columns_of, list_of
 from serve.arrow_stream import read_stream
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.errors import RequestError, ServiceError
 from serve.following import Follower
 from serve.json_batch import read_batch
 from serve.release import Release
-from serve.scoring import BatchRequest, Budget, Decisions, Job, Label, Scored, Target, resolve, score
+from serve.scoring import BatchRequest, Budget, Job, Label, Scored, Target, resolve, score
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 
@@ -71,7 +72,8 @@ async def score_batch(
 
     JSON names the target in the body. An Arrow stream has a column per attribute and names the target
     in the query. `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score,
-    response and treat, and the rest of the answer in the header X-Decision.
+    response and treat, by `user_ids` also score_treat, role, reason, listed_decision, listed_treated,
+    listed_rank and listed_reason, and the rest of the answer in the header X-Decision.
     """
     body = bytearray()
     async for part in request.stream():  # request.body() would copy all of it at once in the end
@@ -95,25 +97,24 @@ def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
     decision_id, request_id = token_hex(16), request.state.request_id
     with _interpreting:
         telemetry.decided(job, scored, decision_id, request_id)
-    columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
+    columns = columns_of(scored)
     in_arrow = ARROW in request.headers.get("accept", "")
     answer = Decisions(
         **job.labels(),
         stale=follower.is_stale(release),
         request_id=request_id,
         decision_id=decision_id,
-        scores=[] if in_arrow else scored.score.tolist(),
-        responses=[] if in_arrow else scored.response.tolist(),
-        treat=[] if in_arrow else scored.treat.tolist(),
+        listed_in=list_of(scored.known),
+        **{} if in_arrow else {COLUMNS[name]: column.tolist() for name, column in columns.items()},
     )
     if not in_arrow:
         with _interpreting:
             return Response(_in_pieces(answer), media_type="application/json")
     sink = pa.BufferOutputStream()
-    table = pa.table(columns)
+    table = arrow_table(columns)
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    rest = answer.model_dump_json(exclude={"scores", "responses", "treat"})
+    rest = answer.model_dump_json(exclude={*COLUMNS.values()}, ensure_ascii=True)
     return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers={"X-Decision": rest})
 
 

@@ -16,6 +16,8 @@ from serve.routes.policy import Outcome
 from serve.scoring import Label, Target
 
 CURVE_POINTS = 200
+WORD = "model.gate as evidence, model.gate_reason as evidence_reason"
+BY_LEARNER = "left join models.registry as model using (model_version, experiment, arm, learner)"
 Row = dict[str, Any]
 router = APIRouter(tags=["evidence"], responses=problems.COMMON)
 
@@ -29,7 +31,7 @@ class Evidence(BaseModel):
     arm: str
     learner: str
     outcome: str
-    gate: Row | None = Field(description="The word on the champion: models.registry.")
+    gate: Row | None = Field(description="The word on the learner: models.registry.")
     metrics: list[Row]
     qini_curve: list[Row] = Field(description="Of the learner and the response model, thinned out.")
     deciles: list[Row]
@@ -45,10 +47,13 @@ class Lists(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     experiment: str
-    nights: list[Row]
+    nights: list[Row] = Field(
+        description="With the gate's word on the learner that decided: evidence, evidence_reason."
+    )
     gates: list[Row] = Field(description="Of the newest night.")
     evidence: list[Row] = Field(
-        description="Of the arms of the newest night: whether acting on these scores is shown to pay."
+        description="Of the newest night's lists: whether acting on their scores is shown to pay, and "
+        "how many users would settle it."
     )
     counts: list[Row] = Field(description="Users of the newest night by decision and reason.")
     best: list[Row] = Field(description="The first of the newest list.")
@@ -73,8 +78,8 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
     rows = release.snapshot.rows
     gate = rows(
         "select learner, gate, gate_reason, needed_users, detectable_gain, budget, n "
-        "from models.registry where experiment = $experiment and arm = $arm and is_current and champion",
-        {"experiment": name, "arm": arm},
+        "from models.registry where model_version = $version and arm = $arm and learner = $learner",
+        {"version": model.bundle.version, "arm": arm, "learner": learner},
     )
     curve = (
         "select learner, targeted, incremental, std_error from ("
@@ -116,8 +121,8 @@ async def lists(release: CurrentRelease, experiment: Annotated[Label | None, Que
 def _lists(release: Release, name: str) -> Lists:
     rows, binds = release.snapshot.rows, {"experiment": name}
     nights = rows(
-        "from decisions.nights where experiment = $experiment "
-        "order by decision_date desc, campaign limit 60",
+        f"select night.*, {WORD} from decisions.nights as night {BY_LEARNER} "
+        "where experiment = $experiment order by decision_date desc, campaign limit 60",
         binds,
     )
     newest = binds | {"night": nights[0]["decision_date"] if nights else None}
@@ -127,11 +132,9 @@ def _lists(release: Release, name: str) -> Lists:
         nights=nights,
         gates=rows(f"from decisions.gates {tonight} order by campaign, gate", newest),
         evidence=rows(
-            "select distinct night.campaign, night.arm, gate, gate_reason, needed_users "
-            "from decisions.nights as night join models.registry as model "
-            "using (experiment, model_version, arm) "
-            "where experiment = $experiment and decision_date = $night and model.champion "
-            "order by all",
+            f"select campaign, arm, learner, {WORD}, needed_users "
+            f"from decisions.nights as night {BY_LEARNER} "
+            "where experiment = $experiment and decision_date = $night order by all",
             newest,
         ),
         counts=rows(
@@ -141,8 +144,9 @@ def _lists(release: Release, name: str) -> Lists:
             newest,
         ),
         best=rows(
-            "select campaign, rank, user_id, arm, decision, score, propensity "
-            f"from decisions.treat_list {tonight} and rank <= 10 order by campaign, rank",
+            f"select campaign, rank, user_id, arm, decision, score, propensity, {WORD} "
+            f"from (from decisions.treat_list {tonight} and rank <= 10) as list {BY_LEARNER} "
+            "order by campaign, rank",
             newest,
         ),
         realised=rows(

@@ -16,6 +16,7 @@ select
     any_value(budget) as budget,
     count(*) as users,
     count(rank) as eligible,
+    count(rank) filter (decision <> 'explore') as ranked,
     count(*) filter (treated) as treated,
     count(*) filter (treated and decision = 'explore') as explored,
     count(*) filter (decision = 'holdout') as holdout,

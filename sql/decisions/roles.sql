@@ -5,12 +5,12 @@
    $explore, shares of users.
 
    One salted md5 of the user id draws, for good: the persistent holdout, who is never treated; and the
-   explorers, who are treated whatever their score. */
+   explorers, who are treated whatever their score.  The rule itself is in sql/rules. */
 with drawn as (
     select
         scores.user_id,
         scores.{{ score }}::float as score,
-        md5_number_lower({{ bind.salt }} || '/list/' || scores.user_id) as hash,
+        decisions.list_hash({{ bind.salt }}, scores.user_id) as hash,
         {% if cost_column %}raw.{{ cost_column }}{% else %}{{ bind.cost }}{% endif %}::double as cost,
         {% if value_column %}raw.{{ value_column }}{% else %}{{ bind.value }}{% endif %}::double as value
     from {{ scores }} as scores
@@ -35,13 +35,9 @@ select
     {% endif %}::double as priority,
     coalesce(not {{ bind.money }} or drawn.value * drawn.score > drawn.cost, false) as worth,
     (drawn.hash % 4294967296)::uinteger as tie,
-    drawn.hash / 18446744073709551616.0 as draw,
-    case
-        when draw < {{ bind.holdout }} then 'holdout'
-        when excluded.user_id is not null then 'suppressed'
-        when draw < {{ bind.holdout }} + {{ bind.explore }} then 'explore'
-        when worth then 'ranked'
-        else 'no_value'
-    end::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
+    decisions.draw_of(drawn.hash) as draw,
+    decisions.role_of(
+        draw, excluded.user_id is not null, worth, {{ bind.holdout }}, {{ bind.explore }}
+    )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
 from drawn
 left join {{ excluded }} as excluded using (user_id)

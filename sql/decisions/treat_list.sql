@@ -1,9 +1,10 @@
 /* One night's decision about every user.
    Grain: decision_date, experiment, campaign, user_id.  Inputs: the night's roles and places.
    Bound: $decision_date, $experiment, $campaign, $arm, $learner, $model_version, $feature_snapshot, $budget (share
-   of users), $threshold; $size of the list; $cut_priority and $cut_tie, the last ranked user who is treated;
-   $cut_share, of the users with that priority who are treated; $explore_share, of the explorers;
-   $holdout and $explore, shares of users. */
+   of users), $threshold; $size of the list; $by_threshold, whether ranked users are treated from the threshold on
+   instead of up to that size; $cut_priority and $cut_tie, the last ranked user who is treated; $cut_share, of the
+   users with that priority who are treated; $explore_share, of the explorers; $holdout and $explore, shares of
+   users. */
 with placed as (
     select * exclude (place)
     from ({{ places }})
@@ -18,11 +19,12 @@ with placed as (
 decided as (
     select
         *,
-        coalesce(rank <= {{ bind.size }}, false) as treated,
         excluded_for is null and worth and (
             priority > {{ bind.cut_priority }}::double
             or (priority = {{ bind.cut_priority }}::double and tie <= {{ bind.cut_tie }}::uinteger)
-        ) as selected
+        ) as selected,
+        role = 'ranked' and {{ bind.by_threshold }}::boolean as threshold_decides,
+        if(threshold_decides, selected, coalesce(rank <= {{ bind.size }}, false)) as treated
     from placed
 )
 
@@ -37,10 +39,11 @@ select
         when 'no_value' then 'no_treat'
         else role::varchar
     end as decision,
-    case role
-        when 'holdout' then coalesce(excluded_for, 'holdout')
-        when 'suppressed' then excluded_for
-        when 'no_value' then 'not_worth_its_cost'
+    case
+        when role = 'holdout' then coalesce(excluded_for, 'holdout')
+        when role = 'suppressed' then excluded_for
+        when role = 'no_value' then 'not_worth_its_cost'
+        when threshold_decides then if(treated, 'above_threshold', 'below_threshold')
         else if(treated, 'within_budget', 'beyond_budget')
     end as reason,
     treated,

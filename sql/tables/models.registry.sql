@@ -15,8 +15,8 @@ create table if not exists models.registry (
     libraries varchar not null, -- JSON: name -> version
     champion boolean not null, -- the best on the evidence; it decides unless the declaration names another
     runner_up boolean not null, -- the next best
-    gate varchar not null, -- of the arm: passed or inconclusive
-    gate_reason varchar not null, -- the champion's evidence in a sentence, in every row of the arm
+    gate varchar not null, -- the word on the learner: passed or inconclusive; on the arm, that of its champion
+    gate_reason varchar not null, -- the learner's evidence in a sentence
     budget double not null, -- of the comparison
     gain_over_random double not null, -- of the learner's ranking
     gain_over_random_std_error double not null,

@@ -95,8 +95,11 @@ def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
     assert [manifest[f"budget_{name}"] for name in ("kind", "asked", "used")] == ["share", 0.3, 0.3]
     assert sum(found["rows"] for found in manifest["decisions"].values()) == SMALL
     assert sum(found["treated"] for found in manifest["decisions"].values()) == manifest["treated"]
-    assert manifest["evidence"]["gate"] in {"passed", "inconclusive"}
-    assert "targeting" in manifest["evidence"]["reason"]
+    assert manifest["format"] == 3
+    assert manifest["evidence"] in {"passed", "inconclusive"}
+    assert f"'{manifest['learner']}' " in manifest["evidence_reason"]
+    assert "targeting" in manifest["evidence_reason"]
+    assert manifest["needed_users"] is None or manifest["needed_users"] > 0
     assert [gate["gate"] for gate in manifest["gates"] if gate["passed"]] == [
         *("list_change", "realised_rate", "sample_ratio", "threshold_rate")
     ]

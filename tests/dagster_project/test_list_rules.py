@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.compute import Compute
@@ -19,7 +19,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
 from dagster_project.warehouse import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
-from uplift_core.budget import Budget, list_size
+from uplift_core.budget import Budget, Distribution, list_size, quota
 from uplift_core.decisions import ContactCap, Decisions
 from uplift_core.errors import DataError
 
@@ -58,10 +58,19 @@ def make(  # noqa: PLR0913 - whose list, how large, for what, made where
 ) -> Rows:
     key = ListKey(night, folder.name, campaign)
     decided = decide(db, folder, key, arm="mens", learner="r", budget=budget, compute=compute)
+    threshold = 0.0
+    if (
+        folder.experiment.decisions.cut == "threshold"
+    ):  # here of all users; in a run of the held-out ones
+        scores, n = np.unique(
+            db.arrow("select cate_r from scores.hillstrom").column(0).to_numpy(), return_counts=True
+        )
+        threshold = Distribution(scores[::-1], n[::-1]).threshold(decided.share)
+        decided = decided.cut_at(threshold)
     labels = {
         "arm": "mens",
         "learner": "r",
-        "threshold": 0.0,
+        "threshold": threshold,
         "model_version": "v",
         "feature_snapshot": "f",
     }
@@ -106,6 +115,32 @@ def test_any_list_is_exact_nested_and_blind_to_the_order_of_rows(  # noqa: PLR09
             "as scores join shuffled using (user_id) order by place"
         )
     assert make(db, folder, Budget(share=low)) == small
+
+
+@settings(deadline=None)
+@given(SCORES, SHARES, SHARES, st.floats(0, 1))
+def test_a_list_cut_by_the_threshold_treats_whoever_reaches_it(scores, holdout, explore, share) -> None:
+    rules = Decisions(holdout=holdout, explore=explore)
+    db = SHARED
+    score(db, scores)
+    by_size = {r["user_id"]: r for r in make(db, experiment(rules), Budget(share=share))}
+    by_threshold = rules.model_copy(update={"cut": "threshold"})
+    rows = make(db, experiment(by_threshold), Budget(share=share))
+    for r in rows:
+        same, reaches = by_size[r["user_id"]], bool(r["score"] >= r["threshold"])
+        assert r["rank"] == same["rank"]
+        if r["decision"] in {"treat", "no_treat"}:
+            assert r["treated"] == r["selected"] == reaches
+            assert r["decision"] == ("treat" if reaches else "no_treat")
+            assert r["reason"] == ("above_threshold" if reaches else "below_threshold")
+        else:
+            kept = ("decision", "treated", "reason")
+            assert [r[name] for name in kept] == [same[name] for name in kept]
+            assert r["selected"] == reaches
+    roles = [r["decision"] for r in rows]
+    explorers, ranked = roles.count("explore"), roles.count("treat") + roles.count("no_treat")
+    drawn = quota(list_size(share, len(rows)), ranked, explorers).explorers
+    assert sum(r["treated"] for r in rows if r["decision"] == "explore") == drawn
 
 
 @given(
@@ -237,6 +272,27 @@ def test_the_suppressed_are_never_treated(db) -> None:
         assert (found["propensity"], found["selected"], found["rank"]) == (0.0, False, None)
     assert len(treated(rows.values())) == 3
     assert {ids[2], ids[3]} <= treated(rows.values())
+
+
+def test_a_threshold_keeps_to_no_number_and_no_sum(db) -> None:
+    many(db, 100)
+    folder = experiment(NO_DRAWS.model_copy(update={"cut": "threshold"}), cost=1.0, value=1.0)
+    for budget, kind in ((Budget(users=30), "users"), (Budget(money=30.0), "money")):
+        with pytest.raises(DataError, match=f"30 in {kind}: cut = 'threshold' takes a share"):
+            make(db, folder, budget)
+    assert db.rows("from decisions.treat_list") == []
+
+
+def test_propensities_of_a_threshold_are_how_often_users_are_treated_over_draws(db) -> None:
+    many(db, 300)
+    rules = Decisions(holdout=0.1, explore=0.2, cut="threshold")
+    counts, promised = np.zeros(300), np.zeros(300)
+    for salt in range(200):
+        for r in make(db, experiment(rules, salt=f"salt {salt}"), Budget(share=0.3)):
+            counts[r["user_id"] - 1] += r["treated"]
+            promised[r["user_id"] - 1] += r["propensity"]
+    assert promised.sum() == pytest.approx(counts.sum(), rel=0.02)
+    assert np.abs(counts - promised).max() < 4 * np.sqrt(200 * 0.25)
 
 
 def test_effects_that_are_not_worth_their_cost_are_not_bought(db) -> None:

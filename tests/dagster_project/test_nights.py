@@ -13,6 +13,7 @@ from dagster_project.warehouse import Home, Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.decisions import Decisions, GateLimits
+from uplift_core.errors import DataError
 
 LATER = "2999-12-31"
 BEFORE = "2025-06-01"
@@ -94,6 +95,55 @@ def test_a_gate_that_fails_writes_nothing_unless_overruled(
         (gate,) = limits
         failed = db.rows("select gate from decisions.gates where not passed")
         assert failed == [(gate,)]
+
+
+def test_a_list_cut_by_the_threshold_passes_the_gate_of_what_the_threshold_promises(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    cut = Decisions(cut="threshold", holdout=0.2, gates=GateLimits(list_change=1.0))
+    folder = with_experiment(simulated, decisions=cut)
+    with opened(home) as db:
+        night = write(db, folder, 0.2)
+        rows = dicts(db, "from decisions.treat_list where decision_date = $d::date", {"d": LATER})
+        gates = dicts(db, "from decisions.gates where decision_date = $d::date", {"d": LATER})
+        (rules,) = dicts(db, "from decisions.list_rules where decision_date = $d::date", {"d": LATER})
+    ranked = [r for r in rows if r["decision"] in {"treat", "no_treat"}]
+    assert all(r["treated"] == (r["score"] >= r["threshold"]) for r in ranked)
+    above = sum(r["treated"] for r in ranked)
+    assert night.treated == above + night.explored == sum(r["treated"] for r in rows)
+    assert (night.budget_asked, night.budget_used) == (0.2, night.treated / SMALL)
+    assert night.realised_rate < 0.19, "a fifth of those above the threshold are held out"
+    (gate,) = [g for g in gates if g["gate"] == "realised_rate"]
+    promised = (len(ranked) * night.expected_rate + night.explored) / SMALL
+    assert gate["value"] == pytest.approx(abs(night.realised_rate - promised) / promised)
+    assert gate["passed"]
+    assert "where the threshold promises" in gate["message"]
+    assert (rules["cut"], rules["budget"], rules["holdout"]) == ("threshold", 0.2, 0.2)
+    assert rules["salt"] == simulated.experiment.split.salt
+
+
+def test_a_threshold_that_treats_far_more_than_it_promises_is_stopped(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    limits = {"list_change": 1.0, "threshold_rate": 1.0}
+    cut = Decisions(cut="threshold", gates=GateLimits(**limits))
+    with opened(home) as db:
+        columns = ", ".join(
+            f"{name} = 1" for name in ("cate_s", "cate_t", "cate_x", "cate_r", "cate_dr")
+        )
+        db.rows(f"update scores.simulated set {columns} where split = 'train'")
+        with pytest.raises(GateError, match="are treated where the threshold promises"):
+            write(db, with_experiment(simulated, decisions=cut), 0.3)
+
+
+def test_a_number_of_users_or_money_is_no_budget_of_a_threshold(
+    home: Home, simulated: ExperimentFolder
+) -> None:
+    folder = with_experiment(simulated, decisions=Decisions(cut="threshold"))
+    with opened(home) as db:
+        for budget in (Budget(users=100), Budget(money=5.0)):
+            with pytest.raises(DataError, match="takes a share of users"):
+                write_treat_list(db, folder, decision_date=LATER, arm="treated", budget=budget)
 
 
 def test_an_override_that_was_not_needed_is_not_recorded(

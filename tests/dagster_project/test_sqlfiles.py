@@ -25,14 +25,9 @@ def test_a_placeholder_left_empty_is_refused() -> None:
 
 
 def test_identifiers_are_quoted_and_binds_are_parameters() -> None:
-    sql = render(
-        "decisions/holdout_scores.sql",
-        scores=Identifier.of("scores", "toy"),
-        score=Identifier.of('a"b'),
-    )
-    assert '"scores"."toy"' in sql
-    assert '"a""b" as score' in sql
-    assert "arm = $arm" in sql
+    sql = render("decisions/capped_contacts.sql", contacts=Identifier.of("decisions", 'a"b'))
+    assert 'from "decisions"."a""b"' in sql
+    assert "experiment = $experiment" in sql
 
 
 @pytest.mark.parametrize("name", ["plain", "select", 'a"b', "a.b", "a; drop table t", "ä"])

@@ -64,6 +64,11 @@ def api(home: Path) -> Iterator[TestClient]:
         yield client
 
 
+def load_salt(home: Path) -> str:
+    (row,) = query(home, f"select salt from decisions.list_rules where decision_date = '{NIGHT}'")
+    return str(row["salt"])
+
+
 def listed(home: Path) -> list[dict]:
     return query(
         home,
@@ -117,6 +122,41 @@ def test_the_api_knows_the_population_by_id_and_attributes(home: Path, api: Test
     own = query(home, "select min(user_id) as user_id from raw.offers")[0]["user_id"]
     answers = api.post("/score/batch", json={"experiment": "offers", "user_ids": [own, row["user_id"]]})
     assert answers.json()["scores"][1] == row["score"]
+
+
+def test_users_of_the_population_are_decided_about_as_the_list_does(home: Path, api: TestClient) -> None:
+    rows = listed(home)
+    target = {"experiment": "offers", "arm": rows[0]["arm"], "budget": 0.3}
+    answer = api.post(
+        "/score/batch", json=target | {"user_ids": [row["user_id"] for row in rows]}
+    ).json()
+    assert answer["listed_in"]["decision_date"] == NIGHT
+    assert answer["listed_ranks"] == [row["rank"] for row in rows]
+    for row, role, treat in zip(rows, answer["roles"], answer["treat"], strict=True):
+        if row["decision"] in {"holdout", "explore"}:
+            assert (role, treat) == (row["decision"], row["treated"])
+        else:
+            assert (role, treat) == ("ranked", row["score"] >= row["threshold"])
+    assert {*answer["roles"]} == {"ranked", "holdout", "explore"}
+
+
+def test_who_was_in_the_experiment_alone_is_on_no_list_and_may_be_held_out(
+    home: Path, api: TestClient
+) -> None:
+    rows = query(
+        home,
+        "select user_id, decisions.draw_of(decisions.list_hash($salt, user_id)) < 0.05 as held_out "
+        "from raw.offers anti join raw.offers_population using (user_id)",
+        salt=load_salt(home),
+    )
+    body = {"experiment": "offers", "user_ids": [row["user_id"] for row in rows]}
+    answer = api.post("/score/batch", json=body).json()
+    held_out = [row["held_out"] for row in rows]
+    assert [role == "holdout" for role in answer["roles"]] == held_out
+    assert 0 < sum(held_out) < len(rows) / 10
+    assert {*answer["listed_decisions"]} == {None}
+    kept = [treat for treat, out in zip(answer["treat"], held_out, strict=True) if out]
+    assert not any(kept)
 
 
 def test_the_multi_arm_proposal_is_about_the_population(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from serve.app import create_app
 from serve.routes.batch import ARROW
 from serve.settings import Settings
 from tests.serve.support import BUDGETS, manifest_of, query
+from uplift_core.budget import list_size
 from uplift_core.learners import LEARNER_NAMES
 
 AT_ONCE = 32
@@ -62,7 +64,10 @@ def thresholds(home: Path, experiment: str) -> dict[tuple[str, float], float]:
 
 
 def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
-    """Arrow with every learner and budget; JSON and ids with every learner, and with every budget."""
+    """Arrow with every learner and budget; JSON and ids with every learner, and with every budget.
+
+    By attributes the score decides; by id the decision is that of the user's role.
+    """
     users, limits = users_of(home, experiment, n), thresholds(home, experiment)
     names = [c.name for c in manifest_of(home, experiment).raw_columns]
     rows = [{name: user[name] for name in names} for user in users]
@@ -82,7 +87,16 @@ def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
             assert answer.status_code == 200, answer.text[:500]
             found = answer.json()
             assert np.array_equal(np.asarray(found["scores"], np.float32), expected)
-            assert found["treat"] == treat.tolist()
+            if "rows" in body:
+                assert found["treat"] == treat.tolist()
+                assert found["roles"] is found["score_treat"] is found["listed_in"] is None
+            else:
+                assert found["score_treat"] == treat.tolist()
+                by_role = decisions(home, experiment, budget)
+                assert found["treat"] == [
+                    by_role.get(user, by_score)
+                    for user, by_score in zip(ids, treat.tolist(), strict=True)
+                ]
             assert found["threshold"] == limits[learner, budget]
         headers = {"content-type": ARROW, "accept": ARROW}
         answer = api.post("/score/batch", params=target, content=stream, headers=headers)
@@ -90,6 +104,21 @@ def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
             found = reader.read_all()
         assert found.column("score").to_numpy().tobytes() == expected.tobytes()
         assert np.array_equal(found.column("treat").to_numpy(zero_copy_only=False), treat)
+
+
+@cache
+def decisions(home: Path, experiment: str, budget: float) -> dict[int, bool]:
+    """What the newest list's rows say of users about whom the score does not decide, at any budget."""
+    rows = query(
+        home,
+        "select user_id, decision, rank, count(*) over () as users from decisions.treat_list "
+        "where experiment = $e qualify decision not in ('treat', 'no_treat')",
+        e=experiment,
+    )
+    return {
+        row["user_id"]: row["decision"] == "explore" and row["rank"] <= list_size(budget, row["users"])
+        for row in rows
+    }
 
 
 def check_single(home: Path, experiment: str, n: int) -> None:
@@ -119,7 +148,10 @@ async def _ask_all(
             found, score = answer.json(), np.float32(user[f"cate_{learner}"])
             assert np.float32(found["score"]).tobytes() == score.tobytes()
             assert np.float32(found["response"]) == np.float32(user["response"])
-            treat = score >= np.float32(limits[learner, budget])
+            treat = bool(score >= np.float32(limits[learner, budget]))
+            assert found["score_decision"] == ("treat" if treat else "no_treat")
+            if i % 2:
+                treat = decisions(home, experiment, budget).get(user["user_id"], treat)
             assert found["decision"] == ("treat" if treat else "no_treat")
 
     transport = httpx.ASGITransport(app)

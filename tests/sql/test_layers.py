@@ -291,8 +291,9 @@ def test_out_of_fold_groups_take_each_folds_own_predictions(db):
 
 def test_holdout_scores_count_all_arms_users(db):
     make_scores(db)
-    sql = render("decisions/holdout_scores.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
-    assert db.rows(sql, {"arm": "mens"}) == [(9, 1), (2, 2), (1, 1)]
+    binds = {"experiment": "hillstrom", "arm": "mens", "learner": "r"}
+    sql = "from decisions.holdout_scores($experiment, $arm, $learner)"
+    assert db.rows(sql, binds) == [(9, 1), (2, 2), (1, 1)]
 
 
 def test_crosscheck_rows_are_the_contrasts_users(db):

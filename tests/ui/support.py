@@ -28,6 +28,8 @@ PAGES = {
 }
 ANSWER = {
     "decision": "treat",
+    "reason": "above_threshold",
+    "score_decision": "treat",
     "score": 0.0587,
     "threshold": 0.05,
     "budget": 0.3,

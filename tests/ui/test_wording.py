@@ -4,13 +4,13 @@ import pytest
 
 from tests.ui.support import ANSWER
 from ui.client import Decision
+from ui.decisions import headline
 from ui.wording import (
     FIGURES,
     by_score,
     claim,
     effect,
     gate_reason,
-    headline,
     interval,
     metric,
     not_shown,
@@ -54,7 +54,7 @@ def test_a_user_to_treat() -> None:
 
 
 def test_a_user_not_to_treat() -> None:
-    no_treat = decision(decision="no_treat", score=0.02)
+    no_treat = decision(decision="no_treat", score_decision="no_treat", score=0.02)
     assert headline(no_treat) == "Don't treat at a budget of 30 %"
     assert reason(no_treat).startswith("It stays below 5.00 percentage points")
 
@@ -69,7 +69,7 @@ def test_no_effect() -> None:
 
 
 def test_a_budget_for_nobody() -> None:
-    nobody = decision(decision="no_treat", threshold=None, budget=0.0)
+    nobody = decision(decision="no_treat", score_decision="no_treat", threshold=None, budget=0.0)
     assert headline(nobody) == "Don't treat at a budget of 0 %"
     assert "too small to treat anybody" in reason(nobody)
 
@@ -127,7 +127,7 @@ def test_an_interval_of_amounts_is_called_so() -> None:
 
 @pytest.mark.parametrize("role", ["holdout", "suppressed"])
 def test_who_must_not_be_treated_is_told_so_first(role: str) -> None:
-    kept_out = decision(role=role)
+    kept_out = decision(role=role, decision="no_treat", reason=role)
     assert headline(kept_out).startswith("Must not be treated")
     assert by_score(kept_out) == "Treat at a budget of 30 %"
 
@@ -141,7 +141,7 @@ def test_a_shut_gate_says_what_is_not_shown_and_what_would_settle_it() -> None:
     text = not_shown(GATE)
     assert "at a budget of 20 %" in text
     assert "not shown to beat random targeting" in text
-    assert "The DR-learner came closest" in text
+    assert "acting on the DR-learner's scores" in text
     assert "About 1,234,567 users would settle it." in text
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplift_core.budget import Budget, Distribution, list_size, quota
+from uplift_core.budget import Budget, Distribution, Explorers, list_size, quota
 from uplift_core.errors import DataError
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
@@ -138,3 +138,32 @@ def test_explorers_get_their_share_of_every_list(ranked: int, explorers: int) ->
         if size <= ranked + explorers:
             assert abs(now.explorers - size * explorers / (ranked + explorers)) <= 0.5
         before = now
+
+
+@given(st.integers(1, 30), st.integers(0, 200), st.integers(0, 50), BUDGETS, st.randoms())
+def test_explorers_are_treated_in_the_places_that_the_list_gives_them(
+    n: int, ranked: int, kept_out: int, budget: float, random
+) -> None:
+    users = ranked + n + kept_out
+    draws = sorted(random.choice((0.05, 0.052, random.uniform(0.05, 0.06))) for _ in range(n))
+    ids = np.arange(100, 100 + n)
+    explorers = Explorers(np.asarray(draws), ids, users, ranked)
+    # As sql/decisions/places.sql: the k-th one has this rank in the whole list.
+    ranks = [((2 * k - 1) * (ranked + n) + 2 * n - 1) // (2 * n) for k in range(1, n + 1)]
+    expected = [rank <= list_size(budget, users) for rank in ranks]
+    order = list(range(n))
+    random.shuffle(order)
+    found = explorers.treated(budget, np.asarray(draws)[order], ids[order])
+    assert found.tolist() == [expected[i] for i in order]
+
+
+def test_without_explorers_there_is_nobody_to_draw() -> None:
+    nobody = Explorers(np.empty(0), np.empty(0, np.int64), 10, 10)
+    assert not nobody.treated(1.0, np.asarray([0.051]), np.asarray([1])).any()
+
+
+def test_a_newcomer_among_explorers_is_treated_if_the_draw_comes_before_the_last_ones() -> None:
+    explorers = Explorers(np.asarray([0.051, 0.055]), np.asarray([4, 2]), 4, 2)
+    newcomers = np.asarray([0.0505, 0.054, 0.059]), np.asarray([9, 9, 9])
+    assert explorers.treated(0.5, *newcomers).tolist() == [True, False, False]
+    assert explorers.treated(1.0, *newcomers).tolist() == [True, True, False]

@@ -62,7 +62,7 @@ def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] 
 
 def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None:
     """Whether the list is shown to pay off: the gate's word, and the list's own promise."""
-    warn_of_gate(gate_of(client, choice, night["arm"]))
+    warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
     outcome = choice.model["outcome"]
     promised = promise(night, outcome, binary=choice.is_binary(outcome))
     if promise_holds_nothing(night):

@@ -10,14 +10,11 @@ import streamlit as st
 from ui.charts import contributions_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient, Decision, JsonValue
+from ui.decisions import headline, is_to_be_treated, why
 from ui.state import Choice, choose_learner, gate_of, keep, key_of, page, warn_of_gate
 from ui.wording import (
-    EXPLORE,
     LEARNERS,
-    ROLES,
-    by_score,
     effect,
-    headline,
     level,
     points,
     reason,
@@ -67,17 +64,15 @@ def _number(label: str, column: dict[str, Any], example: Any, help_: str | None)
 
 def show_decision(decision: Decision, *, binary: bool) -> None:
     """What to do with this user, why, and what that rests on."""
-    why = f"{effect(decision, binary=binary)} {reason(decision, binary=binary)} {standing(decision)}"
-    if decision.role in ROLES:
+    told = [effect(decision, binary=binary), reason(decision, binary=binary), standing(decision)]
+    text = " ".join([*filter(None, [why(decision)]), *told])
+    if decision.role in {"holdout", "suppressed"}:
         box, icon = st.info, ":material/front_hand:"
-        why = f"{ROLES[decision.role][1]}\n\nThe score alone would say: {by_score(decision)}. {why}"
-    elif decision.decision == "treat":
+    elif is_to_be_treated(decision):
         box, icon = st.success, ":material/check_circle:"
     else:
         box, icon = st.info, ":material/do_not_disturb_on:"
-    box(f"#### {icon} {headline(decision)}\n\n{why}")
-    if decision.role == "explore":
-        st.caption(EXPLORE)
+    box(f"#### {icon} {headline(decision)}\n\n{text}")
     figures = st.container(horizontal=True)  # wraps where there is no room
     figures.metric(
         "Uplift", points(decision.score, binary=binary), help="Effect of the treatment on this user."
@@ -141,7 +136,7 @@ def show(client: ApiClient, choice: Choice) -> None:
             body["learner"] = learner
         decision = client.score(body)
         binary = choice.is_binary(decision.outcome)
-        warn_of_gate(gate_of(client, choice, decision.arm))
+        warn_of_gate(gate_of(client, choice, decision.arm, decision.learner))
         show_decision(decision, binary=binary)
         show_drivers(client, body, binary=binary)
         with st.expander("This request as curl"):

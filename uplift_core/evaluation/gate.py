@@ -21,7 +21,7 @@ from uplift_core.evaluation.estimate import Estimate, difference, pooled, spread
 from uplift_core.evaluation.groups import JointGroups
 from uplift_core.evaluation.policy import gain_over_random
 
-Word = Literal["passed", "inconclusive"]
+Word = Literal["passed", "inconclusive", "contradicted"]
 RESPONSE = "response"
 LEVEL = 0.05  # that the gate opens where it should not
 POWER = 0.8
@@ -37,36 +37,52 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the out-of-fold evidence says.
+class Finding:
+    """What the out-of-fold evidence says of one learner.
 
     Attributes:
-        word: ``passed`` if the champion beats random targeting and the response model.
-        champion: the learner that decides.
-        runner_up: the next best.
-        candidates: the evidence on each learner.
-        n: users behind it.
-        level: at which each learner was tested, one-sided.
-        needed: users that would settle it with 80 % power if the estimates are the truth; None if it
-            is settled, or if the champion's estimate is not above what it should beat.
-        detectable: the smallest gain over random that this many users show with 80 % power.
+        word: ``passed`` if the learner beats random targeting and the response model.
         reason: one or two sentences for people.
+        needed: users that would settle it with 80 % power if the estimates are the truth; None if it
+            is settled, or if an estimate is not above what it should beat.
+        detectable: the smallest gain over random that this many users show with 80 % power.
     """
 
     word: Word
+    reason: str
+    needed: int | None
+    detectable: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the out-of-fold evidence says of all learners.
+
+    Attributes:
+        champion: the learner that decides.
+        runner_up: the next best.
+        candidates: the evidence on each learner.
+        findings: what that says of each.
+        n: users behind it.
+        level: at which each learner was tested, one-sided.
+    """
+
     champion: str
     runner_up: str
     candidates: Mapping[str, Candidate]
+    findings: Mapping[str, Finding]
     n: int
     level: float
-    needed: int | None
-    detectable: float
-    reason: str
+
+    @property
+    def word(self) -> Word:
+        """The word on the champion."""
+        return self.findings[self.champion].word
 
     @property
     def text(self) -> str:
-        """Word and reason."""
-        return f"{self.word}. {self.reason}"
+        """Word and reason, of the champion."""
+        return f"{self.word}. {self.findings[self.champion].reason}"
 
 
 def compare(
@@ -100,28 +116,24 @@ def judge(candidates: Mapping[str, Candidate], n: int, budget: float) -> Verdict
     """
     level = LEVEL / len(candidates)
     bar = NormalDist().inv_cdf(1 - level)
-    passing = [name for name, c in candidates.items() if _weakest(c) > bar]
+    findings = {name: _finding(name, c, n, budget, bar) for name, c in candidates.items()}
     ranking = sorted(candidates, key=lambda name: -candidates[name].over_random.value)
-    champion = next((name for name in ranking if name in passing), ranking[0])
+    passing = [name for name in ranking if findings[name].word == "passed"]
+    champion = (passing or ranking)[0]
     runner_up = next((name for name in ranking if name != champion), champion)
-    best = candidates[champion]
-    missing = [e for e in (best.over_random, best.over_response) if e.z <= bar]
+    return Verdict(champion, runner_up, candidates, findings, n, level)
+
+
+def _finding(learner: str, candidate: Candidate, n: int, budget: float, bar: float) -> Finding:
+    """The word on one learner, of ``n`` users; z must exceed ``bar`` in both comparisons."""
+    missing = [e for e in (candidate.over_random, candidate.over_response) if e.z <= bar]
     needed = _needed(missing, n, bar)
-    return Verdict(
+    return Finding(
         word="inconclusive" if missing else "passed",
-        champion=champion,
-        runner_up=runner_up,
-        candidates=candidates,
-        n=n,
-        level=level,
+        reason=_reason(learner, candidate, budget, bar, needed),
         needed=needed,
-        detectable=(bar + NormalDist().inv_cdf(POWER)) * best.over_random.std_error,
-        reason=_reason(champion, best, budget, bar, needed),
+        detectable=(bar + NormalDist().inv_cdf(POWER)) * candidate.over_random.std_error,
     )
-
-
-def _weakest(candidate: Candidate) -> float:
-    return min(candidate.over_random.z, candidate.over_response.z)
 
 
 def _needed(missing: Sequence[Estimate], n: int, bar: float) -> int | None:
@@ -131,15 +143,15 @@ def _needed(missing: Sequence[Estimate], n: int, bar: float) -> int | None:
     return min(math.ceil(n * (wanted / min(e.z for e in missing)) ** 2), MOST_USERS)
 
 
-def _reason(champion: str, best: Candidate, budget: float, bar: float, needed: int | None) -> str:
+def _reason(learner: str, candidate: Candidate, budget: float, bar: float, needed: int | None) -> str:
     def side(what: str, found: Estimate) -> str:
         verb = "beats" if found.z > bar else "is not shown to beat"
         error = f"standard error {found.std_error:.5f}"  # the sentence stands alone in answers
         return f"{verb} {what} ({found.value:+.5f} per user, {error}, z = {found.z:.1f})"
 
     text = (
-        f"Treating {budget:.0%}, '{champion}' {side('random targeting', best.over_random)} and "
-        f"{side('the response model', best.over_response)}; z must exceed {bar:.2f}."
+        f"Treating {budget:.0%}, '{learner}' {side('random targeting', candidate.over_random)} and "
+        f"{side('the response model', candidate.over_response)}; z must exceed {bar:.2f}."
     )
     if needed is not None:
         text += f" If the estimates are right, about {needed:,} users would show it (80 % power)."

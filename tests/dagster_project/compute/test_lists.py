@@ -100,6 +100,16 @@ def test_any_scores_any_share(both: Both, shape: str, share: float) -> None:
     assert parts.files == len(parts.paths) > parts.ordered_files >= USERS * 0.8 // RANGE
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("share", [0.0, 0.37, 1.0])
+def test_any_scores_any_share_cut_by_the_threshold(both: Both, shape: str, share: float) -> None:
+    both.give(SHAPES[shape](np.random.default_rng(1)))
+    rows = both.equal(experiment(RULES.model_copy(update={"cut": "threshold"})), Budget(share=share))
+    ranked = [r for r in rows if r["decision"] in {"treat", "no_treat"}]
+    assert all(r["treated"] == (r["score"] >= r["threshold"]) for r in ranked)
+    assert any(r["treated"] for r in ranked) == (share > 0)
+
+
 def test_no_range_is_larger_than_it_may_be(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(2)))
     both.equal(experiment(RULES), Budget(share=0.5))

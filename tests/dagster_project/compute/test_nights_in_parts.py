@@ -208,6 +208,10 @@ def test_snapshots_keep_the_parts_that_they_were_published_with(there: Place, sn
     by_night = "select decision_date::varchar, count(*) filter (treated) from decisions.treat_list "
     by_night += "group by 1 order by 1"
     assert con.execute(by_night).fetchall() == [(FIRST, 1500), (SECOND, 1500)]
+    listed = "from decisions.listed select user_id, treated, rank, reason"
+    of_night = "from decisions.treat_list select user_id, treated, rank, reason "
+    of_night += f"where decision_date = '{SECOND}' order by user_id"
+    assert con.execute(listed).fetchall() == con.execute(of_night).fetchall()
     there.decide(SECOND, 0.1)
     there.publish()
     assert con.execute(by_night).fetchall() == [(FIRST, 1500), (SECOND, 1500)]

@@ -68,10 +68,13 @@ def test_a_user_id_knows_the_part_that_the_list_gives(
 def test_lists_say_whether_acting_on_the_scores_is_shown_to_pay(
     hillstrom_api: TestClient, hillstrom_served: Path
 ) -> None:
-    (found,) = hillstrom_api.get("/lists").json()["evidence"]
-    (gate,) = query(
+    found = hillstrom_api.get("/lists").json()
+    (word,) = query(
         hillstrom_served,
-        "select gate, gate_reason, needed_users from models.registry "
-        "where arm = 'womens' and champion and is_current",
+        "select learner, gate as evidence, gate_reason as evidence_reason, needed_users "
+        "from models.registry where arm = 'womens' and champion and is_current",
     )
-    assert found == {"campaign": "womens", "arm": "womens"} | gate
+    assert found["evidence"] == [{"campaign": "womens", "arm": "womens"} | word]
+    for entry in (*found["nights"], *found["best"]):
+        assert entry["evidence"] == word["evidence"]
+        assert entry["evidence_reason"] == word["evidence_reason"]

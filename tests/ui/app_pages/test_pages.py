@@ -143,7 +143,61 @@ def test_of_an_explorer_it_is_said_that_chance_decides(client: ApiClient, served
     drawn = "select min(user_id) as user_id from decisions.treat_list where decision = 'explore'"
     (row,) = query(served, drawn)
     app = run_page("score", user=str(row["user_id"]))
-    assert any("chance decides" in caption.value for caption in app.caption)
+    (text,) = [box.value for box in (*app.success, *app.info)]
+    assert "Chance decides about this user" in text
+    assert "The score alone would say: " in text
+
+
+def listed(served: Path, where: str) -> dict[str, Any]:
+    (row,) = query(served, f"from decisions.treat_list where {where} order by user_id limit 1")
+    return row
+
+
+def told(app: AppTest) -> tuple[str, str]:
+    """The headline and the rest of what is said of a user."""
+    (text,) = [box.value for box in (*app.success, *app.info)]
+    headline, _, rest = text.partition("\n\n")
+    return headline, rest
+
+
+def test_a_listed_user_below_the_threshold_is_not_said_to_be_left_untreated(
+    client: ApiClient, served: Path
+) -> None:
+    row = listed(served, "decision = 'treat' and score < threshold")
+    app = run_page("score", user=str(row["user_id"]))
+    headline, rest = told(app)
+    place = f"On the list of {row['decision_date']} (place {row['rank']:,}), though below the threshold"
+    assert headline.endswith(place)
+    assert app.success
+    assert "Don't treat" not in headline + rest
+    assert "until its exact size is reached" in rest
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        (
+            "decision = 'treat' and score >= threshold",
+            "Treat at a budget of 30 %; the list of {} does so, too",
+        ),
+        ("decision = 'no_treat'", "Don't treat at a budget of 30 %; the list of {} does not either"),
+    ],
+)
+def test_decision_and_list_are_told_in_one_sentence(
+    client: ApiClient, served: Path, where: str, words: str
+) -> None:
+    row = listed(served, where)
+    headline, _ = told(run_page("score", user=str(row["user_id"])))
+    assert headline.endswith(f"{words.format(row['decision_date'])} (place {row['rank']:,})")
+
+
+def test_at_another_budget_the_lists_own_is_told(client: ApiClient, served: Path) -> None:
+    row = listed(served, "decision = 'treat' and rank between 15000 and 16000")
+    headline, _ = told(run_page("score", user=str(row["user_id"]), budget="10"))
+    assert headline.endswith(
+        f"Don't treat at a budget of 10 %; the list of {row['decision_date']} at 30 % does "
+        f"(place {row['rank']:,})"
+    )
 
 
 @pytest.mark.parametrize("name", ["score", "lists"])

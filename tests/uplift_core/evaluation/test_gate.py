@@ -22,17 +22,37 @@ def test_the_best_of_those_that_beat_both_is_the_champion() -> None:
     }
     verdict = judge(found, 1000, 0.3)
     assert (verdict.word, verdict.champion, verdict.runner_up) == ("passed", "x", "s")
-    assert verdict.needed is None
-    assert "beats random targeting" in verdict.reason
+    assert verdict.findings["x"].needed is None
+    assert "'x' beats random targeting" in verdict.findings["x"].reason
+
+
+def test_each_learner_has_a_word_of_its_own() -> None:
+    found = {
+        "s": candidate(0.010, 0.001),
+        "t": candidate(0.008, 0.006),
+        "x": candidate(0.009, -0.005, error=0.002),
+    }
+    verdict = judge(found, 1000, 0.3)
+    words = {name: finding.word for name, finding in verdict.findings.items()}
+    assert words == {"s": "inconclusive", "t": "passed", "x": "inconclusive"}
+    assert verdict.champion == "t"
+    assert verdict.text == f"passed. {verdict.findings['t'].reason}"
+    for name, finding in verdict.findings.items():
+        assert f"'{name}' " in finding.reason
+    # z of s is 1 against the response model: more users would show it; that of x is below 0.
+    assert verdict.findings["s"].needed > 1000
+    assert verdict.findings["x"].needed is None
+    assert verdict.findings["x"].detectable == pytest.approx(2 * verdict.findings["s"].detectable)
 
 
 def test_beating_random_alone_is_inconclusive_and_says_what_would_settle_it() -> None:
     verdict = judge({"s": candidate(0.010, 0.001), "t": candidate(0.004, -0.002)}, 1000, 0.3)
     assert (verdict.word, verdict.champion) == ("inconclusive", "s")
-    assert "is not shown to beat the response model" in verdict.reason
+    finding = verdict.findings["s"]
+    assert "is not shown to beat the response model" in finding.reason
     # Two candidates: 2.5 % one-sided and 80 % power want z = 1.96 + .84; it is 1 with 1,000 users.
-    assert verdict.needed == pytest.approx(1000 * (1.95996 + 0.84162) ** 2, abs=1)
-    assert verdict.detectable == pytest.approx(0.001 * (1.95996 + 0.84162), abs=1e-7)
+    assert finding.needed == pytest.approx(1000 * (1.95996 + 0.84162) ** 2, abs=1)
+    assert finding.detectable == pytest.approx(0.001 * (1.95996 + 0.84162), abs=1e-7)
 
 
 def test_the_sentence_says_what_its_errors_are() -> None:
@@ -44,7 +64,7 @@ def test_the_sentence_says_what_its_errors_are() -> None:
 
 def test_no_number_of_users_settles_a_gain_below_0() -> None:
     verdict = judge({"s": candidate(-0.001, 0.002)}, 1000, 0.3)
-    assert (verdict.word, verdict.needed) == ("inconclusive", None)
+    assert (verdict.word, verdict.findings["s"].needed) == ("inconclusive", None)
 
 
 def test_more_candidates_must_show_more() -> None:

@@ -1,0 +1,72 @@
+"""What a snapshot holds for whoever asks about a user by id: newest lists, contacts, the rules of lists.
+
+The service decides about a known user by these rules, which are those that made the lists.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from dagster_project.comments import comments_for
+from dagster_project.nights import NIGHTS, TREAT_LIST
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse import CONTACTS, Warehouse
+
+LISTED = Identifier.of("decisions", "listed")
+NEWEST_LISTS = f"""
+select max(decision_date)::varchar as decision_date, experiment, campaign
+from {NIGHTS}
+where experiment not in (select distinct experiment from {LISTED})
+group by all
+order by all
+"""
+NEWEST_CAPS = """
+select min(contact_cap) as cap, max(cap_days) as days, max(decision_date) as newest
+from (
+    from decisions.list_rules where experiment = $experiment
+    qualify row_number() over (partition by campaign order by decision_date desc) = 1
+)
+where contact_cap is not null
+"""
+
+
+def create_tables(db: Warehouse) -> None:
+    """Create the tables that only a snapshot has, in the current database."""
+    for path in _files():
+        db.rows(path.read_text(encoding="utf-8"))
+
+
+def comments(db: Warehouse, database: str) -> dict[tuple[str, str, str], str]:
+    """What the tables of ``create_tables`` and their columns mean."""
+    known = db.columns(database)
+    said: dict[tuple[str, str, str], str] = {}
+    for path in _files():
+        schema, _, table = path.stem.partition(".")
+        said |= comments_for(schema, table, path.read_text(encoding="utf-8"), known)
+    return said
+
+
+def copy_contacts(db: Warehouse, experiment: str, database: str) -> None:
+    """Copy an experiment's contacts that may count still from the current database to another one."""
+    cap, days, newest = db.one(NEWEST_CAPS, {"experiment": experiment})
+    if cap is None:
+        return
+    sql = render("decisions/capped_contacts.sql", contacts=Identifier.of(*CONTACTS))
+    binds = {"experiment": experiment, "cap": cap, "since": newest - timedelta(days=days)}
+    db.rows(f"insert into {Identifier.of(database, *CONTACTS)} by name {sql}", binds)
+
+
+def sort_newest_lists(db: Warehouse) -> None:
+    """Fill ``decisions.listed`` of the current database, of experiments that it does not hold yet."""
+    sql = render("decisions/listed.sql", treat_list=TREAT_LIST)
+    for date, experiment, campaign in db.rows(NEWEST_LISTS):
+        binds = {"decision_date": date, "experiment": experiment, "campaign": campaign}
+        db.rows(f"insert into {LISTED} by name {sql}", binds)
+
+
+@cache
+def _files() -> tuple[Path, ...]:
+    return tuple(sorted((SQL_FOLDER / "published").glob("*.sql")))

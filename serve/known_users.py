@@ -1,0 +1,268 @@
+"""What is known of users by id: their part in lists, and what the newest list says of them.
+
+The rules are the batch's: macros that the snapshot holds, with the values that the newest list was
+made by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from serve.prepared import ROWS
+from serve.snapshot import Snapshot
+from uplift_core.budget import Explorers
+from uplift_core.experiment import Experiment
+
+Role = Literal["ranked", "explore", "holdout", "suppressed"]
+BY_SCORE = ("above_threshold", "below_threshold")  # reasons, where the score decides
+NO_CAP = 2**31 - 1  # more treatments than anybody can have had
+EMPTY = pa.schema([("user_id", pa.int64()), ("is_excluded", pa.bool_())]).empty_table()
+
+# Each campaign's newest list that is published, the newest first.
+NEWEST = """
+select night.*, rules.* exclude (decision_date, experiment, campaign, holdout),
+    rules.holdout as holdout_share
+from decisions.nights as night
+left join decisions.list_rules as rules using (decision_date, experiment, campaign)
+where night.experiment = $experiment and exists (
+    from decisions.listed
+    where listed.experiment = night.experiment
+        and listed.campaign = night.campaign
+        and listed.decision_date = night.decision_date
+)
+order by decision_date desc, campaign
+"""
+EXPLORERS = """
+select user_id, decisions.draw_of(decisions.list_hash($salt, user_id)) as draw
+from decisions.listed
+where experiment = $experiment and campaign = $campaign and decision = 'explore'
+order by draw, user_id
+"""
+MAYBE_EXCLUDED = """
+select distinct user_id
+from (
+    select user_id from decisions.suppressions where experiment = $experiment
+    union all
+    select user_id from decisions.contacts where experiment = $experiment
+)
+order by user_id
+"""
+EXCLUDED = (
+    "select user_id, reason from decisions.excluded_users("
+    "$experiment, $campaign, $today::date, $cap::integer, $cap_days::integer)"
+)
+ROLES = f"""
+select
+    decisions.draw_of(list_hash) as draw,
+    decisions.role_of(draw, is_excluded, true, getvariable('holdout'), getvariable('explore')) as role
+from (
+    select *, decisions.list_hash(getvariable('salt'), user_id) as list_hash
+    from {ROWS}
+) as hashed
+"""
+LISTED = (
+    "select user_id, decision, treated, rank, reason from decisions.listed "
+    "where experiment = $experiment and campaign = $campaign"
+)
+
+
+@dataclass(frozen=True)
+class NewestList:
+    """A campaign's newest list."""
+
+    decision_date: date
+    campaign: str
+    arm: str
+    learner: str
+    model_version: str
+    budget: float
+    cut: Literal["size", "threshold"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of users, in the order of the question.
+
+    Attributes:
+        user_id: (n,) int64.
+        draw: (n,) float64.
+        role: (n,) text, see ``Role``.
+        excluded_for: (n,) why the user must not be treated; None for others.
+        listed: decision, treated, rank and reason in the newest list, each (n,); None where the user is
+            not on it.
+        newest: which list that is; None if there is none about the arm.
+        explorers: whom chance decides about, if there is a list.
+        shares: of users, who are held out and who explore.
+    """
+
+    user_id: npt.NDArray[np.int64]
+    draw: npt.NDArray[np.float64]
+    role: npt.NDArray[np.object_]
+    excluded_for: npt.NDArray[np.object_]
+    listed: Mapping[str, npt.NDArray[np.object_]]
+    newest: NewestList | None
+    explorers: Explorers | None
+    shares: tuple[float, float]
+
+    def of(self, rows: slice | npt.NDArray[np.int64]) -> Known:
+        """Of some of the users."""
+        return Known(
+            self.user_id[rows],
+            self.draw[rows],
+            self.role[rows],
+            self.excluded_for[rows],
+            {name: column[rows] for name, column in self.listed.items()},
+            self.newest,
+            self.explorers,
+            self.shares,
+        )
+
+    def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
+        """Whom to treat, (n,): by score where it decides, by chance who explores, else nobody."""
+        treat: npt.NDArray[np.bool_] = score_treats & (self.role == "ranked")
+        explores = self.role == "explore"
+        if explores.any():
+            treat[explores] = self._drawn(budget)[explores]
+        return treat
+
+    def reasons(self, score_treats: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
+        """Why, (n,) text: ``holdout``, why the user is suppressed, ``explore``, or the score's place."""
+        reasons = np.where(score_treats, *BY_SCORE).astype(object)
+        reasons = np.where(self.role == "ranked", reasons, self.role)
+        return np.where(self.role == "suppressed", self.excluded_for, reasons)
+
+    def _drawn(self, budget: float) -> npt.NDArray[np.bool_]:
+        if self.explorers is not None:
+            return self.explorers.treated(budget, self.draw, self.user_id)
+        # No list has been made yet that would say whose turn it is: at the budget's rate.
+        holdout, explore = self.shares
+        return np.asarray(self.draw < holdout + explore * budget, np.bool_)
+
+
+def today() -> date:
+    """The date of a list that would be made now: lists have dates of UTC."""
+    return datetime.now(UTC).date()
+
+
+class KnownUsers:
+    """Answers what is known of users with regard to one treatment arm. Immutable."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        experiment: Experiment,
+        arm: str,
+        maybe_excluded: npt.NDArray[np.int64],
+    ) -> None:
+        self._snapshot, self._maybe_excluded = snapshot, maybe_excluded
+        lists = snapshot.rows(NEWEST, {"experiment": experiment.name})
+        about_arm = [row for row in lists if row["arm"] == arm]
+        about_arm.sort(key=lambda row: row["campaign"] != arm)  # the usual campaign goes first
+        row = next(iter([*about_arm, *lists]), None)
+        rules = _rules(row, experiment)
+        self.newest = _newest(about_arm[0]) if about_arm else None
+        self._binds = {
+            "experiment": experiment.name,
+            "campaign": self.newest.campaign if self.newest else arm,
+        }
+        self._cap = {"cap": rules["contact_cap"] or NO_CAP, "cap_days": rules["cap_days"] or 1}
+        self._shares = float(rules["holdout_share"]), float(rules["explore"])
+        self._explorers = _explorers(snapshot, row, str(rules["salt"])) if row else None
+        names = ("salt", "holdout", "explore")
+        values = (rules["salt"], *self._shares)
+        self._roles = snapshot.prepared(ROLES, EMPTY, dict(zip(names, values, strict=True)))
+
+    def look_up(self, users: Sequence[int]) -> Known:
+        """What is known of users of the snapshot."""
+        distinct, place = np.unique(np.asarray(users, np.int64), return_inverse=True)
+        excluded_for = self._why_excluded(distinct)
+        is_excluded = np.asarray([reason is not None for reason in excluded_for])
+        drawn = self._roles.run(pa.table({"user_id": distinct, "is_excluded": is_excluded}))
+        known = Known(
+            distinct,
+            drawn["draw"],
+            np.asarray(drawn["role"], object),
+            excluded_for,
+            self._on_list(distinct),
+            self.newest,
+            self._explorers,
+            self._shares,
+        )
+        return known.of(place)
+
+    def _why_excluded(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+        reasons = np.full(len(users), None, object)
+        candidates = _among(users, self._maybe_excluded)
+        if len(candidates):
+            binds = self._binds | self._cap | {"today": today()}
+            excluded = self._snapshot.of_users(EXCLUDED, binds, candidates)
+            reasons[np.searchsorted(users, excluded["user_id"])] = excluded["reason"]
+        return reasons
+
+    def _on_list(self, users: npt.NDArray[np.int64]) -> Mapping[str, npt.NDArray[np.object_]]:
+        names = ("decision", "treated", "rank", "reason")
+        listed = {name: np.full(len(users), None, object) for name in names}
+        if self.newest:
+            rows = self._snapshot.of_users(LISTED, self._binds, users)
+            at = np.searchsorted(users, rows["user_id"])
+            for name in names:
+                values = np.asarray(np.ma.getdata(rows[name]), object)
+                values[np.ma.getmaskarray(rows[name])] = None
+                listed[name][at] = values
+        return listed
+
+
+def maybe_excluded(snapshot: Snapshot, experiment: str) -> npt.NDArray[np.int64]:
+    """Users who may be suppressed or over a contact cap, (m,) ids, ascending: others need no look."""
+    return snapshot.columns(MAYBE_EXCLUDED, {"experiment": experiment})["user_id"]
+
+
+def _among(users: npt.NDArray[np.int64], ascending: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The users who are among others, of whom there may be very many: each is looked up."""
+    if not len(ascending):
+        return users[:0]
+    at = np.minimum(np.searchsorted(ascending, users), len(ascending) - 1)
+    return np.asarray(users[ascending[at] == users], np.int64)
+
+
+def _newest(row: Mapping[str, Any]) -> NewestList:
+    # Lists of earlier versions have no rules in the ledger: they were of exact size.
+    recorded = row["cut"] is not None
+    return NewestList(
+        decision_date=row["decision_date"],
+        campaign=row["campaign"],
+        arm=row["arm"],
+        learner=row["learner"],
+        model_version=row["model_version"],
+        budget=row["budget"] if recorded else row["realised_rate"],
+        cut=row["cut"] if recorded else "size",
+    )
+
+
+def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str, Any]:
+    """By which values users are drawn: the newest list's, else the declared ones."""
+    if row is not None and row["salt"] is not None:
+        return row
+    declared, cap = experiment.decisions, experiment.decisions.contact_cap
+    return {
+        "salt": experiment.split.salt,
+        "holdout_share": declared.holdout,
+        "explore": declared.explore,
+        "contact_cap": cap.treatments if cap else None,
+        "cap_days": cap.days if cap else None,
+    }
+
+
+def _explorers(snapshot: Snapshot, row: Mapping[str, Any], salt: str) -> Explorers:
+    """Of a list: all but the holdout and the suppressed are ranked, also where money was divided."""
+    binds = {"experiment": row["experiment"], "campaign": row["campaign"], "salt": salt}
+    drawn = snapshot.columns(EXPLORERS, binds)
+    ranked = row["users"] - row["holdout"] - row["suppressed"] - len(drawn["draw"])
+    return Explorers(drawn["draw"], drawn["user_id"], row["users"], ranked)
