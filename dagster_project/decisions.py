@@ -11,7 +11,8 @@ from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
-from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey, Night, write_night
+from dagster_project.nights import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night, write_night
+from dagster_project.provenance import versions_of
 from dagster_project.roles import Asked, Roles
 from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse import Warehouse
@@ -61,7 +62,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         "learner": learner,
         "threshold": held["threshold"],
         "model_version": current_version(db, folder.name),
-        "feature_snapshot": _feature_snapshot(db, folder),
+        "feature_snapshot": feature_snapshot(db, folder),
     }
     record(db, folder, key, decided, labels)
     return write_night(
@@ -154,8 +155,30 @@ def record(
         )
 
 
-def _feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:
-    """What the scored features were made of: the source file and the feature SQL."""
+def refuse_other_files(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
+    """Refuse to name a list's users by the files that stand if it was made from others.
+
+    Raises:
+        DataError: numbers of users may be those of other people by now.
+    """
+    (made_from,) = db.one(f"select feature_snapshot from {NIGHTS} where {THIS_LIST}", asdict(key))
+    stands = feature_snapshot(db, folder)
+    if made_from != stands:
+        raise DataError(
+            f"{folder.name}: the list of {key.decision_date} ({key.campaign}) was made from other files "
+            f"({made_from}) than those that stand ({stands}), so the users' own ids cannot be told. "
+            "Materialize treat_list of that date anew"
+        )
+
+
+def feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:
+    """What the scored features were made of: the source file and the feature SQL.
+
+    Those of a population were made of its own file.
+    """
+    version = versions_of(db, folder.name, ["population"])["population"]
+    if folder.experiment.population and version:
+        return version
     (source,) = db.one("select sha256 from raw.registry where experiment = $name", {"name": folder.name})
     (sql,) = db.one(
         "select any_value(sql_sha256) from features.registry where experiment = $name",

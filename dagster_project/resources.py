@@ -13,6 +13,7 @@ import dagster as dg
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import Here
+from dagster_project.first_night import first_night
 from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
@@ -29,6 +30,7 @@ class Engine(dg.ConfigurableResource):
     home: str
     data_dir: str | None = None
     exports: str = ""
+    first_night: str = "2025-01-01"  # that lists can be made for, YYYY-MM-DD
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
@@ -47,6 +49,7 @@ class Engine(dg.ConfigurableResource):
             home=str(settings.home.resolve()),
             data_dir=str(settings.data_dir.resolve()) if settings.data_dir else None,
             exports=settings.exports,
+            first_night=first_night(Home(settings.home.resolve()), settings.first_night),
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             download=settings.download,
