@@ -13,7 +13,8 @@ from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
-from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey, Night, write_night
+from dagster_project.nights import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night, write_night
+from dagster_project.provenance import versions_of
 from dagster_project.roles import Asked, Binds, Roles, threshold_binds
 from dagster_project.sqlfiles import Identifier
 from dagster_project.thresholds import threshold_rows
@@ -69,7 +70,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         "learner": learner,
         "threshold": held["threshold"],
         "model_version": current_version(db, folder.name),
-        "feature_snapshot": _feature_snapshot(db, folder),
+        "feature_snapshot": feature_snapshot(db, folder),
     }
     record(db, folder, key, decided, labels)
     _write_rules(db, folder, key, decided.share)
@@ -199,8 +200,30 @@ def _write_rules(db: Warehouse, folder: ExperimentFolder, key: ListKey, share: f
     db.replace_rows(LIST_RULES, asdict(key), pa.Table.from_pylist([row]))
 
 
-def _feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:
-    """What the scored features were made of: the source file and the feature SQL."""
+def refuse_other_files(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
+    """Refuse to name a list's users by the files that stand if it was made from others.
+
+    Raises:
+        DataError: numbers of users may be those of other people by now.
+    """
+    (made_from,) = db.one(f"select feature_snapshot from {NIGHTS} where {THIS_LIST}", asdict(key))
+    stands = feature_snapshot(db, folder)
+    if made_from != stands:
+        raise DataError(
+            f"{folder.name}: the list of {key.decision_date} ({key.campaign}) was made from other files "
+            f"({made_from}) than those that stand ({stands}), so the users' own ids cannot be told. "
+            "Materialize treat_list of that date anew"
+        )
+
+
+def feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:
+    """What the scored features were made of: the source file and the feature SQL.
+
+    Those of a population were made of its own file.
+    """
+    version = versions_of(db, folder.name, ["population"])["population"]
+    if folder.experiment.population and version:
+        return version
     (source,) = db.one("select sha256 from raw.registry where experiment = $name", {"name": folder.name})
     (sql,) = db.one(
         "select any_value(sql_sha256) from features.registry where experiment = $name",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from dagster_project.assets import experiment_assets, experiment_checks
+from dagster_project.assets import experiment_assets
 from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nightly import nightly_job, nightly_schedule
@@ -14,6 +14,7 @@ from dagster_project.resources import Engine
 from dagster_project.sensors import source_sensor
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.sources.remote import url_of
+from dagster_project.turns.executor import executor_in
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import Experiment, discover
 
@@ -43,9 +44,9 @@ def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
 def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
     """Assets and jobs of ``folders``, run by ``engine``."""
     uplift_jobs = [_uplift_job(folder) for folder in folders]
+    assets = [asset for f in folders for asset in experiment_assets(f, engine.first_night)]
     return dg.Definitions(
-        assets=[evaluator, *(asset for folder in folders for asset in experiment_assets(folder))],
-        asset_checks=[check for folder in folders for check in experiment_checks(folder)],
+        assets=[evaluator, *assets],
         jobs=[
             *uplift_jobs,
             *(job(folder) for folder in folders for job in (_tuning_job, _measuring_job)),
@@ -54,6 +55,7 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
         schedules=[nightly_schedule(nightly, folders, engine)],
         sensors=[source_sensor(folders, uplift_jobs, engine)],
         resources={"engine": engine},
+        executor=executor_in(engine.paths.root),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dagster_project.first_night import remember_first_night
 from dagster_project.settings import Settings
 from dagster_project.warehouse import Home
 from uplift_core.files import replace_file
@@ -12,7 +13,11 @@ TEMPLATE = Path(__file__).with_name("dagster.yaml")
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Make ``UPLIFT_HOME/dagster`` with its settings; returns it, absolute."""
+    """Make ``UPLIFT_HOME/dagster`` with its settings; returns it, absolute.
+
+    From now on the home remembers the first date that lists can be made for.
+    """
+    remember_first_night(home)
     folder = (home.root / "dagster").resolve()
     replace_file(folder / "dagster.yaml", TEMPLATE.read_bytes())
     return folder

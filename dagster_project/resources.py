@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import dagster as dg
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import Here
+from dagster_project.first_night import first_night
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import refuse_lost_ledger
 from dagster_project.settings import Settings
@@ -20,6 +22,8 @@ from dagster_project.stores import Store, open_store
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.errors import UpliftError
 
+WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml puts its words into the run's log
+
 
 class Engine(dg.ConfigurableResource):
     """The batch's surroundings: home, data folder, limits."""
@@ -27,6 +31,7 @@ class Engine(dg.ConfigurableResource):
     home: str
     data_dir: str | None = None
     exports: str = ""
+    first_night: str = "2025-01-01"  # that lists can be made for, YYYY-MM-DD
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
@@ -46,6 +51,7 @@ class Engine(dg.ConfigurableResource):
             home=str(settings.home.resolve()),
             data_dir=str(settings.data_dir.resolve()) if settings.data_dir else None,
             exports=settings.exports,
+            first_night=first_night(Home(settings.home.resolve()), settings.first_night),
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             download=settings.download,
@@ -108,10 +114,18 @@ class Engine(dg.ConfigurableResource):
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        """The warehouse in one transaction; expected errors become Dagster failures."""
+        """The warehouse in one transaction; expected errors become Dagster failures.
+
+        Another process that has the file open, such as an analyst's shell, is waited for.
+        """
         with (
             expected_errors(),
-            open_warehouse(self.paths, memory_limit=self.memory_limit, threads=self.threads) as db,
+            open_warehouse(
+                self.paths,
+                memory_limit=self.memory_limit,
+                threads=self.threads,
+                tell=WAITING.warning,
+            ) as db,
         ):
             yield db
 

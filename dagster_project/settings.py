@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,9 @@ class Settings(BaseSettings):
     # Folders of own experiments, separated as in PATH; one that is missing is refused if it was named.
     experiments: str = str(OWN_EXPERIMENTS)
     exports: str = ""  # a path or an fsspec URL, e.g. s3://bucket/lists; UPLIFT_HOME/exports if empty
+    first_night: date | None = (
+        None  # that lists can be made for; the day of the home's first run if None
+    )
     memory_limit: str = "4GB"  # of DuckDB; beyond it, it spills to UPLIFT_HOME/tmp
     threads: int = 0  # of DuckDB and XGBoost; 0: all cores
     variants: dict[str, str] = {}  # experiment -> which of its published forms, where not the first

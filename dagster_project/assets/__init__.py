@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dagster_project.assets.common import nights_from
 from dagster_project.assets.decisions import (
-    NIGHTS,
     export_asset,
     published_asset,
     realised_asset,
@@ -23,7 +23,6 @@ from dagster_project.assets.population import population_asset, population_score
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
 from dagster_project.assets.tuning import tuning_asset
-from dagster_project.checks.assets import CHECKS, layer_checks
 from dagster_project.folders import ExperimentFolder
 
 LAYERS = (
@@ -38,28 +37,24 @@ LAYERS = (
     model_card_asset,
     crosscheck_asset,
     thresholds_asset,
-    treat_list_asset,
-    export_asset,
     published_asset,
-    realised_asset,
 )
-
-MULTI_ARM_LAYERS = (multi_arm_asset, multi_arm_list_asset)  # where there is more than one treatment
+NIGHTLY_LAYERS = (treat_list_asset, export_asset, realised_asset)  # of a decision date
 POPULATION_LAYERS = (population_asset, population_scores_asset)  # where one is declared
 
 
-def experiment_checks(folder: ExperimentFolder) -> list[dg.AssetChecksDefinition]:
-    """The checks of every layer of one experiment."""
-    partitions = {"treat_list": NIGHTS}
-    layers = [layer for layer in CHECKS if layer != "population" or folder.experiment.population]
-    return [layer_checks(folder, layer, partitions.get(layer)) for layer in layers]
+def experiment_assets(folder: ExperimentFolder, first_night: str) -> list[dg.AssetsDefinition]:
+    """All assets of one experiment, with their checks.
 
-
-def experiment_assets(folder: ExperimentFolder) -> list[dg.AssetsDefinition]:
-    """All assets of one experiment."""
-    layers = [*LAYERS]
+    Args:
+        folder: the experiment.
+        first_night: the first date that lists can be made for, YYYY-MM-DD.
+    """
+    nights = nights_from(first_night)
+    assets = [layer(folder) for layer in LAYERS]
+    assets += [layer(folder, nights) for layer in NIGHTLY_LAYERS]
     if len(folder.experiment.treatments) > 1:
-        layers += MULTI_ARM_LAYERS
+        assets += [multi_arm_asset(folder), multi_arm_list_asset(folder, nights)]
     if folder.experiment.population:
-        layers += POPULATION_LAYERS
-    return [layer(folder) for layer in layers]
+        assets += [layer(folder) for layer in POPULATION_LAYERS]
+    return assets

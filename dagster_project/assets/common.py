@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
+from dagster_project.checks.assets import check_specs
 from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import sql_sha256
 from dagster_project.warehouse import TABLE_RULES, USER_RULES
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 
+# A range of dates in one run is all that we use of it.
+warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
+
 WAREHOUSE_POOL = "warehouse"
+Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # of an asset's step
 OWNERS = ["team:uplift"]
 OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder
 ROLES_SQL = (*(f"rules/{name}.sql" for name in (*USER_RULES, *TABLE_RULES)), "decisions/contacts.sql")
@@ -50,21 +57,38 @@ def asset_options(
     layer: str,
     deps: Sequence[str | dg.AssetKey] = (),
     kinds: Sequence[str] = ("duckdb", "sql"),
+    partitions: dg.PartitionsDefinition | None = None,
 ) -> dict[str, Any]:
     """Options of ``@dg.asset`` for one layer of an experiment; its key is ``<experiment>/<layer>``.
 
-    A dependency that is a string is another layer of the same experiment.
+    A dependency that is a string is another layer of the same experiment. An experiment is a group.
     """
     return {
         "key": dg.AssetKey([folder.name, layer]),
         "deps": [dg.AssetKey([folder.name, dep]) if isinstance(dep, str) else dep for dep in deps],
-        "group_name": layer,
+        "group_name": folder.name,
         "kinds": set(kinds),
         "owners": OWNERS,
         "tags": {"experiment": folder.name},
         "pool": WAREHOUSE_POOL,
         "code_version": _code_version(folder, layer),
-    }
+        "check_specs": check_specs(folder, layer, partitions),
+    } | ({"partitions_def": partitions} if partitions else {})
+
+
+def nights_from(first: str) -> dg.DailyPartitionsDefinition:
+    """One partition a decision date, from ``first`` (YYYY-MM-DD) to today, from midnight (UTC) on."""
+    return dg.DailyPartitionsDefinition(start_date=first, end_offset=1)
+
+
+# Of assets that are made anew every night.
+NIGHTLY: dict[str, Any] = {
+    "backfill_policy": dg.BackfillPolicy.single_run(),
+    # The schedule runs once a night: a list older than a day and a half missed one.
+    "freshness_policy": dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+    ),
+}
 
 
 def _code_version(folder: ExperimentFolder, layer: str) -> str:

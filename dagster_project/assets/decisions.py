@@ -1,19 +1,18 @@
 """treat_list, export, published: what leaves the warehouse."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
-from dagster_project.assets.common import asset_options
-from dagster_project.decisions import write_treat_list
+from dagster_project.assets.common import NIGHTLY, Results, asset_options
+from dagster_project.assets.layer import LayerWrite
+from dagster_project.decisions import refuse_other_files, write_treat_list
 from dagster_project.export import campaigns, export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.markdown import markdown_table
@@ -21,22 +20,8 @@ from dagster_project.metadata import describe_table
 from dagster_project.nights import REALISED, TREAT_LIST, GateError, Night, record_refusal
 from dagster_project.publish import publish
 from dagster_project.realised import measure
-from dagster_project.resources import Engine, expected_errors
+from dagster_project.resources import Engine
 from uplift_core.budget import Budget
-
-# A range of dates in one run is all that we use of it.
-warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
-
-# One partition a decision date; today is one from midnight (UTC) on.
-NIGHTS = dg.DailyPartitionsDefinition(start_date="2025-01-01", end_offset=1)
-NIGHTLY: dict[str, Any] = {
-    "partitions_def": NIGHTS,
-    "backfill_policy": dg.BackfillPolicy.single_run(),
-    # The schedule runs once a night: a list older than a day and a half missed one.
-    "freshness_policy": dg.FreshnessPolicy.time_window(
-        fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
-    ),
-}
 
 
 class ListConfig(dg.Config):
@@ -71,23 +56,23 @@ def scored(folder: ExperimentFolder) -> list[str]:
     return ["scores", "population_scores"] if folder.experiment.population else ["scores"]
 
 
-def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def treat_list_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Whom to treat within the budget."""
     defaults = folder.experiment.defaults
+    deps = [*scored(folder), "thresholds", "evaluation"]
 
     @dg.asset(
-        **asset_options(folder, "treat_list", [*scored(folder), "thresholds", "evaluation"]),
+        **asset_options(folder, "treat_list", deps, partitions=nights),
         **NIGHTLY,
         description="Whom to treat: a list of the budget's exact size, a random holdout that is never "
         "treated and explorers who are treated whatever their score, with their chances. Gates refuse a "
         "list that looks wrong. One row per decision date, campaign and user.",
     )
-    def treat_list(
-        context: dg.AssetExecutionContext, config: ListConfig, engine: Engine
-    ) -> dg.MaterializeResult:
-        nights = []
+    def treat_list(context: dg.AssetExecutionContext, config: ListConfig, engine: Engine) -> Results:
+        written: list[Night] = []
+        write = LayerWrite(context, engine, folder, "treat_list")
         for date in context.partition_keys:  # in order: each list looks back at the ones before
-            with _refusals_kept(engine), engine.ledger(folder) as db:
+            with _refusals_kept(engine), write.transaction([date]) as db:
                 night = write_treat_list(
                     db,
                     folder,
@@ -99,14 +84,14 @@ def treat_list_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                     override=config.override,
                     compute=engine.compute,
                 )
-            nights.append(night)
+                metadata = describe_table(db, TREAT_LIST, experiment=folder.name, decision_date=date)
+            if write.refused:
+                break
+            written.append(night)
             context.log.info(f"{folder.name}/treat_list: {night.treated:,} users to treat on {date}")
-        with engine.warehouse() as db:
-            return dg.MaterializeResult(
-                metadata=describe_table(db, TREAT_LIST, experiment=folder.name, decision_date=date)
-                | engine.where()
-                | {"treated": nights[-1].treated, "nights": _report(nights)}
-            )
+        metadata |= engine.where()
+        metadata |= {"treated": dg.MetadataValue.int(night.treated), "nights": _report(written)}
+        yield from write.results(metadata)
 
     return treat_list
 
@@ -123,22 +108,25 @@ def _refusals_kept(engine: Engine) -> Iterator[None]:
         raise
 
 
-def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def export_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """The lists of a date as files for a campaign tool."""
     own_id = folder.experiment.own_id
 
     @dg.asset(
-        **asset_options(folder, "export", ["treat_list"], kinds=("parquet", "csv")),
+        **asset_options(folder, "export", ["treat_list"], ("parquet", "csv"), nights),
         **NIGHTLY,
         description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
         "was decided about every user, who entered and left since the list before, and the holdout. One "
         "row per user.",
     )
-    def export(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         manifest = ""
+        write = LayerWrite(context, engine, folder, "export")
         for date in context.partition_keys:
-            with engine.warehouse() as db:
+            with write.transaction() as db:
                 for key in campaigns(db, folder.name, date):
+                    if own_id:
+                        refuse_other_files(db, folder, key)
                     manifest = export_treat_list(
                         db,
                         engine.store,
@@ -148,7 +136,7 @@ def export_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                         compute=engine.compute,
                     )
                     context.log.info(f"{folder.name}/export: {manifest}")
-        return dg.MaterializeResult(metadata={"manifest": dg.MetadataValue.path(manifest)})
+        yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
 
     return export
 
@@ -166,19 +154,17 @@ class OutcomesConfig(dg.Config):
     )
 
 
-def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def realised_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """What a list did."""
 
     @dg.asset(
-        **asset_options(folder, "realised", ["treat_list"]),
-        partitions_def=NIGHTS,
+        **asset_options(folder, "realised", ["treat_list"], partitions=nights),
         description="A list measured afterwards: outcomes of the treated beside those of the holdout, "
         "and what was promised. One row per campaign, outcome and comparison.",
     )
-    def realised(
-        context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine
-    ) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def realised(context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "realised")
+        with write.transaction() as db:
             if config.file:
                 rows = measure(
                     db,
@@ -193,7 +179,8 @@ def realised_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
                     f"{folder.name}/realised: nothing is measured; name the file of outcomes by the run "
                     "configuration `file`"
                 )
-            return dg.MaterializeResult(metadata=describe_table(db, REALISED, experiment=folder.name))
+            metadata = describe_table(db, REALISED, experiment=folder.name)
+        yield from write.results(metadata)
 
     return realised
 
@@ -217,13 +204,17 @@ def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "published", before, kinds=("duckdb",)),
         description="An immutable copy of all tables, made current by replacing one pointer.",
     )
-    def published(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.ledger(folder) as db, expected_errors():
+    def published(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "published")
+        with write.transaction() as db:
             pointer = publish(db, engine.paths, folder)
         path = engine.paths.published / pointer.file
         context.log.info(f"{folder.name}/published: {path}")
-        return dg.MaterializeResult(
-            metadata={"snapshot": dg.MetadataValue.path(str(path)), "sha256": pointer.sha256}
+        yield from write.results(
+            {
+                "snapshot": dg.MetadataValue.path(str(path)),
+                "sha256": dg.MetadataValue.text(pointer.sha256),
+            }
         )
 
     return published

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import dagster as dg
 import pyarrow as pa
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.card import (
     evaluation_plots,
@@ -38,8 +39,9 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="Policy value, Qini and uplift by decile on held-out users, with standard "
         "errors. One row per arm, learner and figure.",
     )
-    def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "evaluation")
+        with write.transaction() as db:
             result = evaluate(db, folder, lambda what: context.log.info(f"{folder.name}: {what}"))
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
@@ -49,8 +51,8 @@ def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
             metrics = describe_table(db, Identifier.of("evaluation", "metrics"), experiment=folder.name)
             summary = {"summary": dg.MetadataValue.md(summary_markdown(folder, result))}
-            shown = plot_metadata(evaluation_plots(db, folder))
-            return dg.MaterializeResult(metadata=summary | shown | metrics)
+            metadata = summary | plot_metadata(evaluation_plots(db, folder)) | metrics
+        yield from write.results(metadata)
 
     return evaluation
 
@@ -63,8 +65,9 @@ def model_card_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="What the current model version is, on what evidence it decides and how far to "
         "believe it, with plots. One row per model version in models.cards.",
     )
-    def model_card(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def model_card(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "model_card")
+        with write.transaction() as db:
             version = current_version(db, folder.name)
             found = make_plots(db, folder)
             rows = pa.Table.from_pylist(plot_rows(folder, found))
@@ -83,13 +86,12 @@ def model_card_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             db.replace_rows(CARDS, {"model_version": version}, row)
             within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in found}
             context.log.info(f"{folder.name}/model_card: {home / 'card.md'}")
-            return dg.MaterializeResult(
-                metadata={
-                    "model_version": version,
-                    "card": dg.MetadataValue.md(write_card(db, folder, within)),
-                    "file": dg.MetadataValue.path(str(home / "card.md")),
-                }
-            )
+            metadata = {
+                "model_version": dg.MetadataValue.text(version),
+                "card": dg.MetadataValue.md(write_card(db, folder, within)),
+                "file": dg.MetadataValue.path(str(home / "card.md")),
+            }
+        yield from write.results(metadata)
 
     return model_card
 
@@ -103,14 +105,16 @@ def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         "largest difference, with folds of its own the rank correlation. "
         "One row per arm, learner and tier.",
     )
-    def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("evaluation", "crosscheck")
         arm = folder.experiment.defaults.arm
-        with engine.warehouse() as db:
+        write = LayerWrite(context, engine, folder, "crosscheck")
+        with write.transaction() as db:
             rows = crosscheck(folder, arm, *read_rows(db, folder, arm))
             db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
             context.log.info(f"{folder.name}/crosscheck: {len(rows)} comparisons")
-            return dg.MaterializeResult(metadata=describe_table(db, table, experiment=folder.name))
+            metadata = describe_table(db, table, experiment=folder.name)
+        yield from write.results(metadata)
 
     return econml_crosscheck
 
@@ -123,9 +127,10 @@ def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="The score from which on a user is treated, by budget, from held-out users. "
         "One row per model version, arm, learner and budget.",
     )
-    def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("decisions", "thresholds")
-        with engine.warehouse() as db:
+        write = LayerWrite(context, engine, folder, "thresholds")
+        with write.transaction() as db:
             rows = pa.Table.from_pylist(threshold_rows(db, folder))
             rows = rows.set_column(
                 rows.column_names.index("threshold"),
@@ -134,6 +139,7 @@ def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             )
             db.replace_rows(table, {"experiment": folder.name}, rows)
             context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
-            return dg.MaterializeResult(metadata=describe_table(db, table, experiment=folder.name))
+            metadata = describe_table(db, table, experiment=folder.name)
+        yield from write.results(metadata)
 
     return thresholds

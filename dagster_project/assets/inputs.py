@@ -1,10 +1,13 @@
 """raw, features, assignment: from the file to what is known of each user."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
+import json
+
 import dagster as dg
 import pyarrow as pa
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.assignment import assignment_query
 from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.lineage import column_lineage
@@ -24,10 +27,11 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "raw"),
         description=f"{experiment.title}: the file as it came. One row per user.",
     )
-    def raw(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def raw(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         source = engine.source(folder, context.log.info)
         sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
-        with engine.ledger(folder) as db:
+        write = LayerWrite(context, engine, folder, "raw")
+        with write.transaction() as db:
             rows, sha256 = engine.compute.load(db, folder, source)
             entry = {
                 "experiment": [experiment.name],
@@ -37,12 +41,14 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             }
             registry = Identifier.of("raw", "registry")
             db.replace_rows(registry, {"experiment": experiment.name}, pa.table(entry))
+            write.besides = {"file": sha256, "sql": sql_sha256(sql)}
             context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
-            return dg.MaterializeResult(
-                metadata=describe_table(db, tables.raw, sql)
-                | engine.where()
-                | {"source": str(source.path), "sha256": sha256}
-            )
+            metadata = describe_table(db, tables.raw, sql) | engine.where()
+            metadata |= {
+                "source": dg.MetadataValue.path(str(source.path)),
+                "sha256": dg.MetadataValue.text(sha256),
+            }
+        yield from write.results(metadata)
 
     return raw
 
@@ -55,17 +61,20 @@ def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "features", ["raw"]),
         description="What was known of each user before the treatment. One row per user.",
     )
-    def features(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def features(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         sql = folder.features_sql.text
-        with engine.warehouse() as db:
+        write = LayerWrite(context, engine, folder, "features")
+        write.besides = {"sql": sql_sha256(sql)}
+        with write.transaction() as db:
             whose = f"{folder.name}: {FEATURES_SQL}"
             rows = engine.compute.per_user(db, folder, "features", sql, whose=whose)
             registry = check_features(db, folder)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": experiment.name}, registry)
             context.log.info(f"{experiment.name}/features: {rows:,} rows, {registry.num_rows} features")
-            found = describe_table(db, tables.features, sql)
-            return dg.MaterializeResult(metadata=found | column_lineage(db, sql, _raw_tables(folder)))
+            metadata = describe_table(db, tables.features, sql)
+            metadata |= column_lineage(db, sql, _raw_tables(folder))
+        yield from write.results(metadata)
 
     return features
 
@@ -78,15 +87,18 @@ def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "assignment", ["raw"]),
         description="Each user's arm, split, cross-fitting fold and outcomes. One row per user.",
     )
-    def assignment(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def assignment(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         sql, binds = assignment_query(folder)
         if experiment.propensities == "estimate":
             context.log.warning(f"{experiment.name}: {ESTIMATED}")
-        with engine.warehouse() as db:
+        write = LayerWrite(context, engine, folder, "assignment")
+        write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
+        with write.transaction() as db:
             rows = engine.compute.per_user(db, folder, "assignment", sql, binds)
             context.log.info(f"{experiment.name}/assignment: {rows:,} rows")
-            found = describe_table(db, tables.assignment, sql)
-            return dg.MaterializeResult(metadata=found | column_lineage(db, sql, _raw_tables(folder)))
+            metadata = describe_table(db, tables.assignment, sql)
+            metadata |= column_lineage(db, sql, _raw_tables(folder))
+        yield from write.results(metadata)
 
     return assignment
 

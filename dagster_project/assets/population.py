@@ -3,7 +3,8 @@
 # No postponed annotations here: Dagster reads those of an asset as they stand.
 import dagster as dg
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import current_version
@@ -24,16 +25,19 @@ def population_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="Users to decide about instead of the experiment's, with features by the same SQL. "
         "One row per user.",
     )
-    def population(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def population(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "population")
+        with write.transaction() as db:
             file = own_file(folder.name, "population.path", folder.folder, path)
             load_population(db, folder, file)
             rows = compute_features(db, folder)
             context.log.info(f"{folder.name}/population: {rows:,} users from {file.path.name}")
-            return dg.MaterializeResult(
-                metadata=describe_table(db, tables.features)
-                | {"source": str(file.path), "sha256": file.sha256}
-            )
+            write.besides = {"file": file.sha256}
+            metadata = describe_table(db, tables.features) | {
+                "source": dg.MetadataValue.path(str(file.path)),
+                "sha256": dg.MetadataValue.text(file.sha256),
+            }
+        yield from write.results(metadata)
 
     return population
 
@@ -47,8 +51,9 @@ def population_scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="The population's effects (CATE) under each learner, by the experiment's models. "
         "One row per user and treatment arm.",
     )
-    def population_scores(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def population_scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "population_scores")
+        with write.transaction() as db:
             version = current_version(db, folder.name)
             loaded = bundle.load(engine.paths.bundles / version)
             rows = score_population(db, folder, loaded.models, loaded.manifest.features)
@@ -56,8 +61,8 @@ def population_scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             if rows != expected:
                 raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
             context.log.info(f"{folder.name}/population_scores: {rows:,} rows by {version}")
-            return dg.MaterializeResult(
-                metadata=describe_table(db, tables.scores) | {"model_version": version}
-            )
+            metadata = describe_table(db, tables.scores)
+            metadata |= {"model_version": dg.MetadataValue.text(version)}
+        yield from write.results(metadata)
 
     return population_scores

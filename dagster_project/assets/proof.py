@@ -56,7 +56,12 @@ def evaluator(
         {k: None if v != v else v for k, v in asdict(p).items()} | {"experiment": PROOF}  # noqa: PLR0124 - NaN
         for p in found
     ]
-    failed = [p for p in found if not p.holds]
+    failed = [
+        f"{p.design}: {p.claim} {p.share:.3f} where it should be {p.nominal:.2f}"
+        for p in found
+        if not p.holds
+    ]
+    said = f"{len(failed)} of {len(found)} claims do not hold: {'; '.join(failed)}" if failed else ""
     with engine.warehouse() as db:
         db.replace_rows(COVERAGE, {"experiment": PROOF}, pa.Table.from_pylist(rows))
         metadata = describe_table(db, COVERAGE) | {"coverage": dg.MetadataValue.md(_table(found))}
@@ -67,10 +72,13 @@ def evaluator(
             dg.AssetCheckResult(
                 check_name="holds",
                 passed=not failed,
-                metadata={"failed": [f"{p.design}: {p.claim} {p.share:.3f}" for p in failed]},
+                description=said,
+                metadata={"failed": failed},
             )
         ],
     )
+    if failed:
+        raise dg.Failure(f"{PROOF}/evaluator, check holds: {said}", allow_retries=False)
 
 
 @cache  # code and these numbers alone decide it: once a process, however many experiments it runs

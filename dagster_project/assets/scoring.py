@@ -3,7 +3,8 @@
 # No postponed annotations here: Dagster reads those of an asset as they stand.
 import dagster as dg
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.card import distribution_plots, plot_metadata
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -22,20 +23,19 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="Each user's effect (CATE) under each learner, and the response model's "
         "prediction. One row per user and treatment arm.",
     )
-    def scores(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
+    def scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         sql = scores_select(tables)
-        with engine.warehouse() as db:
+        write = LayerWrite(context, engine, folder, "scores")
+        with write.transaction() as db:
             version = current_version(db, folder.name)
             rows = engine.compute.score(db, folder, engine.paths.bundles / version)
             expected = db.count(tables.raw) * len(experiment.treatments)
             if rows != expected:
                 raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
             context.log.info(f"{folder.name}/scores: {rows:,} rows by {version}")
-            return dg.MaterializeResult(
-                metadata=plot_metadata(distribution_plots(db, folder))
-                | describe_table(db, tables.scores, sql)
-                | engine.where()
-                | {"model_version": version}
-            )
+            metadata = plot_metadata(distribution_plots(db, folder))
+            metadata |= describe_table(db, tables.scores, sql) | engine.where()
+            metadata |= {"model_version": dg.MetadataValue.text(version)}
+        yield from write.results(metadata)
 
     return scores

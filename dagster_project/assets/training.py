@@ -1,13 +1,15 @@
 """cells and models: from features to a model bundle."""
 
 # No postponed annotations here: Dagster reads those of an asset as they stand.
+import json
 from functools import partial
 from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.binning import binned_select
 from dagster_project.cells import cells_select, read_edges
 from dagster_project.champion import REGISTRY
@@ -16,6 +18,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import registry_rows, write_bundle, write_registry
 from dagster_project.resources import Engine
+from dagster_project.sqlfiles import sql_sha256
 from dagster_project.tuning import tuned_parameters
 from uplift_core.boosting import LearnerParameters
 from uplift_core.files import replace_file
@@ -49,16 +52,17 @@ def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         **asset_options(folder, "cells", ["features", "assignment"]),
         description="Users added up. One row per combination of binned features, arm, split and fold.",
     )
-    def cells(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def cells(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "cells")
+        with write.transaction() as db:
             edges = engine.compute.cells(db, folder)
             binned = binned_select(edges, tables)
             replace_file(engine.paths.generated_sql / f"{folder.name}_binned.sql", binned.encode())
             users, rows = db.count(tables.features), db.count(tables.cells)
             context.log.info(f"{experiment.name}/cells: {users:,} users in {rows:,} cells")
-            return dg.MaterializeResult(
-                metadata=describe_table(db, tables.cells, cells_select(folder)) | engine.where()
-            )
+            write.besides = {"edges": sql_sha256(json.dumps(edges.to_dict(), sort_keys=True))}
+            metadata = describe_table(db, tables.cells, cells_select(folder)) | engine.where()
+        yield from write.results(metadata)
 
     return cells
 
@@ -72,10 +76,9 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="The S-, T-, X-, R- and DR-learner of each treatment arm, in one bundle. "
         "models.registry holds one row per model version, arm and learner.",
     )
-    def models(
-        context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine
-    ) -> dg.MaterializeResult:
-        with engine.warehouse() as db:
+    def models(context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "models")
+        with write.transaction() as db:
             edges, tuned = read_edges(db, folder), config.parameters == "tuned"
             used = {
                 arm: config.grown(tuned_parameters(db, folder, arm) if tuned else experiment.learners)
@@ -93,10 +96,12 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             tell(version)
             metadata = describe_table(db, REGISTRY, experiment=folder.name) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
-            return dg.MaterializeResult(
-                metadata=metadata
-                | {"model_version": version, "bundle": dg.MetadataValue.path(str(path))}
-            )
+            metadata |= {
+                "model_version": dg.MetadataValue.text(version),
+                "bundle": dg.MetadataValue.path(str(path)),
+            }
+            write.besides = {"model_version": version}
+        yield from write.results(metadata)
 
     return models
 

@@ -7,7 +7,8 @@ import dagster as dg
 import pyarrow as pa
 from rich.progress import Progress, TaskID
 
-from dagster_project.assets.common import asset_options
+from dagster_project.assets.common import Results, asset_options
+from dagster_project.assets.layer import LayerWrite
 from dagster_project.cells import read_cells, read_edges
 from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
@@ -25,8 +26,9 @@ def tuning_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         description="Cross-validated losses of a grid of parameters, and which were chosen. Models use "
         "them if asked to (parameters: tuned). One row per arm, kind of model and candidate.",
     )
-    def tuning(context: dg.AssetExecutionContext, engine: Engine) -> dg.MaterializeResult:
-        with engine.warehouse() as db, Progress() as progress:
+    def tuning(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "tuning")
+        with write.transaction() as db, Progress() as progress:
             edges = read_edges(db, folder)
             parts = []
             for arm in experiment.treatments:
@@ -42,7 +44,8 @@ def tuning_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
             rows = pa.concat_tables(parts)
             db.replace_rows(TUNING, {"experiment": folder.name}, rows)
             context.log.info(f"{folder.name}/tuning: {rows.num_rows} candidates")
-            return dg.MaterializeResult(metadata=describe_table(db, TUNING, experiment=folder.name))
+            metadata = describe_table(db, TUNING, experiment=folder.name)
+        yield from write.results(metadata)
 
     return tuning
 

@@ -1,18 +1,19 @@
-"""The checks as Dagster runs them: one step a table, one result a check.
+"""The checks as Dagster shows them: part of the step that makes a table, one result a check.
 
-A critical finding fails the step, and nothing downstream of the table is touched; a warning is shown.
+A critical finding fails the step, and nothing of the table gets into the warehouse; a warning is shown.
 """
 
-# No postponed annotations here: Dagster reads those of a check as they stand.
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 
-from dagster_project.assets.common import WAREHOUSE_POOL
-from dagster_project.checks.findings import Finding, record, summary
+from dagster_project.checks.findings import Finding, summary
 from dagster_project.checks.maturity import check_maturity
 from dagster_project.checks.profiles import check_feature_drift
 from dagster_project.checks.statistics import (
@@ -32,74 +33,76 @@ warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the checks of one layer are made of."""
+class Subject:
+    """What is checked: a layer of an experiment; of lists those of some dates."""
 
     folder: ExperimentFolder
     engine: Engine
-    dates: Sequence[str]
+    layer: str
+    dates: Sequence[str] = ()
 
     @property
     def docs(self) -> Path:
         """Folder of Great Expectations' pages."""
-        return self.engine.paths.root / "data_docs" / self.folder.name
+        return self.engine.paths.root / "data_docs" / self.folder.name / self.layer
 
 
-Look = Callable[[Warehouse, Asked], Iterator[Finding]]
+WORTH = "worth"  # of a proposal; its finding comes from what makes it
+Look = Callable[[Warehouse, Subject], Iterator[Finding]]
 
 
-def expectations(db: Warehouse, asked: Asked, layer: str) -> Iterator[Finding]:
+def expectations(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     """The layer's suite, by Great Expectations."""
     # Its import takes seconds, which only a check that runs should pay for.
     from dagster_project.checks import suites  # noqa: PLC0415
     from dagster_project.checks.expectations import validate  # noqa: PLC0415
 
-    folder = asked.folder
+    folder, layer = subject.folder, subject.layer
     if layer == "treat_list":
-        batches = suites.treat_list_suite(folder, asked.dates)
+        batches = suites.treat_list_suite(folder, subject.dates)
     else:
         batches = getattr(suites, f"{layer}_suite")(db, folder)
-    yield from validate(db, f"{folder.name}/{layer}", batches, asked.docs / layer)
+    yield from validate(db, f"{folder.name}/{layer}", batches, subject.docs)
 
 
-def _raw(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from expectations(db, asked, "raw")
-    yield from check_maturity(db, asked.folder)
+def _raw(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from expectations(db, subject)
+    yield from check_maturity(db, subject.folder)
 
 
-def _features(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from expectations(db, asked, "features")
-    yield from check_feature_drift(db, asked.folder)
+def _features(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from expectations(db, subject)
+    yield from check_feature_drift(db, subject.folder)
 
 
-def _assignment(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from expectations(db, asked, "assignment")
-    yield from check_sample_ratio(db, asked.folder)
+def _assignment(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from expectations(db, subject)
+    yield from check_sample_ratio(db, subject.folder)
 
 
-def _cells(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from check_balance(db, asked.folder)
-    yield from check_predictability(db, asked.folder, asked.engine.threads)
-    yield from check_leakage(db, asked.folder)
+def _cells(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from check_balance(db, subject.folder)
+    yield from check_predictability(db, subject.folder, subject.engine.threads)
+    yield from check_leakage(db, subject.folder)
 
 
-def _scores(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from expectations(db, asked, "scores")
-    yield from check_score_drift(db, asked.folder)
+def _scores(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from expectations(db, subject)
+    yield from check_score_drift(db, subject.folder)
 
 
-def _population(db: Warehouse, asked: Asked) -> Iterator[Finding]:
+def _population(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     from dagster_project.checks import suites  # noqa: PLC0415 - as above
     from dagster_project.checks.expectations import validate  # noqa: PLC0415
 
-    folder, own = asked.folder, asked.folder.tables.population
+    folder, own = subject.folder, subject.folder.tables.population
     batches = suites.features_suite(db, folder, own)
-    yield from validate(db, f"{folder.name}/population", batches, asked.docs / "population")
+    yield from validate(db, f"{folder.name}/population", batches, subject.docs)
     yield from check_feature_drift(db, folder, own.features)
 
 
-def _treat_list(db: Warehouse, asked: Asked) -> Iterator[Finding]:
-    yield from expectations(db, asked, "treat_list")
+def _treat_list(db: Warehouse, subject: Subject) -> Iterator[Finding]:
+    yield from expectations(db, subject)
 
 
 LOOKS: dict[str, Look] = {
@@ -156,56 +159,69 @@ CHECKS = {  # layer -> check -> what it asks
         "values": "finite scores",
         "kept_out": "who is held out or suppressed is not treated",
     },
+    "multi_arm_list": {WORTH: "choosing arms does better than the best one alone (warning)"},
 }
 
 
-def layer_checks(
+def check_specs(
     folder: ExperimentFolder, layer: str, partitions: dg.PartitionsDefinition | None = None
-) -> dg.AssetChecksDefinition:
-    """All checks of one layer of an experiment."""
-    specs = [
+) -> list[dg.AssetCheckSpec]:
+    """The checks of one layer of an experiment, for its asset."""
+    return [
         dg.AssetCheckSpec(
             name,
             asset=dg.AssetKey([folder.name, layer]),
-            description=asked[0].upper() + asked[1:] + ".",
+            description=question[0].upper() + question[1:] + ".",
             blocking=True,  # a warning stops nothing all the same
             partitions_def=partitions,
         )
-        for name, asked in CHECKS[layer].items()
+        for name, question in CHECKS.get(layer, {}).items()
     ]
 
-    @dg.multi_asset_check(name=f"{folder.name}__{layer}_checks", specs=specs, pool=WAREHOUSE_POOL)
-    def checks(context: dg.AssetCheckExecutionContext, engine: Engine) -> Iterator[dg.AssetCheckResult]:
-        dates = context.op_execution_context.partition_keys if partitions else ()
-        asked = Asked(folder, engine, dates)
-        with engine.warehouse() as db:
-            findings = list(LOOKS[layer](db, asked))
-            record(db, folder.name, layer, findings)
-        for name in CHECKS[layer]:
-            yield _result(folder, asked, layer, name, [f for f in findings if f.check == name])
 
-    return checks
+def look(db: Warehouse, subject: Subject) -> list[Finding]:
+    """All findings about a layer; none where it has no checks."""
+    findings: list[Finding] = []
+    if subject.layer in LOOKS:
+        try:
+            findings.extend(LOOKS[subject.layer](db, subject))
+        except duckdb.TransactionException:
+            # The error of a rule ended the transaction. What it says is enough to refuse the layer.
+            if not any(finding.refuses for finding in findings):
+                raise
+    return findings
 
 
-def _result(
-    folder: ExperimentFolder, asked: Asked, layer: str, name: str, findings: Sequence[Finding]
-) -> dg.AssetCheckResult:
-    failed = [finding for finding in findings if not finding.passed]
-    critical = any(not finding.warn for finding in failed)
+def refusal(subject: Subject, findings: Sequence[Finding]) -> dg.Failure:
+    """What the failed step says: every check that refuses the layer, with its sentence."""
+    refusing = [finding for finding in findings if finding.refuses]
+    checks = dict.fromkeys(finding.check for finding in refusing)
+    sentences = (f"check {c}: {summary([f for f in refusing if f.check == c])}" for c in checks)
+    return dg.Failure(
+        f"{subject.folder.name}/{subject.layer} is refused; the warehouse keeps what it had. "
+        f"{'; '.join(sentences)}",
+        allow_retries=False,
+    )
+
+
+def check_result(subject: Subject, name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """The result of one check, by all findings about the layer."""
+    answers = [finding for finding in findings if finding.check == name]
     heading = ["rule", "column", "found", "passed"]
-    rows = [(f.rule, f.column, f.value, "yes" if f.passed else "NO") for f in findings]
+    rows = [(f.rule, f.column, f.value, "yes" if f.passed else "NO") for f in answers]
     metadata: dict[str, dg.MetadataValue] = {
         "findings": dg.MetadataValue.md(markdown_table(heading, rows)),
     }
-    page = asked.docs / layer / "index.html"
+    page = subject.docs / "index.html"
     if page.is_file():
         # No link: browsers follow none from a web page to a file.
         metadata["data_docs"] = dg.MetadataValue.path(str(page.resolve()))
+    refuses = any(finding.refuses for finding in answers)
     return dg.AssetCheckResult(
-        asset_key=dg.AssetKey([folder.name, layer]),
+        asset_key=dg.AssetKey([subject.folder.name, subject.layer]),
         check_name=name,
-        passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
-        description=summary(findings),
+        passed=all(finding.passed for finding in answers),
+        severity=dg.AssetCheckSeverity.ERROR if refuses else dg.AssetCheckSeverity.WARN,
+        description=summary(answers),
         metadata=metadata,
     )

@@ -1,8 +1,9 @@
 """Great Expectations on DuckDB, in place: the one module that knows how the two are brought together.
 
 Great Expectations asks through SQLAlchemy and reads results after it has given the connection back;
-DuckDB's open results die with theirs. The dialect here reads every result at once, and its connections
-are cursors of the warehouse that is open: same file, same limits, no second configuration.
+DuckDB's open results die with theirs. The dialect here reads every result at once, on the connection of
+the warehouse that is open and inside its transaction: what is checked is not yet visible to others. An
+error ends that transaction, so nothing is asked after one.
 
 Importing this takes seconds: only checks do, when they run.
 """
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # before its import: it would call home
 
+import duckdb
 import duckdb_engine
 import great_expectations as gx
 from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -30,10 +32,12 @@ from sqlalchemy.engine import cursor, default
 
 from dagster_project.checks.findings import Finding
 from dagster_project.checks.pages import Checked, make_offline
+from dagster_project.opening import INTERRUPTED
 from dagster_project.sqlfiles import Identifier
 from dagster_project.warehouse import Warehouse
 
 SCHEME = "duckdb"
+ABORTED = "Current transaction is aborted"  # as DuckDB says after an error
 _open: ContextVar[Warehouse] = ContextVar("open_warehouse")
 RESULT_FORMAT = {
     "result_format": "SUMMARY",
@@ -55,15 +59,35 @@ class _Buffered(default.DefaultExecutionContext):
             )
 
 
+class _Borrowed(duckdb_engine.ConnectionWrapper):
+    """A connection that others close."""
+
+    def close(self) -> None:
+        pass
+
+
 class BufferedDuckDB(duckdb_engine.Dialect):
-    """duckdb-engine's dialect on cursors of the open warehouse."""
+    """duckdb-engine's dialect on the open warehouse's connection; its transaction is left alone."""
 
     execution_ctx_cls = _Buffered
     supports_statement_cache = False
 
     def connect(self, *_: Any, **__: Any) -> Any:
-        """A cursor of the warehouse that is being validated."""
-        return duckdb_engine.ConnectionWrapper(_open.get().con.cursor())
+        """The connection of the warehouse that is being validated."""
+        return _Borrowed(_open.get().con)
+
+    def get_pk_constraint(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """None is told: duckdb-engine would ask PostgreSQL's catalog for it, an error in DuckDB."""
+        return {"constrained_columns": [], "name": None}
+
+    def do_begin(self, connection: Any) -> None:
+        """It has begun."""
+
+    def do_commit(self, connection: Any) -> None:
+        """Whoever opened the warehouse does."""
+
+    def do_rollback(self, connection: Any) -> None:
+        """Likewise."""
 
 
 registry.register(SCHEME, __name__, BufferedDuckDB.__name__)
@@ -118,8 +142,10 @@ def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) 
         for batch in batches:
             if batch.rules:
                 with _place(db, batch) as place:
-                    found = _findings(subject, batch, _run(context, source, batch, place))
-                    checked.append(Checked(batch.name, list(found)))
+                    results = _run(context, source, batch, place).results
+                    checked.append(Checked(batch.name, list(_findings(subject, batch, results))))
+                if any(_errors(result) for result in results):
+                    break
         _write_docs(context, docs, subject, checked)
         source.get_execution_engine().engine.dispose()
     finally:
@@ -138,13 +164,10 @@ def _place(db: Warehouse, batch: Batch) -> Iterator[tuple[str, str]]:
         return
     place = "quality", f"checked_{batch.name.replace(' ', '_')}"
     kind = "table" if batch.few else "view"
-    # A connection of its own: it must be seen outside the warehouse's transaction.
-    with db.con.cursor() as con:
-        con.execute(f"create or replace {kind} {Identifier.of(*place)} as {batch.query}")
-        try:
-            yield place
-        finally:
-            con.execute(f"drop {kind} {Identifier.of(*place)}")
+    db.rows(f"create or replace {kind} {Identifier.of(*place)} as {batch.query}")
+    yield place
+    with suppress(duckdb.TransactionException):  # after an error, which undoes this, too
+        db.rows(f"drop {kind} {Identifier.of(*place)}")
 
 
 def _run(context: Any, source: Any, batch: Batch, place: tuple[str, str]) -> Any:
@@ -159,10 +182,15 @@ def _run(context: Any, source: Any, batch: Batch, place: tuple[str, str]) -> Any
     return context.validation_definitions.add(validation).run(result_format=RESULT_FORMAT)
 
 
-def _findings(subject: str, batch: Batch, found: Any) -> Iterator[Finding]:
-    by_rule = {_key(result.expectation_config): result for result in found.results}
+def _findings(subject: str, batch: Batch, results: Sequence[Any]) -> Iterator[Finding]:
+    by_rule = {_key(result.expectation_config): result for result in results}
     for rule in batch.rules:
         result = by_rule[_key(rule.expectation.configuration)]
+        errors = [_reason(error) for error in _errors(result)]
+        if any(INTERRUPTED in error for error in errors):
+            raise KeyboardInterrupt
+        if errors and all(ABORTED in error for error in errors):
+            continue  # it was not asked any more, after the error of another rule
         value = _seen(result)
         yield Finding(
             check=rule.check,
@@ -171,7 +199,7 @@ def _findings(subject: str, batch: Batch, found: Any) -> Iterator[Finding]:
             value=value,
             message="" if result.success else _message(subject, rule, value, result),
             passed=bool(result.success),
-            warn=rule.expectation.severity == "warning",
+            warn=rule.expectation.severity == "warning" and not errors,
         )
 
 
@@ -193,7 +221,7 @@ def _seen(result: Any) -> str:
 
 
 def _message(subject: str, rule: Rule, value: str, result: Any) -> str:
-    if any(error.get("raised_exception") for error in _errors(result)):
+    if _errors(result):
         reason = "; ".join(_reason(error) for error in _errors(result))
         return f"{subject}: column '{rule.column}' cannot be checked: {reason}"
     what = f"column '{rule.column}'" if rule.column else "the table"
@@ -207,8 +235,10 @@ def _message(subject: str, rule: Rule, value: str, result: Any) -> str:
 
 
 def _errors(result: Any) -> list[dict[str, Any]]:
+    """What was raised while a rule was asked."""
     info = result.exception_info or {}
-    return [info] if "raised_exception" in info else [e for e in info.values() if isinstance(e, dict)]
+    several = [info] if "raised_exception" in info else [e for e in info.values() if isinstance(e, dict)]
+    return [error for error in several if error.get("raised_exception")]
 
 
 def _reason(error: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ class Finding:
     passed: bool
     warn: bool = False
 
+    @property
+    def refuses(self) -> bool:
+        """Whether what was checked must not be used."""
+        return not self.passed and not self.warn
+
 
 def summary(findings: Sequence[Finding]) -> str:
     """What failed, in one text; empty if nothing did."""

@@ -16,7 +16,7 @@ import pytest
 from dagster_project.folders import ExperimentFolder
 from dagster_project.run import failure
 from dagster_project.warehouse import Home
-from tests.support import TO_PUBLISHED, folder_of, opened, run_job
+from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 from uplift_core.publication import read_pointer
 from uplift_core.quality import QualityLimits
@@ -24,6 +24,7 @@ from uplift_core.sources import OwnFile, Published
 
 USERS = 6_000
 LAYERS = ("raw", "features", "assignment", "cells", "models", "scores")
+TABLES = {"cells": "training.hillstrom_cells"}  # of layers that are no schema
 Rows = list[dict[str, str]]
 Edit = Callable[[Rows], Rows | None]
 
@@ -226,13 +227,23 @@ def what_stands(home: Path) -> tuple[object, ...]:
         return read_pointer(home / "published"), models, scores
 
 
+def layer_in(home: Path, layer: str) -> tuple[object, ...]:
+    """What the warehouse holds of a layer that is checked, and of where it came from."""
+    table = TABLES.get(layer, f"{layer}.hillstrom")
+    with opened(Home(home)) as db:
+        rows = db.one(f"select count(*), bit_xor(hash(columns(*))) from {table}")
+        lineage = db.rows("from quality.lineage where layer = $layer order by all", {"layer": layer})
+        return rows, lineage, db.rows("from raw.registry")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_bad_data_is_stopped_by_the_check_that_is_there_for_it(
     name: str, good: Rows, published: Path, tmp_path: Path
 ) -> None:
     case, home = CASES[name], tmp_path / "home"
     shutil.copytree(published, home)
-    before = what_stands(home)
+    checked = case.check.partition(",")[0] or "raw"
+    before, refused = what_stands(home), layer_in(home, checked)
     rows = case.edit([dict(row) for row in good])
     folder = hillstrom_on(written(rows, tmp_path / "file.csv"), tmp_path / "hillstrom", case)
     layers = ("raw", "features") if case.warns else LAYERS
@@ -248,6 +259,10 @@ def test_bad_data_is_stopped_by_the_check_that_is_there_for_it(
         assert step == "hillstrom__raw"
     assert [word for word in case.words if word not in text] == []
     assert what_stands(home) == before
+    if not case.warns:  # nor does the warehouse hold what was refused, and the failed step says why
+        assert layer_in(home, checked)[:2] == refused[:2]
+        assert checked != "raw" or layer_in(home, checked) == refused
+        assert [word for word in case.words if word not in failure_text(result)] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"customer,recency\r\n"], ids=["empty", "header only"])

@@ -71,3 +71,35 @@ def test_a_check_that_cannot_be_made_says_why(
     )
     assert not wrong.passed
     assert "column 'Erlös' cannot be checked: StopIteration" in wrong.message
+
+
+def test_rows_that_nobody_else_sees_yet_are_checked_and_their_transaction_goes_on(
+    db: Warehouse, tmp_path: Path
+) -> None:
+    db.rows("begin")
+    with_columns(db, "case when range = 7 then 2 else 0 end")
+    found = asked(db, tmp_path / "docs", "Erlös")
+    assert [f.message for f in found if not f.passed] == [
+        "shop/raw: column 'Erlös' holds 2 at user_id 7; it must be 0 or 1"
+    ] * 2
+    assert db.count(Identifier.of("raw", "shop")) == 10
+    db.rows("rollback")
+    assert db.kind(Identifier.of("raw", "shop")) == ""
+
+
+def test_after_the_error_of_a_rule_nothing_is_asked_and_the_error_refuses(
+    db: Warehouse, tmp_path: Path
+) -> None:
+    """An error ends DuckDB's transaction: what follows would only say so."""
+    db.rows("begin")
+    with_columns(db, "'often'")
+    mean = gxe.ExpectColumnMeanToBeBetween(column="??", min_value=0, max_value=1, severity="warning")
+    present = gxe.ExpectColumnValuesToNotBeNull(column="{x}")
+    batches = [
+        Batch("first", table=("raw", "shop"), rules=[Rule("outcomes", mean, "be 0 or 1")]),
+        Batch("second", query="from raw.shop", rules=[Rule("keys", present, "exist")]),
+    ]
+    (wrong,) = validate(db, "shop/raw", batches, tmp_path / "docs")
+    assert wrong.refuses
+    assert "column '??' cannot be checked: " in wrong.message
+    assert "aborted" not in wrong.message

@@ -1,0 +1,107 @@
+"""A layer on its way into the warehouse: written, checked, then visible to others; or not at all.
+
+The transaction of the warehouse is where a layer waits for its checks. What they refuse is rolled back:
+the layer of before stays, and so does all that was made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import dagster as dg
+
+from dagster_project.checks.assets import CHECKS, Subject, check_result, look, refusal
+from dagster_project.checks.findings import Finding, record
+from dagster_project.folders import ExperimentFolder
+from dagster_project.provenance import record_layer, refuse_mixed_layers, versions_of
+from dagster_project.resources import Engine
+from dagster_project.warehouse import Warehouse
+
+# What leaves the warehouse must be made of layers that belong together.
+CLOSED = frozenset({"treat_list", "multi_arm_list", "export", "published"})
+LEDGER = frozenset({"realised"})  # it measures lists of any night
+# Before they are written, the ledger of what is published must be there.
+NEED_LEDGER = frozenset({"raw", "treat_list", "published"})
+
+
+class RefusedError(Exception):
+    """The checks of a layer refuse it."""
+
+
+class LayerWrite:
+    """One materialization of one layer.
+
+    Attributes:
+        besides: what the layer is made of besides other layers, by version.
+        noted: findings of whoever makes the layer, beside those of its checks.
+        refused: whether its checks refused what was written; then nothing of it is there.
+    """
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, engine: Engine, folder: ExperimentFolder, layer: str
+    ) -> None:
+        self._context, self._engine, self._folder, self._layer = context, engine, folder, layer
+        self._findings: list[Finding] = []
+        self.besides: dict[str, str] = {}
+        self.noted: list[Finding] = []
+        self.refused = False
+
+    @contextmanager
+    def transaction(self, dates: Sequence[str] = ()) -> Iterator[Warehouse]:
+        """The warehouse; what is written becomes visible at the end if the layer's checks pass.
+
+        Args:
+            dates: of the lists that are written, where the layer has some.
+
+        Raises:
+            dagster.Failure: expected errors, among them layers that do not belong together.
+        """
+        name, layer = self._folder.name, self._layer
+        findings: list[Finding] = []
+        try:
+            with self._open() as db:
+                if layer in CLOSED:
+                    refuse_mixed_layers(db, name, self._sources, but=LEDGER)
+                yield db
+                findings += self.noted + look(db, Subject(self._folder, self._engine, layer, dates))
+                _stop_if_refused(findings)
+                record(db, name, layer, findings)
+                made_from = versions_of(db, name, self._sources) | self.besides
+                record_layer(db, name, layer, made_from, run_id=self._context.run.run_id)
+        except RefusedError:
+            self.refused = True
+            with self._engine.warehouse() as db:  # what was found outlives what was refused
+                record(db, name, layer, findings)
+        finally:
+            self._findings += findings
+
+    def results(
+        self, metadata: Mapping[str, dg.MetadataValue]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """What Dagster is told.
+
+        Raises:
+            dagster.Failure: the layer is refused; it says why.
+        """
+        subject = Subject(self._folder, self._engine, self._layer)
+        checks = [check_result(subject, name, self._findings) for name in CHECKS.get(self._layer, ())]
+        if self.refused:
+            yield from checks
+            raise refusal(subject, self._findings)
+        yield dg.MaterializeResult(metadata=metadata, check_results=checks)
+
+    def _open(self) -> AbstractContextManager[Warehouse]:
+        needs = self._layer in NEED_LEDGER
+        return self._engine.ledger(self._folder) if needs else self._engine.warehouse()
+
+    @property
+    def _sources(self) -> list[str]:
+        """Layers of the same experiment that the asset depends on."""
+        keys = self._context.assets_def.asset_deps[self._context.asset_key]
+        return sorted(key.path[-1] for key in keys if key.path[0] == self._folder.name)
+
+
+def _stop_if_refused(findings: Sequence[Finding]) -> None:
+    if any(finding.refuses for finding in findings):
+        raise RefusedError

@@ -1,0 +1,50 @@
+"""The first date that lists can be made for: of a home's first run, unless the settings name one.
+
+Dagster counts every date from there on without a list as missing, so it is no date of long ago.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import duckdb
+
+from dagster_project.warehouse import Home
+from uplift_core.files import replace_file
+from uplift_core.publication import NothingPublishedError, read_pointer
+
+MEMORY = "first_night"  # a file of the home
+
+
+def first_night(home: Home, named: date | None = None) -> str:
+    """YYYY-MM-DD: the date that is named, or the one that the home remembers; otherwise today (UTC)."""
+    if named:
+        return named.isoformat()
+    try:
+        return date.fromisoformat((home.root / MEMORY).read_text(encoding="ascii").strip()).isoformat()
+    except FileNotFoundError:
+        return _today()
+
+
+def remember_first_night(home: Home) -> None:
+    """Let the home remember its first date: that of its first published list, or today."""
+    memory = home.root / MEMORY
+    if not memory.exists():
+        replace_file(memory, f"{_first_published(home) or _today()}\n".encode())
+
+
+def _first_published(home: Home) -> str:
+    """Of a home that is older than its memory; empty if nothing is published."""
+    try:
+        snapshot = home.published / read_pointer(home.published).file
+    except NothingPublishedError:
+        return ""
+    if not snapshot.is_file():
+        return ""
+    with duckdb.connect(str(snapshot), read_only=True) as con:
+        ((first,),) = con.execute("select min(decision_date)::varchar from decisions.nights").fetchall()
+    return str(first or "")
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
