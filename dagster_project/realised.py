@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from dagster_project.export import campaigns
@@ -116,7 +117,7 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         db.create_temporary(
             OUTCOMES, f"select user_id::bigint as user_id, {column}::double as y from {FILE}"
         )
-    except Exception as error:
+    except duckdb.Error as error:
         raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
     sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
     kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}

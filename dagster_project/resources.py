@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from dagster_project.sources import SourceFile, Tell, find_source
 from dagster_project.stores import Store, open_store
 from dagster_project.warehouse import Home, Warehouse, open_warehouse
 from uplift_core.errors import UpliftError
+
+WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml puts its words into the run's log
 
 
 class Engine(dg.ConfigurableResource):
@@ -105,10 +108,18 @@ class Engine(dg.ConfigurableResource):
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        """The warehouse in one transaction; expected errors become Dagster failures."""
+        """The warehouse in one transaction; expected errors become Dagster failures.
+
+        Another process that has the file open, such as an analyst's shell, is waited for.
+        """
         with (
             expected_errors(),
-            open_warehouse(self.paths, memory_limit=self.memory_limit, threads=self.threads) as db,
+            open_warehouse(
+                self.paths,
+                memory_limit=self.memory_limit,
+                threads=self.threads,
+                tell=WAITING.warning,
+            ) as db,
         ):
             yield db
 

@@ -13,8 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.comments import Columns, comment_statements, comments_for
+from dagster_project.opening import connect, signals_kept
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.sqlfiles import Identifier, literal
+from dagster_project.waiting import Tell
 from uplift_core.errors import DataError, UpliftError
 
 SCHEMAS = (
@@ -196,27 +198,25 @@ class Warehouse:
 
 
 @contextmanager
-def open_warehouse(home: Home, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
+def open_warehouse(
+    home: Home, *, memory_limit: str, threads: int, tell: Tell | None = None
+) -> Iterator[Warehouse]:
     """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
 
+    ``tell``: wait for another process that has it open, and tell for which.
+
     Raises:
-        UpliftError: another process has it open.
+        UpliftError: another process has it open, and there is no waiting.
     """
     home.root.mkdir(parents=True, exist_ok=True)
-    config = _config(memory_limit, threads, home.scratch)
+    con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), tell)
+    db = Warehouse(con)
     try:
-        con = duckdb.connect(str(home.warehouse), config=config)
-    except duckdb.IOException as error:
-        raise UpliftError(
-            f"{home.warehouse} cannot be opened. Another run may hold it: wait for it to end. "
-            f"Readers should open the published snapshot instead. ({error})"
-        ) from error
-    try:
-        db = Warehouse(con)
-        db.rows("begin")
-        _ensure_tables(db)
-        yield db
-        db.rows("commit")
+        with signals_kept():
+            db.rows("begin")
+            _ensure_tables(db)
+            yield db
+            db.rows("commit")
     finally:  # closing rolls back what was not committed
         con.close()
 
