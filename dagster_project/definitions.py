@@ -14,6 +14,7 @@ from dagster_project.resources import Engine
 from dagster_project.sensors import source_sensor
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.sources.remote import url_of
+from dagster_project.turns.executor import executor_in
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import Experiment, discover
 
@@ -54,6 +55,7 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
         schedules=[nightly_schedule(nightly, folders, engine)],
         sensors=[source_sensor(folders, uplift_jobs, engine)],
         resources={"engine": engine},
+        executor=executor_in(engine.paths.root),
     )
 
 

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 from rich.console import Console
@@ -19,12 +23,16 @@ from rich.table import Table
 from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.folders import ExperimentFolder
 from dagster_project.instance import prepare_dagster_home
-from dagster_project.resources import Engine
+from dagster_project.resources import WAITING, Engine
 from dagster_project.settings import Settings
 from dagster_project.summary import Summary, read_summary
+from dagster_project.turns.turn import turn_of_run
+from dagster_project.waiting import Stopped, stoppable
+from dagster_project.warehouse import Home
 from uplift_core.errors import UpliftError
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+INTERRUPTED = "UNEXPECTED_TERMINATION"  # as Dagster calls a run that a signal ended
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,8 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     engine = Engine.from_settings(settings)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
     definitions = build_definitions(list(folders.values()), engine)
-    with dg.DagsterInstance.get() as instance:
-        done = [f for f in chosen if _materialize(console, definitions, f, instance)]
+    try:
+        with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
+            done = [f for f in chosen if _materialize(console, definitions, f, instance, engine.paths)]
+    except Stopped as stop:
+        console.print(str(stop), style="bold red")
+        return stop.code
     if done:
         _report(console, engine, done)
     failed = [folder.name for folder in chosen if folder not in done]
@@ -52,14 +64,24 @@ def _materialize(
     definitions: dg.Definitions,
     folder: ExperimentFolder,
     instance: dg.DagsterInstance,
+    home: Home,
 ) -> bool:
-    started = time.monotonic()
     console.print(f"[bold]{folder.experiment.title}[/bold] ({folder.name})")
-    job = definitions.resolve_job_def(f"uplift_{folder.name}")
-    tonight = datetime.now(UTC).date().isoformat()
-    result = job.execute_in_process(
-        instance=instance, run_config=QUIET, raise_on_error=False, partition_key=tonight
-    )
+    job, run_id = definitions.resolve_job_def(f"uplift_{folder.name}"), str(uuid.uuid4())
+    tell = partial(_show, console)
+    with turn_of_run(instance, home.root, job.name, run_id, tell) as dead:
+        for run in dead:
+            tell(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
+        started = time.monotonic()
+        result = job.execute_in_process(
+            instance=instance,
+            run_config=QUIET,
+            raise_on_error=False,
+            partition_key=datetime.now(UTC).date().isoformat(),
+            run_id=run_id,
+        )
+    if _interrupted(result):
+        raise Stopped
     for name, text in _warnings(result):
         console.print(f"  [yellow]warning of {name}[/yellow]: ", end="")
         console.print(text, markup=False)
@@ -71,6 +93,29 @@ def _materialize(
         return False
     console.print(f"  done in {time.monotonic() - started:.0f} s")
     return True
+
+
+def _show(console: Console, text: str) -> None:
+    console.print(f"  {text}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _waits_shown(console: Console) -> Iterator[None]:
+    """Whom a step waits for stands on the console, too."""
+    handler = logging.Handler()
+    handler.emit = lambda record: _show(console, record.getMessage())  # type: ignore[method-assign]
+    WAITING.addHandler(handler)
+    try:
+        yield
+    finally:
+        WAITING.removeHandler(handler)
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a signal ended a run: while it executes, Dagster takes signals itself."""
+    failures = (event.event_specific_data for event in result.all_events if event.is_job_failure)
+    reasons = (getattr(failure, "failure_reason", None) for failure in failures)
+    return any(reason is not None and reason.value == INTERRUPTED for reason in reasons)
 
 
 def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:

@@ -1,0 +1,26 @@
+"""Dagster's own queue, which also says in a queued run's log whom it waits for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from dagster_project.turns.lives import STARTED
+from dagster_project.waiting import utc_text
+
+
+class TellingRunCoordinator(dg.QueuedRunCoordinator):
+    """One run at a time leaves the queue: pools count whole runs, see dagster.yaml."""
+
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
+        """Queue a run, and tell it which run works."""
+        run = super().submit_run(context)
+        working = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, *STARTED])
+        for record in self._instance.get_run_records(working):
+            other, began = record.dagster_run, record.start_time
+            since = f" since {utc_text(datetime.fromtimestamp(began, UTC))}" if began else ""
+            self._instance.report_engine_event(
+                f"waits for {other.job_name} (run {other.run_id[:8]}), which works{since}", run
+            )
+        return run
