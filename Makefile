@@ -114,6 +114,9 @@ bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's 
 bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files
 	$(BIN)/python -m bench.crash --folder $(BENCH_RESULTS)
 
+bench-killed: $(READY) ## runs that are killed through make run and Dagster's UI: what the next run makes of it
+	$(BIN)/python -m bench.killed_runs --folder $(BENCH_RESULTS)
+
 bench-alarms: $(READY) ## twenty fair experiments through all checks: how many alarms
 	$(BIN)/python -m bench.false_alarms --folder $(BENCH_RESULTS)
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from dagster_project.instance import prepare_dagster_home
 from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse import Home
 
-PATIENCE = 90.0  # seconds
+PATIENCE = 240.0  # seconds; a busy machine needs a minute or two to import what the servers need
 LOCATION = "dagster_project.definitions"
 ENDS = {"SUCCESS", "FAILURE", "CANCELED"}
+STEP_START = "ExecutionStepStartEvent"
 LAUNCH = """
 mutation Launch($execution: ExecutionParams!) {
   launchRun(executionParams: $execution) {
@@ -31,14 +32,39 @@ mutation Launch($execution: ExecutionParams!) {
     ... on PythonError { message }
   }
 }"""
+TERMINATE = """
+mutation Terminate($run: String!, $policy: TerminateRunPolicy!) {
+  terminateRun(runId: $run, terminatePolicy: $policy) {
+    __typename
+    ... on TerminateRunFailure { message }
+    ... on PythonError { message }
+  }
+}"""
+EVENTS = """
+query Events($run: ID!) {
+  logsForRun(runId: $run) {
+    ... on EventConnection {
+      events {
+        __typename
+        ... on MessageEvent { message stepKey }
+        ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } }
+      }
+    }
+  }
+}"""
 STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
 class DagsterServers:
     """A running web server and daemon."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url, self._process = url, process
+
+    def kill(self) -> None:
+        """End all of them by SIGKILL, as a machine that stops does."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def ask(self, query: str, variables: Mapping[str, object] = {}) -> dict[str, Any]:
         """The data of a GraphQL query.
@@ -57,8 +83,15 @@ class DagsterServers:
         data: dict[str, Any] = answer["data"]
         return data
 
-    def launch(self, job: str, *, date: str, config: Mapping[str, object]) -> str:
-        """Launch a job for a decision date; returns the run's id.
+    def launch(
+        self,
+        job: str,
+        *,
+        date: str,
+        config: Mapping[str, object],
+        assets: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """Launch a job, or only some of its assets, for a decision date; returns the run's id.
 
         Raises:
             RuntimeError: it is refused.
@@ -67,23 +100,62 @@ class DagsterServers:
             "repositoryLocationName": LOCATION,
             "repositoryName": "__repository__",
             "pipelineName": job,
-        }
+        } | ({"assetSelection": [{"path": list(asset)} for asset in assets]} if assets else {})
         tags = [{"key": "dagster/partition", "value": date}]
         execution = {
             "selector": place,
             "runConfigData": config,
             "executionMetadata": {"tags": tags},
         }
-        found = self.ask(LAUNCH, {"execution": execution})["launchRun"]
-        if found["__typename"] != "LaunchRunSuccess":
-            raise RuntimeError(f"{job} is not launched: {found}")
-        return str(found["run"]["runId"])
+        answer = self.ask(LAUNCH, {"execution": execution})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise RuntimeError(f"{job} is not launched: {answer}")
+        return str(answer["run"]["runId"])
+
+    def terminate(self, run_id: str, *, force: bool = False) -> None:
+        """Terminate a run as the UI does; ``force`` marks it as canceled whatever its process does.
+
+        Raises:
+            RuntimeError: it is refused.
+        """
+        policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
+        answer = self.ask(TERMINATE, {"run": run_id, "policy": policy})["terminateRun"]
+        if answer["__typename"] != "TerminateRunSuccess":
+            raise RuntimeError(f"{run_id} is not terminated: {answer}")
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """What is in a run's log."""
+        return list(self.ask(EVENTS, {"run": run_id})["logsForRun"]["events"])
+
+    def wait_for_step(self, run_id: str, step: str, seconds: float = PATIENCE) -> None:
+        """Wait until a step has begun.
+
+        Raises:
+            TimeoutError: it does not begin.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            begun = (e["stepKey"] for e in self.events(run_id) if e["__typename"] == STEP_START)
+            if step in begun:
+                return
+            time.sleep(0.2)
+        raise TimeoutError(f"step {step} of run {run_id} does not begin")
+
+    def status(self, run_id: str) -> str:
+        """The status of a run."""
+        return str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
 
     def wait(self, run_id: str, seconds: float = PATIENCE) -> str:
-        """The status with which a run ends, or the last one seen."""
-        until, status = time.monotonic() + seconds, ""
-        while status not in ENDS and time.monotonic() < until:
-            status = str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
+        """The status with which a run ends.
+
+        Raises:
+            TimeoutError: it does not end; names its status and what its log said last.
+        """
+        until = time.monotonic() + seconds
+        while (status := self.status(run_id)) not in ENDS:
+            if time.monotonic() > until:
+                said = [event.get("message", "") for event in self.events(run_id)][-3:]
+                raise TimeoutError(f"run {run_id} is {status} after {seconds:.0f} s: {said}")
             time.sleep(0.3)
         return status
 
@@ -111,7 +183,7 @@ def dagster_servers(home: Path, log: Path, **environment: str) -> Iterator[Dagst
             start_new_session=True,
         ) as process,
     ):
-        servers = DagsterServers(f"http://127.0.0.1:{port}")
+        servers = DagsterServers(f"http://127.0.0.1:{port}", process)
         try:
             _await(servers, log)
             yield servers
@@ -134,6 +206,8 @@ def _await(servers: DagsterServers, log: Path) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask all of its processes to end, and end those that do not."""
+    if process.poll() is not None:
+        return
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(10)

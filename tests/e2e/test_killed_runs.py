@@ -1,0 +1,56 @@
+"""A second ``make run`` waits its turn; after one that is killed the next begins at once and ends well.
+
+A small form of ``make bench-killed``; runs of the UI are killed in ``test_dagster.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from bench.killed_runs import (
+    Setting,
+    make_run,
+    prepare,
+    run,
+    unfinished,
+    wait_for_step,
+    working_process,
+)
+from tests.support import SMALL
+from uplift_core.publication import read_pointer
+
+PATIENCE = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    """A small simulated file, and the environment that names it."""
+    small = prepare(tmp_path_factory.mktemp("killed"), SMALL)
+    return Setting(small.folder, {**small.environment, "UPLIFT_THREADS": "1"})
+
+
+def test_a_second_make_run_waits_and_after_a_killed_one_the_next_ends_well(setting: Setting) -> None:
+    home, log = setting.fresh_home(), setting.folder / "second.log"
+    with make_run(setting, home):
+        wait_for_step(home, "simulated__raw")
+        first = working_process(home)
+        with make_run(setting, home, log.name) as second:
+            while "waits for uplift_simulated" not in log.read_text() and second.poll() is None:
+                time.sleep(0.1)
+            os.killpg(second.pid, signal.SIGTERM)
+        assert f"process {first} on " in log.read_text()
+        assert "stopped by SIGTERM; what was published before stands" in log.read_text()
+        assert working_process(home) == first
+        os.kill(first, signal.SIGKILL)
+    assert unfinished(home) == 1
+    _, ended = run(setting, home)
+    said = (setting.folder / "make-run.log").read_text()
+    assert ended, said
+    assert "is marked as failed: its process is gone" in said
+    assert "waits for" not in said
+    assert unfinished(home) == 0
+    assert "simulated" in read_pointer(home / "published").experiments
