@@ -19,7 +19,7 @@ from dagster_project.instance import prepare_dagster_home
 from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse import Home
 
-PATIENCE = 300.0  # seconds: machines that do other work, too, are slow
+PATIENCE = 240.0  # seconds; a busy machine needs a minute or two to import what the servers need
 LOCATION = "dagster_project.definitions"
 ENDS = {"SUCCESS", "FAILURE", "CANCELED"}
 STEP_START = "ExecutionStepStartEvent"
@@ -107,10 +107,10 @@ class DagsterServers:
             "runConfigData": config,
             "executionMetadata": {"tags": tags},
         }
-        found = self.ask(LAUNCH, {"execution": execution})["launchRun"]
-        if found["__typename"] != "LaunchRunSuccess":
-            raise RuntimeError(f"{job} is not launched: {found}")
-        return str(found["run"]["runId"])
+        answer = self.ask(LAUNCH, {"execution": execution})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise RuntimeError(f"{job} is not launched: {answer}")
+        return str(answer["run"]["runId"])
 
     def terminate(self, run_id: str, *, force: bool = False) -> None:
         """Terminate a run as the UI does; ``force`` marks it as canceled whatever its process does.
@@ -119,9 +119,9 @@ class DagsterServers:
             RuntimeError: it is refused.
         """
         policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
-        found = self.ask(TERMINATE, {"run": run_id, "policy": policy})["terminateRun"]
-        if found["__typename"] != "TerminateRunSuccess":
-            raise RuntimeError(f"{run_id} is not terminated: {found}")
+        answer = self.ask(TERMINATE, {"run": run_id, "policy": policy})["terminateRun"]
+        if answer["__typename"] != "TerminateRunSuccess":
+            raise RuntimeError(f"{run_id} is not terminated: {answer}")
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """What is in a run's log."""
@@ -141,11 +141,21 @@ class DagsterServers:
             time.sleep(0.2)
         raise TimeoutError(f"step {step} of run {run_id} does not begin")
 
+    def status(self, run_id: str) -> str:
+        """The status of a run."""
+        return str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
+
     def wait(self, run_id: str, seconds: float = PATIENCE) -> str:
-        """The status with which a run ends, or the last one seen."""
-        until, status = time.monotonic() + seconds, ""
-        while status not in ENDS and time.monotonic() < until:
-            status = str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
+        """The status with which a run ends.
+
+        Raises:
+            TimeoutError: it does not end; names its status and what its log said last.
+        """
+        until = time.monotonic() + seconds
+        while (status := self.status(run_id)) not in ENDS:
+            if time.monotonic() > until:
+                said = [event.get("message", "") for event in self.events(run_id)][-3:]
+                raise TimeoutError(f"run {run_id} is {status} after {seconds:.0f} s: {said}")
             time.sleep(0.3)
         return status
 

@@ -26,18 +26,32 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise ``Stopped``."""
+    """Let SIGINT and SIGTERM raise ``Stopped``.
+
+    The first one counts: make and service managers send a second, which must not cut the last words off.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, lambda *_: None)
 
     def stop(number: int, _: FrameType | None) -> None:
+        ignore()
         raise Stopped(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    stopped = False
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
+    except Stopped:
+        stopped = True
+        ignore()
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not stopped:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def wait_while(blocker: Callable[[], str], tell: Tell) -> None:

@@ -21,7 +21,6 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster_project.turns.turn import turn_of_run
 
 IN_PROCESS = "in_process"
-CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
 class TurnExecutor(InProcessExecutor):
@@ -43,14 +42,17 @@ class TurnExecutor(InProcessExecutor):
                     log.warning(f"{dead.job_name} (run {dead.run_id[:8]}) was dead, and is ended")
             for event in super().execute(plan_context, execution_plan):
                 yield event
-                # Libraries take a signal for an error of theirs; the steps that are left must not run.
-                if event.is_step_failure and _is_cancelled(instance, run.run_id):
+                # A library may take the signal for an error of its own, and a run that is ended by force
+                # may get none: the steps that are left must not run.
+                ended = event.is_step_failure or event.is_step_success
+                if ended and _is_over(instance, run.run_id):
                     raise dg.DagsterExecutionInterruptedError
 
 
-def _is_cancelled(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether somebody cancelled the run or called it dead, while it works."""
     run = instance.get_run_by_id(run_id)
-    return run is not None and run.status in CANCELLED
+    return run is not None and (run.is_finished or run.status == dg.DagsterRunStatus.CANCELING)
 
 
 def executor_in(home: Path) -> dg.ExecutorDefinition:

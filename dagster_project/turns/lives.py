@@ -15,7 +15,7 @@ import dagster as dg
 from dagster_project.turns.file_lock import FileLock, is_locked
 
 FOLDER = "running"
-GRACE = 30.0  # seconds in which the process of a run that has started must have its lock
+GRACE = 120.0  # seconds in which the process of a run that has started must have its lock
 STARTED = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 UNFINISHED = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, *STARTED)
 GONE = "The process of this run is gone: it was killed, or its machine stopped. Run it again."
@@ -33,17 +33,16 @@ def show_alive(instance: dg.DagsterInstance, run_id: str) -> None:
 def is_gone(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether an unfinished run had a process that is gone.
 
-    Without a lock file the process may be on its way: a run that is STARTING has none yet, and one that
-    has STARTED is given ``GRACE``.
+    Without a lock file the process may be on its way: it still imports its code, for which dagster.yaml
+    gives it time, or has just started, for which it has ``GRACE``.
     """
     run = record.dagster_run
     path = _lock_file(instance, run.run_id)
     if path.exists():
         return not is_locked(path)
-    if run.status not in STARTED:
-        return False
     began = record.start_time or record.update_timestamp.timestamp()
-    return time.time() - began > GRACE
+    patience = GRACE if run.status in STARTED else instance.run_monitoring_start_timeout_seconds
+    return time.time() - began > patience
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

@@ -1,6 +1,6 @@
-"""Runs that are killed: the next one, by ``make run`` or from the UI, begins at once and ends well.
+"""A second ``make run`` waits its turn; after one that is killed the next begins at once and ends well.
 
-A small form of ``make bench-killed``.
+A small form of ``make bench-killed``; runs of the UI are killed in ``test_dagster.py``.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import UTC, datetime
 
 import pytest
 
-from bench.dagster_servers import dagster_servers
 from bench.killed_runs import (
     Setting,
-    instance_of,
     make_run,
     prepare,
     run,
@@ -26,9 +23,7 @@ from bench.killed_runs import (
 from tests.support import SMALL
 from uplift_core.publication import read_pointer
 
-LONG = {"ops": {"proof__evaluator": {"config": {"replications": 100_000}}}}  # minutes in one step
-PROOF, RAW = [("proof", "evaluator")], [("simulated", "raw")]
-TODAY = datetime.now(UTC).date().isoformat()
+PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +54,3 @@ def test_a_second_make_run_waits_and_after_a_killed_one_the_next_ends_well(setti
     assert "waits for" not in said
     assert unfinished(home) == 0
     assert "simulated" in read_pointer(home / "published").experiments
-
-
-def test_after_runs_of_the_ui_that_were_killed_or_terminated_the_next_one_does_not_stay_queued(
-    setting: Setting,
-) -> None:
-    home = setting.folder / "ui" / "home"
-    with dagster_servers(home, setting.folder / "servers.log", **setting.environment) as servers:
-
-        def launch(assets: list[tuple[str, str]], config: dict) -> str:
-            return servers.launch("uplift_simulated", date=TODAY, config=config, assets=assets)
-
-        killed = launch(PROOF, LONG)
-        servers.wait_for_step(killed, "proof__evaluator")
-        os.kill(working_process(home), signal.SIGKILL)
-        forced = launch(PROOF, LONG)
-        servers.wait_for_step(forced, "proof__evaluator")
-        assert servers.wait(killed, 0.1) == "FAILURE"
-        queued = launch(RAW, {})
-        assert f"run {forced[:8]}" in str(servers.events(queued))  # it says for whom it waits
-        servers.terminate(forced, force=True)
-        assert servers.wait(queued) == "SUCCESS"
-        assert servers.wait(forced, 0.1) == "CANCELED"
-    with instance_of(home) as instance:
-        assert instance.event_log_storage.get_concurrency_run_ids() == set()

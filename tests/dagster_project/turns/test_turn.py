@@ -10,13 +10,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from dagster_project.instance import prepare_dagster_home
 from dagster_project.turns.lives import FOLDER, GONE, GRACE, end_dead_runs, is_gone, show_alive
 from dagster_project.turns.turn import turn_of_run
+from dagster_project.warehouse import Home
 
 POOL = "warehouse"
 # A run in a process of its own: it waits for its turn, says so, works until it is told to end.
@@ -60,8 +63,8 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """That instance."""
-    with dg.DagsterInstance.local_temp(str(home / "dagster")) as found:
-        yield found
+    with dg.DagsterInstance.local_temp(str(home / "dagster")) as opened:
+        yield opened
 
 
 @contextmanager
@@ -133,6 +136,7 @@ def test_whoever_waits_says_for_whom_burns_no_core_and_stops_at_a_signal(
             for waiting, number in ((second, signal.SIGINT), (third, signal.SIGTERM)):
                 began = time.monotonic()
                 waiting.send_signal(number)
+                waiting.send_signal(signal.SIGTERM)  # as make does that got one itself
                 assert says(waiting) == f"stopped by {number.name}; what was published before stands"
                 assert time.monotonic() - began < 1
                 assert waiting.stdout.read() == ""
@@ -167,6 +171,20 @@ def test_a_run_without_a_lock_is_given_time_to_take_it(
     assert is_gone(instance, record)
     show_alive(instance, run.run_id)
     assert not is_gone(instance, record)
+
+
+def test_a_run_that_imports_its_code_is_given_minutes(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(Home(home)))) as instance:
+        run = instance.create_run_for_job(nothing, run_id=ONE, status=dg.DagsterRunStatus.STARTING)
+        record = instance.get_run_record_by_id(run.run_id)
+        began, limit = time.time(), instance.run_monitoring_start_timeout_seconds
+        assert limit >= 300
+        for seconds, gone in ((limit - 10, False), (limit + 10, True)):
+            later = began + seconds
+            monkeypatch.setattr("dagster_project.turns.lives.time.time", partial(float, later))
+            assert is_gone(instance, record) is gone
 
 
 def test_lock_files_of_runs_that_are_over_are_removed(home: Path, instance: dg.DagsterInstance) -> None:
