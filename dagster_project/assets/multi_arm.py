@@ -95,4 +95,3 @@ def _worth(proposal: Proposal) -> Finding:
         passed=choice.verdict == BETTER,
         warn=True,
     )
-
