@@ -17,7 +17,7 @@ from dagster_project.settings import Settings
 from dagster_project.warehouse import (
     Home,
     Warehouse,
-    create_shared_tables,
+    create_tables,
     missing_columns,
     open_warehouse,
 )
@@ -93,7 +93,7 @@ def _is_earlier(home: Home) -> bool:
         with duckdb.connect(str(home.warehouse)) as con:
             db = Warehouse(con)
             db.rows("begin")
-            create_shared_tables(db)
+            create_tables(db)
             earlier = bool(missing_columns(db))
             db.rows("rollback")
             db.rows("checkpoint")

@@ -32,12 +32,9 @@ def stoppable() -> Iterator[None]:
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
 
-    def ignore() -> None:
-        for number in numbers:
-            signal.signal(number, lambda *_: None)
-
     def stop(number: int, _: FrameType | None) -> None:
-        ignore()
+        for each in numbers:
+            signal.signal(each, lambda *_: None)  # one that has arrived already is taken, too
         raise Stopped(number)
 
     stopped = False
@@ -46,7 +43,8 @@ def stoppable() -> Iterator[None]:
         yield
     except Stopped:
         stopped = True
-        ignore()
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # also while the interpreter ends, unlike a handler
         raise
     finally:
         if not stopped:

@@ -256,9 +256,18 @@ def _create_schemas(db: Warehouse) -> None:
 
 def create_shared_tables(db: Warehouse) -> None:
     """All schemas, and the tables and rules that all experiments share."""
+    create_tables(db)
+    _create_rules(db)
+
+
+def create_tables(db: Warehouse) -> None:
+    """All schemas and shared tables; those that an earlier version made may lack columns."""
     _create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
+
+
+def _create_rules(db: Warehouse) -> None:
     contacts = render("decisions/contacts.sql", treat_list=Identifier.of(*LEDGER))
     db.rows(f"create or replace view {Identifier.of(*CONTACTS)} as {contacts}")
     create_rules(db)
@@ -274,7 +283,7 @@ def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES)
 
 
 def _ensure_tables(db: Warehouse, home: Home) -> None:
-    create_shared_tables(db)
+    create_tables(db)
     missing = missing_columns(db)
     if missing:
         raise UpliftError(
@@ -283,6 +292,7 @@ def _ensure_tables(db: Warehouse, home: Home) -> None:
             "the file aside and carries lists, nights, suppressions, what was measured and models into "
             "a new one; then run again. What is published stays as it is."
         )
+    _create_rules(db)
     for statement in comment_statements(_declared_here(db), db.columns()):
         db.rows(statement)
 

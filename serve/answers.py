@@ -90,7 +90,7 @@ class Decision(Answer):
     """The answer about one user."""
 
     # In the API's description: clients that are made of it confuse a model with a field of its name.
-    model_config = ConfigDict(title="ScoreDecision")
+    model_config = ConfigDict(title="ScoreAnswer")
 
     decision_id: str
     decision: Verdict = Field(
@@ -124,9 +124,9 @@ class Decisions(Answer):
     """
 
     decision_id: str
-    scores: list[float] = []
-    responses: list[float] = []
-    treat: list[bool] = Field([], description="Whom to treat, as `decision` of /score.")
+    scores: list[float]
+    responses: list[float]
+    treat: list[bool] = Field(description="Whom to treat, as `decision` of /score.")
     score_treat: list[bool] | None = Field(None, description="Whom the score alone would treat.")
     roles: list[Role] | None = None
     reasons: list[str] | None = Field(None, description="As `reason` of /score.")

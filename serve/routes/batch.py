@@ -105,7 +105,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
         request_id=request_id,
         decision_id=decision_id,
         listed_in=list_of(scored.known),
-        **{} if in_arrow else {COLUMNS[name]: column.tolist() for name, column in columns.items()},
+        **{COLUMNS[name]: [] if in_arrow else column.tolist() for name, column in columns.items()},
     )
     if not in_arrow:
         with _interpreting:

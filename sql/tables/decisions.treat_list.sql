@@ -6,8 +6,7 @@ create table if not exists decisions.treat_list (
     user_id bigint not null,
     arm varchar not null, -- the list's, in every row; who is treated with it says treated
     decision varchar not null, -- treat, no_treat, holdout, explore or suppressed
-    reason varchar not null, -- within_budget, beyond_budget, above_threshold (or at it), below_threshold,
-    -- not_worth_its_cost, holdout, contact_cap or a suppression's own
+    reason varchar not null, -- why: within_budget, above_threshold, holdout, contact_cap and others
     treated boolean not null, -- whether the user is to be treated
     selected boolean not null, -- whether the score chooses the user; who of them is held out measures the list
     score float not null, -- by the learner that decides

@@ -18,7 +18,7 @@ from uplift_engine_client.models import (
     Explanation,
     Policy,
     Problem,
-    ScoreDecision,
+    ScoreAnswer,
     ScoreRequest,
     ScoreRequestAttributesType0,
 )
@@ -40,8 +40,8 @@ def main(url: str, key: str) -> None:
     attributes = ScoreRequestAttributesType0.from_dict(example.to_dict())
     row = BatchRequestRowsType0Item.from_dict(example.to_dict())
 
-    def scored(request: ScoreRequest) -> ScoreDecision:
-        return given(score.sync(client=api, body=request), ScoreDecision)
+    def scored(request: ScoreRequest) -> ScoreAnswer:
+        return given(score.sync(client=api, body=request), ScoreAnswer)
 
     def scored_together(request: BatchRequest) -> list[float]:
         return given(score_batch.sync(client=api, body=request), Decisions).scores

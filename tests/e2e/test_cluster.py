@@ -54,7 +54,7 @@ KILLS = {
     "criteo-train": "xgboost.train",
     "criteo-scores": "uplift_core.files.sync_file",
     "criteo-rank": "uplift_core.files.sync_file",
-    "criteo-export-treat_list": "uplift_core.files.sync_file",
+    "criteo-export-decisions": "uplift_core.files.sync_file",
 }
 
 
@@ -149,7 +149,7 @@ def exported(home: Path, name: str) -> list[Path]:
     return [file for file in files if re.sub(r"-\d+", "", file.name) == name]
 
 
-@pytest.mark.parametrize("name", ["treat_list", "changes", "holdout"])
+@pytest.mark.parametrize("name", ["treat", "decisions", "changes", "holdout"])
 def test_exported_parts_one_after_the_other_are_the_file_of_one_machine(
     single: Path, clustered: Path, name: str
 ) -> None:

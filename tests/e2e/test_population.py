@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from tests.support import opened, run_job
 from uplift_core.errors import DataError
 from uplift_core.experiment import load_experiment
 
-NIGHT = "2026-02-03"
+NIGHT = datetime.now(UTC).date().isoformat()  # the newest list of the arm
 LAYERS = ["population", "population_scores", "treat_list", "multi_arm_list", "export", "published"]
 COLUMNS = ["Customer ID", "Age", "Home town", "segment type", "Premium"]
 HELD = "select * from decisions.thresholds where experiment = 'offers' order by all"

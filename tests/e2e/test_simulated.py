@@ -13,14 +13,18 @@ from uplift_core.publication import read_pointer
 
 
 def content(con: object) -> dict[str, list[tuple]]:
-    """Every table's rows as text, in order, without when they were made."""
+    """Every table's rows as text, in order, without when and in which run they were made."""
     tables = con.execute(
         "select schema_name, table_name from duckdb_tables() where not internal order by all"
     ).fetchall()
     found = {}
     for schema, table in tables:
         columns = con.execute(f'describe "{schema}"."{table}"').fetchall()
-        names = ", ".join(f'"{name}"::varchar' for name, type_, *_ in columns if not is_timestamp(type_))
+        names = ", ".join(
+            f'"{name}"::varchar'
+            for name, type_, *_ in columns
+            if not (is_timestamp(type_) or name == "run_id")
+        )
         # Drift is told from the second run on, when there is a training before.
         kept = "where rule <> 'stability index'" if (schema, table) == ("quality", "results") else ""
         rows = con.execute(f'select {names} from "{schema}"."{table}" {kept} order by all').fetchall()
@@ -46,6 +50,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
     assert sizes["decisions.treat_list"] == SMALL
     may_be_empty = {"models.tuning", "decisions.suppressions", "decisions.realised"}  # filled on demand
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list"}  # of several treatments alone
+    assert sizes.pop("decisions.contacts") == 0  # of experiments with a contact cap
     assert sizes.pop("decisions.treat_list_parts") == 0  # of lists that a cluster made
     assert all(sizes[table] > 0 for table in sizes if table not in may_be_empty), sizes
     assert not any(table.startswith("training.") for table in sizes)

@@ -23,10 +23,13 @@ def test_fair_experiments_raise_no_alarm(answered: list[Answer]) -> None:
 
 
 def test_every_check_was_asked(answered: list[Answer]) -> None:
-    """All but what the simulation does not declare: dates, published figures, ranges, population."""
+    """All checks but those of what the simulation lacks: dates, published figures, population, arms."""
     asked = {(answer.table, answer.check) for answer in answered if answer.seed == SEEDS[1]}
     checks = {(layer, check) for layer, checks in CHECKS.items() for check in checks}
-    gates = {("gates", g) for g in ("sample_ratio", "list_change", "realised_rate", "threshold_rate")}
+    names = ("sample_ratio", "list_change", "realised_rate", "threshold_rate")
+    gates = {("gates", name) for name in names}
     undeclared = {("raw", check) for check in ("maturity", "published", "columns")}
-    undeclared |= {("population", check) for check in CHECKS["population"]}
+    undeclared |= {
+        (layer, check) for layer in ("population", "multi_arm_list") for check in CHECKS[layer]
+    }
     assert asked == checks - undeclared | gates
