@@ -28,10 +28,12 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
 from dagster_project.realised import measure
 from dagster_project.stores import LocalStore
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.decisions import ContactCap, Decisions
+from uplift_core.home import Home
 
 FIRST = date(2026, 1, 1)
 TRUTH = (

@@ -33,9 +33,11 @@ from dagster_project.nightly import LAYERS
 from dagster_project.nights import ListKey
 from dagster_project.publish import publish
 from dagster_project.stores import LocalStore
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
 from tests.support import run_job, small_simulation
 from uplift_core.budget import Budget
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 DATE = "2026-01-01"

@@ -143,7 +143,8 @@ def _steps(instance: Any, run_id: str, sampler: Sampler) -> dict[str, dict[str, 
 
 def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[str, float]:
     """What the steps' own work costs by itself."""
-    from dagster_project.warehouse import Home, open_warehouse  # noqa: PLC0415
+    from dagster_project.warehouse.opening import open_warehouse  # noqa: PLC0415
+    from uplift_core.home import Home  # noqa: PLC0415
 
     began = time.perf_counter()
     with file.open("rb") as source:

@@ -29,8 +29,10 @@ from dagster_project.evaluation import evaluate_joint
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from dagster_project.warehouse.sql import Identifier
+from uplift_core.home import Home
 
 SEED = 7
 SCORED = Identifier.of("scores", "scored")

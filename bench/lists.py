@@ -19,16 +19,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
 from dagster_project.export import MANIFEST, export_treat_list
 from dagster_project.export_files import FORMATS
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.stores import LocalStore
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from dagster_project.warehouse.partitions import Generation, write_part
 from tests.support import run_job, small_simulation
 from uplift_core.budget import Budget
+from uplift_core.home import Home
 
 DATE = "2026-01-02"
 WORKERS = 2

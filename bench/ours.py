@@ -24,11 +24,13 @@ from dagster_project.cells import find_edges, make_cells, read_cells, read_featu
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells
 from uplift_core.experiment import load_experiment
+from uplift_core.home import Home
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
 
 ARM = "treated"

@@ -23,9 +23,11 @@ from dagster_project.joint_groups import read_holdout
 from dagster_project.models import train_arm
 from dagster_project.predictions import NAMES, predictions_of, write_predictions
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import Experiment, load_experiment
+from uplift_core.home import Home
 
 METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibration_slope")
 

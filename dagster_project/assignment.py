@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, render
+from dagster_project.warehouse.sql import Identifier, render
 
 
 def assignment_query(folder: ExperimentFolder) -> tuple[str, Mapping[str, object]]:

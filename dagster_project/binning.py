@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dagster_project.sqlfiles import Identifier, Tables
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import Tables
 from uplift_core.boosting import Floats
 from uplift_core.cells import BinEdges
 

@@ -19,8 +19,8 @@ from dagster_project.joint_groups import read_holdout
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.models import current_version
 from dagster_project.predictions import NAMES
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 
 HISTOGRAM_BINS = 40
 

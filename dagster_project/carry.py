@@ -12,9 +12,11 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.ledger import PATTERN, REGISTRY, rows_table, show_parts
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import LEDGER, LEDGER_ROWS, VIEW, Warehouse
+from dagster_project.ledger import REGISTRY, rows_table, show_parts
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import PATTERN
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 from uplift_core.errors import DataError, UpliftError
 
 EARLIER = "earlier"  # the name under which the other file is attached

@@ -14,14 +14,10 @@ from rich.console import Console
 
 from dagster_project.carry import KEYS, Carried, carry
 from dagster_project.settings import Settings
-from dagster_project.warehouse import (
-    Home,
-    Warehouse,
-    create_tables,
-    missing_columns,
-    open_warehouse,
-)
+from dagster_project.warehouse.connection import Warehouse, create_tables, missing_columns
+from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 
 
 def main(arguments: list[str] | None = None) -> int:

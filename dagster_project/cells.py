@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from dagster_project.binning import binned_select
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles
 from uplift_core.cells import BinEdges, Cells
 from uplift_core.errors import DataError

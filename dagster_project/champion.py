@@ -7,8 +7,8 @@ import pyarrow as pa
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_out_of_fold
 from dagster_project.predictions import predictions_of
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.cells import distinct
 from uplift_core.evaluation.gate import Verdict, compare, judge
 from uplift_core.learners import LEARNER_NAMES, OutcomeModels, cross_fit

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.bundle import RawColumn
 from uplift_core.quality import ColumnRule
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.peers import Folds, econml_effects
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles, Floats
 from uplift_core.cells import BinEdges, cells_of_rows
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, OutcomeModels, fit_learners

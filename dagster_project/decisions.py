@@ -14,11 +14,11 @@ from dagster_project.compute.here import HERE
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import current_version
 from dagster_project.nights import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night, write_night
-from dagster_project.provenance import versions_of
 from dagster_project.roles import Asked, Binds, Roles, threshold_binds
-from dagster_project.sqlfiles import Identifier
 from dagster_project.thresholds import threshold_rows
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.provenance import versions_of
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.budget import Budget, Quota, quota
 from uplift_core.errors import DataError
 

@@ -13,7 +13,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.predictions import SCORES
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.calibration import calibration_slope, group_effects
 from uplift_core.evaluation.curves import (
     auuc,

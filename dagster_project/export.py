@@ -24,9 +24,9 @@ from dagster_project.compute.here import HERE
 from dagster_project.export_files import FORMATS, Sheet
 from dagster_project.ledger import parts_of
 from dagster_project.nights import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
-from dagster_project.sqlfiles import Identifier, render
 from dagster_project.stores import Store, prepared
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 
 TREAT = "treat"

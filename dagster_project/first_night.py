@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime
 
 import duckdb
 
-from dagster_project.warehouse import Home
 from uplift_core.files import replace_file
+from uplift_core.home import Home
 from uplift_core.publication import NothingPublishedError, read_pointer
 
 MEMORY = "first_night"  # a file of the home

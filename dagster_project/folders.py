@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_project.feature_sql import FeatureSql, read_feature_sql
-from dagster_project.sqlfiles import OutcomeNames, Tables, UserTables
+from dagster_project.warehouse.table_names import OutcomeNames, Tables, UserTables
 from uplift_core.experiment import Experiment
 
 ESTIMATED = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dagster_project.first_night import remember_first_night
 from dagster_project.settings import Settings
-from dagster_project.warehouse import Home
 from uplift_core.files import replace_file
+from uplift_core.home import Home
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 

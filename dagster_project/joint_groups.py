@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import SCORES, outcome_columns
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import SUMS
 from uplift_core.evaluation.groups import JointGroups

@@ -9,11 +9,11 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from dagster_project.comments import comments_for
 from dagster_project.nights import NIGHTS, TREAT_LIST
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import CONTACTS, Warehouse
+from dagster_project.warehouse.comments import comments_for
+from dagster_project.warehouse.connection import CONTACTS, Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 
 LISTED = Identifier.of("decisions", "listed")
 NEWEST_LISTS = f"""

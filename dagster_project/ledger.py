@@ -14,17 +14,19 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.comments import comment_statements
 from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
-from dagster_project.sqlfiles import Identifier, literal
-from dagster_project.warehouse import LEDGER, LEDGER_ROWS, VIEW, Home, Warehouse
+from dagster_project.warehouse.comments import comment_statements
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import PATTERN
+from dagster_project.warehouse.sql import Identifier, literal
+from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 from uplift_core.publication import POINTER, read_pointer
 
 REGISTRY = ("decisions", "treat_list_parts")
 PARTS = Identifier.of(*REGISTRY)
 ROWS = Identifier.of(*LEDGER_ROWS)
-PATTERN = "part-*.parquet"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.signs import with_signs
 from dagster_project.sources import SourceFile, own_file
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment import RAW_SQL, Experiment
 

@@ -16,8 +16,8 @@ from dagster_project.cells import read_cells
 from dagster_project.champion import OUT_OF_FOLD, REGISTRY, judge_learners, out_of_fold
 from dagster_project.contract import contract
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, sql_sha256
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, sql_sha256
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
 from uplift_core.bundle import Manifest

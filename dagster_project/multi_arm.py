@@ -15,8 +15,8 @@ from dagster_project.evaluation import Rows
 from dagster_project.folders import ExperimentFolder
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.predictions import SCORES, outcome_columns
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.multi_arm import ArmScores, arm_scores

@@ -14,8 +14,8 @@ from dagster_project.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge
 from dagster_project.nights import ListKey
 from dagster_project.predictions import SCORES
 from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 from uplift_core.multi_arm import NO_ARM, find_path
 

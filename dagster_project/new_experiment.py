@@ -28,8 +28,8 @@ from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.balance import arm_balance
 from uplift_core.errors import ExperimentError, UpliftError
 from uplift_core.experiment import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate

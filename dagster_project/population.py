@@ -14,8 +14,8 @@ from dagster_project.loading import create_by, reason_of
 from dagster_project.predictions import RESPONSE, SCORES
 from dagster_project.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.sources import SourceFile
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 from uplift_core.experiment import FEATURES_SQL
 from uplift_core.learners import LEARNER_NAMES, ContrastModel

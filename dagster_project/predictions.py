@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.sqlfiles import Tables, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import render
+from dagster_project.warehouse.table_names import Tables
 from uplift_core.boosting import Floats
 from uplift_core.learners import LEARNER_NAMES, ContrastModel
 

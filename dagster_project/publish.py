@@ -12,23 +12,19 @@ from pathlib import Path
 
 from dagster_project import known_users
 from dagster_project.champion import deciding_learner
-from dagster_project.comments import comment_statements
-from dagster_project.compute.partitions import remove_unused
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import REGISTRY, dates_of, show_parts
 from dagster_project.models import current_version
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import (
-    LEDGER,
-    LEDGER_ROWS,
-    SCHEMAS,
-    Home,
-    Warehouse,
-    create_rules,
-)
+from dagster_project.warehouse.comments import comment_statements
+from dagster_project.warehouse.connection import Warehouse, create_rules
+from dagster_project.warehouse.partitions import remove_unused
+from dagster_project.warehouse.schema import SCHEMAS
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, PROOF
 from uplift_core import bundle
 from uplift_core.errors import UpliftError
 from uplift_core.files import sha256_file, sync_file, sync_folder
+from uplift_core.home import Home
 from uplift_core.publication import (
     POINTER,
     Pointer,
@@ -42,7 +38,8 @@ from uplift_core.publication import (
 
 KEEP = 7
 STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
-PROOF = "proof"  # the evaluator's, no experiment's own
+
+
 NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 

@@ -20,8 +20,8 @@ from dagster_project.reading import (
     refuse_floats,
     whole_number,
 )
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.policy import average_effect

@@ -19,8 +19,10 @@ from dagster_project.ledger import refuse_lost_ledger
 from dagster_project.settings import Settings
 from dagster_project.sources import SourceFile, Tell, find_source
 from dagster_project.stores import Store, open_store
-from dagster_project.warehouse import Home, Warehouse, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 
 WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml puts its words into the run's log
 

@@ -15,8 +15,8 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import write_rows
 from dagster_project.nights import ListKey
 from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 
 EXCLUDED = Identifier.of("excluded")

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from dagster_project.publish import roll_back
 from dagster_project.settings import Settings
-from dagster_project.warehouse import Home
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer, recorded_pointers
 
 

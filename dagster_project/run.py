@@ -29,9 +29,9 @@ from dagster_project.resources import WAITING, Engine
 from dagster_project.settings import Settings
 from dagster_project.summary import Summary, read_summary
 from dagster_project.turns.turn import turn_of_run
-from dagster_project.waiting import Stopped, stoppable
-from dagster_project.warehouse import Home
+from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = "UNEXPECTED_TERMINATION"  # as Dagster calls a run that a signal ended

@@ -15,8 +15,8 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.settings import Settings
-from dagster_project.warehouse import Home
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 SHELL = Path(sys.executable).with_name("duckdb")

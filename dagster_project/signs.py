@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 
 # In DuckDB, 0 - 1 of a type without a sign is an error. UBIGINT stays: its values, mostly ids, fit no
 # signed type that Parquet and the service know, too.

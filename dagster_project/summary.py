@@ -9,7 +9,7 @@ import duckdb
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import NAMES
-from dagster_project.warehouse import Home
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 QUERY = """

@@ -7,8 +7,8 @@ import math
 import pyarrow as pa
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting import BoostingParameters, LearnerParameters
 from uplift_core.errors import DataError
 from uplift_core.tuning import Trial

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
     TO_PUBLISHED,
     Open,

@@ -25,9 +25,12 @@ from dagster_project.definitions import build_definitions
 from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
-from dagster_project.warehouse import Home, Warehouse, create_shared_tables, open_warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from dagster_project.warehouse.schema import create_shared_tables
 from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.experiment import Experiment, load_experiment
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 EXPERIMENTS = SQL_FOLDER / "experiments"

@@ -12,8 +12,8 @@ import dagster as dg
 from dagster_project.checks.assets import check_specs
 from dagster_project.folders import ExperimentFolder
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import sql_sha256
-from dagster_project.warehouse import TABLE_RULES, USER_RULES
+from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
+from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 
 # A range of dates in one run is all that we use of it.

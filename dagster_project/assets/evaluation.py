@@ -23,8 +23,8 @@ from dagster_project.metadata import describe_table
 from dagster_project.models import current_version
 from dagster_project.plots import png_markdown, svg
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier
 from dagster_project.thresholds import threshold_rows
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.files import replace_file
 
 PLOTS = Identifier.of("evaluation", "plots")

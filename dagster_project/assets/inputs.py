@@ -13,8 +13,8 @@ from dagster_project.folders import ESTIMATED, ExperimentFolder
 from dagster_project.lineage import column_lineage
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier, sql_sha256
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, sql_sha256
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 

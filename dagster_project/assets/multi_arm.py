@@ -16,7 +16,7 @@ from dagster_project.metadata import describe_table
 from dagster_project.multi_arm import BETTER, multi_arm_rows, summary_markdown
 from dagster_project.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse.sql import Identifier
 
 
 def multi_arm_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:

@@ -13,9 +13,9 @@ from pydantic import Field
 from dagster_project.assets.common import OWNERS, WAREHOUSE_POOL
 from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
-from dagster_project.publish import PROOF
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import PROOF
 from uplift_core.evaluation.coverage import Proof, prove
 
 COVERAGE = Identifier.of("evaluation", "coverage")

@@ -18,8 +18,8 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import registry_rows, write_bundle, write_registry
 from dagster_project.resources import Engine
-from dagster_project.sqlfiles import sql_sha256
 from dagster_project.tuning import tuned_parameters
+from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.boosting import LearnerParameters
 from uplift_core.files import replace_file
 

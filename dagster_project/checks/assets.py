@@ -26,7 +26,7 @@ from dagster_project.checks.statistics import (
 from dagster_project.folders import ExperimentFolder
 from dagster_project.markdown import markdown_table
 from dagster_project.resources import Engine
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 
 # That a check knows the dates of its list is all that we use of it.
 warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec")

@@ -32,9 +32,9 @@ from sqlalchemy.engine import cursor, default
 
 from dagster_project.checks.findings import Finding
 from dagster_project.checks.pages import Checked, make_offline
-from dagster_project.opening import INTERRUPTED
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import INTERRUPTED
+from dagster_project.warehouse.sql import Identifier
 
 SCHEME = "duckdb"
 ABORTED = "Current transaction is aborted"  # as DuckDB says after an error

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 
 RESULTS = Identifier.of("quality", "results")
 SHOWN = 3  # messages of one check; the table has all

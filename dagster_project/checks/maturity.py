@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from dagster_project.checks.findings import Finding
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 
 
 def check_maturity(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:

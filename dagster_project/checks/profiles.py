@@ -11,8 +11,8 @@ import pyarrow as pa
 from dagster_project.cells import features_of
 from dagster_project.checks.findings import Finding
 from dagster_project.folders import ExperimentFolder
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.diagnostics import stability_index
 

@@ -12,8 +12,8 @@ from dagster_project.cells import features_of, read_cells, read_edges
 from dagster_project.checks.findings import Finding
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.balance import arm_auc
 from uplift_core.boosting import Doubles
 from uplift_core.cells import Cells

@@ -15,8 +15,9 @@ from dagster_project.checks.expectations import Batch, Rule
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import TREAT_LIST
 from dagster_project.predictions import SCORES
-from dagster_project.sqlfiles import Identifier, UserTables
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import UserTables
 from uplift_core.experiment import Outcome
 
 DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed"]

@@ -14,7 +14,7 @@ from dagster_project.export_files import Sheet
 from dagster_project.folders import ExperimentFolder
 from dagster_project.roles import Asked, Roles
 from dagster_project.sources import SourceFile
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from uplift_core.boosting import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict

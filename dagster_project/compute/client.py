@@ -28,7 +28,7 @@ from distributed.comm import CommClosedError, connect, get_address_host
 from distributed.security import Security
 
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import sql_sha256
+from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.errors import UpliftError
 
 LOCAL = "local"

@@ -19,7 +19,6 @@ from dagster_project.compute.client import Address, connected
 from dagster_project.compute.exports import write_parts
 from dagster_project.compute.here import of_parts
 from dagster_project.compute.lists import roles_in_parts
-from dagster_project.compute.partitions import Generation, Part, same_columns
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.training import Job, train_on_one, train_together
 from dagster_project.compute.work import MERGED, Limits, Query
@@ -28,13 +27,16 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import check_columns
 from dagster_project.roles import Asked, Roles, find_roles
 from dagster_project.sources import SourceFile, parts_of
-from dagster_project.sqlfiles import Identifier, literal, render
-from dagster_project.warehouse import VIEW, Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import Generation, Part, same_columns
+from dagster_project.warehouse.sql import Identifier, literal, render
+from dagster_project.warehouse.table_names import VIEW
 from uplift_core.boosting import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment import RAW_SQL
+from uplift_core.home import Home
 from uplift_core.learners import ContrastModel
 
 CHUNK = 1_000_000  # cells that one task predicts

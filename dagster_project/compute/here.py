@@ -16,8 +16,8 @@ from dagster_project.models import train_arm
 from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
 from dagster_project.roles import Asked, Roles, find_roles
 from dagster_project.sources import SourceFile
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
 from uplift_core.bundle import Bundle

@@ -11,7 +11,6 @@ from itertools import accumulate
 import pyarrow as pa
 
 from dagster_project.compute import ranges
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.compute.ranges import EXPLORE, RANKED, REST, Range, Slice
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.work import MERGED, Query, Reads
@@ -26,8 +25,9 @@ from dagster_project.roles import (
     refuse_faults,
     write_excluded,
 )
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import Generation, write_part
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.budget import rank_of
 
 MARKS = 4  # of each part in a range, at least: ranges are that much smaller than they may be

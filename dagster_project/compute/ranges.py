@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from dagster_project.compute.partitions import ROW_GROUP, Part, write_part
 from dagster_project.compute.work import Limits, Reads, opened
 from dagster_project.folders import ExperimentFolder
 from dagster_project.roles import (
@@ -32,8 +31,9 @@ from dagster_project.roles import (
     places_select,
     write_roles,
 )
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import ROW_GROUP, Part, write_part
+from dagster_project.warehouse.sql import Identifier, render
 
 RANKED, EXPLORE, REST = "ranked", "explore", "rest"  # lanes, see sql/decisions/lanes.sql
 WHOLE = Identifier.of("whole")

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from dagster_project.compute import work
 from dagster_project.compute.client import Address, Workers, connected
-from dagster_project.compute.partitions import Generation, Part
 from dagster_project.compute.work import MERGED, Limits, Query
-from dagster_project.warehouse import Home
+from dagster_project.warehouse.partitions import Generation, Part
+from uplift_core.home import Home
 
 FAN_IN = 8  # files that one task adds up
 

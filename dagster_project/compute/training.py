@@ -20,11 +20,11 @@ from xgboost.tracker import RabitTracker
 
 from dagster_project.champion import OUT_OF_FOLD, judge_learners
 from dagster_project.compute.client import Workers
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.compute.work import Limits, Reads, opened
 from dagster_project.folders import ExperimentFolder
 from dagster_project.models import fit_arm, train_arm
-from dagster_project.sqlfiles import Identifier
+from dagster_project.warehouse.partitions import Generation, write_part
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import UpliftError

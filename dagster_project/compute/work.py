@@ -17,12 +17,13 @@ from distributed import get_worker
 
 from dagster_project.cells import make_cells, read_feature_cells
 from dagster_project.compute.here import score_users
-from dagster_project.compute.partitions import Part, write_part
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import predictions_of_arms
 from dagster_project.signs import with_signs
-from dagster_project.sqlfiles import Identifier, render
-from dagster_project.warehouse import Warehouse, open_in_memory
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.opening import open_in_memory
+from dagster_project.warehouse.partitions import Part, write_part
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core import bundle
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError

@@ -15,7 +15,7 @@ from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import ZONED, Column
 from dagster_project.onboarding.shares import Shares
 from dagster_project.reading import READERS, TEXT
-from dagster_project.sqlfiles import Identifier, literal
+from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment import RESERVED
 
 USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dagster_project.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
 from dagster_project.onboarding.vocabulary import split_name
-from dagster_project.sqlfiles import Identifier, literal
+from dagster_project.warehouse.sql import Identifier, literal
 
 ONE_HOT = 12  # categories of this many values or fewer get a feature for each
 SUMS = ("sum", "sum_sq", "events")

@@ -11,8 +11,8 @@ import duckdb
 from dagster_project.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
 from dagster_project.signs import SIGNED
 from dagster_project.sources import own_file
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 
 FILE = Identifier.of("file")

@@ -11,10 +11,10 @@ from dagster_project.sources.download import download
 from dagster_project.sources.mirror import fetch_from_mirror
 from dagster_project.sources.remote import fetch_url, url_of
 from dagster_project.sources.simulated import write_simulation
-from dagster_project.warehouse import Home
 from uplift_core.errors import DataError
 from uplift_core.experiment import Experiment
 from uplift_core.files import sha256_file
+from uplift_core.home import Home
 from uplift_core.sources import FileSource, OwnFile, SimulationSource
 
 Tell = Callable[[str], None]

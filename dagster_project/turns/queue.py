@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dagster_project.turns.lives import STARTED
-from dagster_project.waiting import utc_text
+from dagster_project.turns.waiting import utc_text
 
 
 class TellingRunCoordinator(dg.QueuedRunCoordinator):

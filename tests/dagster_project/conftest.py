@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dagster_project.folders import ExperimentFolder
-from dagster_project.warehouse import Home
 from tests.support import small_simulation
+from uplift_core.home import Home
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from dagster_project.card import make_plots, write_card
 from dagster_project.champion import deciding_learner
 from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import NAMES
-from dagster_project.warehouse import Home
 from tests.support import opened
+from uplift_core.home import Home
 
 PLOTS = ["qini", "deciles", "policy_value", "calibration", "distribution"]
 

@@ -20,10 +20,11 @@ from dagster_project.ledger import NightParts, write_parts
 from dagster_project.nights import ListKey
 from dagster_project.realised import measure
 from dagster_project.settings import REPOSITORY
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from tests.support import SMALL, Open, failure_text, opened, run_job
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.home import Home
 
 LATER = "2999-12-31"
 ANOTHER_NIGHT = "2025-06-01"  # Dagster knows nights until today

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.comments import comments_of, usual_meaning
 from dagster_project.dictionary import FILE, dictionary, read_tables
 from dagster_project.settings import REPOSITORY
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home
+from dagster_project.warehouse.comments import comments_of, usual_meaning
+from dagster_project.warehouse.sql import Identifier
 from tests.support import Open, opened
+from uplift_core.home import Home
 
 
 def said(db, schema: str, table: str) -> dict[str, str]:

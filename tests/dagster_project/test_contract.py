@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagster_project.contract import contract
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from serve.attributes import RawSchema
 from serve.errors import RequestError
 from tests.support import folder_of, make_table, with_experiment

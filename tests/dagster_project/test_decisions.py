@@ -6,10 +6,10 @@ import pytest
 
 from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
-from dagster_project.warehouse import Home
 from tests.support import SMALL, opened
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError, ExperimentError
+from uplift_core.home import Home
 
 DATE = "2999-12-31"
 TREATED = "select count(*) filter (treated), count(*) from decisions.treat_list "

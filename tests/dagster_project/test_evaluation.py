@@ -19,11 +19,12 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.joint_groups import read_holdout
 from dagster_project.predictions import SCORES
 from dagster_project.thresholds import threshold_rows
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users
 from uplift_core.evaluation.curves import qini_auc
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
+from uplift_core.home import Home
 
 
 def float32(values: np.ndarray) -> np.ndarray:

@@ -20,10 +20,10 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
 from dagster_project.realised import measure
 from dagster_project.stores import LocalStore, ObjectStore, open_store
-from dagster_project.warehouse import Home
 from tests.support import SMALL, opened, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.home import Home
 
 LATER = "2999-12-31"
 

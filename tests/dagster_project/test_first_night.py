@@ -14,7 +14,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
-from dagster_project.warehouse import Home
+from uplift_core.home import Home
 
 TODAY = datetime.now(UTC).date().isoformat()
 

@@ -10,11 +10,12 @@ import pytest
 from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.publish import publish
-from dagster_project.warehouse import TABLE_RULES, USER_RULES, Home
+from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
 from tests.support import SMALL, Open, opened, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.decisions import ContactCap, Decisions
 from uplift_core.files import sha256_file
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer, write_pointer
 
 FIRST, SECOND = date(2999, 12, 30), date(2999, 12, 31)

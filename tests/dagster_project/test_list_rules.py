@@ -17,7 +17,7 @@ from dagster_project.compute.here import HERE
 from dagster_project.decisions import decide, record
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
 from uplift_core.budget import Budget, Distribution, list_size, quota
 from uplift_core.decisions import ContactCap, Decisions

@@ -15,9 +15,10 @@ from dagster_project import run
 from dagster_project.folders import ExperimentFolder
 from dagster_project.multi_arm import DECIDING, MULTI_ARM, arm_costs, judge_choice, multi_arm_rows
 from dagster_project.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 from uplift_core.multi_arm import find_path
 
 HILLSTROM = folder_of("hillstrom")

@@ -15,7 +15,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.nightly import LAYERS
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY
-from dagster_project.warehouse import Home
+from uplift_core.home import Home
 
 AT_TWO = datetime(2026, 3, 4, 2, tzinfo=UTC)
 

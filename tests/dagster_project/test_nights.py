@@ -9,11 +9,12 @@ import pytest
 from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import GateError, Night
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.decisions import Decisions, GateLimits
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 
 LATER = "2999-12-31"
 BEFORE = "2025-06-01"

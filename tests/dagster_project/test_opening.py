@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from dagster_project.warehouse import Home, open_warehouse
+from dagster_project.warehouse.opening import open_warehouse
 from tests.support import opened
+from uplift_core.home import Home
 
 HOLD = (
     "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"

@@ -12,7 +12,7 @@ import yaml
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of
 
 PAGE = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.loading import load_raw
 from dagster_project.population import load_population
 from dagster_project.sources import own_file
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import case_file
 from uplift_core.errors import DataError
 from uplift_core.experiment import load_experiment

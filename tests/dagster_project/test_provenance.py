@@ -10,17 +10,18 @@ import pytest
 from dagster_project.checks import assets as checks
 from dagster_project.checks.findings import Finding
 from dagster_project.folders import ExperimentFolder
-from dagster_project.provenance import (
+from dagster_project.sources.simulated import write_simulation
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.provenance import (
     UNKNOWN,
     record_layer,
     refuse_mixed_layers,
     version_of,
     versions_of,
 )
-from dagster_project.sources.simulated import write_simulation
-from dagster_project.warehouse import Home, Warehouse
 from tests.support import Open, failure_text, opened, run_job, small_simulation, with_experiment
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 NIGHT = "2026-02-03"

@@ -13,16 +13,16 @@ import pytest
 from dagster_project import publish as module
 from dagster_project import rollback
 from dagster_project.champion import deciding_learner
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.publish import KEEP, publish, roll_back
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home
+from dagster_project.warehouse.partitions import Generation, write_part
+from dagster_project.warehouse.sql import Identifier
 from tests.support import Open, opened
 from uplift_core.budget import Budget
 from uplift_core.errors import BundleError, UpliftError
 from uplift_core.files import sha256_file
+from uplift_core.home import Home
 from uplift_core.publication import (
     POINTER,
     Pointer,

@@ -13,10 +13,10 @@ import pytest
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.realised import measure
-from dagster_project.warehouse import Home
 from tests.support import dicts, failure_text, opened, run_job
 from uplift_core.errors import DataError
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 
 

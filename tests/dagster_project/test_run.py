@@ -14,9 +14,9 @@ from dagster_project.folders import ExperimentFolder
 from dagster_project.predictions import NAMES
 from dagster_project.resources import Engine, expected_errors
 from dagster_project.summary import read_summary
-from dagster_project.warehouse import Home
 from tests.support import SMALL, folder_of, opened
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,9 @@ from dagster_project.compute.work import Limits, Query, run_query
 from dagster_project.loading import load_raw
 from dagster_project.signs import with_signs
 from dagster_project.sources import SourceFile
-from dagster_project.sqlfiles import Identifier, Tables
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.table_names import Tables
 from tests.support import folder_of
 from uplift_core.experiment import RAW_SQL
 from uplift_core.sources import HistoryTable

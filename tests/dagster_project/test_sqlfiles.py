@@ -5,7 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from dagster_project.sqlfiles import Identifier, OutcomeNames, Tables, render, sql_sha256
+from dagster_project.warehouse.sql import Identifier, render, sql_sha256
+from dagster_project.warehouse.table_names import OutcomeNames, Tables
 from tests.support import folder_of
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import Outcome

@@ -9,10 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import SCHEMAS, Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.schema import SCHEMAS
+from dagster_project.warehouse.sql import Identifier
 from tests.support import opened
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.home import Home
 
 TOY = Identifier.of("raw", "toy")
 
@@ -62,7 +64,7 @@ def test_an_error_inside_leaves_nothing_written(home: Home) -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from dagster_project.warehouse import Home, open_warehouse
+from dagster_project.warehouse.connection import Home, open_warehouse
 from uplift_core.errors import UpliftError
 for _ in sys.stdin:
     try:

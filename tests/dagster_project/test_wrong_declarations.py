@@ -14,7 +14,7 @@ from dagster_project.loading import create_by, load_raw
 from dagster_project.population import compute_features, load_population
 from dagster_project.settings import Settings
 from dagster_project.sources import own_file
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import load_experiment
 

@@ -25,12 +25,13 @@ from dagster_project.compute import client
 from dagster_project.compute.client import Workers
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import write_lookalike
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from tests.e2e.test_criteo import on_file
 from tests.serve.equality import check_batch
 from tests.serve.support import api_of
 from tests.support import failure_text, few_rounds, opened, run_job, run_unchecked
+from uplift_core.home import Home
 
 ROWS, PARTS = 200_000, 5
 INPUTS = ("raw", "features", "assignment", "cells")

@@ -19,7 +19,7 @@ import pytest
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.sources.lookalike import truth_of, write_lookalike
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
     CRITEO_SHARES,
     INPUTS,
@@ -29,6 +29,7 @@ from tests.support import (
     run_job,
     with_experiment,
 )
+from uplift_core.home import Home
 
 ROWS, FEW = 300_000, 20_000
 MEMORY = "300MB"  # of DuckDB
@@ -39,7 +40,7 @@ BINS = 16  # so that few rows fall into few cells, as millions do into 64 bins
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.e2e.test_criteo import on_file
 from tests.support import run_job
 

@@ -9,8 +9,8 @@ import pytest
 
 from dagster_project.settings import REPOSITORY
 from dagster_project.summary import read_summary
-from dagster_project.warehouse import Home
 from tests.support import Open, folder_of
+from uplift_core.home import Home
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 HILLSTROM = folder_of("hillstrom")

@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.realised import measure
-from dagster_project.warehouse import Home
 from tests.e2e.own_experiments import offers
 from tests.serve.support import api_of, query
 from tests.support import opened, run_job
 from uplift_core.errors import DataError
 from uplift_core.experiment import load_experiment
+from uplift_core.home import Home
 
 NIGHT = datetime.now(UTC).date().isoformat()  # the newest list of the arm
 LAYERS = ["population", "population_scores", "treat_list", "multi_arm_list", "export", "published"]

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.assets.inputs import check_features
 from dagster_project.folders import ExperimentFolder
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of, make_table
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL

@@ -15,9 +15,9 @@ import pytest
 
 from dagster_project.folders import ExperimentFolder
 from dagster_project.run import failure
-from dagster_project.warehouse import Home
 from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
+from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 from uplift_core.quality import QualityLimits
 from uplift_core.sources import OwnFile, Published

@@ -11,8 +11,8 @@ from sqlalchemy.engine import default
 from dagster_project.checks import expectations
 from dagster_project.checks.expectations import Batch, Rule, validate
 from dagster_project.checks.findings import Finding
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 
 NAMES = ("gekauft?", "??", "50 %", "%(x)s", "a:b", ":user_id", "$1", "it's", 'said "no"', "Erlös", "{x}")
 

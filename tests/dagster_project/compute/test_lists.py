@@ -14,17 +14,18 @@ import pytest
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import parts_of
 from dagster_project.nights import ListKey
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import Generation, write_part
+from dagster_project.warehouse.sql import Identifier
 from tests.dagster_project.test_list_rules import NIGHT, experiment, make
 from tests.support import dicts, memory_warehouse
 from uplift_core.budget import Budget
 from uplift_core.decisions import ContactCap, Decisions
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 
 USERS, PARTS, RANGE = 600, 3, 80
 RULES = Decisions(holdout=0.1, explore=0.1)

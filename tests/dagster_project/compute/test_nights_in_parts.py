@@ -15,21 +15,22 @@ from dagster_project.compute import Compute
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
-from dagster_project.compute.partitions import Generation, write_part
 from dagster_project.decisions import write_treat_list
 from dagster_project.export import export_treat_list
 from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import NightParts, parts_of, write_parts
 from dagster_project.nights import TREAT_LIST, GateError, ListKey, Night
 from dagster_project.publish import publish
-from dagster_project.sqlfiles import Identifier
 from dagster_project.stores import LocalStore
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.partitions import Generation, write_part
+from dagster_project.warehouse.sql import Identifier
 from tests.dagster_project.test_export import files_of, is_whole
 from tests.support import SMALL, Open, opened
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError
 from uplift_core.files import sha256_file
+from uplift_core.home import Home
 from uplift_core.publication import PublishedExperiment, read_pointer, write_pointer
 
 FIRST, SECOND = "2999-12-30", "2999-12-31"

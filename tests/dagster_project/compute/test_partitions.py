@@ -7,11 +7,17 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.compute.partitions import Generation, Part, remove_unused, same_columns, write_part
-from dagster_project.sqlfiles import Identifier
-from dagster_project.warehouse import Home
+from dagster_project.warehouse.partitions import (
+    Generation,
+    Part,
+    remove_unused,
+    same_columns,
+    write_part,
+)
+from dagster_project.warehouse.sql import Identifier
 from tests.support import memory_warehouse
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.home import Home
 
 RAW = Identifier.of("raw", "e")
 

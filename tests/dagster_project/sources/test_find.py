@@ -11,10 +11,10 @@ import pytest
 
 from dagster_project import sources
 from dagster_project.sources import SourceFile, find_source
-from dagster_project.warehouse import Home
 from tests.support import folder_of
 from uplift_core.errors import DataError
 from uplift_core.experiment import Experiment
+from uplift_core.home import Home
 from uplift_core.sources import Mirror
 
 CONTENT = b"recency,history\n1,2\n"

@@ -9,9 +9,9 @@ import pytest
 
 from dagster_project.sources import find_source, parts_of
 from dagster_project.sources.remote import url_of
-from dagster_project.warehouse import Home
 from tests.support import folder_of, with_experiment
 from uplift_core.errors import DataError
+from uplift_core.home import Home
 from uplift_core.sources import OwnFile
 
 

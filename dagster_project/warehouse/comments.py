@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier, literal
+from dagster_project.warehouse.sql import Identifier, literal
 
 HEADER = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 NOT_FOR_READERS = re.compile(r"\s*\bBound: [^.]*\.?", re.DOTALL)

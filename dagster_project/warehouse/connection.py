@@ -5,91 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from dagster_project.comments import Columns, comment_statements, comments_for
-from dagster_project.opening import connect, signals_kept
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.sqlfiles import Identifier, literal, render
-from dagster_project.waiting import Tell
-from uplift_core.errors import DataError, UpliftError
+from dagster_project.warehouse.comments import Columns, comment_statements, comments_for
+from dagster_project.warehouse.schema import _create_schemas, _declared_columns, _shared_tables
+from dagster_project.warehouse.sql import Identifier, literal, render
+from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
+from uplift_core.errors import DataError
 
-SCHEMAS = (
-    "raw",
-    "features",
-    "assignment",
-    "training",
-    "scores",
-    "evaluation",
-    "models",
-    "decisions",
-    "quality",
-)
-
-
-VIEW = "VIEW"  # as DuckDB's information schema calls it
-LEDGER = ("decisions", "treat_list")
-LEDGER_ROWS = ("decisions", "treat_list_here")  # its table, once it is a view; see ledger.py
 CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
 USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
 TABLE_RULES = ("excluded_users", "holdout_scores")
-
-
-@dataclass(frozen=True)
-class Home:
-    """The folders below ``UPLIFT_HOME``."""
-
-    root: Path
-
-    @property
-    def warehouse(self) -> Path:
-        """The batch's DuckDB file."""
-        return self.root / "warehouse.duckdb"
-
-    @property
-    def bundles(self) -> Path:
-        """Model bundles, one folder a version."""
-        return self.root / "bundles"
-
-    @property
-    def published(self) -> Path:
-        """Snapshots and the pointer to the current one."""
-        return self.root / "published"
-
-    @property
-    def exports(self) -> Path:
-        """Treat lists for campaign tools."""
-        return self.root / "exports"
-
-    @property
-    def scratch(self) -> Path:
-        """Files on their way out, and DuckDB's own that do not fit into memory."""
-        return self.root / "tmp"
-
-    @property
-    def partitions(self) -> Path:
-        """What a cluster's workers wrote: Parquet, read by views of the warehouse and of snapshots."""
-        return self.root / "partitions"
-
-    @property
-    def cards(self) -> Path:
-        """Model cards with their plots, one folder a version."""
-        return self.root / "cards"
-
-    @property
-    def sources(self) -> Path:
-        """The cache of source files."""
-        return self.root / "sources"
-
-    @property
-    def generated_sql(self) -> Path:
-        """SQL that was generated, to be read by people."""
-        return self.root / "sql"
 
 
 class Warehouse:
@@ -200,66 +130,6 @@ class Warehouse:
             self.con.unregister(name)
 
 
-@contextmanager
-def open_warehouse(
-    home: Home, *, memory_limit: str, threads: int, tell: Tell | None = None
-) -> Iterator[Warehouse]:
-    """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
-
-    ``tell``: wait for another process that has it open, and tell for which.
-
-    Raises:
-        UpliftError: another process has it open and there is no waiting, or an earlier version made it.
-    """
-    home.root.mkdir(parents=True, exist_ok=True)
-    con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), tell)
-    db = Warehouse(con)
-    try:
-        with signals_kept():
-            db.rows("begin")
-            _ensure_tables(db, home)
-            yield db
-            db.rows("commit")
-    finally:  # closing rolls back what was not committed
-        con.close()
-
-
-@contextmanager
-def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
-    """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
-    with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
-        db = Warehouse(con)
-        db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
-        _create_schemas(db)
-        create_rules(db, USER_RULES)
-        yield db
-
-
-def _config(
-    memory_limit: str, threads: int, scratch: Path
-) -> dict[str, str | bool | int | float | list[str]]:
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "memory_limit": memory_limit,
-        "temp_directory": str(scratch),
-    }
-    if threads:
-        config["threads"] = threads
-    return config
-
-
-def _create_schemas(db: Warehouse) -> None:
-    for schema in SCHEMAS:
-        db.rows(f"create schema if not exists {Identifier.of(schema)}")
-
-
-def create_shared_tables(db: Warehouse) -> None:
-    """All schemas, and the tables and rules that all experiments share."""
-    create_tables(db)
-    _create_rules(db)
-
-
 def create_tables(db: Warehouse) -> None:
     """All schemas and shared tables; those that an earlier version made may lack columns."""
     _create_schemas(db)
@@ -282,21 +152,6 @@ def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES)
         db.rows(_rule(name))
 
 
-def _ensure_tables(db: Warehouse, home: Home) -> None:
-    create_tables(db)
-    missing = missing_columns(db)
-    if missing:
-        raise UpliftError(
-            f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
-            f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
-            "the file aside and carries lists, nights, suppressions, what was measured and models into "
-            "a new one; then run again. What is published stays as it is."
-        )
-    _create_rules(db)
-    for statement in comment_statements(_declared_here(db), db.columns()):
-        db.rows(statement)
-
-
 def missing_columns(db: Warehouse) -> list[str]:
     """Columns of shared tables that this version declares and the database lacks, in order."""
     return [".".join(key).rstrip(".") for key in sorted(_declared_here(db).keys() - db.columns().keys())]
@@ -312,28 +167,5 @@ def _declared_here(db: Warehouse) -> Columns:
 
 
 @cache
-def _shared_tables() -> dict[tuple[str, str], str]:
-    """Schema and table -> the statement that creates it."""
-    files = sorted((SQL_FOLDER / "tables").glob("*.sql"))
-    return {_place(file.stem): file.read_text(encoding="utf-8") for file in files}
-
-
-@cache
 def _rule(name: str) -> str:
     return (SQL_FOLDER / "rules" / f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _place(stem: str) -> tuple[str, str]:
-    schema, _, table = stem.partition(".")
-    return schema, table
-
-
-@cache
-def _declared_columns() -> Columns:
-    """Every shared table and column, as this version declares them, with its comment."""
-    with duckdb.connect(":memory:") as con:
-        db = Warehouse(con)
-        create_shared_tables(db)
-        found = db.columns()
-    said = [comments_for(*place, sql, found) for place, sql in _shared_tables().items()]
-    return found | {key: text for comments in said for key, text in comments.items()}

@@ -1,82 +1,18 @@
-"""Rendering of the SQL files under ``sql/``.
-
-Files are Jinja templates so that one file serves every experiment. Only identifiers are filled in,
-as ``Identifier`` objects made here from a checked declaration; a plain string in a placeholder is
-refused. Values are bound: ``{{ bind.name }}`` stands for the bound parameter ``$name``.
-"""
+"""Names of the tables and columns of one experiment, as quoted identifiers."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import jinja2
-
-from dagster_project.settings import SQL_FOLDER
-from uplift_core.errors import UpliftError
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.experiment import Experiment, Outcome
 
 # Of outcomes: signed, and with room, so that whoever queries them may subtract and multiply.
 TYPES = {"binary": "integer", "count": "double", "continuous": "double"}
+
+
 EXACT = {"integer": "integer", "double": "decimal(38, 10)"}  # whose sums no order of rows can change
-
-
-@dataclass(frozen=True)
-class Identifier:
-    """A quoted SQL identifier: of parts joined by dots."""
-
-    sql: str
-
-    @classmethod
-    def of(cls, *parts: str) -> Identifier:
-        """Quote each part."""
-        return cls(".".join('"' + part.replace('"', '""') + '"' for part in parts))
-
-    @classmethod
-    def listed(cls, names: Iterable[str]) -> Identifier:
-        """Several columns, separated by commas."""
-        return cls(", ".join(cls.of(name).sql for name in names))
-
-    def __str__(self) -> str:
-        return self.sql
-
-
-def literal(text: str) -> str:
-    """A string as SQL, for what takes no bound values: SQL that a view or a file keeps, COMMENT."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _only_identifiers(value: object) -> str:
-    if isinstance(value, Identifier):
-        return value.sql
-    raise UpliftError(f"SQL template: {value!r} is no identifier; bind values as {{{{ bind.name }}}}")
-
-
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(SQL_FOLDER),
-    undefined=jinja2.StrictUndefined,
-    finalize=_only_identifiers,
-    autoescape=False,  # noqa: S701 - SQL, not HTML; placeholders take identifiers only
-    keep_trailing_newline=True,
-)
-
-
-class _Binds:
-    """``bind.name`` in a template: the bound parameter of that name."""
-
-    def __getattr__(self, name: str) -> Identifier:
-        return Identifier(f"${name}")
-
-
-def render(file: str, **identifiers: object) -> str:
-    """Render ``sql/<file>`` with identifiers filled in."""
-    return _environment.get_template(file).render(bind=_Binds(), **identifiers)
-
-
-def sql_sha256(*texts: str) -> str:
-    """sha256 over SQL texts, in order."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -157,3 +93,15 @@ class Tables:
     def users(self) -> UserTables:
         """Those of the experiment's own users."""
         return UserTables(self.name, self.raw, self.features, self.scores)
+
+
+VIEW = "VIEW"  # as DuckDB's information schema calls it
+
+
+LEDGER = ("decisions", "treat_list")
+
+
+LEDGER_ROWS = ("decisions", "treat_list_here")  # its table, once it is a view; see ledger.py
+
+
+PROOF = "proof"  # the evaluator's, no experiment's own

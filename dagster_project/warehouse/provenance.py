@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from dagster_project.sqlfiles import Identifier
-from dagster_project.waiting import utc_text
-from dagster_project.warehouse import Warehouse
+from dagster_project.turns.waiting import utc_text
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 
 LINEAGE = Identifier.of("quality", "lineage")

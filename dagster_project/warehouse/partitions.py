@@ -17,10 +17,10 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.ledger import PATTERN
-from dagster_project.warehouse import Home, Warehouse
+from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import DataError, UpliftError
 from uplift_core.files import sync_folder, written_aside
+from uplift_core.home import Home
 
 ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's own
 SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern
@@ -138,3 +138,6 @@ def _published_views(home: Home) -> Iterator[str]:
     for path in home.published.glob("snapshot-*.duckdb"):
         with duckdb.connect(str(path), read_only=True) as con:
             yield from _views(Warehouse(con))
+
+
+PATTERN = "part-*.parquet"

@@ -12,8 +12,20 @@ from typing import Any
 
 import duckdb
 
-from dagster_project.waiting import Tell, utc_text, wait_while
+from dagster_project.turns.waiting import Tell, utc_text, wait_while
+from dagster_project.warehouse.comments import comment_statements
+from dagster_project.warehouse.connection import (
+    USER_RULES,
+    Warehouse,
+    _create_rules,
+    _declared_here,
+    create_rules,
+    create_tables,
+    missing_columns,
+)
+from dagster_project.warehouse.schema import _create_schemas
 from uplift_core.errors import UpliftError
+from uplift_core.home import Home
 
 PROC = Path("/proc")
 LOCKED = "Could not set lock on file"
@@ -85,3 +97,67 @@ def _started(number: int) -> datetime:
     lines = (PROC / "stat").read_text(encoding="ascii").splitlines()
     booted = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
     return datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+
+
+@contextmanager
+def open_warehouse(
+    home: Home, *, memory_limit: str, threads: int, tell: Tell | None = None
+) -> Iterator[Warehouse]:
+    """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
+
+    ``tell``: wait for another process that has it open, and tell for which.
+
+    Raises:
+        UpliftError: another process has it open and there is no waiting, or an earlier version made it.
+    """
+    home.root.mkdir(parents=True, exist_ok=True)
+    con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), tell)
+    db = Warehouse(con)
+    try:
+        with signals_kept():
+            db.rows("begin")
+            _ensure_tables(db, home)
+            yield db
+            db.rows("commit")
+    finally:  # closing rolls back what was not committed
+        con.close()
+
+
+@contextmanager
+def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
+    """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
+    with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
+        db = Warehouse(con)
+        db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
+        _create_schemas(db)
+        create_rules(db, USER_RULES)
+        yield db
+
+
+def _config(
+    memory_limit: str, threads: int, scratch: Path
+) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": memory_limit,
+        "temp_directory": str(scratch),
+    }
+    if threads:
+        config["threads"] = threads
+    return config
+
+
+def _ensure_tables(db: Warehouse, home: Home) -> None:
+    create_tables(db)
+    missing = missing_columns(db)
+    if missing:
+        raise UpliftError(
+            f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
+            f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
+            "the file aside and carries lists, nights, suppressions, what was measured and models into "
+            "a new one; then run again. What is published stays as it is."
+        )
+    _create_rules(db)
+    for statement in comment_statements(_declared_here(db), db.columns()):
+        db.rows(statement)
