@@ -82,7 +82,7 @@ carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models o
 	$(BIN)/python -m dagster_project.carry_ledger "$(FROM)" $(OPTIONS)
 
 criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
-	$(BIN)/python -m dagster_project.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
+	$(BIN)/python -m dagster_project.inputs.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
 
 clean: ## remove the environment and all that runs made
 	rm -rf $(VENV) $(BENCH_VENV) $(UPLIFT_HOME)

@@ -32,7 +32,7 @@ import psutil
 import pyarrow as pa
 
 from bench.criteo import SHARE, run_job
-from dagster_project.sources.lookalike import SEED, write_lookalike
+from dagster_project.inputs.sources.lookalike import SEED, write_lookalike
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.cells import BinEdges
 from uplift_core.home import Home

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dagster_project.sources.lookalike import write_lookalike
+from dagster_project.inputs.sources.lookalike import write_lookalike
 
 SHARE = 0.846
 LIMITS = {

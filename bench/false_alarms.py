@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job
 from uplift_core.home import Home

@@ -31,9 +31,9 @@ from pathlib import Path
 import dagster as dg
 
 from bench.dagster_servers import DagsterServers, dagster_servers
+from dagster_project.inputs.sources.simulated import write_simulation
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.settings import REPOSITORY
-from dagster_project.sources.simulated import write_simulation
 from uplift_core.experiment import load_experiment
 from uplift_core.home import Home
 

@@ -13,12 +13,11 @@ import numpy as np
 from dagster_project import plots
 from dagster_project.cells import features_of
 from dagster_project.champion import REGISTRY, deciding_learner
-from dagster_project.evaluation import Rows
-from dagster_project.folders import ESTIMATED, ExperimentFolder
-from dagster_project.joint_groups import read_holdout
+from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.models import current_version
-from dagster_project.predictions import NAMES
+from dagster_project.scores.predictions import NAMES, Rows
+from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.binning import binned_select
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles

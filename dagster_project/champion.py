@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.joint_groups import read_out_of_fold
-from dagster_project.predictions import predictions_of
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.predictions import predictions_of
+from dagster_project.scores.score_groups import read_out_of_fold
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.cells import distinct

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.bundle import RawColumn

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.joint_groups import read_holdout
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.markdown import markdown_table, with_error
-from dagster_project.predictions import SCORES
+from dagster_project.scores.predictions import BUDGETS, SCORES, Rows
+from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.calibration import calibration_slope, group_effects
 from uplift_core.evaluation.curves import (
@@ -37,13 +37,12 @@ from uplift_core.evaluation.profit import profit
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.experiment import Experiment
 
-BUDGETS = tuple(k / 100 for k in range(1, 101))
 UPLIFT_AT = (0.1, 0.2, 0.3, 0.5)
 CURVE_POINTS = 1000
 RANDOM = "random"
 TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "calibration")
 
-Rows = list[dict[str, Any]]
+
 Tell = Callable[[str], None]
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from dagster_project.cells import read_cells
 from dagster_project.champion import OUT_OF_FOLD, REGISTRY, judge_learners, out_of_fold
 from dagster_project.contract import contract
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256
 from uplift_core import bundle

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.joint_groups import read_holdout
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.budget import Budget

@@ -18,7 +18,7 @@ import altair as alt
 import vl_convert
 from PIL import Image
 
-from dagster_project.predictions import NAMES
+from dagster_project.scores.predictions import NAMES
 from uplift_core.evaluation.estimate import Estimate
 
 Rows = Sequence[dict[str, Any]]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster_project import known_users
 from dagster_project.champion import deciding_learner
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.ledger import REGISTRY, dates_of, show_parts
 from dagster_project.models import current_version
 from dagster_project.warehouse.comments import comment_statements

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.ledger import write_rows
 from dagster_project.nights import ListKey
-from dagster_project.predictions import SCORES
+from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError

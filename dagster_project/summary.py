@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import NAMES
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.predictions import NAMES
 from uplift_core.home import Home
 from uplift_core.publication import read_pointer
 

@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from dagster_project.evaluation import BUDGETS, Rows
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.models import current_version
+from dagster_project.scores.predictions import BUDGETS, Rows
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.budget import Distribution
 from uplift_core.learners import LEARNER_NAMES

@@ -6,7 +6,7 @@ import math
 
 import pyarrow as pa
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting import BoostingParameters, LearnerParameters

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from dagster_project.assets import experiment_assets
 from dagster_project.checks.assets import LOOKS
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
-from dagster_project.folders import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
 from dagster_project.warehouse.connection import Warehouse

@@ -23,7 +23,7 @@ from dagster_project.assets.population import population_asset, population_score
 from dagster_project.assets.scoring import scores_asset
 from dagster_project.assets.training import cells_asset, models_asset
 from dagster_project.assets.tuning import tuning_asset
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 
 LAYERS = (
     raw_asset,

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.checks.assets import check_specs
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
 from dagster_project.warehouse.sql import sql_sha256

@@ -13,8 +13,8 @@ from pydantic import Field
 from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.decisions import refuse_other_files, write_treat_list
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export import campaigns, export_treat_list
-from dagster_project.folders import ExperimentFolder
 from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
 from dagster_project.nights import REALISED, TREAT_LIST, GateError, Night, record_refusal

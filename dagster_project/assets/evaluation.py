@@ -17,8 +17,8 @@ from dagster_project.card import (
     write_card,
 )
 from dagster_project.crosscheck import crosscheck, read_rows
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation import evaluate, summary_markdown
-from dagster_project.folders import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import current_version
 from dagster_project.plots import png_markdown, svg

@@ -13,7 +13,7 @@ import dagster as dg
 
 from dagster_project.checks.assets import CHECKS, Subject, check_result, look, refusal
 from dagster_project.checks.findings import Finding, record
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import record_layer, refuse_mixed_layers, versions_of

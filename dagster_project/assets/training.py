@@ -14,7 +14,7 @@ from dagster_project.binning import binned_select
 from dagster_project.cells import cells_select, read_edges
 from dagster_project.champion import REGISTRY
 from dagster_project.checks.profiles import write_profile
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.metadata import describe_table
 from dagster_project.models import registry_rows, write_bundle, write_registry
 from dagster_project.resources import Engine

@@ -23,7 +23,7 @@ from dagster_project.checks.statistics import (
     check_sample_ratio,
     check_score_drift,
 )
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.markdown import markdown_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from dagster_project.checks.findings import Finding
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 

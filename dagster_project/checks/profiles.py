@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dagster_project.cells import features_of
 from dagster_project.checks.findings import Finding
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.cells import BinEdges

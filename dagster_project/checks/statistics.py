@@ -10,8 +10,8 @@ import numpy as np
 
 from dagster_project.cells import features_of, read_cells, read_edges
 from dagster_project.checks.findings import Finding
-from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import SCORES
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.balance import arm_auc

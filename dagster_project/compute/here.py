@@ -9,13 +9,13 @@ from typing import Any
 
 from dagster_project.cells import find_edges, make_cells, read_feature_cells
 from dagster_project.compute import Compute, Tell
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export_files import Sheet, write_whole
-from dagster_project.folders import ExperimentFolder
-from dagster_project.loading import create_by, load_raw
+from dagster_project.inputs.raw import create_by, load_raw
+from dagster_project.inputs.sources import SourceFile
 from dagster_project.models import train_arm
-from dagster_project.predictions import predictions_of_arms, scores_select, write_predictions
 from dagster_project.roles import Asked, Roles, find_roles
-from dagster_project.sources import SourceFile
+from dagster_project.scores.predictions import predictions_of_arms, scores_select, write_predictions
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core import bundle

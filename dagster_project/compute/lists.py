@@ -14,7 +14,7 @@ from dagster_project.compute import ranges
 from dagster_project.compute.ranges import EXPLORE, RANKED, REST, Range, Slice
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.work import MERGED, Query, Reads
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.ledger import NightParts, write_parts
 from dagster_project.roles import (
     EXCLUDED,

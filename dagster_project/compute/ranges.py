@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dagster_project.compute.work import Limits, Reads, opened
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.roles import (
     EXCLUDED,
     PLACES,

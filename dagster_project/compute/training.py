@@ -21,7 +21,7 @@ from xgboost.tracker import RabitTracker
 from dagster_project.champion import OUT_OF_FOLD, judge_learners
 from dagster_project.compute.client import Workers
 from dagster_project.compute.work import Limits, Reads, opened
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.models import fit_arm, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier

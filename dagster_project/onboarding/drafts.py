@@ -10,11 +10,11 @@ from functools import cache
 
 import duckdb
 
+from dagster_project.inputs.reading import READERS, TEXT
 from dagster_project.onboarding.encoding import FeatureLine, slug
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import ZONED, Column
 from dagster_project.onboarding.shares import Shares
-from dagster_project.reading import READERS, TEXT
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment import RESERVED
 

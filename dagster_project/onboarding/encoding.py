@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dagster_project.feature_sql import RESERVED
+from dagster_project.declared.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
 from dagster_project.onboarding.vocabulary import split_name
 from dagster_project.warehouse.sql import Identifier, literal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from tests.support import small_simulation
 from uplift_core.home import Home
 

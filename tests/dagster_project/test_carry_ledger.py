@@ -15,7 +15,7 @@ import pytest
 
 from dagster_project import carry_ledger
 from dagster_project.carry import KEYS
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.ledger import NightParts, write_parts
 from dagster_project.nights import ListKey
 from dagster_project.realised import measure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagster_project.decisions import write_treat_list
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from tests.support import SMALL, opened
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError, ExperimentError

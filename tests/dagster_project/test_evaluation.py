@@ -9,15 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dagster_project.evaluation import (
-    BUDGETS,
-    TABLES,
-    evaluate,
-    summary_markdown,
-)
-from dagster_project.folders import ExperimentFolder
-from dagster_project.joint_groups import read_holdout
-from dagster_project.predictions import SCORES
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.evaluation import TABLES, evaluate, summary_markdown
+from dagster_project.scores.predictions import BUDGETS, SCORES
+from dagster_project.scores.score_groups import read_holdout
 from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users

@@ -15,8 +15,8 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from dagster_project.decisions import write_treat_list
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export import campaigns, export_treat_list
-from dagster_project.folders import ExperimentFolder
 from dagster_project.nights import ListKey
 from dagster_project.realised import measure
 from dagster_project.stores import LocalStore, ObjectStore, open_store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.feature_sql import FeatureSql, read_feature_sql
+from dagster_project.declared.feature_sql import FeatureSql, read_feature_sql
 from tests.support import EXPERIMENTS
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment import FEATURES_SQL, load_experiment

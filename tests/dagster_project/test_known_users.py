@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from dagster_project.decisions import write_treat_list
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.publish import publish
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
 from tests.support import SMALL, Open, opened, with_experiment

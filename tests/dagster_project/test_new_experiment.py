@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project import new_experiment
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
 from dagster_project.schema import SCHEMA, schema_text

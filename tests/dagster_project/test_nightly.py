@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
-from dagster_project.folders import ExperimentFolder
 from dagster_project.nightly import LAYERS
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY

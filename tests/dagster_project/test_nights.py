@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from dagster_project.decisions import write_treat_list
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.nights import GateError, Night
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment

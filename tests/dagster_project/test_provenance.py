@@ -9,8 +9,8 @@ import pytest
 
 from dagster_project.checks import assets as checks
 from dagster_project.checks.findings import Finding
-from dagster_project.folders import ExperimentFolder
-from dagster_project.sources.simulated import write_simulation
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.inputs.sources.simulated import write_simulation
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import (
     UNKNOWN,

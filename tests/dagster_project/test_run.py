@@ -10,9 +10,9 @@ from rich.console import Console
 
 from dagster_project import run
 from dagster_project.champion import deciding_learner
-from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import NAMES
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import Engine, expected_errors
+from dagster_project.scores.predictions import NAMES
 from dagster_project.summary import read_summary
 from tests.support import SMALL, folder_of, opened
 from uplift_core.errors import DataError

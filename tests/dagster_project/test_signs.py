@@ -13,9 +13,9 @@ import pytest
 
 from dagster_project import new_experiment
 from dagster_project.compute.work import Limits, Query, run_query
-from dagster_project.loading import load_raw
-from dagster_project.signs import with_signs
-from dagster_project.sources import SourceFile
+from dagster_project.inputs.raw import load_raw
+from dagster_project.inputs.signs import with_signs
+from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables

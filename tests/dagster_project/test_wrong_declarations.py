@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pytest
 
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import experiment_folders
-from dagster_project.folders import ExperimentFolder
-from dagster_project.loading import create_by, load_raw
-from dagster_project.population import compute_features, load_population
+from dagster_project.inputs.population import compute_features, load_population
+from dagster_project.inputs.raw import create_by, load_raw
+from dagster_project.inputs.sources import own_file
 from dagster_project.settings import Settings
-from dagster_project.sources import own_file
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import UpliftError
 from uplift_core.experiment import load_experiment

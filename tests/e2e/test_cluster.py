@@ -23,8 +23,8 @@ pytest.importorskip("distributed", reason="the extra 'cluster' is not installed"
 
 from dagster_project.compute import client
 from dagster_project.compute.client import Workers
-from dagster_project.folders import ExperimentFolder
-from dagster_project.sources.lookalike import write_lookalike
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.inputs.sources.lookalike import write_lookalike
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from tests.e2e.test_criteo import on_file

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.sources.lookalike import truth_of, write_lookalike
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.inputs.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
     CRITEO_SHARES,

@@ -14,7 +14,7 @@ import pytest
 
 from bench.dagster_servers import DagsterServers, dagster_servers
 from bench.killed_runs import instance_of, working_process
-from dagster_project.sources.simulated import write_simulation
+from dagster_project.inputs.sources.simulated import write_simulation
 from tests.support import SMALL, Open, folder_of
 from uplift_core.publication import read_pointer
 

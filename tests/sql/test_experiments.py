@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project.sources.simulated import write_simulation
+from dagster_project.inputs.sources.simulated import write_simulation
 from tests.support import EXPERIMENTS, dicts, folder_of
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.assets.inputs import check_features
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of, make_table
 from uplift_core.errors import ExperimentError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.run import failure
 from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
 from uplift_core.experiment import FEATURES_SQL, RAW_SQL

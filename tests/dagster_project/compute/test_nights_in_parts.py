@@ -16,8 +16,8 @@ from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
 from dagster_project.decisions import write_treat_list
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export import export_treat_list
-from dagster_project.folders import ExperimentFolder
 from dagster_project.ledger import NightParts, parts_of, write_parts
 from dagster_project.nights import TREAT_LIST, GateError, ListKey, Night
 from dagster_project.publish import publish

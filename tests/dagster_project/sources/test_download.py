@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.sources.download import download
+from dagster_project.inputs.sources.download import download
 from uplift_core.errors import DataError
 
 CONTENT = bytes(range(256)) * 400

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project import sources
-from dagster_project.sources import SourceFile, find_source
+from dagster_project.inputs import sources
+from dagster_project.inputs.sources import SourceFile, find_source
 from tests.support import folder_of
 from uplift_core.errors import DataError
 from uplift_core.experiment import Experiment

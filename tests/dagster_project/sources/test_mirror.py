@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.sources import mirror as module
-from dagster_project.sources.mirror import fetch_from_mirror
+from dagster_project.inputs.sources import mirror as module
+from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from uplift_core.errors import DataError
 from uplift_core.sources import Mirror
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import duckdb
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.reading import TEXT, read_with_ids, refuse_floats
-from dagster_project.signs import with_signs
-from dagster_project.sources import SourceFile, own_file
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_floats
+from dagster_project.inputs.signs import with_signs
+from dagster_project.inputs.sources import SourceFile, own_file
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError, ExperimentError

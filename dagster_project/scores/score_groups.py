@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.predictions import SCORES, outcome_columns
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.predictions import SCORES, outcome_columns
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError

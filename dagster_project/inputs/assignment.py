@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagster_project.folders import ExperimentFolder
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.sql import Identifier, render
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_project.feature_sql import FeatureSql, read_feature_sql
+from dagster_project.declared.feature_sql import FeatureSql, read_feature_sql
 from dagster_project.warehouse.table_names import OutcomeNames, Tables, UserTables
 from uplift_core.experiment import Experiment
 

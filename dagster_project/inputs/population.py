@@ -9,11 +9,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.folders import ExperimentFolder
-from dagster_project.loading import create_by, reason_of
-from dagster_project.predictions import RESPONSE, SCORES
-from dagster_project.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
-from dagster_project.sources import SourceFile
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.inputs.raw import create_by, reason_of
+from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
+from dagster_project.inputs.sources import SourceFile
+from dagster_project.scores.predictions import RESPONSE, SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,3 +69,9 @@ def scores_select(tables: Tables) -> str:
         user_cells=tables.user_cells,
         assignment=tables.assignment,
     )
+
+
+BUDGETS = tuple(k / 100 for k in range(1, 101))
+
+
+Rows = list[dict[str, Any]]

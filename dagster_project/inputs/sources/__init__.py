@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_project.sources.download import download
-from dagster_project.sources.mirror import fetch_from_mirror
-from dagster_project.sources.remote import fetch_url, url_of
-from dagster_project.sources.simulated import write_simulation
+from dagster_project.inputs.sources.download import download
+from dagster_project.inputs.sources.mirror import fetch_from_mirror
+from dagster_project.inputs.sources.remote import fetch_url, url_of
+from dagster_project.inputs.sources.simulated import write_simulation
 from uplift_core.errors import DataError
 from uplift_core.experiment import Experiment
 from uplift_core.files import sha256_file

@@ -1,7 +1,7 @@
 """A look-alike of Criteo's file, of any size: a csv.gz as Criteo's, and the truth beside it.
 
     make criteo-like ROWS=1000000
-    python -m dagster_project.sources.lookalike --rows 1000000 --file criteo-like.csv.gz
+    python -m dagster_project.inputs.sources.lookalike --rows 1000000 --file criteo-like.csv.gz
 
 The truth, ``<file>.truth.parquet``, holds user_id and the true effects on visit and conversion.
 """
