@@ -19,11 +19,11 @@ import xgboost
 
 from bench.criteo_like import FEATURES
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
-from dagster_project.cells import find_edges, make_cells, read_cells, read_feature_cells
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.scores.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
+from dagster_project.training.cells import find_edges, make_cells, read_cells, read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.sql import Identifier

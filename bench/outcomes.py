@@ -16,13 +16,13 @@ from pathlib import Path
 from bench import ours
 from bench.criteo_like import sample_path
 from bench.hillstrom_splits import source_file
-from dagster_project.cells import features_of, find_edges, read_edges, read_feature_cells
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation import evaluate_joint
-from dagster_project.models import train_arm
 from dagster_project.scores.predictions import NAMES, Rows, predictions_of, write_predictions
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.settings import SQL_FOLDER
+from dagster_project.training.cells import features_of, find_edges, read_edges, read_feature_cells
+from dagster_project.training.fitting import train_arm
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.evaluation.gate import Verdict

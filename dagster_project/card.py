@@ -11,13 +11,12 @@ import dagster as dg
 import numpy as np
 
 from dagster_project import plots
-from dagster_project.cells import features_of
-from dagster_project.champion import REGISTRY, deciding_learner
 from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
 from dagster_project.markdown import markdown_table, with_error
-from dagster_project.models import current_version
 from dagster_project.scores.predictions import NAMES, Rows
 from dagster_project.scores.score_groups import read_holdout
+from dagster_project.training.cells import features_of
+from dagster_project.training.registry import REGISTRY, current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 

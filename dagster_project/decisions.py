@@ -8,14 +8,13 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from dagster_project.champion import deciding_learner
 from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.models import current_version
 from dagster_project.nights import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night, write_night
 from dagster_project.roles import Asked, Binds, Roles, threshold_binds
 from dagster_project.thresholds import threshold_rows
+from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of
 from dagster_project.warehouse.sql import Identifier

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.champion import deciding_learner
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.models import current_version
 from dagster_project.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.nights import ListKey
 from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
 from dagster_project.scores.predictions import SCORES
+from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError

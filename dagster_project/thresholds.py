@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.models import current_version
 from dagster_project.scores.predictions import BUDGETS, Rows
+from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.budget import Distribution
 from uplift_core.learners import LEARNER_NAMES

@@ -20,10 +20,10 @@ from dagster_project.crosscheck import crosscheck, read_rows
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation import evaluate, summary_markdown
 from dagster_project.metadata import describe_table
-from dagster_project.models import current_version
 from dagster_project.plots import png_markdown, svg
 from dagster_project.resources import Engine
 from dagster_project.thresholds import threshold_rows
+from dagster_project.training.registry import current_version
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.files import replace_file
 

@@ -10,15 +10,15 @@ from pydantic import Field
 
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
-from dagster_project.binning import binned_select
-from dagster_project.cells import cells_select, read_edges
-from dagster_project.champion import REGISTRY
 from dagster_project.checks.profiles import write_profile
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.metadata import describe_table
-from dagster_project.models import registry_rows, write_bundle, write_registry
 from dagster_project.resources import Engine
-from dagster_project.tuning import tuned_parameters
+from dagster_project.training.binning import binned_select
+from dagster_project.training.bundle import write_bundle
+from dagster_project.training.cells import cells_select, read_edges
+from dagster_project.training.registry import REGISTRY, registry_rows, write_registry
+from dagster_project.training.tuning import tuned_parameters
 from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.boosting import LearnerParameters
 from uplift_core.files import replace_file

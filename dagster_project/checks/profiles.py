@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.cells import features_of
 from dagster_project.checks.findings import Finding
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.training.cells import features_of
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.cells import BinEdges

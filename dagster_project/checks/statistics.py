@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dagster_project.cells import features_of, read_cells, read_edges
 from dagster_project.checks.findings import Finding
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.scores.predictions import SCORES
+from dagster_project.training.cells import features_of, read_cells, read_edges
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.balance import arm_auc

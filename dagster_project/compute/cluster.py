@@ -12,12 +12,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from dagster_project.cells import features_of, find_edges, value_counts
 from dagster_project.compute import Compute, Tell, work
 from dagster_project.compute.by_row import refuse_across_users
 from dagster_project.compute.client import Address, connected
 from dagster_project.compute.exports import write_parts
-from dagster_project.compute.here import of_parts
 from dagster_project.compute.lists import roles_in_parts
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.training import Job, train_on_one, train_together
@@ -27,6 +25,7 @@ from dagster_project.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import check_columns
 from dagster_project.inputs.sources import SourceFile, parts_of
 from dagster_project.roles import Asked, Roles, find_roles
+from dagster_project.training.cells import features_of, find_edges, of_parts, value_counts
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, Part, same_columns
 from dagster_project.warehouse.sql import Identifier, literal, render

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_project.cells import find_edges, make_cells, read_feature_cells
 from dagster_project.compute import Compute, Tell
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
-from dagster_project.models import train_arm
 from dagster_project.roles import Asked, Roles, find_roles
-from dagster_project.scores.predictions import predictions_of_arms, scores_select, write_predictions
+from dagster_project.training.cells import find_edges, make_cells, of_parts
+from dagster_project.training.fitting import train_arm
+from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
-from uplift_core.bundle import Bundle
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners import ContrastModel
@@ -94,15 +93,3 @@ class Here(Compute):
 
 
 HERE = Here()
-
-
-def of_parts(folder: ExperimentFolder, what: str) -> Identifier:
-    """The view of what workers made of each part, whose cells are numbered within it."""
-    return Identifier.of("training", f"{folder.name}_part_{what}")
-
-
-def score_users(db: Warehouse, folder: ExperimentFolder, loaded: Bundle) -> int:
-    """Predict each distinct cell once, and hand the scores to its users; returns rows of scores."""
-    x = read_feature_cells(db, folder, loaded.manifest.features)
-    write_predictions(db, folder.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome))
-    return db.create(folder.tables.scores, scores_select(folder.tables))

@@ -18,11 +18,10 @@ import xgboost
 from xgboost import collective
 from xgboost.tracker import RabitTracker
 
-from dagster_project.champion import OUT_OF_FOLD, judge_learners
 from dagster_project.compute.client import Workers
 from dagster_project.compute.work import Limits, Reads, opened
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.models import fit_arm, train_arm
+from dagster_project.training.fitting import OUT_OF_FOLD, fit_arm, judge_learners, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting import LearnerParameters

@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 from distributed import get_worker
 
-from dagster_project.cells import make_cells, read_feature_cells
-from dagster_project.compute.here import score_users
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.signs import with_signs
 from dagster_project.scores.predictions import predictions_of_arms
+from dagster_project.training.cells import make_cells, read_feature_cells
+from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_in_memory
 from dagster_project.warehouse.partitions import Part, write_part

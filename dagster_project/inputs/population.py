@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.inputs.sources import SourceFile
-from dagster_project.scores.predictions import RESPONSE, SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 from uplift_core.experiment import FEATURES_SQL
-from uplift_core.learners import LEARNER_NAMES, ContrastModel
 
 POPULATION_SQL = "population.sql"
 INCOMING = Identifier.of("incoming_population")
-CHUNK = 1_000_000  # users that are scored at a time
 
 
 def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -> int:
@@ -88,39 +83,6 @@ def compute_features(db: Warehouse, folder: ExperimentFolder) -> int:
             "correct it"
         )
     return rows
-
-
-def score_population(
-    db: Warehouse,
-    folder: ExperimentFolder,
-    models: Mapping[str, ContrastModel],
-    features: tuple[str, ...],
-) -> int:
-    """Write ``scores.<experiment>_population``; returns its rows, one per user and treatment arm."""
-    tables = folder.tables.population
-    db.rows(f"create or replace table {tables.scores} as from {folder.tables.scores} limit 0")
-    users = db.arrow(
-        f"select user_id, {Identifier.listed(features)} from {tables.features} order by user_id"
-    )
-    for arm in folder.experiment.treatments:
-        for start in range(0, users.num_rows, CHUNK):
-            part = users.slice(start, CHUNK)
-            with db.relation("new_scores", _scored(models[arm], part, arm, features)):
-                db.rows(f"insert into {tables.scores} by name from new_scores")
-    return db.count(tables.scores)
-
-
-def _scored(model: ContrastModel, users: pa.Table, arm: str, features: tuple[str, ...]) -> pa.Table:
-    x = np.column_stack([users.column(name).to_numpy() for name in features]).astype(np.float32)
-    return pa.table(
-        {
-            "user_id": users.column("user_id"),
-            "arm": pa.repeat(arm, len(x)),
-            "split": pa.repeat("population", len(x)),
-            **{SCORES[learner]: model.predict(x, learner) for learner in LEARNER_NAMES},
-            RESPONSE: model.predict_response(x),
-        }
-    )
 
 
 def _read(

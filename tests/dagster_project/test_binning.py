@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.binning import binned_select, float_literal
+from dagster_project.training.binning import binned_select, float_literal
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
 from tests.support import edge_lists, float32s, folder_of

@@ -8,9 +8,9 @@ import pytest
 
 from dagster_project import plots
 from dagster_project.card import make_plots, write_card
-from dagster_project.champion import deciding_learner
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.scores.predictions import NAMES
+from dagster_project.training.registry import deciding_learner
 from tests.support import opened
 from uplift_core.home import Home
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_project.contract import contract
+from dagster_project.training.raw_contract import contract
 from dagster_project.warehouse.connection import Warehouse
 from serve.attributes import RawSchema
 from serve.errors import RequestError

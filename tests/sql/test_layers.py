@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from dagster_project.binning import binned_select
-from dagster_project.cells import value_counts
 from dagster_project.settings import SQL_FOLDER
+from dagster_project.training.binning import binned_select
+from dagster_project.training.cells import value_counts
 from dagster_project.warehouse.sql import Identifier, render
 from tests.support import dicts, folder_of, make_table
 from uplift_core.cells import BinEdges

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dagster_project.cells import read_edges
 from dagster_project.compute.training import Fitted, Job, train_on_one, train_together
 from dagster_project.compute.work import Limits
 from dagster_project.scores.predictions import SCORES, predictions_of
+from dagster_project.training.cells import read_edges
 from dagster_project.warehouse.partitions import Generation, write_part
 from tests.support import few_rounds, opened, run_unchecked, small_simulation
 from uplift_core.home import Home

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.binning import binned_select
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.training.binning import binned_select
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles
@@ -148,3 +148,8 @@ def read_feature_cells(db: Warehouse, folder: ExperimentFolder, features: tuple[
     columns = ", ".join(str(Identifier.of(name)) for name in features)
     rows = db.arrow(f"select {columns} from {folder.tables.feature_cells} order by cell")
     return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)
+
+
+def of_parts(folder: ExperimentFolder, what: str) -> Identifier:
+    """The view of what workers made of each part, whose cells are numbered within it."""
+    return Identifier.of("training", f"{folder.name}_part_{what}")

@@ -1,99 +1,37 @@
-"""From fitted learners to a bundle and its rows of the registry."""
+"""Which learner decides: compared on out-of-fold scores inside the train split."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from dagster_project.cells import read_cells
-from dagster_project.champion import OUT_OF_FOLD, REGISTRY, judge_learners, out_of_fold
-from dagster_project.contract import contract
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import Identifier, sql_sha256
+from dagster_project.warehouse.sql import Identifier
 from uplift_core import bundle
 from uplift_core.boosting import LearnerParameters
-from uplift_core.bundle import Manifest
-from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.experiment import RAW_SQL
-from uplift_core.learners import (
-    LEARNER_NAMES,
-    ContrastModel,
-    OutcomeModels,
-    fit_learners,
-)
+from uplift_core.learners import LEARNER_NAMES
+
+REGISTRY = Identifier.of("models", "registry")
 
 
-def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
-    db: Warehouse,
-    folder: ExperimentFolder,
-    arm: str,
-    edges: BinEdges,
-    parameters: LearnerParameters,
-    *,
-    threads: int,
-) -> tuple[ContrastModel, Verdict]:
-    """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
-    model, predictions = fit_arm(db, folder, arm, edges, parameters, threads=threads)
-    with db.relation(OUT_OF_FOLD, predictions):
-        return model, judge_learners(db, folder, arm, Identifier.of(OUT_OF_FOLD))
-
-
-def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
-    db: Warehouse,
-    folder: ExperimentFolder,
-    arm: str,
-    edges: BinEdges,
-    parameters: LearnerParameters,
-    *,
-    threads: int,
-) -> tuple[ContrastModel, pa.Table]:
-    """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
-    default = folder.experiment.defaults.outcome
-    cells = read_cells(db, folder, arm, edges)
-    models = OutcomeModels.of(cells, parameters, threads)
-    model = fit_learners(models)
-    others = {}
-    for outcome in folder.experiment.outcomes:
-        if outcome.name != default:
-            own = read_cells(db, folder, arm, edges, outcome.name)
-            others[outcome.name] = OutcomeModels.of(own, parameters, threads).arms()
-    return replace(model, others=others), out_of_fold(models, arm, default)
-
-
-def write_bundle(
-    db: Warehouse,
-    root: Path,
-    folder: ExperimentFolder,
-    edges: BinEdges,
-    models: dict[str, ContrastModel],
-) -> tuple[str, Path]:
-    """Save the bundle: all that scoring a user from raw attributes needs."""
-    registry = Identifier.of("raw", "registry")
-    (data_sha256,) = db.one(
-        f"select sha256 from {registry} where experiment = $name", {"name": folder.name}
+def deciding_learner(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
+    """The learner that decides for an arm: the declared one, else the current champion."""
+    declared = folder.experiment.defaults.learner
+    if declared:
+        return declared
+    (champion,) = db.one(
+        f"select learner from {REGISTRY} "
+        "where experiment = $experiment and arm = $arm and is_current and champion",
+        {"experiment": folder.name, "arm": arm},
     )
-    text = folder.features_sql.text
-    manifest = Manifest(
-        experiment=folder.experiment,
-        outcome=folder.experiment.defaults.outcome,
-        features=edges.features,
-        features_sql=text,
-        raw_columns=contract(db, folder),
-        edges=edges.to_dict(),
-        data_sha256=data_sha256,
-        sql_sha256=sql_sha256((folder.folder / RAW_SQL).read_text(encoding="utf-8"), text),
-        libraries=bundle.library_versions() | {"duckdb": duckdb.__version__},
-    )
-    return bundle.save(root, manifest, models)
+    return str(champion)
 
 
 def registry_rows(

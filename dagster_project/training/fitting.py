@@ -1,0 +1,85 @@
+"""From fitted learners to a bundle and its rows of the registry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.predictions import predictions_of
+from dagster_project.scores.score_groups import read_out_of_fold
+from dagster_project.training.cells import read_cells
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
+from uplift_core.boosting import LearnerParameters
+from uplift_core.cells import BinEdges, distinct
+from uplift_core.evaluation.gate import Verdict, compare, judge
+from uplift_core.learners import (
+    LEARNER_NAMES,
+    ContrastModel,
+    OutcomeModels,
+    cross_fit,
+    fit_learners,
+)
+
+
+def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
+    db: Warehouse,
+    folder: ExperimentFolder,
+    arm: str,
+    edges: BinEdges,
+    parameters: LearnerParameters,
+    *,
+    threads: int,
+) -> tuple[ContrastModel, Verdict]:
+    """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
+    model, predictions = fit_arm(db, folder, arm, edges, parameters, threads=threads)
+    with db.relation(OUT_OF_FOLD, predictions):
+        return model, judge_learners(db, folder, arm, Identifier.of(OUT_OF_FOLD))
+
+
+def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
+    db: Warehouse,
+    folder: ExperimentFolder,
+    arm: str,
+    edges: BinEdges,
+    parameters: LearnerParameters,
+    *,
+    threads: int,
+) -> tuple[ContrastModel, pa.Table]:
+    """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
+    default = folder.experiment.defaults.outcome
+    cells = read_cells(db, folder, arm, edges)
+    models = OutcomeModels.of(cells, parameters, threads)
+    model = fit_learners(models)
+    others = {}
+    for outcome in folder.experiment.outcomes:
+        if outcome.name != default:
+            own = read_cells(db, folder, arm, edges, outcome.name)
+            others[outcome.name] = OutcomeModels.of(own, parameters, threads).arms()
+    return replace(model, others=others), out_of_fold(models, arm, default)
+
+
+OUT_OF_FOLD = "out_of_fold"
+
+
+def out_of_fold(models: OutcomeModels, arm: str, outcome: str) -> pa.Table:
+    """All learners' predictions by cell and fold, each by models that were fitted on the other folds."""
+    cells, parts = models.cells, []
+    for fold, model in cross_fit(models):
+        present = distinct(cells.cell[cells.fold == fold])
+        rows = predictions_of(model, cells.x[present], arm, outcome)
+        rows = rows.set_column(0, "cell", pa.array(present))
+        parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))
+    return pa.concat_tables(parts)
+
+
+def judge_learners(
+    db: Warehouse, folder: ExperimentFolder, arm: str, predictions: Identifier
+) -> Verdict:
+    """Rank the users of each fold by out-of-fold predictions, and compare at the default budget."""
+    budget = folder.experiment.defaults.budget
+    folds = read_out_of_fold(db, folder, predictions, arm)
+    n = int(sum(joint.n_users for joint in folds))
+    return judge(compare(folds, LEARNER_NAMES, budget), n, budget)
