@@ -26,7 +26,7 @@ from bench import ours
 from bench.criteo_like import generate
 from bench.ours import ARM, criteo_folder
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.evaluation import evaluate_joint
+from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse

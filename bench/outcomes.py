@@ -17,7 +17,7 @@ from bench import ours
 from bench.criteo_like import sample_path
 from bench.hillstrom_splits import source_file
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.evaluation import evaluate_joint
+from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.scores.predictions import NAMES, Rows, predictions_of, write_predictions
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.settings import SQL_FOLDER

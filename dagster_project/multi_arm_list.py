@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
+from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.nights import ListKey
 from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
 from dagster_project.scores.predictions import SCORES

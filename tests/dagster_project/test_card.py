@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from dagster_project import plots
-from dagster_project.card import make_plots, write_card
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.evaluation import plots
+from dagster_project.evaluation.model_card import make_plots, write_card
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import opened

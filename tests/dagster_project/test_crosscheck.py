@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dagster_project.crosscheck import Rows, crosscheck
+from dagster_project.evaluation.crosscheck import Rows, crosscheck
 from tests.support import few_rounds, folder_of
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.simulation import marketing_rct

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.evaluation import TABLES, evaluate, summary_markdown
+from dagster_project.evaluation.figures import TABLES, evaluate, summary_markdown
 from dagster_project.scores.predictions import BUDGETS, SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.thresholds import threshold_rows

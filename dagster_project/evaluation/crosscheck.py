@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.peers import Folds, econml_effects
+from dagster_project.evaluation.econml_peers import Folds, econml_effects
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.boosting import Doubles, Floats

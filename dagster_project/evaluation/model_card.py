@@ -10,8 +10,8 @@ import altair as alt
 import dagster as dg
 import numpy as np
 
-from dagster_project import plots
 from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
+from dagster_project.evaluation import plots
 from dagster_project.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import NAMES, Rows
 from dagster_project.scores.score_groups import read_holdout
