@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import track
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.realised import measure
+from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export import export_treat_list, files_to_treat
-from dagster_project.nights import ListKey
-from dagster_project.realised import measure
 from dagster_project.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse

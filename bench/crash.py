@@ -27,10 +27,10 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.export import MANIFEST, SUCCESS, export_treat_list
 from dagster_project.nightly import LAYERS
-from dagster_project.nights import ListKey
 from dagster_project.publish import publish
 from dagster_project.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 from rich.console import Console
 
-from dagster_project.carry import KEYS, Carried, carry
+from dagster_project.decisions.carry import KEYS, Carried, carry
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse, create_tables, missing_columns
 from dagster_project.warehouse.opening import open_warehouse

@@ -21,13 +21,12 @@ from typing import Any
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
+from dagster_project.decisions.ledger import parts_of
+from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.export_files import FORMATS, Sheet
-from dagster_project.ledger import parts_of
-from dagster_project.nights import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.stores import Store, prepared
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.errors import DataError
 
 TREAT = "treat"
 # What is exported, and the order of its rows.
@@ -41,22 +40,6 @@ ORDERS = {
 KEYS = frozenset({"user_id", "experiment", "campaign", "arm"})
 FORMAT = 3
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
-
-
-def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
-    """The lists of one date.
-
-    Raises:
-        DataError: there is none.
-    """
-    rows = db.rows(
-        f"select campaign from {NIGHTS} where experiment = $experiment "
-        "and decision_date = $date::date order by all",
-        {"experiment": experiment, "date": date},
-    )
-    if not rows:
-        raise DataError(f"{experiment}: there is no treat list of {date}; materialize treat_list first")
-    return [ListKey(date, experiment, str(campaign)) for (campaign,) in rows]
 
 
 def export_treat_list(  # noqa: PLR0913 - which list, where to, how

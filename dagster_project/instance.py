@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagster_project.first_night import remember_first_night
+from dagster_project.decisions.first_night import remember_first_night
 from dagster_project.settings import Settings
 from uplift_core.files import replace_file
 from uplift_core.home import Home

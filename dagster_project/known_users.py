@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
-from dagster_project.nights import NIGHTS, TREAT_LIST
+from dagster_project.decisions.records import NIGHTS, TREAT_LIST
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.comments import comments_for
 from dagster_project.warehouse.connection import CONTACTS, Warehouse

@@ -13,10 +13,10 @@ import dagster as dg
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import Here
+from dagster_project.decisions.first_night import first_night
+from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.first_night import first_night
 from dagster_project.inputs.sources import SourceFile, Tell, find_source
-from dagster_project.ledger import refuse_lost_ledger
 from dagster_project.settings import Settings
 from dagster_project.stores import Store, open_store
 from dagster_project.warehouse.connection import Warehouse

@@ -12,14 +12,16 @@ from pydantic import Field
 
 from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
-from dagster_project.decisions import refuse_other_files, write_treat_list
+from dagster_project.decisions.gates import GateError, record_refusal
+from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.realised import measure
+from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
+from dagster_project.decisions.treat_list import refuse_other_files, write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import campaigns, export_treat_list
+from dagster_project.export import export_treat_list
 from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
-from dagster_project.nights import REALISED, TREAT_LIST, GateError, Night, record_refusal
 from dagster_project.publish import publish
-from dagster_project.realised import measure
 from dagster_project.resources import Engine
 from uplift_core.budget import Budget
 

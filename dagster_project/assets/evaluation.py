@@ -9,6 +9,7 @@ import pyarrow as pa
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
+from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
@@ -22,7 +23,6 @@ from dagster_project.evaluation.model_card import (
 from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.metadata import describe_table
 from dagster_project.resources import Engine
-from dagster_project.thresholds import threshold_rows
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.files import replace_file

@@ -12,8 +12,8 @@ from great_expectations import expectations as gxe
 from sqlglot import exp
 
 from dagster_project.checks.expectations import Batch, Rule
+from dagster_project.decisions.records import TREAT_LIST
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.nights import TREAT_LIST
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier

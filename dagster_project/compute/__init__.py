@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from dagster_project.decisions.roles import Asked, Roles
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export_files import Sheet
 from dagster_project.inputs.sources import SourceFile
-from dagster_project.roles import Asked, Roles
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.boosting import LearnerParameters
 from uplift_core.cells import BinEdges

@@ -8,8 +8,8 @@ from typing import Any
 
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.work import Limits, opened
+from dagster_project.decisions.records import TREAT_LIST
 from dagster_project.export_files import Sheet, write_file
-from dagster_project.nights import TREAT_LIST
 from uplift_core.errors import DataError
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.compute import Compute, Tell
+from dagster_project.decisions.roles import Asked, Roles, find_roles
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
-from dagster_project.roles import Asked, Roles, find_roles
 from dagster_project.training.cells import find_edges, make_cells, of_parts
 from dagster_project.training.fitting import train_arm
 from dagster_project.training.scoring import score_users

@@ -14,9 +14,8 @@ from dagster_project.compute import ranges
 from dagster_project.compute.ranges import EXPLORE, RANKED, REST, Range, Slice
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.work import MERGED, Query, Reads
-from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.ledger import NightParts, write_parts
-from dagster_project.roles import (
+from dagster_project.decisions.ledger import NightParts, write_parts
+from dagster_project.decisions.roles import (
     EXCLUDED,
     Asked,
     Binds,
@@ -25,6 +24,7 @@ from dagster_project.roles import (
     refuse_faults,
     write_excluded,
 )
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render

@@ -16,8 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dagster_project.compute.work import Limits, Reads, opened
-from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.roles import (
+from dagster_project.decisions.roles import (
     EXCLUDED,
     PLACES,
     ROLES,
@@ -31,6 +30,7 @@ from dagster_project.roles import (
     places_select,
     write_roles,
 )
+from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import ROW_GROUP, Part, write_part
 from dagster_project.warehouse.sql import Identifier, render

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_project import carry_ledger
-from dagster_project.carry import KEYS
+from dagster_project.decisions.carry import KEYS
+from dagster_project.decisions.ledger import NightParts, write_parts
+from dagster_project.decisions.realised import measure
+from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.ledger import NightParts, write_parts
-from dagster_project.nights import ListKey
-from dagster_project.realised import measure
 from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.figures import TABLES, evaluate, summary_markdown
 from dagster_project.scores.predictions import BUDGETS, SCORES
 from dagster_project.scores.score_groups import read_holdout
-from dagster_project.thresholds import threshold_rows
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users
 from uplift_core.evaluation.curves import qini_auc

@@ -14,11 +14,12 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.realised import measure
+from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import campaigns, export_treat_list
-from dagster_project.nights import ListKey
-from dagster_project.realised import measure
+from dagster_project.export import export_treat_list
 from dagster_project.stores import LocalStore, ObjectStore, open_store
 from tests.support import SMALL, opened, with_experiment
 from uplift_core.budget import Budget

@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dagster_project.decisions.first_night import first_night, remember_first_night
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
-from dagster_project.first_night import first_night, remember_first_night
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings

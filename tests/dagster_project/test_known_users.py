@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.publish import publish
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES

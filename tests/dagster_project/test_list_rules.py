@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
-from dagster_project.decisions import decide, record
+from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.treat_list import decide, record
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.nights import ListKey
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
 from uplift_core.budget import Budget, Distribution, list_size, quota

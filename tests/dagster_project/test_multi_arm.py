@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dagster_project import run
+from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.multi_arm import (
     DECIDING,
@@ -20,7 +21,6 @@ from dagster_project.evaluation.multi_arm import (
     judge_choice,
     multi_arm_rows,
 )
-from dagster_project.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.errors import DataError

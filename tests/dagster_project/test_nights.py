@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.gates import GateError
+from dagster_project.decisions.records import Night
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.nights import GateError, Night
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.budget import Budget

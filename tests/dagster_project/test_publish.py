@@ -12,7 +12,7 @@ import pytest
 
 from dagster_project import publish as module
 from dagster_project import rollback
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.publish import KEEP, publish, roll_back
 from dagster_project.training.registry import deciding_learner

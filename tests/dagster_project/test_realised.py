@@ -11,8 +11,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from dagster_project.decisions.realised import measure
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.realised import measure
 from tests.support import dicts, failure_text, opened, run_job
 from uplift_core.errors import DataError
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift

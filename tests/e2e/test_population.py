@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from dagster_project.decisions.realised import measure
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.realised import measure
 from tests.e2e.own_experiments import offers
 from tests.serve.support import api_of, query
 from tests.support import opened, run_job

@@ -14,9 +14,9 @@ import pytest
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
+from dagster_project.decisions.ledger import parts_of
+from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.ledger import parts_of
-from dagster_project.nights import ListKey
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier

@@ -15,11 +15,12 @@ from dagster_project.compute import Compute
 from dagster_project.compute.client import Workers
 from dagster_project.compute.cluster import Cluster
 from dagster_project.compute.here import HERE
-from dagster_project.decisions import write_treat_list
+from dagster_project.decisions.gates import GateError
+from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
+from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.export import export_treat_list
-from dagster_project.ledger import NightParts, parts_of, write_parts
-from dagster_project.nights import TREAT_LIST, GateError, ListKey, Night
 from dagster_project.publish import publish
 from dagster_project.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse

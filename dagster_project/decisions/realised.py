@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.records import REALISED, TREAT_LIST, ListKey
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import campaigns
 from dagster_project.inputs.reading import (
     READERS,
     TEXT,
@@ -18,7 +19,6 @@ from dagster_project.inputs.reading import (
     refuse_floats,
     whole_number,
 )
-from dagster_project.nights import REALISED, TREAT_LIST, ListKey
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render

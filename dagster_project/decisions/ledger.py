@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.nights import THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import PATTERN

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.ledger import REGISTRY, rows_table, show_parts
+from dagster_project.decisions.ledger import REGISTRY, rows_table, show_parts
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import PATTERN
 from dagster_project.warehouse.sql import Identifier

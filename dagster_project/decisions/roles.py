@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from dagster_project.decisions.ledger import write_rows
+from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.ledger import write_rows
-from dagster_project.nights import ListKey
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
+from dagster_project.decisions.nights import write_night
+from dagster_project.decisions.records import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
+from dagster_project.decisions.roles import Asked, Binds, Roles, threshold_binds
+from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.nights import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night, write_night
-from dagster_project.roles import Asked, Binds, Roles, threshold_binds
-from dagster_project.thresholds import threshold_rows
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of

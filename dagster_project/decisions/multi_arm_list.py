@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.roles import ROLES, Asked, write_excluded, write_roles
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
-from dagster_project.nights import ListKey
-from dagster_project.roles import ROLES, Asked, write_excluded, write_roles
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse

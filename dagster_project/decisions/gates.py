@@ -1,0 +1,96 @@
+"""The gates that a night's list must pass before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.warehouse.connection import Warehouse
+from uplift_core.errors import DataError
+from uplift_core.evaluation.sample_ratio import sample_ratio
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate's word; ``value`` is None where there is nothing to compare with."""
+
+    gate: str
+    value: float | None
+    limit: float
+    message: str
+    passed: bool
+
+
+class GateError(DataError):
+    """A list is too odd to leave the house; ``answers`` are what its gates said."""
+
+    def __init__(self, message: str, key: ListKey, answers: Sequence[Gate]) -> None:
+        super().__init__(message)
+        self.key, self.answers = key, answers
+
+
+def record_refusal(db: Warehouse, refusal: GateError) -> None:
+    """Keep the gates' answers about a list that was not written, unless one of the same date stands."""
+    key = refusal.key
+    (standing,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
+    if not standing:
+        _write_answers(db, key, refusal.answers)
+
+
+def _write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
+    rows = [asdict(key) | asdict(gate) for gate in answers]
+    db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
+
+
+def _judge(db: Warehouse, folder: ExperimentFolder, night: Night, share: float) -> Iterator[Gate]:
+    limits = folder.experiment.decisions.gates
+    counts = dict(db.rows(f"select arm, count(*) from {folder.tables.assignment} group by arm"))
+    found = sample_ratio(counts, {arm.name: arm.share for arm in folder.experiment.arms})
+    yield Gate(
+        "sample_ratio",
+        found.deviation,
+        limits.sample_ratio,
+        f"arm '{found.arm}' differs from its designed share of users by {found.deviation:.4f} "
+        f"(p = {found.p_value:.2g}, at most {limits.sample_ratio} is accepted)",
+        passed=not found.mismatch(limits.sample_ratio),
+    )
+    yield _change_gate(night, limits.list_change)
+    off = abs(night.realised_rate - share) / share if share else 0.0
+    by_size = folder.experiment.decisions.cut == "size"
+    target = "the budget is" if by_size else "the threshold promises"
+    yield Gate(
+        "realised_rate",
+        off,
+        limits.realised_rate,
+        f"{night.realised_rate:.4f} of users are treated where {target} {share:.4f} "
+        f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
+        passed=off <= limits.realised_rate,
+    )
+    apart = abs(night.threshold_rate - night.expected_rate)
+    yield Gate(
+        "threshold_rate",
+        apart,
+        limits.threshold_rate,
+        f"{night.threshold_rate:.4f} of users are at or above the held-out threshold, "
+        f"{night.expected_rate:.4f} were expected (at most {limits.threshold_rate} apart is accepted)",
+        passed=apart <= limits.threshold_rate,
+    )
+
+
+def _change_gate(night: Night, limit: float) -> Gate:
+    if night.previous_date is None:
+        return Gate("list_change", None, limit, "there is no earlier list to compare with", passed=True)
+    both = night.treated + (night.treated - night.entered + night.exited)
+    change = (night.entered + night.exited) / both if both else 0.0
+    return Gate(
+        "list_change",
+        change,
+        limit,
+        f"the list differs from that of {night.previous_date} in {change:.1%} of its users: "
+        f"{night.entered} entered, {night.exited} left (at most {limit:.1%} is accepted)",
+        passed=change <= limit,
+    )

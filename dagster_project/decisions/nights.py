@@ -1,0 +1,140 @@
+"""What a night's list promised and did, and the gates that it must pass before it leaves the house."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dagster_project.decisions.gates import GateError, _judge, _write_answers
+from dagster_project.decisions.records import (
+    NIGHTS,
+    REALISED,
+    THIS_LIST,
+    TREAT_LIST,
+    ListKey,
+    Night,
+)
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.scores.score_groups import read_holdout
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import render
+from uplift_core.budget import Budget
+from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.realised import promised_uplift
+
+
+def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
+    db: Warehouse,
+    folder: ExperimentFolder,
+    key: ListKey,
+    *,
+    budget: Budget,
+    expected_rate: float,
+    override: str,
+) -> Night:
+    """Report on the list that was just written, and judge it.
+
+    Args:
+        db: the warehouse, with the list.
+        folder: the experiment.
+        key: which list.
+        budget: what was asked for.
+        expected_rate: held-out share of users at or above the threshold.
+        override: why the list is to stand even if a gate fails; recorded if one does.
+
+    Raises:
+        GateError: a gate failed and nobody overrides it.
+    """
+    (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
+    share, above, ranked = (found.pop(name) for name in ("budget", "above_threshold", "ranked"))
+    promised = promise(db, folder, key, found["arm"], found["learner"])
+    night = Night(
+        **asdict(key),
+        **found,
+        **_changes(db, key),
+        budget_kind=budget.kind,
+        budget_asked=budget.amount,
+        budget_used=_used(budget, found),
+        realised_rate=found["treated"] / found["users"],
+        expected_rate=expected_rate,
+        threshold_rate=above / found["users"],
+        promised=promised.value if promised else None,
+        promised_std_error=promised.std_error if promised else None,
+        override=None,
+    )
+    if folder.experiment.decisions.cut == "threshold":
+        # What that share of held-out users comes to among those whom the score decides about.
+        share = (ranked * expected_rate + night.explored) / night.users
+    gates = tuple(_judge(db, folder, night, share))
+    failed = [gate.message for gate in gates if not gate.passed]
+    if failed and not override:
+        raise GateError(
+            f"{key.experiment}/{key.campaign} of {key.decision_date} is not written: "
+            f"{'; '.join(failed)}. If that is right, run again with `override` and "
+            "the reason; it is recorded.",
+            key,
+            gates,
+        )
+    if failed:
+        night = replace(night, override=override)
+    db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
+    _write_answers(db, key, gates)
+    db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))  # it measured another list
+    return night
+
+
+def promise(
+    db: Warehouse, folder: ExperimentFolder, night: ListKey, arm: str, learner: str
+) -> Estimate | None:
+    """What the list will do per user treated for their score; None where nobody is.
+
+    None, too, for a population of its own: what held-out users gain is not promised to other users.
+    """
+    if folder.experiment.population:
+        return None
+    groups, _ = read_holdout(db, folder, arm, folder.experiment.defaults.outcome).by(learner)
+    found = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
+    scores, shares = (found.column(name).to_numpy() for name in ("score", "share"))
+    place = np.searchsorted(scores, groups.score.astype(np.float32))
+    place[place == len(scores)] = 0
+    return promised_uplift(groups, np.where(scores[place] == groups.score, shares[place], 0.0))
+
+
+def _changes(db: Warehouse, key: ListKey) -> dict[str, Any]:
+    (previous,) = db.one(
+        f"select max(decision_date)::varchar from {NIGHTS} where experiment = $experiment "
+        "and campaign = $campaign and decision_date < $decision_date::date",
+        asdict(key),
+    )
+    changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
+    entered, exited = db.one(
+        f"select count(*) filter (change = 'enter'), count(*) filter (change = 'exit') from ({changes})",
+        asdict(key) | {"previous_date": previous},
+    )
+    return {"previous_date": previous, "entered": entered, "exited": exited}
+
+
+def _used(budget: Budget, counts: dict[str, float]) -> float:
+    if budget.kind == "money":
+        return counts["spent"]
+    return counts["treated"] / (counts["users"] if budget.kind == "share" else 1)
+
+
+def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
+    """The lists of one date.
+
+    Raises:
+        DataError: there is none.
+    """
+    rows = db.rows(
+        f"select campaign from {NIGHTS} where experiment = $experiment "
+        "and decision_date = $date::date order by all",
+        {"experiment": experiment, "date": date},
+    )
+    if not rows:
+        raise DataError(f"{experiment}: there is no treat list of {date}; materialize treat_list first")
+    return [ListKey(date, experiment, str(campaign)) for (campaign,) in rows]

@@ -1,0 +1,63 @@
+"""What is recorded of a night's list: its key, its tables and its row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagster_project.warehouse.sql import Identifier
+
+TREAT_LIST = Identifier.of("decisions", "treat_list")
+
+
+NIGHTS = Identifier.of("decisions", "nights")
+
+
+GATES = Identifier.of("decisions", "gates")
+
+
+REALISED = Identifier.of("decisions", "realised")
+
+
+THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
+
+
+@dataclass(frozen=True)
+class ListKey:
+    """Which list: a campaign's of one date.  ``decision_date`` is YYYY-MM-DD."""
+
+    decision_date: str
+    experiment: str
+    campaign: str
+
+
+@dataclass(frozen=True)
+class Night:
+    """One row of ``decisions.nights``, where its columns are explained."""
+
+    decision_date: str
+    experiment: str
+    campaign: str
+    arm: str
+    learner: str
+    model_version: str
+    feature_snapshot: str
+    budget_kind: str
+    budget_asked: float
+    budget_used: float
+    users: int
+    eligible: int
+    treated: int
+    explored: int
+    holdout: int
+    suppressed: int
+    spent: float
+    realised_rate: float
+    threshold: float
+    expected_rate: float
+    threshold_rate: float
+    promised: float | None
+    promised_std_error: float | None
+    previous_date: str | None
+    entered: int
+    exited: int
+    override: str | None
