@@ -26,8 +26,8 @@ from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import export_treat_list, files_to_treat
-from dagster_project.stores import LocalStore
+from dagster_project.delivery.export import export_treat_list, files_to_treat
+from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job, with_experiment

@@ -22,9 +22,9 @@ from pathlib import Path
 from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import MANIFEST, export_treat_list
-from dagster_project.export_files import FORMATS
-from dagster_project.stores import LocalStore
+from dagster_project.delivery.export import MANIFEST, export_treat_list
+from dagster_project.delivery.export_files import FORMATS
+from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.partitions import Generation, write_part

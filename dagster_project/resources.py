@@ -16,9 +16,9 @@ from dagster_project.compute.here import Here
 from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.delivery.stores import Store, open_store
 from dagster_project.inputs.sources import SourceFile, Tell, find_source
 from dagster_project.settings import Settings
-from dagster_project.stores import Store, open_store
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.errors import UpliftError

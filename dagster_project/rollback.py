@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from dagster_project.publish import roll_back
+from dagster_project.delivery.publish import roll_back
 from dagster_project.settings import Settings
 from uplift_core.errors import UpliftError
 from uplift_core.home import Home

@@ -23,7 +23,7 @@ from rich.table import Table
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions, experiment_folders
-from dagster_project.export import files_to_treat
+from dagster_project.delivery.export import files_to_treat
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import WAITING, Engine
 from dagster_project.settings import Settings

@@ -18,10 +18,10 @@ from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
 from dagster_project.decisions.treat_list import refuse_other_files, write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import export_treat_list
+from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.publish import publish
 from dagster_project.markdown import markdown_table
 from dagster_project.metadata import describe_table
-from dagster_project.publish import publish
 from dagster_project.resources import Engine
 from uplift_core.budget import Budget
 

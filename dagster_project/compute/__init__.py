@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dagster_project.decisions.roles import Asked, Roles
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export_files import Sheet
+from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.boosting import LearnerParameters

@@ -22,7 +22,7 @@ from dagster_project.compute.training import Job, train_on_one, train_together
 from dagster_project.compute.work import MERGED, Limits, Query
 from dagster_project.decisions.roles import Asked, Roles, find_roles
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export_files import Sheet, write_whole
+from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import check_columns
 from dagster_project.inputs.sources import SourceFile, parts_of
 from dagster_project.training.cells import features_of, find_edges, of_parts, value_counts

@@ -9,7 +9,7 @@ from typing import Any
 from dagster_project.compute.tasks import Tasks
 from dagster_project.compute.work import Limits, opened
 from dagster_project.decisions.records import TREAT_LIST
-from dagster_project.export_files import Sheet, write_file
+from dagster_project.delivery.export_files import Sheet, write_file
 from uplift_core.errors import DataError
 
 

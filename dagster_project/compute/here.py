@@ -10,7 +10,7 @@ from typing import Any
 from dagster_project.compute import Compute, Tell
 from dagster_project.decisions.roles import Asked, Roles, find_roles
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export_files import Sheet, write_whole
+from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
 from dagster_project.training.cells import find_edges, make_cells, of_parts

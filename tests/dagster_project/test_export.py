@@ -19,8 +19,8 @@ from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import export_treat_list
-from dagster_project.stores import LocalStore, ObjectStore, open_store
+from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.stores import LocalStore, ObjectStore, open_store
 from tests.support import SMALL, opened, with_experiment
 from uplift_core.budget import Budget
 from uplift_core.errors import DataError, UpliftError

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.publish import publish
+from dagster_project.delivery.publish import publish
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
 from tests.support import SMALL, Open, opened, with_experiment
 from uplift_core.budget import Budget

@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project import publish as module
 from dagster_project import rollback
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.publish import KEEP, publish, roll_back
+from dagster_project.delivery import publish as module
+from dagster_project.delivery.publish import KEEP, publish, roll_back
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier

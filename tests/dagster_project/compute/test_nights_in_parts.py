@@ -20,9 +20,9 @@ from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.export import export_treat_list
-from dagster_project.publish import publish
-from dagster_project.stores import LocalStore
+from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.publish import publish
+from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier

@@ -23,8 +23,8 @@ from dagster_project.compute import Compute
 from dagster_project.compute.here import HERE
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
-from dagster_project.export_files import FORMATS, Sheet
-from dagster_project.stores import Store, prepared
+from dagster_project.delivery.export_files import FORMATS, Sheet
+from dagster_project.delivery.stores import Store, prepared
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dagster_project import known_users
 from dagster_project.decisions.ledger import REGISTRY, dates_of, show_parts
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.delivery import known_users
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse, create_rules
