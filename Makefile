@@ -18,13 +18,13 @@ run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the p
 	$(BIN)/python -m dagster_project.run $(EXPERIMENTS)
 
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
-	$(BIN)/python -m dagster_project.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
+	$(BIN)/python -m dagster_project.onboarding.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
 
 dictionary: $(READY) ## write docs/tables.md anew from what is published (after make run)
-	$(BIN)/python -m dagster_project.dictionary
+	$(BIN)/python -m dagster_project.commands.dictionary
 
 schema: $(READY) ## write docs/experiment.schema.json anew
-	$(BIN)/python -m dagster_project.schema
+	$(BIN)/python -m dagster_project.commands.schema
 
 TESTERS ?= 2
 test: $(READY) ## all tests (TESTERS=2 processes)
@@ -73,13 +73,13 @@ lock: $(READY) ## pin all dependencies anew
 # By the environment: make would break a query of several lines, and take a $ in it for a variable.
 sql: export UPLIFT_SQL = $(value Q)
 sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=warehouse: on the batch's file)
-	@$(BIN)/python -m dagster_project.shell --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
+	@$(BIN)/python -m dagster_project.commands.shell --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
 
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
-	$(BIN)/python -m dagster_project.rollback $(if $(TO),--to $(TO))
+	$(BIN)/python -m dagster_project.commands.rollback $(if $(TO),--to $(TO))
 
 carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
-	$(BIN)/python -m dagster_project.carry_ledger "$(FROM)" $(OPTIONS)
+	$(BIN)/python -m dagster_project.commands.carry_ledger "$(FROM)" $(OPTIONS)
 
 criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
 	$(BIN)/python -m dagster_project.inputs.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz

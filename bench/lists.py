@@ -106,8 +106,8 @@ def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
 
 
 def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, memory: str) -> None:
-    from dagster_project.compute import client  # noqa: PLC0415 - seconds to import
-    from dagster_project.compute.cluster import Cluster  # noqa: PLC0415
+    from dagster_project.compute.cluster import dask_client as client  # noqa: PLC0415 - seconds to import
+    from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
 
     digest = f"select count(*), sum(hash(t)) from (from {TREAT_LIST} where {THIS_LIST}) as t"
     expected = db.one(digest, asdict(KEY))

@@ -12,7 +12,7 @@ from typing import Self
 import dagster as dg
 
 from dagster_project.compute import Compute
-from dagster_project.compute.here import Here
+from dagster_project.compute.local import Here
 from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import ExperimentFolder
@@ -87,8 +87,8 @@ class Engine(dg.ConfigurableResource):
         if not self.cluster:
             return Here(self.threads)
         try:  # an extra, and seconds to import
-            from dagster_project.compute.client import Address  # noqa: PLC0415
-            from dagster_project.compute.cluster import Cluster  # noqa: PLC0415
+            from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
+            from dagster_project.compute.cluster.dask_client import Address  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise dg.Failure(
                 f"UPLIFT_CLUSTER = {self.cluster} needs {error.name}; install the extra 'cluster', or "

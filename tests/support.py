@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dagster_project.assets import experiment_assets
-from dagster_project.checks.assets import LOOKS
+from dagster_project.checks.dagster_checks import LOOKS
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine

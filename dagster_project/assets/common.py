@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.checks.assets import check_specs
+from dagster_project.checks.dagster_checks import check_specs
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES

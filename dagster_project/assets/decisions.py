@@ -20,8 +20,8 @@ from dagster_project.decisions.treat_list import refuse_other_files, write_treat
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery.export import export_treat_list
 from dagster_project.delivery.publish import publish
-from dagster_project.markdown import markdown_table
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.markdown import markdown_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from uplift_core.budget import Budget
 

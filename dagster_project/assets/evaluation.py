@@ -21,7 +21,7 @@ from dagster_project.evaluation.model_card import (
     write_card,
 )
 from dagster_project.evaluation.plots import png_markdown, svg
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.sql import Identifier

@@ -10,8 +10,8 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
 from dagster_project.inputs.assignment import assignment_query
-from dagster_project.lineage import column_lineage
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.lineage import column_lineage
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256

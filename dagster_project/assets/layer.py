@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
 
-from dagster_project.checks.assets import CHECKS, Subject, check_result, look, refusal
+from dagster_project.checks.dagster_checks import CHECKS, Subject, check_result, look, refusal
 from dagster_project.checks.findings import Finding, record
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import Engine

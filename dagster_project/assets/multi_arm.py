@@ -9,12 +9,12 @@ from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.decisions import scored
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.checks.assets import WORTH
+from dagster_project.checks.dagster_checks import WORTH
 from dagster_project.checks.findings import Finding
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.multi_arm import BETTER, multi_arm_rows, summary_markdown
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
 

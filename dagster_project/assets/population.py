@@ -8,7 +8,7 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.sources import own_file
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
 from dagster_project.training.scoring import score_population

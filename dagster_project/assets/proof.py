@@ -11,8 +11,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import OWNERS, WAREHOUSE_POOL
-from dagster_project.markdown import markdown_table
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.markdown import markdown_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import PROOF

@@ -12,7 +12,7 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.profiles import write_profile
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.binning import binned_select
 from dagster_project.training.bundle import write_bundle

@@ -10,7 +10,7 @@ from rich.progress import Progress, TaskID
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.cells import read_cells, read_edges
 from dagster_project.training.tuning import TUNING, tuning_rows

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pyarrow as pa
 
 from dagster_project.compute import Compute
-from dagster_project.compute.here import HERE
+from dagster_project.compute.local import HERE
 from dagster_project.decisions.nights import write_night
 from dagster_project.decisions.records import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
 from dagster_project.decisions.roles import Asked, Binds, Roles, threshold_binds

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.compute import Compute
-from dagster_project.compute.here import HERE
+from dagster_project.compute.local import HERE
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.delivery.export_files import FORMATS, Sheet

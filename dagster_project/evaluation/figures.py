@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.markdown import markdown_table, with_error
+from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import BUDGETS, SCORES, Rows
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse

@@ -12,7 +12,7 @@ import numpy as np
 
 from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
 from dagster_project.evaluation import plots
-from dagster_project.markdown import markdown_table, with_error
+from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import NAMES, Rows
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.training.cells import features_of

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.markdown import markdown_table, with_error
+from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import SCORES, Rows, outcome_columns
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse

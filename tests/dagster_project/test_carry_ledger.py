@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project import carry_ledger
+from dagster_project.commands import carry_ledger
 from dagster_project.decisions.carry import KEYS
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.realised import measure

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.dictionary import FILE, dictionary, read_tables
+from dagster_project.commands.dictionary import FILE, dictionary, read_tables
 from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse.comments import comments_of, usual_meaning
 from dagster_project.warehouse.sql import Identifier

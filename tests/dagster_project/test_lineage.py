@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dagster_project.lineage import LINEAGE, column_lineage
+from dagster_project.reporting.lineage import LINEAGE, column_lineage
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from tests.support import folder_of, make_table

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.compute import Compute
-from dagster_project.compute.here import HERE
+from dagster_project.compute.local import HERE
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import decide, record
 from dagster_project.declared.experiment import ExperimentFolder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_project.markdown import markdown_table
-from dagster_project.metadata import describe_table
+from dagster_project.reporting.markdown import markdown_table
+from dagster_project.reporting.metadata import describe_table
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from tests.support import make_table

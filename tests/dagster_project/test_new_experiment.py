@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project import new_experiment
+from dagster_project.commands.schema import SCHEMA, schema_text
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.onboarding import new_experiment
 from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
-from dagster_project.schema import SCHEMA, schema_text
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment import DECLARATION, Experiment, load_experiment
 

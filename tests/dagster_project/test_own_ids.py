@@ -10,11 +10,11 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project import new_experiment
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.raw import load_raw
 from dagster_project.inputs.sources import own_file
+from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import case_file
 from uplift_core.errors import DataError

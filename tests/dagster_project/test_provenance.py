@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.checks import assets as checks
+from dagster_project.checks import dagster_checks as checks
 from dagster_project.checks.findings import Finding
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.sources.simulated import write_simulation

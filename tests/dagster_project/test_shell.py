@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.shell import ask_warehouse, command
+from dagster_project.commands.shell import ask_warehouse, command
 from uplift_core.errors import UpliftError
 from uplift_core.home import Home
 from uplift_core.publication import NothingPublishedError

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project import new_experiment
-from dagster_project.compute.work import Limits, Query, run_query
+from dagster_project.compute.cluster.tasks import Limits, Query, run_query
 from dagster_project.inputs.raw import load_raw
 from dagster_project.inputs.signs import with_signs
 from dagster_project.inputs.sources import SourceFile
+from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
@@ -114,7 +114,7 @@ def test_a_worker_reads_its_part_likewise(
     class Worker:
         local_directory = str(tmp_path)
 
-    monkeypatch.setattr("dagster_project.compute.work.get_worker", Worker)
+    monkeypatch.setattr("dagster_project.compute.cluster.tasks.get_worker", Worker)
     query = Query(RAW, tmp_path / "part.parquet", binds={"source": str(unsigned_file)}, signed=True)
     part = run_query(Limits("500MB"), query)
     assert SIGNED_COLUMNS.items() <= dict(part.columns).items()

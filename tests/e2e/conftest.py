@@ -8,7 +8,8 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project import new_experiment, run
+from dagster_project import run
+from dagster_project.onboarding import new_experiment
 from tests.e2e.own_experiments import add_history, offers, rare, timed
 
 

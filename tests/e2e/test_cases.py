@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project import new_experiment
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.onboarding import new_experiment
 from tests.serve.support import api_of, query
 from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job
 from uplift_core.experiment import load_experiment

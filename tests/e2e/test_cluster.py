@@ -21,8 +21,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
-from dagster_project.compute import client
-from dagster_project.compute.client import Workers
+from dagster_project.compute.cluster import dask_client as client
+from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.sources.lookalike import write_lookalike
 from dagster_project.warehouse.connection import Warehouse

@@ -8,9 +8,9 @@ import pytest
 from great_expectations import expectations as gxe
 from sqlalchemy.engine import default
 
-from dagster_project.checks import expectations
-from dagster_project.checks.expectations import Batch, Rule, validate
+from dagster_project.checks import great_expectations_duckdb as expectations
 from dagster_project.checks.findings import Finding
+from dagster_project.checks.great_expectations_duckdb import Batch, Rule, validate
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 

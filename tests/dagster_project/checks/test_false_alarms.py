@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.false_alarms import Answer, answers
-from dagster_project.checks.assets import CHECKS
+from dagster_project.checks.dagster_checks import CHECKS
 from tests.support import small_simulation
 
 SEEDS = (1, 2)  # the second one's features are compared with the first one's

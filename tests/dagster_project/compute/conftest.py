@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import distributed
 import pytest
 
-from dagster_project.compute import client
-from dagster_project.compute.client import Address, Workers
+from dagster_project.compute.cluster import dask_client as client
+from dagster_project.compute.cluster.dask_client import Address, Workers
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_project.compute.by_row import refuse_across_users
+from dagster_project.compute.cluster.row_local_sql import refuse_across_users
 from tests.support import EXPERIMENTS
 from uplift_core.errors import ExperimentError
 

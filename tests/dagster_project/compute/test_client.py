@@ -8,8 +8,8 @@ from pathlib import Path
 import distributed
 import pytest
 
-from dagster_project.compute import client
-from dagster_project.compute.client import Address, Workers, connected
+from dagster_project.compute.cluster import dask_client as client
+from dagster_project.compute.cluster.dask_client import Address, Workers, connected
 from uplift_core.errors import DataError, UpliftError
 
 

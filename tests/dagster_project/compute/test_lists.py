@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dagster_project.compute.client import Workers
-from dagster_project.compute.cluster import Cluster
-from dagster_project.compute.here import HERE
+from dagster_project.compute.cluster.cluster import Cluster
+from dagster_project.compute.cluster.dask_client import Workers
+from dagster_project.compute.local import HERE
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import ExperimentFolder

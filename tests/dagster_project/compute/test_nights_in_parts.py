@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from dagster_project.compute import Compute
-from dagster_project.compute.client import Workers
-from dagster_project.compute.cluster import Cluster
-from dagster_project.compute.here import HERE
+from dagster_project.compute.cluster.cluster import Cluster
+from dagster_project.compute.cluster.dask_client import Workers
+from dagster_project.compute.local import HERE
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night

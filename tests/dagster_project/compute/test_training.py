@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dagster_project.compute.training import Fitted, Job, train_on_one, train_together
-from dagster_project.compute.work import Limits
+from dagster_project.compute.cluster.tasks import Limits
+from dagster_project.compute.cluster.training import Fitted, Job, train_on_one, train_together
 from dagster_project.scores.predictions import SCORES, predictions_of
 from dagster_project.training.cells import read_edges
 from dagster_project.warehouse.partitions import Generation, write_part

@@ -1,8 +1,8 @@
 """DuckDB's shell on the published snapshot, and queries of the batch's own warehouse: ``make sql``.
 
-python -m dagster_project.shell
-python -m dagster_project.shell "select * from evaluation.deciles"
-python -m dagster_project.shell --of warehouse "from quality.results where not passed"
+python -m dagster_project.commands.shell
+python -m dagster_project.commands.shell "select * from evaluation.deciles"
+python -m dagster_project.commands.shell --of warehouse "from quality.results where not passed"
 """
 
 from __future__ import annotations

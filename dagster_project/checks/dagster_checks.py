@@ -24,7 +24,7 @@ from dagster_project.checks.statistics import (
     check_score_drift,
 )
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.markdown import markdown_table
+from dagster_project.reporting.markdown import markdown_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 
@@ -54,8 +54,8 @@ Look = Callable[[Warehouse, Subject], Iterator[Finding]]
 def expectations(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     """The layer's suite, by Great Expectations."""
     # Its import takes seconds, which only a check that runs should pay for.
-    from dagster_project.checks import suites  # noqa: PLC0415
-    from dagster_project.checks.expectations import validate  # noqa: PLC0415
+    from dagster_project.checks import expected as suites  # noqa: PLC0415
+    from dagster_project.checks.great_expectations_duckdb import validate  # noqa: PLC0415
 
     folder, layer = subject.folder, subject.layer
     if layer == "treat_list":
@@ -92,8 +92,8 @@ def _scores(db: Warehouse, subject: Subject) -> Iterator[Finding]:
 
 
 def _population(db: Warehouse, subject: Subject) -> Iterator[Finding]:
-    from dagster_project.checks import suites  # noqa: PLC0415 - as above
-    from dagster_project.checks.expectations import validate  # noqa: PLC0415
+    from dagster_project.checks import expected as suites  # noqa: PLC0415 - as above
+    from dagster_project.checks.great_expectations_duckdb import validate  # noqa: PLC0415
 
     folder, own = subject.folder, subject.folder.tables.population
     batches = suites.features_suite(db, folder, own)

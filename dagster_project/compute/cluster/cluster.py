@@ -12,14 +12,15 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute, Tell, work
-from dagster_project.compute.by_row import refuse_across_users
-from dagster_project.compute.client import Address, connected
-from dagster_project.compute.exports import write_parts
-from dagster_project.compute.lists import roles_in_parts
-from dagster_project.compute.tasks import Tasks
-from dagster_project.compute.training import Job, train_on_one, train_together
-from dagster_project.compute.work import MERGED, Limits, Query
+from dagster_project.compute import Compute, Tell
+from dagster_project.compute.cluster import tasks as work
+from dagster_project.compute.cluster.dask_client import Address, connected
+from dagster_project.compute.cluster.export import write_parts
+from dagster_project.compute.cluster.jobs import Tasks
+from dagster_project.compute.cluster.lists import roles_in_parts
+from dagster_project.compute.cluster.row_local_sql import refuse_across_users
+from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
+from dagster_project.compute.cluster.training import Job, train_on_one, train_together
 from dagster_project.decisions.roles import Asked, Roles, find_roles
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery.export_files import Sheet, write_whole

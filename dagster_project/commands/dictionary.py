@@ -1,6 +1,6 @@
 """The data dictionary: every table and column of the published snapshot, by its comments.
 
-``python -m dagster_project.dictionary`` writes docs/tables.md from what is published.
+``python -m dagster_project.commands.dictionary`` writes docs/tables.md from what is published.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from dagster_project.markdown import markdown_table
+from dagster_project.reporting.markdown import markdown_table
 from dagster_project.settings import REPOSITORY, Settings
 from dagster_project.warehouse.schema import SCHEMAS
 from uplift_core.errors import UpliftError

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from dagster_project.compute.work import Limits, Reads, opened
+from dagster_project.compute.cluster.tasks import Limits, Reads, opened
 from dagster_project.decisions.roles import (
     EXCLUDED,
     PLACES,

@@ -18,8 +18,8 @@ import xgboost
 from xgboost import collective
 from xgboost.tracker import RabitTracker
 
-from dagster_project.compute.client import Workers
-from dagster_project.compute.work import Limits, Reads, opened
+from dagster_project.compute.cluster.dask_client import Workers
+from dagster_project.compute.cluster.tasks import Limits, Reads, opened
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.training.fitting import OUT_OF_FOLD, fit_arm, judge_learners, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part

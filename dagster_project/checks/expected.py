@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from great_expectations import expectations as gxe
 from sqlglot import exp
 
-from dagster_project.checks.expectations import Batch, Rule
+from dagster_project.checks.great_expectations_duckdb import Batch, Rule
 from dagster_project.decisions.records import TREAT_LIST
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.scores.predictions import SCORES

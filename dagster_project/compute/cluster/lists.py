@@ -10,10 +10,10 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from dagster_project.compute import ranges
-from dagster_project.compute.ranges import EXPLORE, RANKED, REST, Range, Slice
-from dagster_project.compute.tasks import Tasks
-from dagster_project.compute.work import MERGED, Query, Reads
+from dagster_project.compute.cluster import list_tasks as ranges
+from dagster_project.compute.cluster.jobs import Tasks
+from dagster_project.compute.cluster.list_tasks import EXPLORE, RANKED, REST, Range, Slice
+from dagster_project.compute.cluster.tasks import MERGED, Query, Reads
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.roles import (
     EXCLUDED,

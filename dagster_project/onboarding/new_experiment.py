@@ -1,6 +1,6 @@
 """Declare an experiment of one's own from its file: ``make new-experiment FILE=... NAME=...``.
 
-    python -m dagster_project.new_experiment campaign.csv spring_mail --control "No mail"
+    python -m dagster_project.onboarding.new_experiment campaign.csv spring_mail --control "No mail"
 
 The file is looked at, not changed. What is written is a draft: every guess is told and
 can be overridden.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute.tasks import Tasks
-from dagster_project.compute.work import Limits, opened
+from dagster_project.compute.cluster.jobs import Tasks
+from dagster_project.compute.cluster.tasks import Limits, opened
 from dagster_project.decisions.records import TREAT_LIST
 from dagster_project.delivery.export_files import Sheet, write_file
 from uplift_core.errors import DataError

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dagster_project.compute import work
-from dagster_project.compute.client import Address, Workers, connected
-from dagster_project.compute.work import MERGED, Limits, Query
+from dagster_project.compute.cluster import tasks as work
+from dagster_project.compute.cluster.dask_client import Address, Workers, connected
+from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
 from dagster_project.warehouse.partitions import Generation, Part
 from uplift_core.home import Home
 
