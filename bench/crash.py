@@ -27,12 +27,12 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project.automation import LAYERS
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.delivery.export import MANIFEST, SUCCESS, export_treat_list
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.stores import LocalStore
-from dagster_project.nightly import LAYERS
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import run_job, small_simulation

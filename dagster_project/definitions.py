@@ -8,11 +8,10 @@ import dagster as dg
 
 from dagster_project.assets import experiment_assets
 from dagster_project.assets.proof import EVALUATOR, evaluator
+from dagster_project.automation import nightly_job, nightly_schedule, source_sensor
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.inputs.sources.remote import url_of
-from dagster_project.nightly import nightly_job, nightly_schedule
 from dagster_project.resources import Engine
-from dagster_project.sensors import source_sensor
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.turns.executor import executor_in
 from uplift_core.errors import ExperimentError

@@ -158,3 +158,6 @@ def expected_errors() -> Iterator[None]:
         yield
     except UpliftError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+WAREHOUSE_POOL = "warehouse"

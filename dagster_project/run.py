@@ -11,12 +11,14 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
+import duckdb
 from rich.console import Console
 from rich.table import Table
 
@@ -26,12 +28,13 @@ from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import WAITING, Engine
+from dagster_project.scores.predictions import NAMES
 from dagster_project.settings import Settings
-from dagster_project.summary import Summary, read_summary
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.errors import UpliftError
 from uplift_core.home import Home
+from uplift_core.publication import read_pointer
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = "UNEXPECTED_TERMINATION"  # as Dagster calls a run that a signal ended
@@ -182,3 +185,62 @@ if __name__ == "__main__":
         sys.exit(main())
     except UpliftError as error:
         sys.exit(f"error: {error}")
+
+
+QUERY = """
+select policy.learner, policy.value, policy.std_error, policy.random_value,
+    policy.gain_over_random, policy.gain_std_error, metrics.value as qini, policy.n
+from evaluation.policy_value as policy
+left join evaluation.metrics as metrics
+    on metrics.experiment = policy.experiment and metrics.arm = policy.arm
+    and metrics.learner = policy.learner and metrics.outcome = policy.outcome
+    and metrics.metric = 'qini_auc'
+where policy.experiment = $experiment and policy.arm = $arm and policy.outcome = $outcome
+    and policy.budget = $budget and policy.estimator = 'aipw'
+order by policy.value desc
+"""
+
+
+GATE = """
+select gate, gate_reason from models.registry
+where experiment = $experiment and arm = $arm and is_current and learner = $learner
+"""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table for people: title, rows of text, note."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+    note: str
+
+
+def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
+    """Policy value, gain and Qini of each learner at the default budget."""
+    defaults = folder.experiment.defaults
+    pointer = read_pointer(home.published)
+    decides = pointer.experiments[folder.name].learner
+    named = {"experiment": folder.name, "arm": defaults.arm}
+    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
+        found = con.execute(
+            QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
+        ).fetchall()
+        ((word, reason),) = con.execute(GATE, named | {"learner": decides}).fetchall()
+    rows = [
+        (
+            NAMES[learner] + (" *" if learner == decides else ""),
+            f"{value:.4f} ± {error:.4f}",
+            f"{random:.4f}",
+            f"{gain:+.4f} ± {gain_error:.4f}",
+            "" if qini is None else f"{qini:.4f}",
+        )
+        for learner, value, error, random, gain, gain_error, qini, _ in found
+    ]
+    return Summary(
+        title=f"{folder.name}: {defaults.arm} against {folder.experiment.control}, "
+        f"{defaults.outcome}, {defaults.budget:.0%} treated",
+        rows=rows,
+        note=f"{defaults.outcome} per user on {found[0][-1]:,} held-out users, doubly robust; "
+        f"± one standard error; * decides\nGate: {word}. {reason}",
+    )

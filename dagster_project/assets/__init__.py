@@ -6,23 +6,26 @@ import dagster as dg
 
 from dagster_project.assets.common import nights_from
 from dagster_project.assets.decisions import (
-    export_asset,
-    published_asset,
+    multi_arm_list_asset,
     realised_asset,
+    thresholds_asset,
     treat_list_asset,
 )
+from dagster_project.assets.delivery import export_asset, published_asset
 from dagster_project.assets.evaluation import (
     crosscheck_asset,
     evaluation_asset,
     model_card_asset,
-    thresholds_asset,
+    multi_arm_asset,
 )
-from dagster_project.assets.inputs import assignment_asset, features_asset, raw_asset
-from dagster_project.assets.multi_arm import multi_arm_asset, multi_arm_list_asset
-from dagster_project.assets.population import population_asset, population_scores_asset
-from dagster_project.assets.scoring import scores_asset
-from dagster_project.assets.training import cells_asset, models_asset
-from dagster_project.assets.tuning import tuning_asset
+from dagster_project.assets.inputs import (
+    assignment_asset,
+    features_asset,
+    population_asset,
+    population_scores_asset,
+    raw_asset,
+)
+from dagster_project.assets.training import cells_asset, models_asset, scores_asset, tuning_asset
 from dagster_project.declared.experiment import ExperimentFolder
 
 LAYERS = (

@@ -11,6 +11,7 @@ import dagster as dg
 
 from dagster_project.checks.dagster_checks import check_specs
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.resources import WAREHOUSE_POOL
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
 from dagster_project.warehouse.sql import sql_sha256
@@ -19,7 +20,7 @@ from uplift_core.experiment import FEATURES_SQL, RAW_SQL
 # A range of dates in one run is all that we use of it.
 warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
 
-WAREHOUSE_POOL = "warehouse"
+
 Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # of an asset's step
 OWNERS = ["team:uplift"]
 OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Literal
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import NIGHTLY, Results, asset_options
+from dagster_project.assets.evaluation import _worth
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.decisions.gates import GateError, record_refusal
-from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
-from dagster_project.decisions.treat_list import refuse_other_files, write_treat_list
+from dagster_project.decisions.thresholds import threshold_rows
+from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
-from dagster_project.delivery.export import export_treat_list
-from dagster_project.delivery.publish import publish
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
+from dagster_project.warehouse.sql import Identifier
 from uplift_core.budget import Budget
 
 
@@ -110,39 +112,6 @@ def _refusals_kept(engine: Engine) -> Iterator[None]:
         raise
 
 
-def export_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The lists of a date as files for a campaign tool."""
-    own_id = folder.experiment.own_id
-
-    @dg.asset(
-        **asset_options(folder, "export", ["treat_list"], ("parquet", "csv"), nights),
-        **NIGHTLY,
-        description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
-        "was decided about every user, who entered and left since the list before, and the holdout. One "
-        "row per user.",
-    )
-    def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        manifest = ""
-        write = LayerWrite(context, engine, folder, "export")
-        for date in context.partition_keys:
-            with write.transaction() as db:
-                for key in campaigns(db, folder.name, date):
-                    if own_id:
-                        refuse_other_files(db, folder, key)
-                    manifest = export_treat_list(
-                        db,
-                        engine.store,
-                        key,
-                        own_id=own_id,
-                        raw=folder.listed.raw,
-                        compute=engine.compute,
-                    )
-                    context.log.info(f"{folder.name}/export: {manifest}")
-        yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
-
-    return export
-
-
 class OutcomesConfig(dg.Config):
     """Where the outcomes of a list are."""
 
@@ -187,41 +156,6 @@ def realised_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) ->
     return realised
 
 
-def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
-    """The snapshot that the service, the UI and analysts read."""
-    before = [
-        "raw",
-        "features",
-        "assignment",
-        "models",
-        "model_card",
-        "crosscheck",
-        "export",
-        "realised",
-    ]
-    if len(folder.experiment.treatments) > 1:
-        before += ["multi_arm", "multi_arm_list"]
-
-    @dg.asset(
-        **asset_options(folder, "published", before, kinds=("duckdb",)),
-        description="An immutable copy of all tables, made current by replacing one pointer.",
-    )
-    def published(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "published")
-        with write.transaction() as db:
-            pointer = publish(db, engine.paths, folder)
-        path = engine.paths.published / pointer.file
-        context.log.info(f"{folder.name}/published: {path}")
-        yield from write.results(
-            {
-                "snapshot": dg.MetadataValue.path(str(path)),
-                "sha256": dg.MetadataValue.text(pointer.sha256),
-            }
-        )
-
-    return published
-
-
 def _report(nights: list[Night]) -> dg.MetadataValue:
     """What each night asked for, expected and did."""
     shown = (
@@ -231,3 +165,72 @@ def _report(nights: list[Night]) -> dg.MetadataValue:
     )
     rows = [tuple(asdict(night)[name] for name in shown) for night in nights]
     return dg.MetadataValue.md(markdown_table(list(shown), rows))
+
+
+def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """The held-out thresholds that the list and the service share."""
+
+    @dg.asset(
+        **asset_options(folder, "thresholds", ["scores"]),
+        description="The score from which on a user is treated, by budget, from held-out users. "
+        "One row per model version, arm, learner and budget.",
+    )
+    def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        table = Identifier.of("decisions", "thresholds")
+        write = LayerWrite(context, engine, folder, "thresholds")
+        with write.transaction() as db:
+            rows = pa.Table.from_pylist(threshold_rows(db, folder))
+            rows = rows.set_column(
+                rows.column_names.index("threshold"),
+                "threshold",
+                rows.column("threshold").cast(pa.float32()),
+            )
+            db.replace_rows(table, {"experiment": folder.name}, rows)
+            context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
+            metadata = describe_table(db, table, experiment=folder.name)
+        yield from write.results(metadata)
+
+    return thresholds
+
+
+class MultiArmConfig(dg.Config):
+    """How much may be spent; empty: the declared budget."""
+
+    budget: float | None = Field(
+        default=None,
+        description="cost per user over the dearest arm's, 0 to 1; users' share if arms cost alike",
+    )
+    money: float | None = Field(default=None, description="instead: cost of the whole list")
+
+
+def multi_arm_list_asset(
+    folder: ExperimentFolder, nights: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
+    """Who would get which arm."""
+    deps = [*scored(folder), "multi_arm", "treat_list"]
+
+    @dg.asset(
+        **asset_options(folder, "multi_arm_list", deps, partitions=nights),
+        **NIGHTLY,
+        description="Who would get which arm within the budget: the newest proposal, no campaign, and "
+        "not in the ledger; none where one arm alone is shown to do better. One row per user.",
+    )
+    def multi_arm_list(
+        context: dg.AssetExecutionContext, config: MultiArmConfig, engine: Engine
+    ) -> Results:
+        date = context.partition_keys[-1]
+        write = LayerWrite(context, engine, folder, "multi_arm_list")
+        with write.transaction() as db:
+            proposal = write_multi_arm_list(
+                db, folder, decision_date=date, budget=config.budget, money=config.money
+            )
+            write.noted.append(_worth(proposal))
+            context.log.info(f"{folder.name}/multi_arm_list: {proposal.treated:,} users get an arm")
+            metadata = describe_table(db, MULTI_ARM_LIST, experiment=folder.name)
+            metadata |= {
+                "treated": dg.MetadataValue.int(proposal.treated),
+                "verdict": dg.MetadataValue.text(proposal.choice.verdict),
+            }
+        yield from write.results(metadata)
+
+    return multi_arm_list

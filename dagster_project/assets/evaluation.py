@@ -9,7 +9,9 @@ import pyarrow as pa
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.decisions.thresholds import threshold_rows
+from dagster_project.checks.dagster_checks import WORTH
+from dagster_project.checks.findings import Finding
+from dagster_project.decisions.multi_arm_list import Proposal
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
@@ -20,6 +22,7 @@ from dagster_project.evaluation.model_card import (
     plot_rows,
     write_card,
 )
+from dagster_project.evaluation.multi_arm import BETTER, multi_arm_rows, policies_markdown
 from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -119,27 +122,36 @@ def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return econml_crosscheck
 
 
-def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
-    """The held-out thresholds that the list and the service share."""
+def multi_arm_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """Policies over all arms beside each arm alone."""
 
     @dg.asset(
-        **asset_options(folder, "thresholds", ["scores"]),
-        description="The score from which on a user is treated, by budget, from held-out users. "
-        "One row per model version, arm, learner and budget.",
+        **asset_options(folder, "multi_arm", ["scores", EVALUATOR], kinds=("duckdb", "python")),
+        description="What it gains to choose each user's arm within a budget, beside each arm alone, on "
+        "held-out users. One row per outcome, learner, budget and policy.",
     )
-    def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        table = Identifier.of("decisions", "thresholds")
-        write = LayerWrite(context, engine, folder, "thresholds")
+    def multi_arm(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        table = Identifier.of("evaluation", "multi_arm")
+        write = LayerWrite(context, engine, folder, "multi_arm")
         with write.transaction() as db:
-            rows = pa.Table.from_pylist(threshold_rows(db, folder))
-            rows = rows.set_column(
-                rows.column_names.index("threshold"),
-                "threshold",
-                rows.column("threshold").cast(pa.float32()),
-            )
-            db.replace_rows(table, {"experiment": folder.name}, rows)
-            context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
+            rows = multi_arm_rows(db, folder)
+            db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+            context.log.info(f"{folder.name}/multi_arm: {len(rows)} policies on held-out users")
             metadata = describe_table(db, table, experiment=folder.name)
+            metadata |= {"summary": dg.MetadataValue.md(policies_markdown(folder.experiment, rows))}
         yield from write.results(metadata)
 
-    return thresholds
+    return multi_arm
+
+
+def _worth(proposal: Proposal) -> Finding:
+    choice = proposal.choice
+    return Finding(
+        check=WORTH,
+        rule=f"better than {choice.best_single} alone",
+        column="arm",
+        value=f"{choice.difference.value:+.6g}",
+        message=proposal.told,
+        passed=choice.verdict == BETTER,
+        warn=True,
+    )

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from dagster_project.assets.common import OWNERS, WAREHOUSE_POOL
+from dagster_project.assets.common import OWNERS
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
-from dagster_project.resources import Engine
+from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import PROOF
 from uplift_core.evaluation.coverage import Proof, prove

@@ -6,22 +6,28 @@ from functools import partial
 from typing import Literal
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
+from rich.progress import Progress, TaskID
 
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.profiles import write_profile
 from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.evaluation.model_card import distribution_plots, plot_metadata
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
+from dagster_project.scores.predictions import scores_select
 from dagster_project.training.binning import binned_select
 from dagster_project.training.bundle import write_bundle
-from dagster_project.training.cells import cells_select, read_edges
-from dagster_project.training.registry import REGISTRY, registry_rows, write_registry
-from dagster_project.training.tuning import tuned_parameters
+from dagster_project.training.cells import cells_select, read_cells, read_edges
+from dagster_project.training.registry import REGISTRY, current_version, registry_rows, write_registry
+from dagster_project.training.tuning import TUNING, tuned_parameters, tuning_rows
 from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.boosting import LearnerParameters
+from uplift_core.errors import DataError
 from uplift_core.files import replace_file
+from uplift_core.tuning import tune
 
 
 class ModelConfig(dg.Config):
@@ -108,3 +114,67 @@ def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
 
 def _tell(context: dg.AssetExecutionContext, what: str, text: str) -> None:
     context.log.info(f"{what}: {text}")
+
+
+def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """Score each distinct cell once, and hand the scores to its users."""
+    experiment, tables = folder.experiment, folder.tables
+
+    @dg.asset(
+        **asset_options(folder, "scores", ["models", "cells"], kinds=("duckdb", "xgboost")),
+        description="Each user's effect (CATE) under each learner, and the response model's "
+        "prediction. One row per user and treatment arm.",
+    )
+    def scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        sql = scores_select(tables)
+        write = LayerWrite(context, engine, folder, "scores")
+        with write.transaction() as db:
+            version = current_version(db, folder.name)
+            rows = engine.compute.score(db, folder, engine.paths.bundles / version)
+            expected = db.count(tables.raw) * len(experiment.treatments)
+            if rows != expected:
+                raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
+            context.log.info(f"{folder.name}/scores: {rows:,} rows by {version}")
+            metadata = plot_metadata(distribution_plots(db, folder))
+            metadata |= describe_table(db, tables.scores, sql) | engine.where()
+            metadata |= {"model_version": dg.MetadataValue.text(version)}
+        yield from write.results(metadata)
+
+    return scores
+
+
+def tuning_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """Search the grid for every contrast."""
+    experiment = folder.experiment
+
+    @dg.asset(
+        **asset_options(folder, "tuning", ["cells"], kinds=("xgboost", "duckdb")),
+        description="Cross-validated losses of a grid of parameters, and which were chosen. Models use "
+        "them if asked to (parameters: tuned). One row per arm, kind of model and candidate.",
+    )
+    def tuning(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "tuning")
+        with write.transaction() as db, Progress() as progress:
+            edges = read_edges(db, folder)
+            parts = []
+            for arm in experiment.treatments:
+                task = progress.add_task(f"{folder.name}/{arm}: tuning", total=None)
+                cells = read_cells(db, folder, arm, edges)
+                _, trials = tune(
+                    cells,
+                    experiment.learners,
+                    threads=engine.threads,
+                    tell=partial(_show, progress, task),
+                )
+                parts.append(tuning_rows(folder, arm, trials))
+            rows = pa.concat_tables(parts)
+            db.replace_rows(TUNING, {"experiment": folder.name}, rows)
+            context.log.info(f"{folder.name}/tuning: {rows.num_rows} candidates")
+            metadata = describe_table(db, TUNING, experiment=folder.name)
+        yield from write.results(metadata)
+
+    return tuning
+
+
+def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""Make an earlier published snapshot the current one: ``python -m dagster_project.commands.rollback``."""
+"""Make an earlier snapshot the current one: ``python -m dagster_project.commands.rollback``."""
 
 from __future__ import annotations
 

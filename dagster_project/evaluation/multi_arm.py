@@ -115,7 +115,7 @@ def judge_choice(db: Warehouse, folder: ExperimentFolder, budget: float) -> Choi
     return Choice(outcome, budget, row["best_single"], difference, row["verdict"])
 
 
-def summary_markdown(experiment: Experiment, rows: Rows) -> str:
+def policies_markdown(experiment: Experiment, rows: Rows) -> str:
     """The deciding learners' policy on the default outcome, by budget, beside the best arm alone."""
     shown = [
         (

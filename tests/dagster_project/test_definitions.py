@@ -9,13 +9,12 @@ import dagster as dg
 import pytest
 from pydantic import ValidationError
 
-from dagster_project.assets.common import WAREHOUSE_POOL
 from dagster_project.assets.decisions import ListConfig, OutcomesConfig
 from dagster_project.assets.proof import EVALUATOR, ProofConfig
 from dagster_project.assets.training import ModelConfig
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions, experiment_folders
-from dagster_project.resources import Engine
+from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.settings import Settings
 from tests.support import folder_of
 from uplift_core.boosting import LearnerParameters

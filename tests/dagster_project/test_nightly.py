@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dagster_project.automation import LAYERS
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
-from dagster_project.nightly import LAYERS
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY
 from uplift_core.home import Home

@@ -11,8 +11,8 @@ from rich.console import Console
 from dagster_project import run
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import Engine, expected_errors
+from dagster_project.run import read_summary
 from dagster_project.scores.predictions import NAMES
-from dagster_project.summary import read_summary
 from dagster_project.training.registry import deciding_learner
 from tests.support import SMALL, folder_of, opened
 from uplift_core.errors import DataError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dagster_project.run import read_summary
 from dagster_project.settings import REPOSITORY
-from dagster_project.summary import read_summary
 from tests.support import Open, folder_of
 from uplift_core.home import Home
 

@@ -1,0 +1,82 @@
+"""export, published: files for campaign tools, and the snapshot that others read."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets.common import NIGHTLY, Results, asset_options
+from dagster_project.assets.layer import LayerWrite
+from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.treat_list import refuse_other_files
+from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.publish import publish
+from dagster_project.resources import Engine
+
+
+def export_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The lists of a date as files for a campaign tool."""
+    own_id = folder.experiment.own_id
+
+    @dg.asset(
+        **asset_options(folder, "export", ["treat_list"], ("parquet", "csv"), nights),
+        **NIGHTLY,
+        description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
+        "was decided about every user, who entered and left since the list before, and the holdout. One "
+        "row per user.",
+    )
+    def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        manifest = ""
+        write = LayerWrite(context, engine, folder, "export")
+        for date in context.partition_keys:
+            with write.transaction() as db:
+                for key in campaigns(db, folder.name, date):
+                    if own_id:
+                        refuse_other_files(db, folder, key)
+                    manifest = export_treat_list(
+                        db,
+                        engine.store,
+                        key,
+                        own_id=own_id,
+                        raw=folder.listed.raw,
+                        compute=engine.compute,
+                    )
+                    context.log.info(f"{folder.name}/export: {manifest}")
+        yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
+
+    return export
+
+
+def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+    """The snapshot that the service, the UI and analysts read."""
+    before = [
+        "raw",
+        "features",
+        "assignment",
+        "models",
+        "model_card",
+        "crosscheck",
+        "export",
+        "realised",
+    ]
+    if len(folder.experiment.treatments) > 1:
+        before += ["multi_arm", "multi_arm_list"]
+
+    @dg.asset(
+        **asset_options(folder, "published", before, kinds=("duckdb",)),
+        description="An immutable copy of all tables, made current by replacing one pointer.",
+    )
+    def published(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, folder, "published")
+        with write.transaction() as db:
+            pointer = publish(db, engine.paths, folder)
+        path = engine.paths.published / pointer.file
+        context.log.info(f"{folder.name}/published: {path}")
+        yield from write.results(
+            {
+                "snapshot": dg.MetadataValue.path(str(path)),
+                "sha256": dg.MetadataValue.text(pointer.sha256),
+            }
+        )
+
+    return published
