@@ -31,9 +31,9 @@ from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job, with_experiment
-from uplift_core.budget import Budget
-from uplift_core.decisions import ContactCap, Decisions
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
+from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.targeting.budget import Budget
 
 FIRST = date(2026, 1, 1)
 TRUTH = (

@@ -34,9 +34,9 @@ import pyarrow as pa
 from bench.criteo import SHARE, run_job
 from dagster_project.inputs.sources.lookalike import SEED, write_lookalike
 from dagster_project.warehouse.opening import open_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.cells import BinEdges
-from uplift_core.home import Home
-from uplift_core.lookalike import FEATURES, lookalike_rct
+from uplift_core.simulation.lookalike import FEATURES, lookalike_rct
 
 HERE, CLUSTER = "here", "cluster"
 KILLED = ("criteo-cells", "criteo-train", "criteo-scores", "criteo-rank")

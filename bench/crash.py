@@ -36,9 +36,9 @@ from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import run_job, small_simulation
-from uplift_core.budget import Budget
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
+from uplift_core.targeting.budget import Budget
 
 DATE = "2026-01-01"
 KEY = ListKey(DATE, "simulated", "treated")

@@ -75,7 +75,7 @@ def run_job(  # noqa: PLR0913 - what is measured, on how much of which machine
     from dagster_project.resources import Engine  # noqa: PLC0415
     from dagster_project.run import QUIET  # noqa: PLC0415
     from dagster_project.settings import OwnFileSetting, Settings  # noqa: PLC0415
-    from uplift_core.boosting import BoostingParameters, LearnerParameters  # noqa: PLC0415
+    from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters  # noqa: PLC0415
 
     shares = {"control": 1 - SHARE, "treated": SHARE}
     settings = Settings(
@@ -144,7 +144,7 @@ def _steps(instance: Any, run_id: str, sampler: Sampler) -> dict[str, dict[str, 
 def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[str, float]:
     """What the steps' own work costs by itself."""
     from dagster_project.warehouse.opening import open_warehouse  # noqa: PLC0415
-    from uplift_core.home import Home  # noqa: PLC0415
+    from uplift_core.artifacts.home import Home  # noqa: PLC0415
 
     began = time.perf_counter()
     with file.open("rb") as source:

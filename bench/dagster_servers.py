@@ -17,7 +17,7 @@ import httpx
 
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.settings import REPOSITORY
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 PATIENCE = 240.0  # seconds; a busy machine needs a minute or two to import what the servers need
 LOCATION = "dagster_project.definitions"

@@ -32,7 +32,7 @@ from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 SEED = 7
 SCORED = Identifier.of("scores", "scored")

@@ -24,7 +24,7 @@ from rich.table import Table
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 LAYERS = ("raw", "features", "assignment", "cells", "models", "scores", "thresholds", "treat_list")
 DATE = "2026-01-01"  # one date for all: a list has no earlier one to differ from

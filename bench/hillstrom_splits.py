@@ -29,8 +29,9 @@ import numpy.typing as npt
 
 from dagster_project.settings import SQL_FOLDER
 from uplift_core.cells import BinEdges, cells_of_rows
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL, Experiment, load_experiment
-from uplift_core.learners import LEARNER_NAMES, fit_contrast
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL, Experiment, load_experiment
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import fit_contrast
 
 ARM, OUTCOME = "womens", "visit"
 HOLDOUT, BUDGET, FOLDS = 0.3, 0.3, 5

@@ -34,8 +34,8 @@ from bench.dagster_servers import DagsterServers, dagster_servers
 from dagster_project.inputs.sources.simulated import write_simulation
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.settings import REPOSITORY
-from uplift_core.experiment import load_experiment
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
+from uplift_core.experiment.declaration import load_experiment
 
 JOB = "uplift_simulated"
 STEPS = ("raw", "cells", "models", "evaluation", "published")

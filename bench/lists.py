@@ -29,8 +29,8 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from tests.support import run_job, small_simulation
-from uplift_core.budget import Budget
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
+from uplift_core.targeting.budget import Budget
 
 DATE = "2026-01-02"
 WORKERS = 2

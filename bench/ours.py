@@ -27,11 +27,12 @@ from dagster_project.training.cells import find_edges, make_cells, read_cells, r
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.artifacts.home import Home
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells
-from uplift_core.experiment import load_experiment
-from uplift_core.home import Home
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
+from uplift_core.experiment.declaration import load_experiment
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
 
 ARM = "treated"
 

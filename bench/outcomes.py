@@ -25,9 +25,9 @@ from dagster_project.training.cells import features_of, find_edges, read_edges, 
 from dagster_project.training.fitting import train_arm
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.experiment import Experiment, load_experiment
-from uplift_core.home import Home
+from uplift_core.experiment.declaration import Experiment, load_experiment
 
 METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibration_slope")
 

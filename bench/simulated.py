@@ -3,7 +3,7 @@
 ``python -m bench.simulated`` prints, for the marketing RCT of 40,000 users with 30 % held out, each
 learner's mean Spearman correlation with the true CATE and the errors of the AIPW estimate of the ATE;
 then the mean squared errors on Nie & Wager's setups beside the paper's. Parameters are the defaults,
-and for comparison those that ``uplift_core.tuning`` chose on the train users of each run.
+and for comparison those that ``uplift_core.learners.tuning`` chose on the train users of each run.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from uplift_core.boosting import Doubles, LearnerParameters
+from uplift_core.arrays import Doubles
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges, Cells, cells_of_rows
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
-from uplift_core.simulation import NieWagerSetup, Simulated, marketing_rct, nie_wager_rct
-from uplift_core.tuning import tune
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
+from uplift_core.learners.tuning import tune
+from uplift_core.simulation.rct import NieWagerSetup, Simulated, marketing_rct, nie_wager_rct
 
 FOLDS = 5
 USERS, HOLDOUT = 40_000, 0.3

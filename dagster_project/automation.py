@@ -11,8 +11,8 @@ import dagster as dg
 
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import Engine
-from uplift_core.publication import NothingPublishedError, read_pointer
-from uplift_core.sources import FileSource, OwnFile
+from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
+from uplift_core.experiment.sources import FileSource, OwnFile
 
 LAYERS = ("treat_list", "export", "published")
 

@@ -15,7 +15,7 @@ from dagster_project.resources import Engine
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.turns.executor import executor_in
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment import Experiment, discover
+from uplift_core.experiment.declaration import Experiment, discover
 
 
 def experiment_folders(settings: Settings) -> list[ExperimentFolder]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dagster_project.decisions.first_night import remember_first_night
 from dagster_project.settings import Settings
-from uplift_core.files import replace_file
-from uplift_core.home import Home
+from uplift_core.artifacts.files import replace_file
+from uplift_core.artifacts.home import Home
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 

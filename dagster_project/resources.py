@@ -21,8 +21,8 @@ from dagster_project.inputs.sources import SourceFile, Tell, find_source
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
 
 WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml puts its words into the run's log
 

@@ -32,9 +32,9 @@ from dagster_project.scores.predictions import NAMES
 from dagster_project.settings import Settings
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = "UNEXPECTED_TERMINATION"  # as Dagster calls a run that a signal ended

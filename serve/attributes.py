@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serve.errors import RequestError, shown
-from uplift_core.bundle import RawColumn
+from uplift_core.artifacts.bundle import RawColumn
 from uplift_core.errors import BundleError
 
 USER_ID = "user_id"

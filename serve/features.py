@@ -9,8 +9,8 @@ import pyarrow as pa
 from serve.attributes import USER_ID, RawSchema
 from serve.errors import RequestError
 from serve.prepared import ROWS, PreparedQuery
-from uplift_core.boosting import Floats
-from uplift_core.bundle import Manifest
+from uplift_core.arrays import Floats
+from uplift_core.artifacts.bundle import Manifest
 from uplift_core.errors import BundleError
 
 # The SQL comes with the bundle and reads its one relation: no files, no extensions, no threads.

@@ -13,8 +13,8 @@ from serve.errors import UnavailableError
 from serve.release import Release, load_release
 from serve.settings import Settings
 from serve.telemetry import Telemetry, age
+from uplift_core.artifacts.publication import POINTER
 from uplift_core.errors import UpliftError
-from uplift_core.publication import POINTER
 
 LOG = logging.getLogger(__name__)
 # What an altered, half-copied or foreign file can raise; ValueError includes XGBoost's and pydantic's.

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from serve.prepared import ROWS
 from serve.snapshot import Snapshot
-from uplift_core.budget import Explorers
-from uplift_core.experiment import Experiment
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.targeting.budget import Explorers
 
 Role = Literal["ranked", "explore", "holdout", "suppressed"]
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons, where the score decides

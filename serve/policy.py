@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve.answers import EVIDENCE
 from serve.release import Release
 from serve.scoring import Target
-from uplift_core.budget import Distribution
 from uplift_core.evaluation.estimate import Z95
 from uplift_core.evaluation.gate import Word
 from uplift_core.evaluation.profit import profit
+from uplift_core.targeting.budget import Distribution
 
 
 class PolicyRow(BaseModel):

@@ -15,13 +15,14 @@ from serve.known_users import KnownUsers, maybe_excluded
 from serve.seal import Seal
 from serve.settings import Settings
 from serve.snapshot import Snapshot, open_snapshot
-from uplift_core import bundle
-from uplift_core.bundle import Bundle
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.bundle import Bundle
+from uplift_core.artifacts.publication import PublishedExperiment, read_pointer
 from uplift_core.errors import BundleError
 from uplift_core.evaluation.gate import Word
-from uplift_core.experiment import Experiment
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, LearnerName
-from uplift_core.publication import PublishedExperiment, read_pointer
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.learners import LEARNER_NAMES, LearnerName
+from uplift_core.learners.contrast import ContrastModel
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from serve.attributes import Columns
 from serve.errors import RequestError, ServiceError
 from serve.known_users import BY_SCORE, Known
 from serve.release import PublishedModel, Release
-from uplift_core.boosting import Floats
-from uplift_core.budget import Distribution
+from uplift_core.arrays import Floats
 from uplift_core.learners import LearnerName
+from uplift_core.targeting.budget import Distribution
 
 Label = Annotated[str, Field(max_length=64)]
 Budget = Annotated[

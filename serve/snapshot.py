@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from serve.errors import UnknownUserError
 from serve.prepared import PreparedQuery
-from uplift_core.boosting import Floats
-from uplift_core.budget import Distribution
+from uplift_core.arrays import Floats
+from uplift_core.artifacts.files import sha256_file
 from uplift_core.errors import UpliftError
-from uplift_core.experiment import Experiment
-from uplift_core.files import sha256_file
+from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
+from uplift_core.targeting.budget import Distribution
 
 # Read-only, and no other file but partitions: what is asked is written here, and cannot be changed.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {

@@ -28,10 +28,10 @@ from dagster_project.settings import REPOSITORY, SQL_FOLDER
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.schema import create_shared_tables
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.evaluation.groups import ScoreGroups
-from uplift_core.experiment import Experiment, load_experiment
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
+from uplift_core.experiment.declaration import Experiment, load_experiment
 
 EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -22,7 +22,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Doubles, Floats, largest, total
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.workers import max_over_workers, sum_over_workers
 from uplift_core.errors import DataError
 
 MAX_BINS = 256  # XGBoost keeps a bin number of at most one byte in one byte
@@ -140,13 +141,13 @@ class Cells:
     def event_rate(self) -> float:
         """Share of users under control with a non-zero outcome; at least one event is assumed."""
         control = self.w == 0
-        events, users = total([self.events[control].sum(), self.n[control].sum()])
+        events, users = sum_over_workers([self.events[control].sum(), self.n[control].sum()])
         return float(max(events, 1.0) / users)
 
     @property
     def n_folds(self) -> int:
         """Number of cross-fitting folds."""
-        return largest(int(self.fold.max())) + 1
+        return max_over_workers(int(self.fold.max())) + 1
 
     def outside(self, folds: Collection[int]) -> npt.NDArray[np.bool_]:
         """(n_cells,) which cells are of none of these folds."""

@@ -13,9 +13,9 @@ from dagster_project.checks.dagster_checks import check_specs
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.resources import WAREHOUSE_POOL
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
+from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
 from dagster_project.warehouse.sql import sql_sha256
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 # A range of dates in one run is all that we use of it.
 warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)

@@ -25,7 +25,7 @@ from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.budget import Budget
+from uplift_core.targeting.budget import Budget
 
 
 class ListConfig(dg.Config):

@@ -1,7 +1,5 @@
 """export, published: files for campaign tools, and the snapshot that others read."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from dagster_project.assets.common import NIGHTLY, Results, asset_options

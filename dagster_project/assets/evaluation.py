@@ -28,7 +28,7 @@ from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.files import replace_file
+from uplift_core.artifacts.files import replace_file
 
 PLOTS = Identifier.of("evaluation", "plots")
 CARDS = Identifier.of("models", "cards")

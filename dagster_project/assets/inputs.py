@@ -19,9 +19,9 @@ from dagster_project.training.registry import current_version
 from dagster_project.training.scoring import score_population
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256
-from uplift_core import bundle
+from uplift_core.artifacts import bundle
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 
 def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:

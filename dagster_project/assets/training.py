@@ -24,10 +24,10 @@ from dagster_project.training.cells import cells_select, read_cells, read_edges
 from dagster_project.training.registry import REGISTRY, current_version, registry_rows, write_registry
 from dagster_project.training.tuning import TUNING, tuned_parameters, tuning_rows
 from dagster_project.warehouse.sql import sql_sha256
-from uplift_core.boosting import LearnerParameters
+from uplift_core.artifacts.files import replace_file
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import DataError
-from uplift_core.files import replace_file
-from uplift_core.tuning import tune
+from uplift_core.learners.tuning import tune
 
 
 class ModelConfig(dg.Config):

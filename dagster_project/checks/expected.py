@@ -18,7 +18,7 @@ from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import UserTables
-from uplift_core.experiment import Outcome
+from uplift_core.experiment.design import Outcome
 
 DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed"]
 CORRECT = "correct the file or the declaration"

@@ -14,7 +14,7 @@ from dagster_project.training.cells import features_of
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.cells import BinEdges
-from uplift_core.evaluation.diagnostics import stability_index
+from uplift_core.diagnostics.statistics import stability_index
 
 PROFILES = Identifier.of("quality", "profiles")
 BINS = 10

@@ -14,10 +14,11 @@ from dagster_project.scores.predictions import SCORES
 from dagster_project.training.cells import features_of, read_cells, read_edges
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.balance import arm_auc
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.cells import Cells
-from uplift_core.evaluation.diagnostics import (
+from uplift_core.diagnostics.balance import arm_auc
+from uplift_core.diagnostics.sample_ratio import sample_ratio
+from uplift_core.diagnostics.statistics import (
     Moments,
     auc,
     beyond_chance,
@@ -25,7 +26,6 @@ from uplift_core.evaluation.diagnostics import (
     stability_index,
 )
 from uplift_core.evaluation.estimate import Estimate
-from uplift_core.evaluation.sample_ratio import sample_ratio
 
 CLASSIFIED_USERS = 2_000_000  # more cells are sampled: an AUC of .55 is seen with far fewer
 SCORE_BINS = 20

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from dagster_project.decisions.carry import KEYS, Carried, carry
 from dagster_project.settings import Settings
-from dagster_project.warehouse.connection import Warehouse, create_tables, missing_columns
+from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
+from dagster_project.warehouse.schema import create_tables, missing_columns
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,10 +13,10 @@ import duckdb
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.settings import REPOSITORY, Settings
 from dagster_project.warehouse.schema import SCHEMAS
+from uplift_core.artifacts.files import replace_file
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.files import replace_file
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
 
 FILE = REPOSITORY / "docs" / "tables.md"
 SHOWN = ("simulated", "hillstrom")  # the built-in experiments that everybody can run

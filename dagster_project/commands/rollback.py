@@ -9,9 +9,9 @@ from rich.console import Console
 
 from dagster_project.delivery.publish import roll_back
 from dagster_project.settings import Settings
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer, recorded_pointers
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer, recorded_pointers
 
 
 def main(arguments: list[str] | None = None) -> int:

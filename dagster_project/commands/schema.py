@@ -6,7 +6,7 @@ import json
 import sys
 
 from dagster_project.settings import REPOSITORY
-from uplift_core.experiment import Experiment
+from uplift_core.experiment.declaration import Experiment
 
 SCHEMA = REPOSITORY / "docs" / "experiment.schema.json"
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.settings import Settings
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
 
 SHELL = Path(sys.executable).with_name("duckdb")
 

@@ -15,10 +15,10 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
-from uplift_core.boosting import LearnerParameters
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.learners import ContrastModel
+from uplift_core.learners.contrast import ContrastModel
 
 Tell = Callable[[str], None]
 

@@ -18,11 +18,11 @@ from dagster_project.training.fitting import train_arm
 from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core import bundle
-from uplift_core.boosting import LearnerParameters
+from uplift_core.artifacts import bundle
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.learners import ContrastModel
+from uplift_core.learners.contrast import ContrastModel
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 
 import duckdb
 
-from uplift_core.files import replace_file
-from uplift_core.home import Home
-from uplift_core.publication import NothingPublishedError, read_pointer
+from uplift_core.artifacts.files import replace_file
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
 
 MEMORY = "first_night"  # a file of the home
 

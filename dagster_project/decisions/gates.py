@@ -10,8 +10,8 @@ import pyarrow as pa
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.diagnostics.sample_ratio import sample_ratio
 from uplift_core.errors import DataError
-from uplift_core.evaluation.sample_ratio import sample_ratio
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import PATTERN
 from dagster_project.warehouse.sql import Identifier, literal
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
-from uplift_core.publication import POINTER, read_pointer
 
 REGISTRY = ("decisions", "treat_list_parts")
 PARTS = Identifier.of(*REGISTRY)

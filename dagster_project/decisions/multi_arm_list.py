@@ -16,7 +16,7 @@ from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
-from uplift_core.multi_arm import NO_ARM, find_path
+from uplift_core.targeting.arm_path import NO_ARM, find_path
 
 MULTI_ARM_LIST = Identifier.of("decisions", "multi_arm_list")
 USER_EFFECTS = Identifier.of("user_effects")

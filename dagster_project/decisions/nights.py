@@ -21,10 +21,10 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
-from uplift_core.budget import Budget
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.realised import promised_uplift
+from uplift_core.targeting.budget import Budget
 
 
 def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it

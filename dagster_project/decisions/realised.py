@@ -26,7 +26,7 @@ from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
-from uplift_core.experiment import Outcome
+from uplift_core.experiment.design import Outcome
 
 FILE = Identifier.of("realised_file")
 OUTCOMES = Identifier.of("realised_outcomes")

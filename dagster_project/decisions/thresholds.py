@@ -11,8 +11,8 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.scores.predictions import BUDGETS, Rows
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
-from uplift_core.budget import Distribution
 from uplift_core.learners import LEARNER_NAMES
+from uplift_core.targeting.budget import Distribution
 
 
 def threshold_rows(

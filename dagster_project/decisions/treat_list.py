@@ -19,8 +19,8 @@ from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.budget import Budget, Quota, quota
 from uplift_core.errors import DataError
+from uplift_core.targeting.budget import Budget, Quota, quota
 
 LIST_RULES = Identifier.of("decisions", "list_rules")
 

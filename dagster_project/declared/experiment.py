@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dagster_project.declared.feature_sql import FeatureSql, read_feature_sql
 from dagster_project.warehouse.table_names import OutcomeNames, Tables, UserTables
-from uplift_core.experiment import Experiment
+from uplift_core.experiment.declaration import Experiment
 
 ESTIMATED = (
     "the arms' shares are estimated from the counts; that the arms differ by chance alone is not "

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment import FEATURES_SQL, Experiment
+from uplift_core.experiment.declaration import FEATURES_SQL, Experiment
 
 # Functions whose value differs from run to run, as DuckDB spells them.
 VOLATILE = frozenset(

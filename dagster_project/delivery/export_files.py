@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.files import sha256_file, written_aside
+from uplift_core.artifacts.files import sha256_file, written_aside
 
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
 # What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text. Keys stay

@@ -12,7 +12,8 @@ from pathlib import Path
 from dagster_project.decisions.records import NIGHTS, TREAT_LIST
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.comments import comments_for
-from dagster_project.warehouse.connection import CONTACTS, Warehouse
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.schema import CONTACTS
 from dagster_project.warehouse.sql import Identifier, render
 
 LISTED = Identifier.of("decisions", "listed")

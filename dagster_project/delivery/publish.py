@@ -15,16 +15,15 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery import known_users
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.comments import comment_statements
-from dagster_project.warehouse.connection import Warehouse, create_rules
+from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import remove_unused
-from dagster_project.warehouse.schema import SCHEMAS
+from dagster_project.warehouse.schema import SCHEMAS, create_rules
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, PROOF
-from uplift_core import bundle
-from uplift_core.errors import UpliftError
-from uplift_core.files import sha256_file, sync_file, sync_folder
-from uplift_core.home import Home
-from uplift_core.publication import (
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.files import sha256_file, sync_file, sync_folder
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import (
     POINTER,
     Pointer,
     PublishedExperiment,
@@ -34,6 +33,7 @@ from uplift_core.publication import (
     recorded_pointers,
     write_pointer,
 )
+from uplift_core.errors import UpliftError
 
 KEEP = 7
 STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch

@@ -14,8 +14,8 @@ from urllib.parse import urlparse
 import fsspec
 from typing_extensions import override
 
+from uplift_core.artifacts.files import replace_file, sha256_file, sync_file, sync_folder
 from uplift_core.errors import UpliftError
-from uplift_core.files import replace_file, sha256_file, sync_file, sync_folder
 
 TEMPORARY = ".export-"
 

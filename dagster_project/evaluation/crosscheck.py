@@ -18,9 +18,10 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.evaluation.econml_peers import Folds, econml_effects
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
 from uplift_core.cells import BinEdges, cells_of_rows
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, OutcomeModels, fit_learners
+from uplift_core.learners import LEARNER_NAMES, OutcomeModels
+from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
 
 MAX_USERS = 100_000  # econml works on rows; of a larger experiment a sample by salted md5 is compared

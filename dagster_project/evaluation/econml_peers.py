@@ -14,8 +14,8 @@ import numpy.typing as npt
 import xgboost
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from uplift_core import boosting
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
 from uplift_core.cells import Regression
 from uplift_core.learners import LearnerName
 from uplift_core.learners.nuisance import Fitter
@@ -43,7 +43,7 @@ class Boosted(RegressorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Doubles:  # noqa: N803 - scikit-learn's
         """Predicted mean: (n,) float64."""
-        return boosting.predict(self.booster_, self._x(X)).astype(np.float64)
+        return predict_booster(self.booster_, self._x(X)).astype(np.float64)
 
     def _x(self, x: Any) -> Floats:
         chosen = np.asarray(x)

@@ -35,7 +35,7 @@ from uplift_core.evaluation.policy import (
 )
 from uplift_core.evaluation.profit import profit
 from uplift_core.evaluation.rate import autoc, qini
-from uplift_core.experiment import Experiment
+from uplift_core.experiment.declaration import Experiment
 
 UPLIFT_AT = (0.1, 0.2, 0.3, 0.5)
 CURVE_POINTS = 1000

@@ -16,12 +16,12 @@ from dagster_project.scores.predictions import SCORES, Rows, outcome_columns
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.multi_arm import ArmScores, arm_scores
-from uplift_core.experiment import Experiment
+from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
-from uplift_core.multi_arm import find_path
+from uplift_core.targeting.arm_path import find_path
 
 MULTI_ARM = "multi_arm"
 DECIDING = "deciding"

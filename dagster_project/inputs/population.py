@@ -14,7 +14,7 @@ from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
-from uplift_core.experiment import FEATURES_SQL
+from uplift_core.experiment.declaration import FEATURES_SQL
 
 POPULATION_SQL = "population.sql"
 INCOMING = Identifier.of("incoming_population")

@@ -14,7 +14,7 @@ from dagster_project.inputs.sources import SourceFile, own_file
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.experiment import RAW_SQL, Experiment
+from uplift_core.experiment.declaration import RAW_SQL, Experiment
 
 TIMES = ("TIMESTAMP", "DATE")
 REASON = 400  # characters of DuckDB's message

@@ -16,7 +16,7 @@ from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import ZONED, Column
 from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
-from uplift_core.experiment import RESERVED
+from uplift_core.experiment.declaration import RESERVED
 
 USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id
 NO_NUMBER = " is no whole number as it is written, as ids were when this was drafted: draft anew"

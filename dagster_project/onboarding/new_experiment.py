@@ -30,10 +30,10 @@ from dagster_project.onboarding.shares import find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.balance import arm_balance
+from uplift_core.diagnostics.balance import arm_balance
 from uplift_core.errors import ExperimentError, UpliftError
-from uplift_core.experiment import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
-from uplift_core.sources import TAKEN
+from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
+from uplift_core.experiment.sources import TAKEN
 
 SAMPLE = 100_000  # users that the check of the randomization looks at
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")

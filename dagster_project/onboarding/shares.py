@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from uplift_core.evaluation.sample_ratio import SIGNIFICANCE, SampleRatio, sample_ratio
+from uplift_core.diagnostics.sample_ratio import SIGNIFICANCE, SampleRatio, sample_ratio
 
 # Parts that designs are made of: halves and thirds, tenths, twentieths, and so on.
 PARTS = (2, 3, 4, 10, 5, 6, 8, 20, 7, 12)

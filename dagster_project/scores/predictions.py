@@ -11,8 +11,9 @@ import pyarrow as pa
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from dagster_project.warehouse.table_names import Tables
-from uplift_core.boosting import Floats
-from uplift_core.learners import LEARNER_NAMES, ContrastModel
+from uplift_core.arrays import Floats
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel
 
 RESPONSE = "response"
 # The columns that rank users, by what ranks them.

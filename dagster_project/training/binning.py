@@ -9,7 +9,7 @@ import numpy as np
 
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
-from uplift_core.boosting import Floats
+from uplift_core.arrays import Floats
 from uplift_core.cells import BinEdges
 
 INDENT = "    "

@@ -10,11 +10,11 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.training.raw_contract import contract
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256
-from uplift_core import bundle
-from uplift_core.bundle import Manifest
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.bundle import Manifest
 from uplift_core.cells import BinEdges
-from uplift_core.experiment import RAW_SQL
-from uplift_core.learners import ContrastModel
+from uplift_core.experiment.declaration import RAW_SQL
+from uplift_core.learners.contrast import ContrastModel
 
 
 def write_bundle(

@@ -11,7 +11,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.training.binning import binned_select
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.cells import BinEdges, Cells
 from uplift_core.errors import DataError
 

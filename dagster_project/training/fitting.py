@@ -12,16 +12,11 @@ from dagster_project.scores.score_groups import read_out_of_fold
 from dagster_project.training.cells import read_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.boosting import LearnerParameters
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges, distinct
 from uplift_core.evaluation.gate import Verdict, compare, judge
-from uplift_core.learners import (
-    LEARNER_NAMES,
-    ContrastModel,
-    OutcomeModels,
-    cross_fit,
-    fit_learners,
-)
+from uplift_core.learners import LEARNER_NAMES, OutcomeModels
+from uplift_core.learners.contrast import ContrastModel, cross_fit, fit_learners
 
 
 def train_arm(  # noqa: PLR0913 - whose cells, how they are trained

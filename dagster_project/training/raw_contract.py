@@ -8,8 +8,8 @@ from itertools import pairwise
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.bundle import RawColumn
-from uplift_core.quality import ColumnRule
+from uplift_core.artifacts.bundle import RawColumn
+from uplift_core.experiment.quality_limits import ColumnRule
 
 MAX_LEVELS = 1000  # a text with more values is free text
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")

@@ -13,8 +13,8 @@ import pyarrow as pa
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core import bundle
-from uplift_core.boosting import LearnerParameters
+from uplift_core.artifacts import bundle
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners import LEARNER_NAMES
 

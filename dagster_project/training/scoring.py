@@ -18,8 +18,9 @@ from dagster_project.scores.predictions import (
 from dagster_project.training.cells import read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.bundle import Bundle
-from uplift_core.learners import LEARNER_NAMES, ContrastModel
+from uplift_core.artifacts.bundle import Bundle
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel
 
 
 def score_users(db: Warehouse, folder: ExperimentFolder, loaded: Bundle) -> int:

@@ -9,9 +9,9 @@ import pyarrow as pa
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.errors import DataError
-from uplift_core.tuning import Trial
+from uplift_core.learners.tuning import Trial
 
 TUNING = Identifier.of("models", "tuning")
 

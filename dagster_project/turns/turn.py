@@ -21,7 +21,7 @@ import dagster as dg
 from dagster_project.turns.file_lock import FileLock
 from dagster_project.turns.lives import end_dead_runs, show_alive
 from dagster_project.turns.waiting import Tell, utc_text, wait_while
-from uplift_core.files import replace_file
+from uplift_core.artifacts.files import replace_file
 
 
 @dataclass(frozen=True)

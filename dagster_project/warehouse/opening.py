@@ -14,18 +14,18 @@ import duckdb
 
 from dagster_project.turns.waiting import Tell, utc_text, wait_while
 from dagster_project.warehouse.comments import comment_statements
-from dagster_project.warehouse.connection import (
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.schema import (
     USER_RULES,
-    Warehouse,
     _create_rules,
+    _create_schemas,
     _declared_here,
     create_rules,
     create_tables,
     missing_columns,
 )
-from dagster_project.warehouse.schema import _create_schemas
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
 
 PROC = Path("/proc")
 LOCKED = "Could not set lock on file"

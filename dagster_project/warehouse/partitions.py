@@ -18,9 +18,9 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.artifacts.files import sync_folder, written_aside
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.files import sync_folder, written_aside
-from uplift_core.home import Home
 
 ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's own
 SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern

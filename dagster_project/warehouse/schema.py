@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import duckdb
 
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.comments import Columns, comments_for
-from dagster_project.warehouse.connection import Warehouse, _create_rules, create_tables
-from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier, render
+from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 
 SCHEMAS = (
     "raw",
@@ -56,3 +58,53 @@ def _declared_columns() -> Columns:
         found = db.columns()
     said = [comments_for(*place, sql, found) for place, sql in _shared_tables().items()]
     return found | {key: text for comments in said for key, text in comments.items()}
+
+
+CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
+
+
+USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
+
+
+TABLE_RULES = ("excluded_users", "holdout_scores")
+
+
+def create_tables(db: Warehouse) -> None:
+    """All schemas and shared tables; those that an earlier version made may lack columns."""
+    _create_schemas(db)
+    for sql in _shared_tables().values():
+        db.rows(sql)
+
+
+def _create_rules(db: Warehouse) -> None:
+    contacts = render("decisions/contacts.sql", treat_list=Identifier.of(*LEDGER))
+    db.rows(f"create or replace view {Identifier.of(*CONTACTS)} as {contacts}")
+    create_rules(db)
+
+
+def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES) -> None:
+    """Macros of ``sql/rules``: who is held out, suppressed, explores; what thresholds are found among.
+
+    What is published holds them, too: the service decides by the rules that made the lists.
+    """
+    for name in names:
+        db.rows(_rule(name))
+
+
+def missing_columns(db: Warehouse) -> list[str]:
+    """Columns of shared tables that this version declares and the database lacks, in order."""
+    return [".".join(key).rstrip(".") for key in sorted(_declared_here(db).keys() - db.columns().keys())]
+
+
+def _declared_here(db: Warehouse) -> Columns:
+    """What this version declares; the ledger's columns under the name of its table here."""
+    declared = _declared_columns()
+    if db.kind(Identifier.of(*LEDGER)) != VIEW:
+        return declared
+    rows = {(*LEDGER_ROWS, k[2]): text for k, text in declared.items() if k[:2] == LEDGER}
+    return {k: text for k, text in declared.items() if k[:2] != LEDGER} | rows
+
+
+@cache
+def _rule(name: str) -> str:
+    return (SQL_FOLDER / "rules" / f"{name}.sql").read_text(encoding="utf-8")

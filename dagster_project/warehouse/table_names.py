@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.experiment import Experiment, Outcome
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.design import Outcome
 
 # Of outcomes: signed, and with room, so that whoever queries them may subtract and multiply.
 TYPES = {"binary": "integer", "count": "double", "continuous": "double"}

@@ -14,7 +14,7 @@ from serve.dependencies import CurrentRelease
 from serve.errors import UnknownUserError, shown
 from serve.release import PublishedModel, Release
 from serve.scoring import Label
-from uplift_core.bundle import RawColumn
+from uplift_core.artifacts.bundle import RawColumn
 
 router = APIRouter(tags=["models"], responses=problems.COMMON)
 

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.declared.experiment import ExperimentFolder
 from tests.support import small_simulation
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dagster_project.evaluation.model_card import make_plots, write_card
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import opened
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 PLOTS = ["qini", "deciles", "policy_value", "calibration", "distribution"]
 

@@ -23,8 +23,8 @@ from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from tests.support import SMALL, Open, failure_text, opened, run_job
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.home import Home
 
 LATER = "2999-12-31"
 ANOTHER_NIGHT = "2025-06-01"  # Dagster knows nights until today

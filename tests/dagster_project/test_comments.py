@@ -12,7 +12,7 @@ from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse.comments import comments_of, usual_meaning
 from dagster_project.warehouse.sql import Identifier
 from tests.support import Open, opened
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 
 def said(db, schema: str, table: str) -> dict[str, str]:

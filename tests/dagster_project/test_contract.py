@@ -9,8 +9,8 @@ from dagster_project.warehouse.connection import Warehouse
 from serve.attributes import RawSchema
 from serve.errors import RequestError
 from tests.support import folder_of, make_table, with_experiment
-from uplift_core.bundle import RawColumn
-from uplift_core.quality import ColumnRule
+from uplift_core.artifacts.bundle import RawColumn
+from uplift_core.experiment.quality_limits import ColumnRule
 
 COLUMNS = (
     "user_id bigint, recency utinyint, history double, mens utinyint, womens utinyint, newbie utinyint, "

@@ -7,7 +7,7 @@ import numpy as np
 from dagster_project.evaluation.crosscheck import Rows, crosscheck
 from tests.support import few_rounds, folder_of
 from uplift_core.learners import LEARNER_NAMES
-from uplift_core.simulation import marketing_rct
+from uplift_core.simulation.rct import marketing_rct
 
 USERS = 4_000
 

@@ -7,9 +7,9 @@ import pytest
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from tests.support import SMALL, opened
-from uplift_core.budget import Budget
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.home import Home
+from uplift_core.targeting.budget import Budget
 
 DATE = "2999-12-31"
 TREATED = "select count(*) filter (treated), count(*) from decisions.treat_list "

@@ -17,9 +17,9 @@ from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.settings import Settings
 from tests.support import folder_of
-from uplift_core.boosting import LearnerParameters
-from uplift_core.budget import Budget
-from uplift_core.experiment import FEATURES_SQL
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.experiment.declaration import FEATURES_SQL
+from uplift_core.targeting.budget import Budget
 
 EXPERIMENTS = ["criteo", "hillstrom", "simulated"]
 LAYERS = [

@@ -16,10 +16,10 @@ from dagster_project.scores.predictions import BUDGETS, SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users
+from uplift_core.artifacts.home import Home
 from uplift_core.evaluation.curves import qini_auc
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
-from uplift_core.home import Home
 
 
 def float32(values: np.ndarray) -> np.ndarray:

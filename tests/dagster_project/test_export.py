@@ -22,9 +22,9 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery.export import export_treat_list
 from dagster_project.delivery.stores import LocalStore, ObjectStore, open_store
 from tests.support import SMALL, opened, with_experiment
-from uplift_core.budget import Budget
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.home import Home
+from uplift_core.targeting.budget import Budget
 
 LATER = "2999-12-31"
 

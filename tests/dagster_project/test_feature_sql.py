@@ -9,7 +9,7 @@ import pytest
 from dagster_project.declared.feature_sql import FeatureSql, read_feature_sql
 from tests.support import EXPERIMENTS
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment import FEATURES_SQL, load_experiment
+from uplift_core.experiment.declaration import FEATURES_SQL, load_experiment
 
 HILLSTROM = load_experiment(EXPERIMENTS / "hillstrom")
 RAW = "from raw.hillstrom"

@@ -14,7 +14,7 @@ from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 TODAY = datetime.now(UTC).date().isoformat()
 

@@ -10,13 +10,13 @@ import pytest
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.delivery.publish import publish
-from dagster_project.warehouse.connection import TABLE_RULES, USER_RULES
+from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
 from tests.support import SMALL, Open, opened, with_experiment
-from uplift_core.budget import Budget
-from uplift_core.decisions import ContactCap, Decisions
-from uplift_core.files import sha256_file
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer, write_pointer
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer, write_pointer
+from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.targeting.budget import Budget
 
 FIRST, SECOND = date(2999, 12, 30), date(2999, 12, 31)
 CAPPED = Decisions(contact_cap=ContactCap(treatments=2, days=7))

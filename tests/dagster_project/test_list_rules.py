@@ -19,9 +19,9 @@ from dagster_project.decisions.treat_list import decide, record
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
-from uplift_core.budget import Budget, Distribution, list_size, quota
-from uplift_core.decisions import ContactCap, Decisions
 from uplift_core.errors import DataError
+from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.targeting.budget import Budget, Distribution, list_size, quota
 
 BASE = folder_of("hillstrom")
 SHARED = memory_warehouse()  # of examples that replace what they read

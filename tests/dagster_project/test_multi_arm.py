@@ -23,9 +23,9 @@ from dagster_project.evaluation.multi_arm import (
 )
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.home import Home
-from uplift_core.multi_arm import find_path
+from uplift_core.targeting.arm_path import find_path
 
 HILLSTROM = folder_of("hillstrom")
 TREATMENTS = HILLSTROM.experiment.treatments

@@ -20,7 +20,7 @@ from dagster_project.onboarding import new_experiment
 from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.experiment import DECLARATION, Experiment, load_experiment
+from uplift_core.experiment.declaration import DECLARATION, Experiment, load_experiment
 
 N = 3_000
 RNG = np.random.default_rng(5)

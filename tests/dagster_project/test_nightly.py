@@ -15,7 +15,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 AT_TWO = datetime(2026, 3, 4, 2, tzinfo=UTC)
 

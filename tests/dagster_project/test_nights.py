@@ -12,10 +12,10 @@ from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
-from uplift_core.budget import Budget
-from uplift_core.decisions import Decisions, GateLimits
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.home import Home
+from uplift_core.experiment.decision_rules import Decisions, GateLimits
+from uplift_core.targeting.budget import Budget
 
 LATER = "2999-12-31"
 BEFORE = "2025-06-01"

@@ -15,7 +15,7 @@ import pytest
 
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import opened
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 HOLD = (
     "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"

@@ -18,7 +18,7 @@ from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import case_file
 from uplift_core.errors import DataError
-from uplift_core.experiment import load_experiment
+from uplift_core.experiment.declaration import load_experiment
 
 CASES = {  # file -> its users' id
     "late_leading_zeros.csv.gz": "member_no",

@@ -20,9 +20,9 @@ from dagster_project.warehouse.provenance import (
     versions_of,
 )
 from tests.support import Open, failure_text, opened, run_job, small_simulation, with_experiment
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import DataError
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
 
 NIGHT = "2026-02-03"
 LATER = "2026-02-04"

@@ -19,17 +19,17 @@ from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from tests.support import Open, opened
-from uplift_core.budget import Budget
-from uplift_core.errors import BundleError, UpliftError
-from uplift_core.files import sha256_file
-from uplift_core.home import Home
-from uplift_core.publication import (
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import (
     POINTER,
     Pointer,
     PublishedExperiment,
     read_pointer,
     write_pointer,
 )
+from uplift_core.errors import BundleError, UpliftError
+from uplift_core.targeting.budget import Budget
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 OTHER = PublishedExperiment(

@@ -14,10 +14,10 @@ import pytest
 from dagster_project.decisions.realised import measure
 from dagster_project.declared.experiment import ExperimentFolder
 from tests.support import dicts, failure_text, opened, run_job
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import DataError
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
 
 
 def listed(home: Home) -> dict[str, np.ndarray]:

@@ -15,8 +15,8 @@ from dagster_project.run import read_summary
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import SMALL, folder_of, opened
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.home import Home
 
 
 @pytest.fixture(autouse=True)

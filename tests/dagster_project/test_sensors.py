@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from tests.support import folder_of, with_experiment
-from uplift_core.sources import OwnFile
+from uplift_core.experiment.sources import OwnFile
 
 
 def test_a_changed_file_asks_for_one_run(tmp_path: Path) -> None:

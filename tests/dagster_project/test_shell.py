@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dagster_project.commands.shell import ask_warehouse, command
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import NothingPublishedError
 from uplift_core.errors import UpliftError
-from uplift_core.home import Home
-from uplift_core.publication import NothingPublishedError
 
 
 def test_the_shell_reads_the_snapshot_and_cannot_write(simulated_home: Path) -> None:

@@ -20,8 +20,8 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
 from tests.support import folder_of
-from uplift_core.experiment import RAW_SQL
-from uplift_core.sources import HistoryTable
+from uplift_core.experiment.declaration import RAW_SQL
+from uplift_core.experiment.sources import HistoryTable
 
 WITHOUT_SIGNS = (
     "/* Rows. */ select 1::utinyint as a, -- the first\n 2::usmallint as b, 3::uinteger as c, 'x' as d"

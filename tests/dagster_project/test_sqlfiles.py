@@ -9,7 +9,7 @@ from dagster_project.warehouse.sql import Identifier, render, sql_sha256
 from dagster_project.warehouse.table_names import OutcomeNames, Tables
 from tests.support import folder_of
 from uplift_core.errors import UpliftError
-from uplift_core.experiment import Outcome
+from uplift_core.experiment.design import Outcome
 
 SCORE_BINS = "quality/score_bins.sql"
 

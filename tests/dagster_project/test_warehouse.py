@@ -13,8 +13,8 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.schema import SCHEMAS
 from dagster_project.warehouse.sql import Identifier
 from tests.support import opened
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.home import Home
 
 TOY = Identifier.of("raw", "toy")
 

@@ -16,7 +16,7 @@ from dagster_project.inputs.sources import own_file
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import UpliftError
-from uplift_core.experiment import load_experiment
+from uplift_core.experiment.declaration import load_experiment
 
 TOML = """name = "shop"
 title = "Shop"

@@ -11,7 +11,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.onboarding import new_experiment
 from tests.serve.support import api_of, query
 from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job
-from uplift_core.experiment import load_experiment
+from uplift_core.experiment.declaration import load_experiment
 
 ZEROS = "late_leading_zeros.csv.gz"
 USERS = 24_000

@@ -31,7 +31,7 @@ from tests.e2e.test_criteo import on_file
 from tests.serve.equality import check_batch
 from tests.serve.support import api_of
 from tests.support import failure_text, few_rounds, opened, run_job, run_unchecked
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 ROWS, PARTS = 200_000, 5
 INPUTS = ("raw", "features", "assignment", "cells")
@@ -51,11 +51,11 @@ LOCAL = {"cluster": "local", "cluster_workers": 2, "cluster_users": 8_000}
 # Which task kills its worker, and in the middle of what: a file that is written but not in its place
 # yet, a booster.
 KILLS = {
-    "criteo-cells": "uplift_core.files.sync_file",
+    "criteo-cells": "uplift_core.artifacts.files.sync_file",
     "criteo-train": "xgboost.train",
-    "criteo-scores": "uplift_core.files.sync_file",
-    "criteo-rank": "uplift_core.files.sync_file",
-    "criteo-export-decisions": "uplift_core.files.sync_file",
+    "criteo-scores": "uplift_core.artifacts.files.sync_file",
+    "criteo-rank": "uplift_core.artifacts.files.sync_file",
+    "criteo-export-decisions": "uplift_core.artifacts.files.sync_file",
 }
 
 

@@ -29,7 +29,7 @@ from tests.support import (
     run_job,
     with_experiment,
 )
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 ROWS, FEW = 300_000, 20_000
 MEMORY = "300MB"  # of DuckDB

@@ -16,7 +16,7 @@ from bench.dagster_servers import DagsterServers, dagster_servers
 from bench.killed_runs import instance_of, working_process
 from dagster_project.inputs.sources.simulated import write_simulation
 from tests.support import SMALL, Open, folder_of
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 CONFIG = {
     "execution": {"config": {"in_process": {}}},  # a process a step would cost its imports each time

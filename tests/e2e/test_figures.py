@@ -10,7 +10,7 @@ import pytest
 from dagster_project.run import read_summary
 from dagster_project.settings import REPOSITORY
 from tests.support import Open, folder_of
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 HILLSTROM = folder_of("hillstrom")

@@ -21,7 +21,7 @@ from bench.killed_runs import (
     working_process,
 )
 from tests.support import SMALL
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 PATIENCE = 60.0  # seconds
 

@@ -19,9 +19,9 @@ from dagster_project.declared.experiment import ExperimentFolder
 from tests.e2e.own_experiments import offers
 from tests.serve.support import api_of, query
 from tests.support import opened, run_job
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment import load_experiment
-from uplift_core.home import Home
+from uplift_core.experiment.declaration import load_experiment
 
 NIGHT = datetime.now(UTC).date().isoformat()  # the newest list of the arm
 LAYERS = ["population", "population_scores", "treat_list", "multi_arm_list", "export", "published"]

@@ -12,7 +12,7 @@ import pytest
 
 from dagster_project.settings import REPOSITORY
 from tests.support import Open
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 PAGE = (REPOSITORY / "docs" / "queries.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"\*\*(\d+)\. .*?```sql\n(.*?)```", PAGE, flags=re.DOTALL)

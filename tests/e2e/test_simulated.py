@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import SMALL, Open, is_timestamp, run_job, small_simulation
-from uplift_core import bundle
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.publication import read_pointer
 
 
 def content(con: object) -> dict[str, list[tuple]]:

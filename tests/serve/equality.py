@@ -17,8 +17,8 @@ from serve.app import create_app
 from serve.routes.batch import ARROW
 from serve.settings import Settings
 from tests.serve.support import BUDGETS, manifest_of, query
-from uplift_core.budget import list_size
 from uplift_core.learners import LEARNER_NAMES
+from uplift_core.targeting.budget import list_size
 
 AT_ONCE = 32
 # Users at a threshold come first, up to 20 of each learner and budget: there a tie decides.

@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 
 from serve.app import create_app
 from serve.settings import Settings
-from uplift_core import bundle
-from uplift_core.bundle import Manifest
-from uplift_core.files import sha256_file
-from uplift_core.publication import Pointer, read_pointer, write_pointer
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.bundle import Manifest
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.publication import Pointer, read_pointer, write_pointer
 
 BUDGETS = (0.01, 0.05, 0.1, 0.3, 1.0)
 

@@ -14,7 +14,7 @@ from serve.arrow_metadata import Limits, check
 from serve.arrow_stream import read_stream
 from serve.attributes import RawSchema
 from serve.errors import RequestError
-from uplift_core.bundle import RawColumn
+from uplift_core.artifacts.bundle import RawColumn
 
 USER = {"age": 30, "spent": 1.5, "town": "Oslo", "shop": "Web"}
 TYPES = {"age": "INTEGER", "spent": "DOUBLE", "town": "VARCHAR", "shop": "VARCHAR"}

@@ -8,7 +8,7 @@ import pytest
 
 from serve.attributes import KINDS, RawSchema
 from serve.errors import RequestError
-from uplift_core.bundle import RawColumn
+from uplift_core.artifacts.bundle import RawColumn
 from uplift_core.errors import BundleError
 
 

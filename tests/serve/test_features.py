@@ -9,7 +9,7 @@ import pytest
 from serve.errors import RequestError
 from serve.features import FeatureQuery
 from tests.serve.support import attributes_of, manifest_of, query
-from uplift_core.bundle import Manifest, RawColumn
+from uplift_core.artifacts.bundle import Manifest, RawColumn
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from serve.release import Release, load_release
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 from tests.serve.support import api_of, change_entry, publish_again
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 # All but the users whom a release is tried on, who must come out as the models have them.
 RAISED = "update scores.simulated set cate_r = cate_r + 1 where user_id > 8"

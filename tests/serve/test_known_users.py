@@ -20,9 +20,9 @@ from serve.routes.batch import ARROW
 from serve.settings import Settings
 from tests.serve.support import api_of, copy_home, manifest_of, publish_again, query
 from tests.support import SMALL, folder_of, made_once, run_job, small_simulation, with_experiment
-from uplift_core.budget import list_size
-from uplift_core.decisions import ContactCap, Decisions
 from uplift_core.errors import UpliftError
+from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.targeting.budget import list_size
 
 N = 64_000
 BUDGET = 0.3

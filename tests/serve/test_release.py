@@ -19,8 +19,8 @@ from tests.serve.support import (
     publish_again,
     query,
 )
+from uplift_core.artifacts.publication import NothingPublishedError, read_pointer, write_pointer
 from uplift_core.errors import BundleError
-from uplift_core.publication import NothingPublishedError, read_pointer, write_pointer
 
 
 def test_nothing_published(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from serve import seal as module
 from serve.seal import Seal
 from tests.serve.support import api_of, publish_again
-from uplift_core.files import sha256_file
-from uplift_core.publication import read_pointer, write_pointer
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.publication import read_pointer, write_pointer
 
 
 def current_file(home: Path) -> Path:

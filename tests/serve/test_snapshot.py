@@ -8,8 +8,8 @@ import pytest
 
 from serve.snapshot import open_snapshot
 from tests.serve.support import query
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.publication import read_pointer
 
 
 @pytest.mark.parametrize("experiment", ["simulated", "hillstrom"])

@@ -14,7 +14,7 @@ import pytest
 
 from bench.servers import api_on
 from tests.serve.support import publish_again
-from uplift_core.publication import read_pointer, write_pointer
+from uplift_core.artifacts.publication import read_pointer, write_pointer
 
 AGE = "uplift_snapshot_published_timestamp_seconds"
 

@@ -8,7 +8,7 @@ import pytest
 
 from dagster_project.inputs.sources.simulated import write_simulation
 from tests.support import EXPERIMENTS, dicts, folder_of
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 
 def load(db, name, source):

@@ -6,8 +6,14 @@ import pytest
 import xgboost
 from pydantic import ValidationError
 
-from uplift_core import boosting
-from uplift_core.boosting import EFFECT_DEFAULTS, OUTCOME_DEFAULTS, BoostingParameters, LearnerParameters
+from uplift_core.boosting.booster import fit_booster, predict_booster
+from uplift_core.boosting.parameters import (
+    EFFECT_DEFAULTS,
+    OUTCOME_DEFAULTS,
+    BoostingParameters,
+    LearnerParameters,
+)
+from uplift_core.boosting.tree_shap import fix_feature, shapley_values
 from uplift_core.cells import BinEdges
 
 GROWN = BoostingParameters(rounds=5, max_depth=4, learning_rate=0.3, min_leaf_events=0)
@@ -22,7 +28,7 @@ def fit(x, label, weight=None, objective="reg:squarederror", **changed):
         "threads": 1,
     } | changed
     weight = np.ones(len(label)) if weight is None else weight
-    return boosting.fit(x, label, weight, objective=objective, **options)
+    return fit_booster(x, label, weight, objective=objective, **options)
 
 
 def test_an_override_keeps_the_other_defaults():
@@ -56,12 +62,12 @@ def test_the_base_score_is_the_weighted_mean():
     label, weight = np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0, 4.0])
     for objective in ("reg:squarederror", "binary:logistic"):
         booster = fit(x, label, weight, objective)
-        assert boosting.predict(booster, x) == pytest.approx(0.5, abs=1e-6)
+        assert predict_booster(booster, x) == pytest.approx(0.5, abs=1e-6)
 
 
 def test_no_rows_no_predictions():
     booster = fit(np.zeros((4, 1), dtype=np.float32), np.arange(4.0))
-    assert boosting.predict(booster, np.empty((0, 1), dtype=np.float32)).shape == (0,)
+    assert predict_booster(booster, np.empty((0, 1), dtype=np.float32)).shape == (0,)
 
 
 @pytest.mark.parametrize("objective", ["reg:squarederror", "binary:logistic"])
@@ -71,8 +77,8 @@ def test_contributions_add_up_to_the_predicted_mean(objective):
     x[:, 3] = 0  # no tree can use it
     label = (x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=len(x)) > 1).astype(float)
     booster = fit(x, label, objective=objective)
-    found = boosting.contributions(booster, x)
-    assert found.sum(axis=1) == pytest.approx(boosting.predict(booster, x), abs=1e-6)
+    found = shapley_values(booster, x)
+    assert found.sum(axis=1) == pytest.approx(predict_booster(booster, x), abs=1e-6)
     assert (found[:, 3] == 0).all()
     log_odds = booster.predict(xgboost.DMatrix(x), pred_contribs=True)
     assert np.allclose(found[:, 0] * log_odds[:, 1], found[:, 1] * log_odds[:, 0], atol=1e-6)
@@ -83,7 +89,7 @@ def test_contributions_that_cancel_are_told_by_the_links_slope():
     label = np.tile(np.arange(250) % 10, 4) < np.array([5, 2, 8, 5]).repeat(250)
     steps = BoostingParameters(rounds=50, max_depth=1, learning_rate=0.3, min_leaf_events=0)
     booster = fit(x, label.astype(float), objective="binary:logistic", parameters=steps)
-    middle = boosting.contributions(booster, x[:1])[0]  # one feature lowers, the other raises as much
+    middle = shapley_values(booster, x[:1])[0]  # one feature lowers, the other raises as much
     assert middle[:2] == pytest.approx([-middle[1], middle[1]], abs=1e-3)
     assert middle[1] > 0.1
     assert middle[2] == pytest.approx(0.5, abs=0.01)
@@ -97,10 +103,10 @@ def test_a_booster_with_a_known_feature_is_taken_apart_by_the_others():
     booster = fit(x, label.astype(float))
     for value in (0, 1):
         known = np.column_stack([x[:, :3], np.full(len(x), value)]).astype(np.float32)
-        left = boosting.at_value(booster, 3, value)
-        assert np.array_equal(boosting.predict(left, x), boosting.predict(booster, known))
+        left = fix_feature(booster, 3, value)
+        assert np.array_equal(predict_booster(left, x), predict_booster(booster, known))
         assert not (left.trees_to_dataframe()["Feature"] == "f3").any()
-        found = boosting.contributions(left, x[:5])
+        found = shapley_values(left, x[:5])
         for row, parts in zip(x[:5], found, strict=True):
             assert parts == pytest.approx([*shapley(booster, row, value), parts[-1]], abs=1e-5)
         assert np.ptp(found[:, -1]) == 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uplift_core.budget import Budget, Distribution, Explorers, list_size, quota
 from uplift_core.errors import DataError
+from uplift_core.targeting.budget import Budget, Distribution, Explorers, list_size, quota
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from tests.support import folder_of
-from uplift_core import bundle
-from uplift_core.boosting import LearnerParameters
-from uplift_core.bundle import MANIFEST, Manifest, RawColumn
+from uplift_core.artifacts import bundle
+from uplift_core.artifacts.bundle import MANIFEST, Manifest, RawColumn
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges, Cells
 from uplift_core.errors import BundleError
-from uplift_core.files import sha256_file
-from uplift_core.learners import LEARNER_NAMES, ContrastModel, fit_contrast
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
 
 EDGES = BinEdges(
     ("a", "b"), (np.asarray([0.1, 0.2, 0.3], np.float32), np.asarray([-1.0, 1.0], np.float32))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.support import EXPERIMENTS
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment import DECLARATION, Experiment, discover, load_experiment
+from uplift_core.experiment.declaration import DECLARATION, Experiment, discover, load_experiment
 
 HILLSTROM = tomllib.loads((EXPERIMENTS / "hillstrom" / DECLARATION).read_text(encoding="utf-8"))
 

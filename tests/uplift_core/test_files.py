@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from uplift_core import files
-from uplift_core.files import replace_file, sha256_file, write_synced
+from uplift_core.artifacts import files
+from uplift_core.artifacts.files import replace_file, sha256_file, write_synced
 
 
 @pytest.mark.parametrize("write", [write_synced, replace_file])

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import linprog
 
 from uplift_core.errors import DataError
-from uplift_core.multi_arm import NO_ARM, Path, find_path
+from uplift_core.targeting.arm_path import NO_ARM, Path, find_path
 
 
 def offers(seed: int, n: int = 60, arms: int = 4, levels: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uplift_core.publication import (
+from uplift_core.artifacts.publication import (
     POINTER,
     NothingPublishedError,
     Pointer,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from uplift_core.errors import DataError
-from uplift_core.simulation import marketing_rct, nie_wager_rct
+from uplift_core.simulation.rct import marketing_rct, nie_wager_rct
 
 DESIGNS = [("marketing", marketing_rct)] + [
     (setup, lambda n, seed, *, _setup=setup, **k: nie_wager_rct(_setup, n, seed, **k))

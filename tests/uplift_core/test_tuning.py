@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.uplift_core.learners.rct import make_rct
-from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells
-from uplift_core.tuning import grid, tune
+from uplift_core.learners.tuning import grid, tune
 
 CAUTIOUS = BoostingParameters(rounds=40, max_depth=2, learning_rate=0.1, min_leaf_events=40)
 WILD = BoostingParameters(rounds=200, max_depth=8, learning_rate=0.5, min_leaf_events=0, reg_lambda=0)

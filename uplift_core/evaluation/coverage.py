@@ -14,7 +14,8 @@ from itertools import islice
 
 import numpy as np
 
-from uplift_core.boosting import Doubles, LearnerParameters
+from uplift_core.arrays import Doubles
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges, cells_of_rows
 from uplift_core.evaluation.curves import auuc, qini_auc
 from uplift_core.evaluation.estimate import Z95, Estimate, difference, spread
@@ -27,8 +28,9 @@ from uplift_core.evaluation.policy import (
     policy_value_ipw,
 )
 from uplift_core.evaluation.rate import autoc, qini
-from uplift_core.learners import ContrastModel, LearnerName, fit_contrast
-from uplift_core.simulation import Simulated, marketing_rct, nie_wager_rct
+from uplift_core.learners import LearnerName
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
+from uplift_core.simulation.rct import Simulated, marketing_rct, nie_wager_rct
 
 BUDGET = 0.3
 RANKING: LearnerName = "x"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Influence, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 

@@ -18,7 +18,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile

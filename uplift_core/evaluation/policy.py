@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Z95, Estimate, estimate
 from uplift_core.evaluation.groups import ScoreGroups

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, Self, get_args
 
 import xgboost
 
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
 from uplift_core.cells import Cells
 from uplift_core.learners.nuisance import Fitter, Nuisances
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from uplift_core import boosting
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
@@ -27,11 +28,11 @@ class DRLearner(_Base):
 
     def predict(self, x: Floats) -> Floats:
         """CATE of each row of ``x``: (n,) float32."""
-        return boosting.predict(self.boosters["tau"], x)
+        return predict_booster(self.boosters["tau"], x)
 
     def contributions(self, x: Floats) -> Doubles:
         """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
-        return boosting.contributions(self.boosters["tau"], x)
+        return shapley_values(self.boosters["tau"], x)
 
 
 def dr_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> Doubles:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, Doubles, Floats, LearnerParameters, Objective
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import Objective, fit_booster, predict_booster
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
+from uplift_core.boosting.workers import sum_over_workers, weighted_mean
 from uplift_core.cells import Cells, Regression, distinct, merge
 
 MAX_LEAF_SHARE = 0.1  # of all control events, whatever a leaf should hold
@@ -39,7 +41,7 @@ class Fitter:
             binary=cells.binary,
             max_bin=cells.max_bin,
             users_per_event=1 / (cells.event_rate * (1 - cells.propensity)),
-            control_events=float(boosting.total([cells.events[cells.w == 0].sum()])[0]),
+            control_events=float(sum_over_workers([cells.events[cells.w == 0].sum()])[0]),
             parameters=parameters,
             threads=threads,
         )
@@ -60,7 +62,7 @@ class Fitter:
         objective: Objective = "reg:squarederror"
         if self.binary:
             objective = "binary:logistic"
-            rate = boosting.weighted_mean(data.label, data.weight)
+            rate = weighted_mean(data.label, data.weight)
             smallest *= rate * (1 - rate)
         return self._fit(data, objective, smallest, grown)
 
@@ -84,7 +86,7 @@ class Fitter:
     def _fit(
         self, data: Regression, objective: Objective, smallest: float, grown: BoostingParameters
     ) -> xgboost.Booster:
-        return boosting.fit(
+        return fit_booster(
             data.x,
             data.label,
             data.weight,
@@ -197,5 +199,5 @@ def predict_at(booster: xgboost.Booster, x: Floats, cell: npt.NDArray[np.int64])
     """Predict each distinct row of ``x`` that is asked for once: (n_cells,) float64."""
     asked = distinct(cell)
     predicted = np.empty(len(x))
-    predicted[asked] = boosting.predict(booster, x[asked])
+    predicted[asked] = predict_booster(booster, x[asked])
     return predicted[cell]

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from uplift_core import boosting
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.tree_shap import fix_feature, shapley_values
 from uplift_core.cells import Cells, Regression, add_up
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
@@ -37,7 +38,7 @@ class SLearner(_Base):
     def predict(self, x: Floats) -> Floats:
         """CATE of each row of ``x``: (n,) float32."""
         both = np.vstack([_with_arm(x, 1), _with_arm(x, 0)])  # one call costs less than two
-        treated, control = np.split(boosting.predict(self.boosters["f"], both), 2)
+        treated, control = np.split(predict_booster(self.boosters["f"], both), 2)
         return treated - control
 
     def contributions(self, x: Floats) -> Doubles:
@@ -46,13 +47,13 @@ class SLearner(_Base):
         Those of f(x, 1) less those of f(x, 0), the arm being known. TreeSHAP of f itself would credit
         the arm with a part of every effect that differs between users.
         """
-        treated, control = (boosting.contributions(f, _with_arm(x, w)) for w, f in self._by_arm)
+        treated, control = (shapley_values(f, _with_arm(x, w)) for w, f in self._by_arm)
         return np.delete(treated - control, -2, axis=1)  # the arm's own column, which is 0
 
     @cached_property
     def _by_arm(self) -> tuple[tuple[int, xgboost.Booster], ...]:
         f = self.boosters["f"]
-        return tuple((w, boosting.at_value(f, f.num_features() - 1, w)) for w in (1, 0))
+        return tuple((w, fix_feature(f, f.num_features() - 1, w)) for w in (1, 0))
 
 
 def _with_arm(x: Floats, w: npt.ArrayLike) -> Floats:

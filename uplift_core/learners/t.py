@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from uplift_core import boosting
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells
 from uplift_core.learners.base import MU0, MU1, LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
@@ -23,9 +24,9 @@ class TLearner(_Base):
 
     def predict(self, x: Floats) -> Floats:
         """CATE of each row of ``x``: (n,) float32."""
-        return boosting.predict(self.boosters[MU1], x) - boosting.predict(self.boosters[MU0], x)
+        return predict_booster(self.boosters[MU1], x) - predict_booster(self.boosters[MU0], x)
 
     def contributions(self, x: Floats) -> Doubles:
         """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
         mu0, mu1 = self.boosters[MU0], self.boosters[MU1]
-        return boosting.contributions(mu1, x) - boosting.contributions(mu0, x)
+        return shapley_values(mu1, x) - shapley_values(mu0, x)

@@ -6,8 +6,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from uplift_core import boosting
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances, predict_at
@@ -44,13 +45,13 @@ class XLearner(_Base):
     def predict(self, x: Floats) -> Floats:
         """CATE of each row of ``x``: (n,) float32."""
         e = np.float32(self.propensity)
-        tau0 = boosting.predict(self.boosters["tau0"], x)
-        tau1 = boosting.predict(self.boosters["tau1"], x)
+        tau0 = predict_booster(self.boosters["tau0"], x)
+        tau1 = predict_booster(self.boosters["tau1"], x)
         return e * tau0 + (np.float32(1) - e) * tau1
 
     def contributions(self, x: Floats) -> Doubles:
         """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
         e = np.float32(self.propensity)
-        tau0 = boosting.contributions(self.boosters["tau0"], x)
-        tau1 = boosting.contributions(self.boosters["tau1"], x)
+        tau0 = shapley_values(self.boosters["tau0"], x)
+        tau1 = shapley_values(self.boosters["tau1"], x)
         return e * tau0 + (np.float32(1) - e) * tau1

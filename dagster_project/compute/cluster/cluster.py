@@ -31,13 +31,13 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, Part, same_columns
 from dagster_project.warehouse.sql import Identifier, literal, render
 from dagster_project.warehouse.table_names import VIEW
-from uplift_core.boosting import LearnerParameters
+from uplift_core.artifacts.home import Home
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.experiment import RAW_SQL
-from uplift_core.home import Home
-from uplift_core.learners import ContrastModel
+from uplift_core.experiment.declaration import RAW_SQL
+from uplift_core.learners.contrast import ContrastModel
 
 CHUNK = 1_000_000  # cells that one task predicts
 

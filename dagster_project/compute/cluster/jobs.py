@@ -11,7 +11,7 @@ from dagster_project.compute.cluster import tasks as work
 from dagster_project.compute.cluster.dask_client import Address, Workers, connected
 from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
 from dagster_project.warehouse.partitions import Generation, Part
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 FAN_IN = 8  # files that one task adds up
 

@@ -28,7 +28,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.budget import rank_of
+from uplift_core.targeting.budget import rank_of
 
 MARKS = 4  # of each part in a range, at least: ranges are that much smaller than they may be
 INTERVALS = Identifier.of("intervals")

@@ -24,7 +24,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_in_memory
 from dagster_project.warehouse.partitions import Part, write_part
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core import bundle
+from uplift_core.artifacts import bundle
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError
 

@@ -24,11 +24,11 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.training.fitting import OUT_OF_FOLD, fit_arm, judge_learners, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.boosting import LearnerParameters
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import UpliftError
 from uplift_core.evaluation.gate import Verdict
-from uplift_core.learners import ContrastModel
+from uplift_core.learners.contrast import ContrastModel
 
 ATTEMPTS = 3  # of training together: it starts anew when a worker dies
 PATIENCE = 300  # seconds that a worker waits for another at a step of the training

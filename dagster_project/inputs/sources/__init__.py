@@ -11,11 +11,11 @@ from dagster_project.inputs.sources.download import download
 from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from dagster_project.inputs.sources.remote import fetch_url, url_of
 from dagster_project.inputs.sources.simulated import write_simulation
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment import Experiment
-from uplift_core.files import sha256_file
-from uplift_core.home import Home
-from uplift_core.sources import FileSource, OwnFile, SimulationSource
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
 
 Tell = Callable[[str], None]
 

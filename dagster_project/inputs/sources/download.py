@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from uplift_core.artifacts.files import sha256_file, sync_folder
 from uplift_core.errors import DataError
-from uplift_core.files import sha256_file, sync_folder
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from rich.progress import Progress
 
-from uplift_core.lookalike import FEATURES, Lookalike, lookalike_rct
+from uplift_core.simulation.lookalike import FEATURES, Lookalike, lookalike_rct
 
 SEED = 20260101
 FASTEST = 1  # of gzip's levels

@@ -10,9 +10,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from uplift_core.artifacts.files import replace_file
 from uplift_core.errors import DataError
-from uplift_core.files import replace_file
-from uplift_core.sources import Mirror
+from uplift_core.experiment.sources import Mirror
 
 TIMEOUT = 180  # seconds
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uplift_core.simulation import MARKETING_FEATURES, Simulated, marketing_rct
-from uplift_core.sources import SimulationSource
+from uplift_core.experiment.sources import SimulationSource
+from uplift_core.simulation.rct import MARKETING_FEATURES, Simulated, marketing_rct
 
 COVARIATES = [f"x{i + 1}" for i in range(MARKETING_FEATURES)]
 

@@ -12,7 +12,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of, make_table
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 RAW = "user_id bigint, recency double, segment varchar, visit integer, conversion integer, spend double"
 GOOD = [

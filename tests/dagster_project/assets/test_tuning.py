@@ -7,7 +7,7 @@ import pytest
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from tests.support import QUIET, failure_text, small_simulation
-from uplift_core.boosting import BoostingParameters
+from uplift_core.boosting.parameters import BoostingParameters
 
 TUNED = {"ops": {"simulated__models": {"config": {"parameters": "tuned"}}}}
 FEW = [
@@ -18,7 +18,7 @@ FEW = [
 
 @pytest.fixture
 def engine(simulated_home, tmp_path, monkeypatch) -> Engine:
-    monkeypatch.setattr("uplift_core.tuning.grid", lambda: FEW)
+    monkeypatch.setattr("uplift_core.learners.tuning.grid", lambda: FEW)
     shutil.copytree(simulated_home, tmp_path / "home")
     return Engine(home=str(tmp_path / "home"), threads=2, download=False)
 

@@ -16,11 +16,11 @@ import pytest
 from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.run import failure
 from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
-from uplift_core.experiment import FEATURES_SQL, RAW_SQL
-from uplift_core.home import Home
-from uplift_core.publication import read_pointer
-from uplift_core.quality import QualityLimits
-from uplift_core.sources import OwnFile, Published
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import read_pointer
+from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
+from uplift_core.experiment.quality_limits import QualityLimits
+from uplift_core.experiment.sources import OwnFile, Published
 
 USERS = 6_000
 LAYERS = ("raw", "features", "assignment", "cells", "models", "scores")

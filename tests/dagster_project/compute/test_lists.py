@@ -22,10 +22,10 @@ from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from tests.dagster_project.test_list_rules import NIGHT, experiment, make
 from tests.support import dicts, memory_warehouse
-from uplift_core.budget import Budget
-from uplift_core.decisions import ContactCap, Decisions
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.home import Home
+from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.targeting.budget import Budget
 
 USERS, PARTS, RANGE = 600, 3, 80
 RULES = Decisions(holdout=0.1, explore=0.1)

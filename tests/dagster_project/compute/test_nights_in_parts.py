@@ -28,11 +28,11 @@ from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from tests.dagster_project.test_export import files_of, is_whole
 from tests.support import SMALL, Open, opened
-from uplift_core.budget import Budget
+from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import PublishedExperiment, read_pointer, write_pointer
 from uplift_core.errors import DataError
-from uplift_core.files import sha256_file
-from uplift_core.home import Home
-from uplift_core.publication import PublishedExperiment, read_pointer, write_pointer
+from uplift_core.targeting.budget import Budget
 
 FIRST, SECOND = "2999-12-30", "2999-12-31"
 SCORES = Identifier.of("scores", "simulated")

@@ -16,8 +16,8 @@ from dagster_project.warehouse.partitions import (
 )
 from dagster_project.warehouse.sql import Identifier
 from tests.support import memory_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.home import Home
 
 RAW = Identifier.of("raw", "e")
 

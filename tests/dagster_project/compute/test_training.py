@@ -11,7 +11,7 @@ from dagster_project.scores.predictions import SCORES, predictions_of
 from dagster_project.training.cells import read_edges
 from dagster_project.warehouse.partitions import Generation, write_part
 from tests.support import few_rounds, opened, run_unchecked, small_simulation
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 from dagster_project.inputs import sources
 from dagster_project.inputs.sources import SourceFile, find_source
 from tests.support import folder_of
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment import Experiment
-from uplift_core.home import Home
-from uplift_core.sources import Mirror
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.sources import Mirror
 
 CONTENT = b"recency,history\n1,2\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -15,7 +15,7 @@ import pytest
 from dagster_project.inputs.sources import mirror as module
 from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from uplift_core.errors import DataError
-from uplift_core.sources import Mirror
+from uplift_core.experiment.sources import Mirror
 
 CONTENT = b"recency,history\n1,2\n"
 ZIPPED = Mirror(package="toy", version="1.0", sha256="ab" * 32, member="toy/data/toy.csv.zip")

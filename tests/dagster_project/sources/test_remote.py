@@ -10,9 +10,9 @@ import pytest
 from dagster_project.inputs.sources import find_source, parts_of
 from dagster_project.inputs.sources.remote import url_of
 from tests.support import folder_of, with_experiment
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.home import Home
-from uplift_core.sources import OwnFile
+from uplift_core.experiment.sources import OwnFile
 
 
 @pytest.fixture

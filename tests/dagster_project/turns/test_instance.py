@@ -11,7 +11,7 @@ import pytest
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.turns import lives
 from dagster_project.turns.lives import FOLDER, end_dead_runs, show_alive
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 
 @dg.op(pool="warehouse")

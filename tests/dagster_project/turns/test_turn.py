@@ -19,7 +19,7 @@ import pytest
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.turns.lives import FOLDER, GONE, GRACE, end_dead_runs, is_gone, show_alive
 from dagster_project.turns.turn import turn_of_run
-from uplift_core.home import Home
+from uplift_core.artifacts.home import Home
 
 POOL = "warehouse"
 # A run in a process of its own: it waits for its turn, says so, works until it is told to end.

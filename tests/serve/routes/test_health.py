@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.serve.support import api_of, publish_again
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 
 def test_it_is_ok_while_nothing_is_published(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serve.support import manifest_of, query
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 
 def test_the_published_model_is_described(hillstrom_api: TestClient, hillstrom_served: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serve.support import api_of, change_manifest, copy_home, manifest_of, publish_again, query
-from uplift_core.publication import read_pointer
+from uplift_core.artifacts.publication import read_pointer
 
 
 def test_a_sweep_has_the_evaluations_figures(hillstrom_api: TestClient, hillstrom_served: Path) -> None:

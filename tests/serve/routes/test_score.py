@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serve.support import BUDGETS, attributes_of, manifest_of, query
+from uplift_core.artifacts.publication import read_pointer
 from uplift_core.learners import LEARNER_NAMES
-from uplift_core.publication import read_pointer
 
 EXPERIMENTS = ("simulated", "hillstrom")
 N_USERS = 200

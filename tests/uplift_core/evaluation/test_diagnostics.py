@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from uplift_core.evaluation.diagnostics import (
+from uplift_core.diagnostics.statistics import (
     Moments,
     auc,
     beyond_chance,

@@ -7,7 +7,7 @@ import pytest
 
 from uplift_core.errors import DataError
 from uplift_core.evaluation.multi_arm import ArmScores, arm_scores
-from uplift_core.multi_arm import find_path
+from uplift_core.targeting.arm_path import find_path
 
 SHARES = np.array([0.5, 0.2, 0.3])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from uplift_core.diagnostics.sample_ratio import sample_ratio
 from uplift_core.errors import DataError
-from uplift_core.evaluation.sample_ratio import sample_ratio
 
 DESIGN = {"control": 0.15, "treated": 0.85}
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import BinEdges, Cells, cells_of_rows
-from uplift_core.simulation import Simulated, marketing_rct
+from uplift_core.simulation.rct import Simulated, marketing_rct
 
 SMALL = BoostingParameters(rounds=20, max_depth=3, learning_rate=0.2, min_leaf_events=5, reg_lambda=0)
 PARAMETERS = LearnerParameters(outcome=SMALL, effect=SMALL)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
-from uplift_core import boosting
+from uplift_core.boosting.booster import fit_booster
 from uplift_core.errors import DataError
-from uplift_core.learners import LEARNER_NAMES, OutcomeModels, cross_fit, fit_contrast, fit_learners
+from uplift_core.learners import LEARNER_NAMES, OutcomeModels
+from uplift_core.learners.contrast import cross_fit, fit_contrast, fit_learners
 
 
 def raw(model):
@@ -41,8 +42,13 @@ def test_a_folds_learners_know_nothing_of_it():
 
 
 def test_no_model_is_fitted_twice(monkeypatch):
-    fit, grown = boosting.fit, []
-    monkeypatch.setattr(boosting, "fit", lambda *a, **k: grown.append(1) or fit(*a, **k))
+    grown = []
+
+    def count(*args, **kwargs):
+        grown.append(1)
+        return fit_booster(*args, **kwargs)
+
+    monkeypatch.setattr("uplift_core.learners.nuisance.fit_booster", count)
     models = OutcomeModels.of(make_rct().cells(), PARAMETERS)
     fit_learners(models)
     pooled, arms, own = 3, 2 * (1 + 3), len(("s", "tau0", "tau1", "r", "dr"))

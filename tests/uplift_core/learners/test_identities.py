@@ -7,7 +7,8 @@ import pytest
 
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.cells import Cells
-from uplift_core.learners import LEARNER_NAMES, fit_contrast
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import fit_contrast
 from uplift_core.learners.dr import DRLearner, dr_pseudo_outcome
 from uplift_core.learners.nuisance import Fitter, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import RLearner, r_pseudo_outcome

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
-from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, LearnerParameters
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.learners.nuisance import Fitter, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import r_pseudo_outcome
 from uplift_core.learners.x import XLearner
@@ -22,8 +22,8 @@ def test_x_weighs_the_control_groups_effect_by_e():
     rct = make_rct(propensity=0.85)
     nuisances, fitter = fitted(rct.cells())
     learner = XLearner.fit(rct.cells(), nuisances, fitter)
-    tau0 = boosting.predict(learner.boosters["tau0"], rct.x)
-    tau1 = boosting.predict(learner.boosters["tau1"], rct.x)
+    tau0 = predict_booster(learner.boosters["tau0"], rct.x)
+    tau1 = predict_booster(learner.boosters["tau1"], rct.x)
     right, wrong = 0.85 * tau0 + 0.15 * tau1, 0.15 * tau0 + 0.85 * tau1
     assert learner.predict(rct.x) == pytest.approx(right, abs=1e-6)
     assert np.abs(right - wrong).max() > 0.01, "the two forms must differ here"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate
 
 LEAST_SHARE = 1e-4  # an empty bin counts as this share of users, or one user would be infinitely far

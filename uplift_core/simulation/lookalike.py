@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtri
 
-from uplift_core.boosting import Doubles, Floats
+from uplift_core.arrays import Doubles, Floats
 from uplift_core.errors import DataError
 
 FEATURES = tuple(f"f{number}" for number in range(12))

@@ -136,7 +136,7 @@ class Published(Declared):
 
 
 class SimulationSource(Declared):
-    """A simulated RCT of ``uplift_core.simulation`` with a known effect for every user."""
+    """A simulated RCT of ``uplift_core.simulation.rct`` with a known effect for every user."""
 
     kind: Literal["simulation"]
     design: Literal["marketing"]

@@ -19,11 +19,11 @@ import numpy as np
 import xgboost
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from uplift_core.artifacts.files import sha256_file, sync_folder, write_synced
 from uplift_core.cells import BinEdges
 from uplift_core.errors import BundleError
-from uplift_core.experiment import Experiment
-from uplift_core.files import sha256_file, sync_folder, write_synced
-from uplift_core.learners import ContrastModel
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.learners.contrast import ContrastModel
 
 MANIFEST = "manifest.json"
 FORMAT = 2

@@ -11,7 +11,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     Field,
@@ -19,13 +19,13 @@ from pydantic import (
     model_validator,
 )
 
-from uplift_core.boosting import LearnerParameters
-from uplift_core.decisions import Decisions
+from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
-from uplift_core.parts import Contrast, Defaults, Split
-from uplift_core.quality import ColumnRule, FeatureRule, QualityLimits
-from uplift_core.readable import readable
-from uplift_core.sources import (
+from uplift_core.experiment.decision_rules import Decisions
+from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
+from uplift_core.experiment.messages import readable
+from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
+from uplift_core.experiment.sources import (
     Declared,
     FileSource,
     HistoryTable,
@@ -33,7 +33,6 @@ from uplift_core.sources import (
     OwnFile,
     Population,
     Published,
-    Share,
     SimulationSource,
     Variant,
     check_histories,
@@ -44,45 +43,6 @@ DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
 FEATURES_SQL = "features.sql"
 RESERVED = frozenset({"user_id", "arm", "split", "fold"})  # columns of every assignment table
-
-
-class Arm(Declared):
-    """One arm: its name here, its value in the raw file's arm column, its designed share.
-
-    ``cost`` is what treating one user costs, in money.
-    """
-
-    name: Name
-    value: str | int
-    share: Share
-    cost: Annotated[float, Field(ge=0)] = 0.0
-
-
-class Outcome(Declared):
-    """One outcome: ``binary`` holds 0 and 1, ``count`` whole numbers from 0, ``continuous`` any number.
-
-    Learners take a count as a continuous outcome. ``value`` is what one unit of it is worth, in the
-    money of the arms' costs.
-    """
-
-    name: Name
-    kind: Literal["binary", "count", "continuous"]
-    column: str = ""  # in the raw file; the outcome's name unless given
-    value: float | None = None
-    implies: str = ""  # another binary outcome that whoever has this one has, too
-
-    @model_validator(mode="before")
-    @classmethod
-    def _column_defaults_to_name(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "name" in data:
-            return {"column": data["name"], **data}
-        return data
-
-    @property
-    def must_be(self) -> str:
-        """What every value must be, in words."""
-        words = {"binary": "0 or 1", "count": "a whole number from 0"}
-        return words.get(self.kind, "a finite number")
 
 
 Named = TypeVar("Named", Arm, Outcome)

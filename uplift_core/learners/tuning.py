@@ -17,8 +17,9 @@ from typing import Literal
 
 import numpy as np
 
-from uplift_core import boosting
-from uplift_core.boosting import BoostingParameters, Doubles, LearnerParameters
+from uplift_core.arrays import Doubles
+from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.dr import dr_pseudo_outcome
 from uplift_core.learners.nuisance import Fitter, Nuisances, OutcomeModels, fit_nuisances
@@ -140,7 +141,7 @@ def _held_out_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: i
     label, weight = r_pseudo_outcome(cells, nuisances)
     data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
     booster = fitter.effect_model(data, weight_per_user=e * (1 - e))
-    return boosting.predict(booster, cells.x[cells.cell[~seen]]).astype(np.float64)
+    return predict_booster(booster, cells.x[cells.cell[~seen]]).astype(np.float64)
 
 
 def _held_out_s(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:

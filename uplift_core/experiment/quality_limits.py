@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from uplift_core.sources import Declared
+from uplift_core.experiment.sources import Declared
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import Floats
+from uplift_core.arrays import Floats
 from uplift_core.errors import DataError
 
 

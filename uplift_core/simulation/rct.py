@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from uplift_core.boosting import Doubles
+from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 
 MARKETING_FEATURES = 10

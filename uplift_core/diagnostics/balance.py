@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.boosting import BoostingParameters, Doubles, Floats, fit, predict
-from uplift_core.evaluation.diagnostics import auc
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import fit_booster, predict_booster
+from uplift_core.boosting.parameters import BoostingParameters
+from uplift_core.diagnostics.statistics import auc
 from uplift_core.evaluation.estimate import Estimate
 
 PARAMETERS = BoostingParameters(rounds=50, max_depth=3, learning_rate=0.1, min_leaf_events=0)
@@ -52,7 +54,7 @@ def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
         train, test = half != own, half == own
         if min(in_arm[train].sum(), (1 - in_arm[train]).sum(), test.sum()) == 0:
             return Estimate(math.nan, math.nan)
-        model = fit(
+        model = fit_booster(
             x[train],
             in_arm[train].astype(np.float64),
             n[train],
@@ -63,7 +65,7 @@ def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
             seed=7,
             threads=threads,
         )
-        score = predict(model, x[test]).astype(np.float64)
+        score = predict_booster(model, x[test]).astype(np.float64)
         halves.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test])))
     # Scores of two models cannot be ranked together: one area each, then their mean.
     value = float(np.mean([found.value for found in halves]))

@@ -15,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from uplift_core.artifacts.files import replace_file
 from uplift_core.errors import UpliftError
-from uplift_core.files import replace_file
 
 POINTER = "CURRENT.json"
 

@@ -1,0 +1,82 @@
+"""The one place that calls XGBoost.
+
+Learners speak of outcome models and effect models; this module knows how XGBoost is told about
+them: histograms with the cells' own bins as cut points, an explicit base score, leaves sized by
+expected events, one seed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import xgboost
+
+from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.parameters import BoostingParameters
+from uplift_core.boosting.workers import weighted_mean
+
+Objective = Literal["binary:logistic", "reg:squarederror"]
+
+
+# Below this many rows one thread does nearly as well as two, and does not stall for long when other
+# work holds a core: threads wait for each other at every level of every tree.
+ONE_THREAD_ROWS = 50_000
+
+
+def fit_booster(  # noqa: PLR0913 - a booster is made of exactly these
+    x: Floats,
+    label: Doubles,
+    weight: Doubles,
+    *,
+    objective: Objective,
+    min_child_weight: float,
+    parameters: BoostingParameters,
+    max_bin: int,
+    seed: int,
+    threads: int,
+) -> xgboost.Booster:
+    """Fit one booster.
+
+    Args:
+        x: (n, n_features) float32, lower edges of bins; NaN is missing.
+        label: (n,) mean outcome or pseudo-outcome of each cell.
+        weight: (n,) users in each cell, times the loss's own weight.
+        objective: logistic takes labels in [0, 1], squared error any.
+        min_child_weight: smallest sum of hessians in a leaf: of weights under squared error, of
+            weight * p * (1 - p) under the logistic loss.
+        parameters: how the booster is grown.
+        max_bin: at least the number of bins of every feature, or XGBoost would merge some.
+        seed: XGBoost's; equal seeds and threads give equal bytes.
+        threads: to train with at most; 0 takes all cores.
+    """
+    base = weighted_mean(label, weight)
+    if objective == "binary:logistic":
+        base = min(max(base, 1e-7), 1 - 1e-7)
+    threads = 1 if len(x) < ONE_THREAD_ROWS else threads
+    data = xgboost.QuantileDMatrix(
+        x, label=label, weight=weight, max_bin=max_bin, nthread=threads or None
+    )
+    return xgboost.train(
+        {
+            "objective": objective,
+            "tree_method": "hist",
+            "max_bin": max_bin,
+            "max_depth": parameters.max_depth,
+            "eta": parameters.learning_rate,
+            "min_child_weight": min_child_weight,
+            "lambda": parameters.reg_lambda,
+            "base_score": base,
+            "seed": seed,
+            "nthread": threads,
+        },
+        data,
+        num_boost_round=parameters.rounds,
+    )
+
+
+def predict_booster(booster: xgboost.Booster, x: Floats) -> Floats:
+    """Predicted mean of each row of ``x``: (n,) float32. Equal for one row and for many."""
+    if not len(x):
+        return np.empty(0, dtype=np.float32)
+    return np.asarray(booster.inplace_predict(x), dtype=np.float32)
