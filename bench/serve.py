@@ -27,10 +27,10 @@ import httpx
 import pyarrow as pa
 from fastapi import FastAPI
 
-from serve.answers import Decision
 from serve.release import Release, load_release
 from serve.routes.batch import ARROW
-from serve.scoring import ScoreRequest
+from serve.schemas.answers import Decision
+from serve.schemas.requests import ScoreRequest
 from serve.settings import Settings
 
 USERS = 2000

@@ -20,8 +20,8 @@ from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.guard import Guard
 from serve.routes import batch, evidence, explain, health, models, policy, score
+from serve.schemas.requests import BatchRequest
 from serve.scorer import Scorer
-from serve.scoring import BatchRequest
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 from serve.watching import Watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.answers import Answer
+from serve.schemas.answers import Answer
 from serve.scoring import Job, features_of
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.answers import EVIDENCE
 from serve.release import Release
-from serve.scoring import Target
+from serve.schemas.answers import EVIDENCE
+from serve.schemas.requests import Target
 from uplift_core.evaluation.estimate import Z95
 from uplift_core.evaluation.gate import Word
 from uplift_core.evaluation.profit import profit

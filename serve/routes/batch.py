@@ -13,14 +13,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
 
 from serve import problems
-from serve.answers import COLUMNS, Decisions, arrow_table, columns_of, list_of
-from serve.arrow_stream import read_stream
+from serve.answering import COLUMNS, arrow_table, columns_of, list_of
+from serve.bodies.arrow_stream import read_stream
+from serve.bodies.json_batch import read_batch
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.errors import RequestError, ServiceError
 from serve.following import Follower
-from serve.json_batch import read_batch
 from serve.release import Release
-from serve.scoring import BatchRequest, Budget, Job, Label, Scored, Target, resolve, score
+from serve.schemas.answers import Decisions
+from serve.schemas.requests import BatchRequest, Budget, Label, Target
+from serve.scoring import Job, Scored, resolve, score
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 

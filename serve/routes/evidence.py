@@ -13,7 +13,7 @@ from serve.dependencies import CurrentRelease
 from serve.release import Release
 from serve.routes.batch import QueryTarget
 from serve.routes.policy import Outcome
-from serve.scoring import Label, Target
+from serve.schemas.requests import Label, Target
 
 CURVE_POINTS = 200
 WORD = "model.gate as evidence, model.gate_reason as evidence_reason"

@@ -9,7 +9,7 @@ from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease
 from serve.explanation import Explanation, explain
 from serve.routes.score import job_of
-from serve.scoring import ScoreRequest
+from serve.schemas.requests import ScoreRequest
 
 router = APIRouter(tags=["score"], responses=problems.COMMON)
 

@@ -13,7 +13,7 @@ from serve import problems
 from serve.dependencies import CurrentRelease
 from serve.errors import UnknownUserError, shown
 from serve.release import PublishedModel, Release
-from serve.scoring import Label
+from serve.schemas.requests import Label
 from uplift_core.artifacts.bundle import RawColumn
 
 router = APIRouter(tags=["models"], responses=problems.COMMON)

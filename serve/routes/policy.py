@@ -11,7 +11,7 @@ from serve import problems
 from serve.dependencies import CurrentFollower, CurrentRelease
 from serve.policy import Policy, Valuation, policy
 from serve.routes.batch import QueryTarget
-from serve.scoring import Label
+from serve.schemas.requests import Label
 
 router = APIRouter(tags=["policy"], prefix="/policy", responses=problems.COMMON)
 Outcome = Annotated[Label | None, Query(description="The fitted one if left out.")]

@@ -7,12 +7,14 @@ from secrets import token_hex
 from fastapi import APIRouter, Request, Response
 
 from serve import problems
-from serve.answers import Decision, listed
+from serve.answering import listed
 from serve.dependencies import newest, only_known_parameters
 from serve.direct import DirectRoute
 from serve.following import Follower
 from serve.release import Release
-from serve.scoring import Job, Scored, ScoreRequest, resolve
+from serve.schemas.answers import Decision
+from serve.schemas.requests import ScoreRequest
+from serve.scoring import Job, Scored, resolve
 
 router = APIRouter(route_class=DirectRoute, tags=["score"], responses=problems.COMMON)
 

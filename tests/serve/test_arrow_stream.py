@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from bench.streams import crashing_stream, messages_of, odd_streams, stream_of, valid_streams
-from serve import arrow_metadata
-from serve.arrow_metadata import Limits, check
-from serve.arrow_stream import read_stream
 from serve.attributes import RawSchema
+from serve.bodies import arrow_metadata
+from serve.bodies.arrow_metadata import Limits, check
+from serve.bodies.arrow_stream import read_stream
 from serve.errors import RequestError
 from uplift_core.artifacts.bundle import RawColumn
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve import json_stream
+from serve.bodies import json_stream
+from serve.bodies.json_stream import JsonReader
 from serve.errors import RequestError
-from serve.json_stream import JsonReader
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES = st.recursive(

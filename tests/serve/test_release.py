@@ -9,7 +9,8 @@ import pytest
 from serve import scoring
 from serve.errors import RequestError
 from serve.release import load_release
-from serve.scoring import Target, resolve
+from serve.schemas.requests import Target
+from serve.scoring import resolve
 from serve.settings import Settings
 from tests.serve.support import (
     attributes_of,

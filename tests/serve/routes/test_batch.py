@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bench.streams import crashing_stream, odd_streams, stream_of
-from serve.answers import Decisions
 from serve.routes import batch
 from serve.routes.batch import ARROW
+from serve.schemas.answers import Decisions
 from tests.serve.equality import check_batch, check_single
 from tests.serve.support import api_of, copy_home
 

@@ -20,7 +20,7 @@ from dagster_project.declared.experiment import ExperimentFolder
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
-from tests.dagster_project.test_list_rules import NIGHT, experiment, make
+from tests.dagster_project.decisions.test_roles import NIGHT, experiment, make
 from tests.support import dicts, memory_warehouse
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from serve.bodies.flatbuffers import MalformedError, Table
 from serve.errors import RequestError
-from serve.flatbuffers import MalformedError, Table
 
 MOST_MESSAGES = 10_000
 MOST_METADATA = 2**20  # bytes of one message

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serve import arrow_metadata
-from serve.arrow_metadata import Limits
 from serve.attributes import RawSchema
+from serve.bodies import arrow_metadata
+from serve.bodies.arrow_metadata import Limits
 from serve.errors import RequestError, shown
 
 OPTIONS = pa.ipc.IpcReadOptions(ensure_alignment=pa.ipc.Alignment.DataTypeSpecific)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import FailFast, TypeAdapter, ValidationError
 
+from serve.bodies.json_stream import JsonReader
 from serve.errors import RequestError, shown
-from serve.json_stream import JsonReader
 from serve.problems import MOST_ERRORS
-from serve.scoring import BatchRequest, UserId
+from serve.schemas.requests import BatchRequest, UserId
 
 LISTS = ("rows", "user_ids")
 USER_IDS: TypeAdapter[list[int]] = TypeAdapter(Annotated[list[UserId], FailFast()])

@@ -26,7 +26,7 @@ from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
-from tests.dagster_project.test_export import files_of, is_whole
+from tests.dagster_project.delivery.test_export import files_of, is_whole
 from tests.support import SMALL, Open, opened
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.artifacts.home import Home

@@ -1,0 +1,118 @@
+"""What requests look like."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+Label = Annotated[str, Field(max_length=64)]
+
+
+Budget = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False, description="Share of all users that may be treated."),
+]
+
+
+def _number_of(value: object) -> object:
+    """A user id that came as text: numbers of JavaScript hold 53 bits only."""
+    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else value
+
+
+DIGITS = re.compile("[0-9]{1,19}")
+
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+UserId = Annotated[
+    Number,
+    BeforeValidator(
+        _number_of,
+        json_schema_input_type=Number | Annotated[str, Field(pattern=f"^{DIGITS.pattern}$")],
+    ),
+]
+
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+EXAMPLE: dict[str, JsonValue] = {
+    "recency": 3,
+    "history": 240.5,
+    "mens": 0,
+    "womens": 1,
+    "newbie": 0,
+    "zip_code": "Urban",
+    "channel": "Web",
+}
+
+
+class Target(BaseModel):
+    """What is asked for. What is left out is the experiment's default."""
+
+    model_config = STRICT
+
+    experiment: Label | None = Field(
+        None, description="May be left out where only one experiment is published."
+    )
+    budget: Budget | None = None
+    arm: Label | None = Field(None, description="The treatment to decide about.")
+    learner: Label | None = Field(
+        None, description="s, t, x, r or dr; the one that decides about the arm, if left out."
+    )
+
+
+class ScoreRequest(Target):
+    """Who is asked about: raw attributes, or the id of a user of the published snapshot, one of both."""
+
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"experiment": "hillstrom", "attributes": EXAMPLE, "budget": 0.3},
+                {"experiment": "hillstrom", "user_id": 7},
+            ]
+        }
+    )
+
+    attributes: dict[str, Any] | None = Field(
+        None,
+        description="Every raw column that the features are computed from; null: not known. "
+        "Left out where user_id is sent.",
+    )
+    user_id: UserId | None = Field(
+        None,
+        description="As in the lists; a number, or its digits as text. "
+        "Left out where attributes are sent.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.attributes is None) == (self.user_id is None):
+            raise ValueError("send either attributes or user_id")
+        return self
+
+
+class BatchRequest(Target):
+    """Many users, by raw attributes or by id, one of both."""
+
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [{"experiment": "hillstrom", "rows": [EXAMPLE, EXAMPLE], "budget": 0.1}]
+        }
+    )
+
+    rows: list[dict[str, Any]] | None = Field(
+        None, min_length=1, description="Attributes of each user. Left out where user_ids are sent."
+    )
+    user_ids: list[UserId] | None = Field(
+        None, min_length=1, description="The id of each user. Left out where rows are sent."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.rows is None) == (self.user_ids is None):
+            raise ValueError("send either rows or user_ids")
+        return self
