@@ -25,7 +25,7 @@ from rich.progress import track
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list, files_to_treat
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
@@ -76,12 +76,12 @@ def _campaign(root: Path, seed: int, nights: int, users: int) -> list[dict[str, 
 
 
 def _night(
-    db: Warehouse, folder: ExperimentFolder, root: Path, day: str, rng: np.random.Generator
+    db: Warehouse, experiment: BatchExperiment, root: Path, day: str, rng: np.random.Generator
 ) -> list[dict[str, float]]:
     write_treat_list(
-        db, folder, decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"
+        db, experiment, decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"
     )
-    key, store = ListKey(day, folder.name, "treated"), LocalStore(root / "exports")
+    key, store = ListKey(day, experiment.name, "treated"), LocalStore(root / "exports")
     export_treat_list(db, store, key, formats=["parquet"])
     (treated,) = files_to_treat(store, key, "parquet")
     users = db.arrow(
@@ -92,7 +92,7 @@ def _night(
     outcome = (rng.random(users.num_rows) < users.column("p").to_numpy()).astype(np.int8)
     file = root / "outcomes.parquet"
     pq.write_table(pa.table({"user_id": users.column("user_id"), "converted": outcome}), file)
-    measure(db, folder, decision_date=day, file=file, absent_is_zero=False)
+    measure(db, experiment, decision_date=day, file=file, absent_is_zero=False)
     truth = dict(db.rows(TRUTH, {"date": day}))
     rows = db.arrow("from decisions.realised where decision_date = $date::date", {"date": day})
     return [row | {"truth": truth[row["comparison"]]} for row in rows.to_pylist()]

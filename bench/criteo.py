@@ -86,12 +86,16 @@ def run_job(  # noqa: PLR0913 - what is measured, on how much of which machine
         cluster_workers=workers,
         files={"criteo": OwnFileSetting(path=file, shares=shares)},
     )
-    (folder,) = (f for f in experiment_folders(settings) if f.name == "criteo")
+    (experiment,) = (f for f in experiment_folders(settings) if f.name == "criteo")
     grown = BoostingParameters(rounds=100, max_depth=5, learning_rate=0.1, min_leaf_events=60)
     learners = LearnerParameters(outcome=grown, effect=grown)
-    experiment = folder.experiment.model_copy(update={"learners": learners})
-    folder = type(folder)(experiment, folder.folder, folder.features_sql, folder.tables)
-    job = build_definitions([folder], Engine.from_settings(settings)).resolve_job_def("uplift_criteo")
+    declaration = experiment.declaration.model_copy(update={"learners": learners})
+    experiment = type(experiment)(
+        declaration, experiment.path, experiment.features_sql, experiment.tables
+    )
+    job = build_definitions([experiment], Engine.from_settings(settings)).resolve_job_def(
+        "uplift_criteo"
+    )
     calls = _watch(xgboost, "train")
     instance = dg.DagsterInstance.ephemeral()
     with Sampler() as sampler:

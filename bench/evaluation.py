@@ -25,7 +25,7 @@ import numpy as np
 from bench import ours
 from bench.criteo_like import generate
 from bench.ours import ARM, criteo_folder
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
@@ -60,10 +60,10 @@ def prepare(rows: int, folder: Path, threads: int) -> Path:
     return home
 
 
-def evaluate_all(db: Warehouse, folder: ExperimentFolder) -> int:
+def evaluate_all(db: Warehouse, experiment: BatchExperiment) -> int:
     """Everything that the evaluation asset computes for one contrast; how many rows come of it."""
-    joint = read_holdout(db, folder, ARM, "visit")
-    tables = evaluate_joint(joint, folder.experiment, ARM, "visit")
+    joint = read_holdout(db, experiment, ARM, "visit")
+    tables = evaluate_joint(joint, experiment.declaration, ARM, "visit")
     return sum(len(rows) for rows in tables.values())
 
 
@@ -109,14 +109,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for the rows and the scores")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
-    home, folder = Home(prepare(given.rows, given.folder, given.threads)), criteo_folder()
+    home, experiment = Home(prepare(given.rows, given.folder, given.threads)), criteo_folder()
     with open_warehouse(home, memory_limit="2GB", threads=given.threads) as db:
-        (cells,) = db.one(f"select count(*) from {folder.tables.cells}")
+        (cells,) = db.one(f"select count(*) from {experiment.tables.cells}")
         (distinct,) = db.one(f"select count(distinct {RANKING}) from {SCORED}")
         group_by(db)  # warm
         began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        rows = evaluate_all(db, folder)
-        evaluation = timed(lambda: evaluate_all(db, folder), given.repeats)
+        rows = evaluate_all(db, experiment)
+        evaluation = timed(lambda: evaluate_all(db, experiment), given.repeats)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         bare = timed(lambda: group_by(db), given.repeats)
         each = evaluation / len(SCORES)

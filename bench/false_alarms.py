@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.opening import open_warehouse
 from tests.support import folder_of, run_job
 from uplift_core.artifacts.home import Home
@@ -57,17 +57,19 @@ class Answer:
         return abs(float(found[0])) if found else 0.0
 
 
-def answers(root: Path, folder: ExperimentFolder, seed: int, **job: object) -> list[Answer]:
+def answers(root: Path, experiment: BatchExperiment, seed: int, **job: object) -> list[Answer]:
     """All that is asked of an experiment with this seed, in a home that others may have used before.
 
     Raises:
         SystemExit: it stops for anything but a check, or a check was not asked.
     """
-    source = folder.experiment.source.model_copy(update={"seed": seed})
-    drawn = ExperimentFolder.read(folder.experiment.model_copy(update={"source": source}), folder.folder)
+    source = experiment.declaration.source.model_copy(update={"seed": seed})
+    drawn = BatchExperiment.read(
+        experiment.declaration.model_copy(update={"source": source}), experiment.path
+    )
     result = run_job(drawn, root, only=LAYERS, decision_date=DATE, raise_on_error=False, **job)
     with open_warehouse(Home(root), memory_limit="2GB", threads=1) as db:
-        rows = db.rows(ASKED, {"name": folder.name})
+        rows = db.rows(ASKED, {"name": experiment.name})
     found = [Answer(seed, *row) for row in rows]
     if not result.success and all(answer.passed for answer in found):
         raise SystemExit(f"seed {seed} stopped, and no check says why")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import MANIFEST, export_treat_list
 from dagster_project.delivery.export_files import FORMATS
 from dagster_project.delivery.stores import LocalStore
@@ -70,7 +70,7 @@ def _many_users(db: Warehouse, users: int) -> None:
     db.rows("update scores.simulated set split = 'holdout' where user_id % 10 < 3")
 
 
-def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
+def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
     def seconds(sql: str, binds: dict[str, object]) -> float:
         return _seconds(lambda: db.rows(sql, binds))
 
@@ -82,7 +82,7 @@ def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
     )
     started = time.monotonic()
     night = write_treat_list(
-        db, folder, decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"
+        db, experiment, decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"
     )
     listed = time.monotonic() - started
     own = seconds(
@@ -105,7 +105,7 @@ def _measure(db: Warehouse, home: Home, folder: ExperimentFolder) -> None:
     print(f"list and Parquet export / bare: {both / scores:.2f} of scores, {both / own:.2f} of the list")
 
 
-def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, memory: str) -> None:
+def _in_parts(db: Warehouse, home: Home, experiment: BatchExperiment, parts: int, memory: str) -> None:
     from dagster_project.compute.cluster import dask_client as client  # noqa: PLC0415 - seconds to import
     from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
 
@@ -114,15 +114,15 @@ def _in_parts(db: Warehouse, home: Home, folder: ExperimentFolder, parts: int, m
     store = LocalStore(home.exports)
     files = _exported(db, store)
     cluster = Cluster(home, client.Address(client.LOCAL, WORKERS), memory, 1, 1, range_users=2_000_000)
-    given = Generation.new(home, folder.name, "scores")
+    given = Generation.new(home, experiment.name, "scores")
     for part in range(parts):
-        chosen = f"from {folder.tables.scores} where user_id % {parts} = {part}"
+        chosen = f"from {experiment.tables.scores} where user_id % {parts} = {part}"
         write_part(db, chosen, {}, given.path(part))
-    db.create_view(folder.tables.scores, given.pattern)
+    db.create_view(experiment.tables.scores, given.pattern)
     print(f"on {WORKERS} workers, started in {_seconds(lambda: cluster.link):.1f} s, in {parts} parts:")
     listed = _seconds(
         lambda: write_treat_list(
-            *(db, folder),
+            *(db, experiment),
             decision_date=DATE,
             arm="treated",
             budget=Budget(share=0.3),

@@ -19,7 +19,7 @@ import xgboost
 
 from bench.criteo_like import FEATURES
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.scores.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
@@ -71,39 +71,39 @@ def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
     Returns:
         Seconds by step.
     """
-    folder, clock, paths = criteo_folder(), Clock(), Home(home)
+    experiment, clock, paths = criteo_folder(), Clock(), Home(home)
     for attribute in ("QuantileDMatrix", "train"):
         clock.watch(xgboost, attribute)
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
         with clock.step("features"):
-            write_features(db, folder)
+            write_features(db, experiment)
         with clock.step("assignment"):
-            db.create(folder.tables.assignment, *assignment_query(folder))
+            db.create(experiment.tables.assignment, *assignment_query(experiment))
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
         with clock.step("edges"):
-            edges = find_edges(db, folder)
+            edges = find_edges(db, experiment)
         with clock.step("cells"):
-            make_cells(db, folder, edges)
+            make_cells(db, experiment, edges)
     with (
         open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db,
         clock.step("read cells"),
     ):
-        cells = read_cells(db, folder, ARM, edges)
+        cells = read_cells(db, experiment, ARM, edges)
     with clock.step("fit"):
         model = fit_contrast(cells, equal_parameters(cells), threads)
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
-        write_scores(db, folder, model, clock)
+        write_scores(db, experiment, model, clock)
     return clock.seconds
 
 
-def criteo_folder() -> ExperimentFolder:
+def criteo_folder() -> BatchExperiment:
     """The experiment as declared, but for the arm's column, the folds, and that nobody is held out."""
     folder = SQL_FOLDER / "experiments" / "criteo"
     declared = load_experiment(folder)
     split = declared.split.model_copy(update={"holdout": 0.0, "folds": FOLDS})
     learners = declared.learners.model_copy(update={"max_bins": MAX_BIN})
     experiment = declared.model_copy(update={"arm_column": "w", "split": split, "learners": learners})
-    return ExperimentFolder.read(experiment, folder)
+    return BatchExperiment.read(experiment, folder)
 
 
 def equal_parameters(cells: Cells) -> LearnerParameters:
@@ -117,28 +117,28 @@ def equal_parameters(cells: Cells) -> LearnerParameters:
     return LearnerParameters(outcome=grown, effect=grown, seed=SEED, max_bins=MAX_BIN)
 
 
-def write_features(db: Warehouse, folder: ExperimentFolder) -> None:
+def write_features(db: Warehouse, experiment: BatchExperiment) -> None:
     """The features table and its rows of the registry."""
-    db.create(folder.tables.features, folder.features_sql.text)
-    names = [row[0] for row in db.rows(f"describe {folder.tables.features}") if row[0] != "user_id"]
+    db.create(experiment.tables.features, experiment.features_sql.text)
+    names = [row[0] for row in db.rows(f"describe {experiment.tables.features}") if row[0] != "user_id"]
     count = len(names)
     registry = pa.table(
         {
-            "experiment": [folder.name] * count,
+            "experiment": [experiment.name] * count,
             "position": pa.array(range(1, count + 1), pa.int32()),
             "name": names,
             **{column: ["-"] * count for column in ("type", "description", "sql_file", "sql_sha256")},
         }
     )
-    db.replace_rows(Identifier.of("features", "registry"), {"experiment": folder.name}, registry)
+    db.replace_rows(Identifier.of("features", "registry"), {"experiment": experiment.name}, registry)
 
 
-def write_scores(db: Warehouse, folder: ExperimentFolder, model: ContrastModel, clock: Clock) -> None:
+def write_scores(db: Warehouse, experiment: BatchExperiment, model: ContrastModel, clock: Clock) -> None:
     """Predict each distinct cell once and join to the users."""
-    tables = folder.tables
+    tables = experiment.tables
     with clock.step("predict"):
-        x = read_feature_cells(db, folder, FEATURES)
-        predictions = predictions_of(model, x, ARM, folder.experiment.defaults.outcome)
+        x = read_feature_cells(db, experiment, FEATURES)
+        predictions = predictions_of(model, x, ARM, experiment.declaration.defaults.outcome)
     with clock.step("write scores"):
         write_predictions(db, tables, predictions)
         db.create(tables.scores, scores_select(tables))

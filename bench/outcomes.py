@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import ours
 from bench.criteo_like import sample_path
 from bench.hillstrom_splits import source_file
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.scores.predictions import NAMES, Rows, predictions_of, write_predictions
 from dagster_project.scores.score_groups import read_holdout
@@ -46,25 +46,25 @@ def with_default(experiment: Experiment, outcome: str, salt: str) -> Experiment:
     return experiment.model_copy(update={"defaults": defaults, "split": split})
 
 
-def prepare(db: Warehouse, folder: ExperimentFolder, source: Path) -> None:
+def prepare(db: Warehouse, experiment: BatchExperiment, source: Path) -> None:
     """From the file to cells."""
-    raw = (folder.folder / "raw.sql").read_text(encoding="utf-8")
-    db.create(folder.tables.raw, raw, {"source": str(source)})
-    ours.write_features(db, folder)
-    ours.write_assignment(db, folder)
-    ours.write_cells(db, folder, find_edges(db, folder), ours.Clock())
+    raw = (experiment.path / "raw.sql").read_text(encoding="utf-8")
+    db.create(experiment.tables.raw, raw, {"source": str(source)})
+    ours.write_features(db, experiment)
+    ours.write_assignment(db, experiment)
+    ours.write_cells(db, experiment, find_edges(db, experiment), ours.Clock())
 
 
-def learn(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[Verdict, dict[str, Rows]]:
+def learn(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[Verdict, dict[str, Rows]]:
     """Train, judge, and evaluate on the holdout."""
-    edges, parameters = read_edges(db, folder), folder.experiment.learners
-    model, verdict = train_arm(db, folder, arm, edges, parameters, threads=0)
-    outcome = folder.experiment.defaults.outcome
-    x = read_feature_cells(db, folder, features_of(db, folder))
+    edges, parameters = read_edges(db, experiment), experiment.declaration.learners
+    model, verdict = train_arm(db, experiment, arm, edges, parameters, threads=0)
+    outcome = experiment.declaration.defaults.outcome
+    x = read_feature_cells(db, experiment, features_of(db, experiment))
     predictions = predictions_of(model, x, arm, outcome)
-    write_predictions(db, folder.tables, predictions)
-    joint = read_holdout(db, folder, arm, outcome)
-    return verdict, evaluate_joint(joint, folder.experiment, arm, outcome)
+    write_predictions(db, experiment.tables, predictions)
+    joint = read_holdout(db, experiment, arm, outcome)
+    return verdict, evaluate_joint(joint, experiment.declaration, arm, outcome)
 
 
 def report(verdict: Verdict, tables: dict[str, Rows], budgets: list[float]) -> str:
@@ -103,7 +103,7 @@ def main() -> None:
         salt = declared.split.salt if split == 0 else f"{declared.split.salt}-{split + 1}"
         for outcome in (o.name for o in declared.outcomes):
             shutil.rmtree(given.home, ignore_errors=True)
-            folder = ExperimentFolder.read(with_default(declared, outcome, salt), path)
+            folder = BatchExperiment.read(with_default(declared, outcome, salt), path)
             with open_warehouse(Home(given.home), memory_limit="4GB", threads=0) as db:
                 prepare(db, folder, source)
                 for arm in declared.treatments:

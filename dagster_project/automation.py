@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import Engine
 from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
 from uplift_core.experiment.sources import FileSource, OwnFile
@@ -17,7 +17,7 @@ from uplift_core.experiment.sources import FileSource, OwnFile
 LAYERS = ("treat_list", "export", "published")
 
 
-def nightly_job(folders: Sequence[ExperimentFolder]) -> dg.UnresolvedAssetJobDefinition:
+def nightly_job(folders: Sequence[BatchExperiment]) -> dg.UnresolvedAssetJobDefinition:
     """Lists, exports and snapshot of a date, from the scores that there are."""
     keys = [key for folder in folders for key in _keys(folder)]
     return dg.define_asset_job(
@@ -29,7 +29,7 @@ def nightly_job(folders: Sequence[ExperimentFolder]) -> dg.UnresolvedAssetJobDef
 
 
 def nightly_schedule(
-    job: dg.UnresolvedAssetJobDefinition, folders: Sequence[ExperimentFolder], engine: Engine
+    job: dg.UnresolvedAssetJobDefinition, folders: Sequence[BatchExperiment], engine: Engine
 ) -> dg.ScheduleDefinition:
     """Once a night for every published experiment; off until somebody switches it on."""
     declared = {folder.name: folder for folder in folders}
@@ -60,19 +60,19 @@ def nightly_schedule(
     return nightly
 
 
-def _keys(folder: ExperimentFolder) -> list[dg.AssetKey]:
-    several = len(folder.experiment.treatments) > 1
+def _keys(experiment: BatchExperiment) -> list[dg.AssetKey]:
+    several = len(experiment.declaration.treatments) > 1
     layers = (*LAYERS, "multi_arm_list") if several else LAYERS
-    if folder.experiment.population:  # its users are other ones every night
+    if experiment.declaration.population:  # its users are other ones every night
         layers = ("population", "population_scores", *layers)
-    return [dg.AssetKey([folder.name, layer]) for layer in layers]
+    return [dg.AssetKey([experiment.name, layer]) for layer in layers]
 
 
 EVERY = 300  # seconds
 
 
 def source_sensor(
-    folders: Sequence[ExperimentFolder], jobs: Sequence[dg.UnresolvedAssetJobDefinition], engine: Engine
+    folders: Sequence[BatchExperiment], jobs: Sequence[dg.UnresolvedAssetJobDefinition], engine: Engine
 ) -> dg.SensorDefinition:
     """Looks at size and time of the files; off until somebody switches it on.
 
@@ -107,12 +107,12 @@ def source_sensor(
     return source_changed
 
 
-def _state(folder: ExperimentFolder, engine: Engine) -> str:
+def _state(experiment: BatchExperiment, engine: Engine) -> str:
     """Size and time of an experiment's file, or of all parts of it; empty where there is none."""
-    source = folder.experiment.source
+    source = experiment.declaration.source
     if isinstance(source, OwnFile):
         # A relative path belongs to the experiment's folder.
-        path = folder.folder / source.path
+        path = experiment.path / source.path
         found = sorted(path.parent.glob(path.name))
     elif isinstance(source, FileSource):
         places = [Path(engine.data_dir)] if engine.data_dir else []

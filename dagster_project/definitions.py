@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_project.assets import experiment_assets
 from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.automation import nightly_job, nightly_schedule, source_sensor
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.sources.remote import url_of
 from dagster_project.resources import Engine
 from dagster_project.settings import SQL_FOLDER, Settings
@@ -18,14 +18,14 @@ from uplift_core.errors import ExperimentError
 from uplift_core.experiment.declaration import Experiment, discover
 
 
-def experiment_folders(settings: Settings) -> list[ExperimentFolder]:
+def experiment_folders(settings: Settings) -> list[BatchExperiment]:
     """Every experiment that is declared, in the form and on the file that the settings choose."""
     found = discover(SQL_FOLDER / "experiments", *settings.experiment_roots)
     unknown = sorted({*settings.variants, *settings.files} - found.keys())
     if unknown:
         raise ExperimentError(f"settings name {unknown}; declared experiments are {sorted(found)}")
     return [
-        ExperimentFolder.read(_chosen(experiment, settings), folder)
+        BatchExperiment.read(_chosen(experiment, settings), folder)
         for experiment, folder in found.values()
     ]
 
@@ -40,7 +40,7 @@ def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
     return experiment.as_variant(variant) if variant else experiment
 
 
-def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg.Definitions:
+def build_definitions(folders: Sequence[BatchExperiment], engine: Engine) -> dg.Definitions:
     """Assets and jobs of ``folders``, run by ``engine``."""
     uplift_jobs = [_uplift_job(folder) for folder in folders]
     assets = [asset for f in folders for asset in experiment_assets(f, engine.first_night)]
@@ -58,32 +58,34 @@ def build_definitions(folders: Sequence[ExperimentFolder], engine: Engine) -> dg
     )
 
 
-def _uplift_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+def _uplift_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
-        name=f"uplift_{folder.name}",
+        name=f"uplift_{experiment.name}",
         selection=dg.AssetSelection.assets(EVALUATOR)
-        | dg.AssetSelection.key_prefixes([folder.name])
-        - dg.AssetSelection.assets([folder.name, "tuning"], [folder.name, "realised"]),
-        description=f"{folder.experiment.title}: from the file to the published treat list.",
-        tags={"experiment": folder.name},
+        | dg.AssetSelection.key_prefixes([experiment.name])
+        - dg.AssetSelection.assets([experiment.name, "tuning"], [experiment.name, "realised"]),
+        description=f"{experiment.declaration.title}: from the file to the published treat list.",
+        tags={"experiment": experiment.name},
     )
 
 
-def _tuning_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+def _tuning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
-        name=f"tune_{folder.name}",
-        selection=dg.AssetSelection.assets([folder.name, "tuning"]),
+        name=f"tune_{experiment.name}",
+        selection=dg.AssetSelection.assets([experiment.name, "tuning"]),
         description="Searches a grid of parameters by cross-validated loss; needs the cells.",
-        tags={"experiment": folder.name},
+        tags={"experiment": experiment.name},
     )
 
 
-def _measuring_job(folder: ExperimentFolder) -> dg.UnresolvedAssetJobDefinition:
+def _measuring_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
-        name=f"measure_{folder.name}",
-        selection=dg.AssetSelection.assets([folder.name, "realised"], [folder.name, "published"]),
+        name=f"measure_{experiment.name}",
+        selection=dg.AssetSelection.assets(
+            [experiment.name, "realised"], [experiment.name, "published"]
+        ),
         description="Measures the list of a date by a file of its users' outcomes, and publishes that.",
-        tags={"experiment": folder.name},
+        tags={"experiment": experiment.name},
     )
 
 

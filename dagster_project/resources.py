@@ -15,7 +15,7 @@ from dagster_project.compute import Compute
 from dagster_project.compute.local import Here
 from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
 from dagster_project.inputs.sources import SourceFile, Tell, find_source
 from dagster_project.settings import Settings
@@ -132,19 +132,19 @@ class Engine(dg.ConfigurableResource):
             yield db
 
     @contextmanager
-    def ledger(self, folder: ExperimentFolder) -> Iterator[Warehouse]:
+    def ledger(self, experiment: BatchExperiment) -> Iterator[Warehouse]:
         """The warehouse, for what an experiment's ledger must be there for."""
         with self.warehouse() as db:
-            refuse_lost_ledger(db, self.paths, folder.name, start_anew=self.new_ledger)
+            refuse_lost_ledger(db, self.paths, experiment.name, start_anew=self.new_ledger)
             yield db
 
-    def source(self, folder: ExperimentFolder, tell: Tell) -> SourceFile:
+    def source(self, experiment: BatchExperiment, tell: Tell) -> SourceFile:
         """The experiment's source file, verified."""
         with expected_errors():
             return find_source(
-                folder.experiment,
+                experiment.declaration,
                 self.paths,
-                folder=folder.folder,
+                folder=experiment.path,
                 data_dir=Path(self.data_dir) if self.data_dir else None,
                 may_download=self.download,
                 tell=tell,

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.instance import prepare_dagster_home
@@ -72,13 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _materialize(  # noqa: PLR0913, PLR0917 - what is run, where, for when
     console: Console,
     definitions: dg.Definitions,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     instance: dg.DagsterInstance,
     home: Home,
     tonight: str,
 ) -> bool:
-    console.print(f"[bold]{folder.experiment.title}[/bold] ({folder.name})")
-    job, run_id = definitions.resolve_job_def(f"uplift_{folder.name}"), str(uuid.uuid4())
+    console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
+    job, run_id = definitions.resolve_job_def(f"uplift_{experiment.name}"), str(uuid.uuid4())
     tell = partial(_show, console)
     with turn_of_run(instance, home.root, job.name, run_id, tell) as dead:
         for run in dead:
@@ -153,17 +153,17 @@ def _warnings(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
             yield name, check.description or ""
 
 
-def _report(console: Console, engine: Engine, chosen: list[ExperimentFolder], tonight: str) -> None:
-    for folder in chosen:
-        _table(console, read_summary(engine.paths, folder))
+def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], tonight: str) -> None:
+    for experiment in chosen:
+        _table(console, read_summary(engine.paths, experiment))
     home = engine.paths
     console.print()
-    for folder in chosen:
-        key = ListKey(tonight, folder.name, folder.experiment.defaults.arm)
+    for experiment in chosen:
+        key = ListKey(tonight, experiment.name, experiment.declaration.defaults.arm)
         files = files_to_treat(engine.store, key)
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         where = f"{files[0]}{more}" if files else "not exported"
-        console.print(f"Whom to treat      {folder.name}: {where}", soft_wrap=True)
+        console.print(f"Whom to treat      {experiment.name}: {where}", soft_wrap=True)
     console.print(f"Snapshot for SQL   {home.published}")
     console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
     console.print("                   make ui (Streamlit, port 8501)")
@@ -216,12 +216,12 @@ class Summary:
     note: str
 
 
-def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
+def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
     """Policy value, gain and Qini of each learner at the default budget."""
-    defaults = folder.experiment.defaults
+    defaults = experiment.declaration.defaults
     pointer = read_pointer(home.published)
-    decides = pointer.experiments[folder.name].learner
-    named = {"experiment": folder.name, "arm": defaults.arm}
+    decides = pointer.experiments[experiment.name].learner
+    named = {"experiment": experiment.name, "arm": defaults.arm}
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         found = con.execute(
             QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
@@ -238,7 +238,7 @@ def read_summary(home: Home, folder: ExperimentFolder) -> Summary:
         for learner, value, error, random, gain, gain_error, qini, _ in found
     ]
     return Summary(
-        title=f"{folder.name}: {defaults.arm} against {folder.experiment.control}, "
+        title=f"{experiment.name}: {defaults.arm} against {experiment.declaration.control}, "
         f"{defaults.outcome}, {defaults.budget:.0%} treated",
         rows=rows,
         note=f"{defaults.outcome} per user on {found[0][-1]:,} held-out users, doubly robust; "

@@ -47,7 +47,7 @@ def simulated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hillstrom_file() -> Path:
     """The real Hillstrom file."""
-    return real_file(folder_of("hillstrom").experiment)
+    return real_file(folder_of("hillstrom").declaration)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from dagster_project.assets import experiment_assets
 from dagster_project.checks.dagster_checks import LOOKS
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
@@ -49,36 +49,36 @@ CRITEO_SHARES = {"control": 0.15, "treated": 0.85}
 SMALL = 5_000  # users of the small simulated run
 
 
-def folder_of(name: str, **source: object) -> ExperimentFolder:
+def folder_of(name: str, **source: object) -> BatchExperiment:
     """A built-in experiment, with keys of its source replaced."""
     experiment = load_experiment(EXPERIMENTS / name)
     changed = experiment.model_copy(update={"source": experiment.source.model_copy(update=source)})
-    return ExperimentFolder.read(changed, EXPERIMENTS / name)
+    return BatchExperiment.read(changed, EXPERIMENTS / name)
 
 
-def with_experiment(folder: ExperimentFolder, **changes: object) -> ExperimentFolder:
+def with_experiment(experiment: BatchExperiment, **changes: object) -> BatchExperiment:
     """The same experiment with top-level keys of its declaration replaced."""
-    return ExperimentFolder.read(folder.experiment.model_copy(update=changes), folder.folder)
+    return BatchExperiment.read(experiment.declaration.model_copy(update=changes), experiment.path)
 
 
-def real_criteo() -> ExperimentFolder:
+def real_criteo() -> BatchExperiment:
     """Criteo's experiment on 200,000 real rows of its file."""
-    folder = folder_of("criteo")
-    sample = real_file(folder_of("hillstrom").experiment).parent / CRITEO_SAMPLE
-    experiment = folder.experiment.with_file(sample, CRITEO_SHARES)
-    return ExperimentFolder.read(experiment, folder.folder)
+    experiment = folder_of("criteo")
+    sample = real_file(folder_of("hillstrom").declaration).parent / CRITEO_SAMPLE
+    declaration = experiment.declaration.with_file(sample, CRITEO_SHARES)
+    return BatchExperiment.read(declaration, experiment.path)
 
 
-def small_simulation() -> ExperimentFolder:
+def small_simulation() -> BatchExperiment:
     """The simulated experiment on few users, with leaves small enough to find effects among them."""
-    folder = folder_of("simulated", n_users=SMALL)
-    learners = folder.experiment.learners
+    experiment = folder_of("simulated", n_users=SMALL)
+    learners = experiment.declaration.learners
     effect = learners.effect.model_copy(update={"min_leaf_events": 30})
-    return with_experiment(folder, learners=learners.model_copy(update={"effect": effect}))
+    return with_experiment(experiment, learners=learners.model_copy(update={"effect": effect}))
 
 
 def run_job(  # noqa: PLR0913 - each test needs a few
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     home: Path,
     *,
     data_dir: Path | None = None,
@@ -104,10 +104,10 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         memory_limit=memory_limit,
         **cluster,
     )
-    chosen = build_definitions([folder], engine).resolve_job_def(job or f"uplift_{folder.name}")
-    ops = {f"{folder.name}__{layer}": {"config": dict(c)} for layer, c in (config or {}).items()}
+    chosen = build_definitions([experiment], engine).resolve_job_def(job or f"uplift_{experiment.name}")
+    ops = {f"{experiment.name}__{layer}": {"config": dict(c)} for layer, c in (config or {}).items()}
     night = decision_date or datetime.now(UTC).date().isoformat()
-    selection = [dg.AssetKey([folder.name, layer]) for layer in only] or None
+    selection = [dg.AssetKey([experiment.name, layer]) for layer in only] or None
     dates = {PARTITION_START: night, PARTITION_END: until} if until else {}
     return chosen.execute_in_process(
         run_config=QUIET | {"ops": ops},
@@ -118,11 +118,13 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     )
 
 
-def run_unchecked(folder: ExperimentFolder, home: Path, layers: Sequence[str], **cluster: Any) -> None:
+def run_unchecked(
+    experiment: BatchExperiment, home: Path, layers: Sequence[str], **cluster: Any
+) -> None:
     """Materialize layers without their checks, which take most of a small run."""
     engine = Engine(home=str(home), threads=1, download=False, **cluster)
     nightly = NIGHTLY & set(layers)
-    assets = experiment_assets(folder, engine.first_night)
+    assets = experiment_assets(experiment, engine.first_night)
     with mock.patch.dict(LOOKS, clear=True):
         dg.materialize(
             [asset for asset in assets if asset.key.path[-1] in layers],
@@ -132,14 +134,14 @@ def run_unchecked(folder: ExperimentFolder, home: Path, layers: Sequence[str], *
         )
 
 
-def few_rounds(folder: ExperimentFolder) -> ExperimentFolder:
+def few_rounds(experiment: BatchExperiment) -> BatchExperiment:
     """The same experiment with boosters that are soon grown."""
-    learners = folder.experiment.learners
+    learners = experiment.declaration.learners
     few = learners.outcome.model_copy(update={"rounds": 10})
     effect = learners.effect.model_copy(update={"rounds": 10})
     deep = few.model_copy(update={"rounds": 30, "max_depth": 3})  # or S would not see the arm
     changed = learners.model_copy(update={"outcome": few, "effect": effect, "s": deep})
-    return with_experiment(folder, learners=changed)
+    return with_experiment(experiment, learners=changed)
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:

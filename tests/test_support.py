@@ -25,14 +25,14 @@ def test_a_missing_file_is_never_passed_over_in_silence(
     monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    experiment = folder_of("hillstrom").experiment
+    experiment = folder_of("hillstrom").declaration
     with pytest.raises(outcome, match=r"real hillstrom file Kevin_.* set UPLIFT_DATA_DIR"):
         real_file(experiment)
 
 
 @pytest.mark.parametrize("folder", ["data", "shared/data"])
 def test_it_is_found_in_the_data_folder_or_beside_the_checkout(elsewhere: Path, folder: str) -> None:
-    experiment = folder_of("hillstrom").experiment
+    experiment = folder_of("hillstrom").declaration
     path = elsewhere / folder / experiment.source.filename
     path.parent.mkdir(parents=True)
     path.touch()

@@ -26,7 +26,7 @@ from dagster_project.assets.inputs import (
     raw_asset,
 )
 from dagster_project.assets.training import cells_asset, models_asset, scores_asset, tuning_asset
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 
 LAYERS = (
     raw_asset,
@@ -46,18 +46,18 @@ NIGHTLY_LAYERS = (treat_list_asset, export_asset, realised_asset)  # of a decisi
 POPULATION_LAYERS = (population_asset, population_scores_asset)  # where one is declared
 
 
-def experiment_assets(folder: ExperimentFolder, first_night: str) -> list[dg.AssetsDefinition]:
+def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.AssetsDefinition]:
     """All assets of one experiment, with their checks.
 
     Args:
-        folder: the experiment.
+        experiment: the experiment.
         first_night: the first date that lists can be made for, YYYY-MM-DD.
     """
     nights = nights_from(first_night)
-    assets = [layer(folder) for layer in LAYERS]
-    assets += [layer(folder, nights) for layer in NIGHTLY_LAYERS]
-    if len(folder.experiment.treatments) > 1:
-        assets += [multi_arm_asset(folder), multi_arm_list_asset(folder, nights)]
-    if folder.experiment.population:
-        assets += [layer(folder) for layer in POPULATION_LAYERS]
+    assets = [layer(experiment) for layer in LAYERS]
+    assets += [layer(experiment, nights) for layer in NIGHTLY_LAYERS]
+    if len(experiment.declaration.treatments) > 1:
+        assets += [multi_arm_asset(experiment), multi_arm_list_asset(experiment, nights)]
+    if experiment.declaration.population:
+        assets += [layer(experiment) for layer in POPULATION_LAYERS]
     return assets

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.checks.dagster_checks import check_specs
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import WAREHOUSE_POOL
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
@@ -54,7 +54,7 @@ LAYER_SQL = {  # layer -> files that all experiments share
 
 
 def asset_options(
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     layer: str,
     deps: Sequence[str | dg.AssetKey] = (),
     kinds: Sequence[str] = ("duckdb", "sql"),
@@ -65,15 +65,15 @@ def asset_options(
     A dependency that is a string is another layer of the same experiment. An experiment is a group.
     """
     return {
-        "key": dg.AssetKey([folder.name, layer]),
-        "deps": [dg.AssetKey([folder.name, dep]) if isinstance(dep, str) else dep for dep in deps],
-        "group_name": folder.name,
+        "key": dg.AssetKey([experiment.name, layer]),
+        "deps": [dg.AssetKey([experiment.name, dep]) if isinstance(dep, str) else dep for dep in deps],
+        "group_name": experiment.name,
         "kinds": set(kinds),
         "owners": OWNERS,
-        "tags": {"experiment": folder.name},
+        "tags": {"experiment": experiment.name},
         "pool": WAREHOUSE_POOL,
-        "code_version": _code_version(folder, layer),
-        "check_specs": check_specs(folder, layer, partitions),
+        "code_version": _code_version(experiment, layer),
+        "check_specs": check_specs(experiment, layer, partitions),
     } | ({"partitions_def": partitions} if partitions else {})
 
 
@@ -92,9 +92,9 @@ NIGHTLY: dict[str, Any] = {
 }
 
 
-def _code_version(folder: ExperimentFolder, layer: str) -> str:
+def _code_version(experiment: BatchExperiment, layer: str) -> str:
     """Changes when the SQL that makes the layer does, or the declaration it is filled in from."""
-    own = [folder.folder / name for name in OWN_SQL.get(layer, ())]
+    own = [experiment.path / name for name in OWN_SQL.get(layer, ())]
     files = [*own, *(SQL_FOLDER / name for name in LAYER_SQL.get(layer, ()))]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return sql_sha256(folder.experiment.model_dump_json(), *texts)[:12]
+    return sql_sha256(experiment.declaration.model_dump_json(), *texts)[:12]

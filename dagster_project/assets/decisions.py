@@ -20,7 +20,7 @@ from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -55,18 +55,20 @@ class ListConfig(dg.Config):
         return Budget(share=self.budget, users=self.users, money=self.money)
 
 
-def scored(folder: ExperimentFolder) -> list[str]:
+def scored(experiment: BatchExperiment) -> list[str]:
     """The layers that hold the scores of whom lists are about."""
-    return ["scores", "population_scores"] if folder.experiment.population else ["scores"]
+    return ["scores", "population_scores"] if experiment.declaration.population else ["scores"]
 
 
-def treat_list_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def treat_list_asset(
+    experiment: BatchExperiment, nights: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
     """Whom to treat within the budget."""
-    defaults = folder.experiment.defaults
-    deps = [*scored(folder), "thresholds", "evaluation"]
+    defaults = experiment.declaration.defaults
+    deps = [*scored(experiment), "thresholds", "evaluation"]
 
     @dg.asset(
-        **asset_options(folder, "treat_list", deps, partitions=nights),
+        **asset_options(experiment, "treat_list", deps, partitions=nights),
         **NIGHTLY,
         description="Whom to treat: a list of the budget's exact size, a random holdout that is never "
         "treated and explorers who are treated whatever their score, with their chances. Gates refuse a "
@@ -74,12 +76,12 @@ def treat_list_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) 
     )
     def treat_list(context: dg.AssetExecutionContext, config: ListConfig, engine: Engine) -> Results:
         written: list[Night] = []
-        write = LayerWrite(context, engine, folder, "treat_list")
+        write = LayerWrite(context, engine, experiment, "treat_list")
         for date in context.partition_keys:  # in order: each list looks back at the ones before
             with _refusals_kept(engine), write.transaction([date]) as db:
                 night = write_treat_list(
                     db,
-                    folder,
+                    experiment,
                     decision_date=date,
                     arm=config.arm or defaults.arm,
                     budget=config.asked(defaults.budget),
@@ -88,11 +90,11 @@ def treat_list_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) 
                     override=config.override,
                     compute=engine.compute,
                 )
-                metadata = describe_table(db, TREAT_LIST, experiment=folder.name, decision_date=date)
+                metadata = describe_table(db, TREAT_LIST, experiment=experiment.name, decision_date=date)
             if write.refused:
                 break
             written.append(night)
-            context.log.info(f"{folder.name}/treat_list: {night.treated:,} users to treat on {date}")
+            context.log.info(f"{experiment.name}/treat_list: {night.treated:,} users to treat on {date}")
         metadata |= engine.where()
         metadata |= {"treated": dg.MetadataValue.int(night.treated), "nights": _report(written)}
         yield from write.results(metadata)
@@ -125,32 +127,32 @@ class OutcomesConfig(dg.Config):
     )
 
 
-def realised_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def realised_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """What a list did."""
 
     @dg.asset(
-        **asset_options(folder, "realised", ["treat_list"], partitions=nights),
+        **asset_options(experiment, "realised", ["treat_list"], partitions=nights),
         description="A list measured afterwards: outcomes of the treated beside those of the holdout, "
         "and what was promised. One row per campaign, outcome and comparison.",
     )
     def realised(context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "realised")
+        write = LayerWrite(context, engine, experiment, "realised")
         with write.transaction() as db:
             if config.file:
                 rows = measure(
                     db,
-                    folder,
+                    experiment,
                     decision_date=context.partition_key,
                     file=Path(config.file),
                     absent_is_zero=config.absent_is_zero,
                 )
-                context.log.info(f"{folder.name}/realised: {rows} rows of {context.partition_key}")
+                context.log.info(f"{experiment.name}/realised: {rows} rows of {context.partition_key}")
             else:
                 context.log.warning(
-                    f"{folder.name}/realised: nothing is measured; name the file of outcomes by the run "
-                    "configuration `file`"
+                    f"{experiment.name}/realised: nothing is measured; name the file of outcomes by the "
+                    "run configuration `file`"
                 )
-            metadata = describe_table(db, REALISED, experiment=folder.name)
+            metadata = describe_table(db, REALISED, experiment=experiment.name)
         yield from write.results(metadata)
 
     return realised
@@ -167,27 +169,27 @@ def _report(nights: list[Night]) -> dg.MetadataValue:
     return dg.MetadataValue.md(markdown_table(list(shown), rows))
 
 
-def thresholds_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def thresholds_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The held-out thresholds that the list and the service share."""
 
     @dg.asset(
-        **asset_options(folder, "thresholds", ["scores"]),
+        **asset_options(experiment, "thresholds", ["scores"]),
         description="The score from which on a user is treated, by budget, from held-out users. "
         "One row per model version, arm, learner and budget.",
     )
     def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("decisions", "thresholds")
-        write = LayerWrite(context, engine, folder, "thresholds")
+        write = LayerWrite(context, engine, experiment, "thresholds")
         with write.transaction() as db:
-            rows = pa.Table.from_pylist(threshold_rows(db, folder))
+            rows = pa.Table.from_pylist(threshold_rows(db, experiment))
             rows = rows.set_column(
                 rows.column_names.index("threshold"),
                 "threshold",
                 rows.column("threshold").cast(pa.float32()),
             )
-            db.replace_rows(table, {"experiment": folder.name}, rows)
-            context.log.info(f"{folder.name}/thresholds: {rows.num_rows} thresholds")
-            metadata = describe_table(db, table, experiment=folder.name)
+            db.replace_rows(table, {"experiment": experiment.name}, rows)
+            context.log.info(f"{experiment.name}/thresholds: {rows.num_rows} thresholds")
+            metadata = describe_table(db, table, experiment=experiment.name)
         yield from write.results(metadata)
 
     return thresholds
@@ -204,13 +206,13 @@ class MultiArmConfig(dg.Config):
 
 
 def multi_arm_list_asset(
-    folder: ExperimentFolder, nights: dg.PartitionsDefinition
+    experiment: BatchExperiment, nights: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
     """Who would get which arm."""
-    deps = [*scored(folder), "multi_arm", "treat_list"]
+    deps = [*scored(experiment), "multi_arm", "treat_list"]
 
     @dg.asset(
-        **asset_options(folder, "multi_arm_list", deps, partitions=nights),
+        **asset_options(experiment, "multi_arm_list", deps, partitions=nights),
         **NIGHTLY,
         description="Who would get which arm within the budget: the newest proposal, no campaign, and "
         "not in the ledger; none where one arm alone is shown to do better. One row per user.",
@@ -219,14 +221,14 @@ def multi_arm_list_asset(
         context: dg.AssetExecutionContext, config: MultiArmConfig, engine: Engine
     ) -> Results:
         date = context.partition_keys[-1]
-        write = LayerWrite(context, engine, folder, "multi_arm_list")
+        write = LayerWrite(context, engine, experiment, "multi_arm_list")
         with write.transaction() as db:
             proposal = write_multi_arm_list(
-                db, folder, decision_date=date, budget=config.budget, money=config.money
+                db, experiment, decision_date=date, budget=config.budget, money=config.money
             )
             write.noted.append(_worth(proposal))
-            context.log.info(f"{folder.name}/multi_arm_list: {proposal.treated:,} users get an arm")
-            metadata = describe_table(db, MULTI_ARM_LIST, experiment=folder.name)
+            context.log.info(f"{experiment.name}/multi_arm_list: {proposal.treated:,} users get an arm")
+            metadata = describe_table(db, MULTI_ARM_LIST, experiment=experiment.name)
             metadata |= {
                 "treated": dg.MetadataValue.int(proposal.treated),
                 "verdict": dg.MetadataValue.text(proposal.choice.verdict),

@@ -6,18 +6,18 @@ from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.treat_list import refuse_other_files
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list
 from dagster_project.delivery.publish import publish
 from dagster_project.resources import Engine
 
 
-def export_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """The lists of a date as files for a campaign tool."""
-    own_id = folder.experiment.own_id
+    own_id = experiment.declaration.own_id
 
     @dg.asset(
-        **asset_options(folder, "export", ["treat_list"], ("parquet", "csv"), nights),
+        **asset_options(experiment, "export", ["treat_list"], ("parquet", "csv"), nights),
         **NIGHTLY,
         description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
         "was decided about every user, who entered and left since the list before, and the holdout. One "
@@ -25,27 +25,27 @@ def export_asset(folder: ExperimentFolder, nights: dg.PartitionsDefinition) -> d
     )
     def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         manifest = ""
-        write = LayerWrite(context, engine, folder, "export")
+        write = LayerWrite(context, engine, experiment, "export")
         for date in context.partition_keys:
             with write.transaction() as db:
-                for key in campaigns(db, folder.name, date):
+                for key in campaigns(db, experiment.name, date):
                     if own_id:
-                        refuse_other_files(db, folder, key)
+                        refuse_other_files(db, experiment, key)
                     manifest = export_treat_list(
                         db,
                         engine.store,
                         key,
                         own_id=own_id,
-                        raw=folder.listed.raw,
+                        raw=experiment.target_users.raw,
                         compute=engine.compute,
                     )
-                    context.log.info(f"{folder.name}/export: {manifest}")
+                    context.log.info(f"{experiment.name}/export: {manifest}")
         yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
 
     return export
 
 
-def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The snapshot that the service, the UI and analysts read."""
     before = [
         "raw",
@@ -57,19 +57,19 @@ def published_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
         "export",
         "realised",
     ]
-    if len(folder.experiment.treatments) > 1:
+    if len(experiment.declaration.treatments) > 1:
         before += ["multi_arm", "multi_arm_list"]
 
     @dg.asset(
-        **asset_options(folder, "published", before, kinds=("duckdb",)),
+        **asset_options(experiment, "published", before, kinds=("duckdb",)),
         description="An immutable copy of all tables, made current by replacing one pointer.",
     )
     def published(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "published")
+        write = LayerWrite(context, engine, experiment, "published")
         with write.transaction() as db:
-            pointer = publish(db, engine.paths, folder)
+            pointer = publish(db, engine.paths, experiment)
         path = engine.paths.published / pointer.file
-        context.log.info(f"{folder.name}/published: {path}")
+        context.log.info(f"{experiment.name}/published: {path}")
         yield from write.results(
             {
                 "snapshot": dg.MetadataValue.path(str(path)),

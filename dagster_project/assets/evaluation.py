@@ -12,7 +12,7 @@ from dagster_project.assets.proof import EVALUATOR
 from dagster_project.checks.dagster_checks import WORTH
 from dagster_project.checks.findings import Finding
 from dagster_project.decisions.multi_arm_list import Proposal
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import (
@@ -34,64 +34,68 @@ PLOTS = Identifier.of("evaluation", "plots")
 CARDS = Identifier.of("models", "cards")
 
 
-def evaluation_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Figures, curves and deciles of every learner."""
 
     @dg.asset(
-        **asset_options(folder, "evaluation", ["scores", EVALUATOR], kinds=("duckdb", "python")),
+        **asset_options(experiment, "evaluation", ["scores", EVALUATOR], kinds=("duckdb", "python")),
         description="Policy value, Qini and uplift by decile on held-out users, with standard "
         "errors. One row per arm, learner and figure.",
     )
     def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "evaluation")
+        write = LayerWrite(context, engine, experiment, "evaluation")
         with write.transaction() as db:
-            result = evaluate(db, folder, lambda what: context.log.info(f"{folder.name}: {what}"))
+            result = evaluate(
+                db, experiment, lambda what: context.log.info(f"{experiment.name}: {what}")
+            )
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
-                db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+                db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
             context.log.info(
-                f"{folder.name}/evaluation: {len(result['metrics'])} figures on held-out users"
+                f"{experiment.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
-            metrics = describe_table(db, Identifier.of("evaluation", "metrics"), experiment=folder.name)
-            summary = {"summary": dg.MetadataValue.md(summary_markdown(folder, result))}
-            metadata = summary | plot_metadata(evaluation_plots(db, folder)) | metrics
+            metrics = describe_table(
+                db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
+            )
+            summary = {"summary": dg.MetadataValue.md(summary_markdown(experiment, result))}
+            metadata = summary | plot_metadata(evaluation_plots(db, experiment)) | metrics
         yield from write.results(metadata)
 
     return evaluation
 
 
-def model_card_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The model card and its plots."""
 
     @dg.asset(
-        **asset_options(folder, "model_card", ["evaluation"], kinds=("markdown", "altair")),
+        **asset_options(experiment, "model_card", ["evaluation"], kinds=("markdown", "altair")),
         description="What the current model version is, on what evidence it decides and how far to "
         "believe it, with plots. One row per model version in models.cards.",
     )
     def model_card(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "model_card")
+        write = LayerWrite(context, engine, experiment, "model_card")
         with write.transaction() as db:
-            version = current_version(db, folder.name)
-            found = make_plots(db, folder)
-            rows = pa.Table.from_pylist(plot_rows(folder, found))
-            db.replace_rows(PLOTS, {"experiment": folder.name}, rows)
+            version = current_version(db, experiment.name)
+            found = make_plots(db, experiment)
+            rows = pa.Table.from_pylist(plot_rows(experiment, found))
+            db.replace_rows(PLOTS, {"experiment": experiment.name}, rows)
             home = engine.paths.cards / version
             files = {(p.arm, p.name): f"{p.arm}-{p.name}.svg" for p in found}
             for plot in found:
                 drawn = svg(plot.specification).encode()
                 replace_file(home / files[plot.arm, plot.name], drawn)
             images = {(p.arm, p.name): f"![{p.title}]({files[p.arm, p.name]})" for p in found}
-            card = write_card(db, folder, images)
+            card = write_card(db, experiment, images)
             replace_file(home / "card.md", card.encode())
-            entry = {"model_version": version, "experiment": folder.name, "card": card}
+            entry = {"model_version": version, "experiment": experiment.name, "card": card}
             now = datetime.now(UTC).replace(tzinfo=None)
             row = pa.Table.from_pylist([entry | {"written_at": now}])
             db.replace_rows(CARDS, {"model_version": version}, row)
             within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in found}
-            context.log.info(f"{folder.name}/model_card: {home / 'card.md'}")
+            context.log.info(f"{experiment.name}/model_card: {home / 'card.md'}")
             metadata = {
                 "model_version": dg.MetadataValue.text(version),
-                "card": dg.MetadataValue.md(write_card(db, folder, within)),
+                "card": dg.MetadataValue.md(write_card(db, experiment, within)),
                 "file": dg.MetadataValue.path(str(home / "card.md")),
             }
         yield from write.results(metadata)
@@ -99,46 +103,48 @@ def model_card_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return model_card
 
 
-def crosscheck_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Agreement with econml."""
 
     @dg.asset(
-        **asset_options(folder, "crosscheck", ["features", "assignment"], kinds=("python", "duckdb")),
+        **asset_options(
+            experiment, "crosscheck", ["features", "assignment"], kinds=("python", "duckdb")
+        ),
         description="How far the learners agree with econml's: with equal folds and models the "
         "largest difference, with folds of its own the rank correlation. "
         "One row per arm, learner and tier.",
     )
     def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("evaluation", "crosscheck")
-        arm = folder.experiment.defaults.arm
-        write = LayerWrite(context, engine, folder, "crosscheck")
+        arm = experiment.declaration.defaults.arm
+        write = LayerWrite(context, engine, experiment, "crosscheck")
         with write.transaction() as db:
-            rows = crosscheck(folder, arm, *read_rows(db, folder, arm))
-            db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
-            context.log.info(f"{folder.name}/crosscheck: {len(rows)} comparisons")
-            metadata = describe_table(db, table, experiment=folder.name)
+            rows = crosscheck(experiment, arm, *read_rows(db, experiment, arm))
+            db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
+            context.log.info(f"{experiment.name}/crosscheck: {len(rows)} comparisons")
+            metadata = describe_table(db, table, experiment=experiment.name)
         yield from write.results(metadata)
 
     return econml_crosscheck
 
 
-def multi_arm_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def multi_arm_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Policies over all arms beside each arm alone."""
 
     @dg.asset(
-        **asset_options(folder, "multi_arm", ["scores", EVALUATOR], kinds=("duckdb", "python")),
+        **asset_options(experiment, "multi_arm", ["scores", EVALUATOR], kinds=("duckdb", "python")),
         description="What it gains to choose each user's arm within a budget, beside each arm alone, on "
         "held-out users. One row per outcome, learner, budget and policy.",
     )
     def multi_arm(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("evaluation", "multi_arm")
-        write = LayerWrite(context, engine, folder, "multi_arm")
+        write = LayerWrite(context, engine, experiment, "multi_arm")
         with write.transaction() as db:
-            rows = multi_arm_rows(db, folder)
-            db.replace_rows(table, {"experiment": folder.name}, pa.Table.from_pylist(rows))
-            context.log.info(f"{folder.name}/multi_arm: {len(rows)} policies on held-out users")
-            metadata = describe_table(db, table, experiment=folder.name)
-            metadata |= {"summary": dg.MetadataValue.md(policies_markdown(folder.experiment, rows))}
+            rows = multi_arm_rows(db, experiment)
+            db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
+            context.log.info(f"{experiment.name}/multi_arm: {len(rows)} policies on held-out users")
+            metadata = describe_table(db, table, experiment=experiment.name)
+            metadata |= {"summary": dg.MetadataValue.md(policies_markdown(experiment.declaration, rows))}
         yield from write.results(metadata)
 
     return multi_arm

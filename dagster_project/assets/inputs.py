@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
-from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
+from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.sources import own_file
@@ -24,30 +24,30 @@ from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 
-def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The source file as it came."""
-    experiment, tables = folder.experiment, folder.tables
+    declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
-        **asset_options(folder, "raw"),
-        description=f"{experiment.title}: the file as it came. One row per user.",
+        **asset_options(experiment, "raw"),
+        description=f"{declaration.title}: the file as it came. One row per user.",
     )
     def raw(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        source = engine.source(folder, context.log.info)
-        sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
-        write = LayerWrite(context, engine, folder, "raw")
+        source = engine.source(experiment, context.log.info)
+        sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
+        write = LayerWrite(context, engine, experiment, "raw")
         with write.transaction() as db:
-            rows, sha256 = engine.compute.load(db, folder, source)
+            rows, sha256 = engine.compute.load(db, experiment, source)
             entry = {
-                "experiment": [experiment.name],
+                "experiment": [declaration.name],
                 "source": [source.path.name],
                 "sha256": [sha256],
                 "row_count": [rows],
             }
             registry = Identifier.of("raw", "registry")
-            db.replace_rows(registry, {"experiment": experiment.name}, pa.table(entry))
+            db.replace_rows(registry, {"experiment": declaration.name}, pa.table(entry))
             write.besides = {"file": sha256, "sql": sql_sha256(sql)}
-            context.log.info(f"{experiment.name}/raw: {rows:,} rows from {source.path.name}")
+            context.log.info(f"{declaration.name}/raw: {rows:,} rows from {source.path.name}")
             metadata = describe_table(db, tables.raw, sql) | engine.where()
             metadata |= {
                 "source": dg.MetadataValue.path(str(source.path)),
@@ -58,69 +58,69 @@ def raw_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return raw
 
 
-def features_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The features, by the experiment's own SQL."""
-    experiment, tables = folder.experiment, folder.tables
+    declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
-        **asset_options(folder, "features", ["raw"]),
+        **asset_options(experiment, "features", ["raw"]),
         description="What was known of each user before the treatment. One row per user.",
     )
     def features(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        sql = folder.features_sql.text
-        write = LayerWrite(context, engine, folder, "features")
+        sql = experiment.features_sql.text
+        write = LayerWrite(context, engine, experiment, "features")
         write.besides = {"sql": sql_sha256(sql)}
         with write.transaction() as db:
-            whose = f"{folder.name}: {FEATURES_SQL}"
-            rows = engine.compute.per_user(db, folder, "features", sql, whose=whose)
-            registry = check_features(db, folder)
+            whose = f"{experiment.name}: {FEATURES_SQL}"
+            rows = engine.compute.per_user(db, experiment, "features", sql, whose=whose)
+            registry = check_features(db, experiment)
             table = Identifier.of("features", "registry")
-            db.replace_rows(table, {"experiment": experiment.name}, registry)
-            context.log.info(f"{experiment.name}/features: {rows:,} rows, {registry.num_rows} features")
+            db.replace_rows(table, {"experiment": declaration.name}, registry)
+            context.log.info(f"{declaration.name}/features: {rows:,} rows, {registry.num_rows} features")
             metadata = describe_table(db, tables.features, sql)
-            metadata |= column_lineage(db, sql, _raw_tables(folder))
+            metadata |= column_lineage(db, sql, _raw_tables(experiment))
         yield from write.results(metadata)
 
     return features
 
 
-def assignment_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Arm, split, fold and outcomes."""
-    experiment, tables = folder.experiment, folder.tables
+    declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
-        **asset_options(folder, "assignment", ["raw"]),
+        **asset_options(experiment, "assignment", ["raw"]),
         description="Each user's arm, split, cross-fitting fold and outcomes. One row per user.",
     )
     def assignment(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        sql, binds = assignment_query(folder)
-        if experiment.propensities == "estimate":
-            context.log.warning(f"{experiment.name}: {ESTIMATED}")
-        write = LayerWrite(context, engine, folder, "assignment")
+        sql, binds = assignment_query(experiment)
+        if declaration.propensities == "estimate":
+            context.log.warning(f"{declaration.name}: {ESTIMATED}")
+        write = LayerWrite(context, engine, experiment, "assignment")
         write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
         with write.transaction() as db:
-            rows = engine.compute.per_user(db, folder, "assignment", sql, binds)
-            context.log.info(f"{experiment.name}/assignment: {rows:,} rows")
+            rows = engine.compute.per_user(db, experiment, "assignment", sql, binds)
+            context.log.info(f"{declaration.name}/assignment: {rows:,} rows")
             metadata = describe_table(db, tables.assignment, sql)
-            metadata |= column_lineage(db, sql, _raw_tables(folder))
+            metadata |= column_lineage(db, sql, _raw_tables(experiment))
         yield from write.results(metadata)
 
     return assignment
 
 
-def _raw_tables(folder: ExperimentFolder) -> dict[str, dg.AssetKey]:
+def _raw_tables(experiment: BatchExperiment) -> dict[str, dg.AssetKey]:
     """The raw asset's tables: the users and their histories."""
-    names = [folder.name, *(f"{folder.name}_{table}" for table in folder.experiment.tables)]
-    return {f"raw.{name}": dg.AssetKey([folder.name, "raw"]) for name in names}
+    names = [experiment.name, *(f"{experiment.name}_{table}" for table in experiment.declaration.tables)]
+    return {f"raw.{name}": dg.AssetKey([experiment.name, "raw"]) for name in names}
 
 
-def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:
+def check_features(db: Warehouse, experiment: BatchExperiment) -> pa.Table:
     """Refuse features of wrong types; returns the experiment's rows of the registry.
 
     Raises:
         ExperimentError: a column is not FLOAT, or user_id is not BIGINT.
     """
-    name, tables = folder.name, folder.tables
+    name, tables = experiment.name, experiment.tables
     columns = dict(row[:2] for row in db.rows(f"describe {tables.features}"))
     if columns.pop("user_id", None) != "BIGINT":
         raise ExperimentError(f"{name}: {FEATURES_SQL} must yield user_id as BIGINT")
@@ -134,30 +134,30 @@ def check_features(db: Warehouse, folder: ExperimentFolder) -> pa.Table:
             "position": pa.array(range(1, count + 1), pa.int32()),
             "name": list(columns),
             "type": list(columns.values()),
-            "description": [folder.features_sql.descriptions[column] for column in columns],
+            "description": [experiment.features_sql.descriptions[column] for column in columns],
             "sql_file": [f"{name}/{FEATURES_SQL}"] * count,
-            "sql_sha256": [sql_sha256(folder.features_sql.text)] * count,
+            "sql_sha256": [sql_sha256(experiment.features_sql.text)] * count,
         }
     )
 
 
-def population_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The users to decide about, and their features."""
-    declared, tables = folder.experiment.population, folder.tables.population
-    path = declared.path if declared else folder.folder
+    declared, tables = experiment.declaration.population, experiment.tables.population
+    path = declared.path if declared else experiment.path
 
     @dg.asset(
-        **asset_options(folder, "population", ["raw", "features", "models"]),
+        **asset_options(experiment, "population", ["raw", "features", "models"]),
         description="Users to decide about instead of the experiment's, with features by the same SQL. "
         "One row per user.",
     )
     def population(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "population")
+        write = LayerWrite(context, engine, experiment, "population")
         with write.transaction() as db:
-            file = own_file(folder.name, "population.path", folder.folder, path)
-            load_population(db, folder, file)
-            rows = compute_features(db, folder)
-            context.log.info(f"{folder.name}/population: {rows:,} users from {file.path.name}")
+            file = own_file(experiment.name, "population.path", experiment.path, path)
+            load_population(db, experiment, file)
+            rows = compute_features(db, experiment)
+            context.log.info(f"{experiment.name}/population: {rows:,} users from {file.path.name}")
             write.besides = {"file": file.sha256}
             metadata = describe_table(db, tables.features) | {
                 "source": dg.MetadataValue.path(str(file.path)),
@@ -168,25 +168,27 @@ def population_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return population
 
 
-def population_scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def population_scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """The population's scores by the experiment's models."""
-    experiment, tables = folder.experiment, folder.tables.population
+    declaration, tables = experiment.declaration, experiment.tables.population
 
     @dg.asset(
-        **asset_options(folder, "population_scores", ["population", "scores"], ("duckdb", "xgboost")),
+        **asset_options(
+            experiment, "population_scores", ["population", "scores"], ("duckdb", "xgboost")
+        ),
         description="The population's effects (CATE) under each learner, by the experiment's models. "
         "One row per user and treatment arm.",
     )
     def population_scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "population_scores")
+        write = LayerWrite(context, engine, experiment, "population_scores")
         with write.transaction() as db:
-            version = current_version(db, folder.name)
+            version = current_version(db, experiment.name)
             loaded = bundle.load(engine.paths.bundles / version)
-            rows = score_population(db, folder, loaded.models, loaded.manifest.features)
-            expected = db.count(tables.features) * len(experiment.treatments)
+            rows = score_population(db, experiment, loaded.models, loaded.manifest.features)
+            expected = db.count(tables.features) * len(declaration.treatments)
             if rows != expected:
-                raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
-            context.log.info(f"{folder.name}/population_scores: {rows:,} rows by {version}")
+                raise DataError(f"{experiment.name}: {rows} scores were written, expected {expected}")
+            context.log.info(f"{experiment.name}/population_scores: {rows:,} rows by {version}")
             metadata = describe_table(db, tables.scores)
             metadata |= {"model_version": dg.MetadataValue.text(version)}
         yield from write.results(metadata)

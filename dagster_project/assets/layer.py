@@ -13,7 +13,7 @@ import dagster as dg
 
 from dagster_project.checks.dagster_checks import CHECKS, Subject, check_result, look, refusal
 from dagster_project.checks.findings import Finding, record
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import record_layer, refuse_mixed_layers, versions_of
@@ -39,9 +39,9 @@ class LayerWrite:
     """
 
     def __init__(
-        self, context: dg.AssetExecutionContext, engine: Engine, folder: ExperimentFolder, layer: str
+        self, context: dg.AssetExecutionContext, engine: Engine, experiment: BatchExperiment, layer: str
     ) -> None:
-        self._context, self._engine, self._folder, self._layer = context, engine, folder, layer
+        self._context, self._engine, self._folder, self._layer = context, engine, experiment, layer
         self._findings: list[Finding] = []
         self.besides: dict[str, str] = {}
         self.noted: list[Finding] = []

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.profiles import write_profile
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.model_card import distribution_plots, plot_metadata
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -50,57 +50,61 @@ class ModelConfig(dg.Config):
         return parameters.with_rounds(self.rounds) if self.rounds else parameters
 
 
-def cells_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def cells_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Users added up by binned features, arm, split and fold."""
-    experiment, tables = folder.experiment, folder.tables
+    declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
-        **asset_options(folder, "cells", ["features", "assignment"]),
+        **asset_options(experiment, "cells", ["features", "assignment"]),
         description="Users added up. One row per combination of binned features, arm, split and fold.",
     )
     def cells(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "cells")
+        write = LayerWrite(context, engine, experiment, "cells")
         with write.transaction() as db:
-            edges = engine.compute.cells(db, folder)
+            edges = engine.compute.cells(db, experiment)
             binned = binned_select(edges, tables)
-            replace_file(engine.paths.generated_sql / f"{folder.name}_binned.sql", binned.encode())
+            replace_file(engine.paths.generated_sql / f"{experiment.name}_binned.sql", binned.encode())
             users, rows = db.count(tables.features), db.count(tables.cells)
-            context.log.info(f"{experiment.name}/cells: {users:,} users in {rows:,} cells")
+            context.log.info(f"{declaration.name}/cells: {users:,} users in {rows:,} cells")
             write.besides = {"edges": sql_sha256(json.dumps(edges.to_dict(), sort_keys=True))}
-            metadata = describe_table(db, tables.cells, cells_select(folder)) | engine.where()
+            metadata = describe_table(db, tables.cells, cells_select(experiment)) | engine.where()
         yield from write.results(metadata)
 
     return cells
 
 
-def models_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """All learners of all contrasts."""
-    experiment = folder.experiment
+    declaration = experiment.declaration
 
     @dg.asset(
-        **asset_options(folder, "models", ["cells"], kinds=("xgboost", "duckdb")),
+        **asset_options(experiment, "models", ["cells"], kinds=("xgboost", "duckdb")),
         description="The S-, T-, X-, R- and DR-learner of each treatment arm, in one bundle. "
         "models.registry holds one row per model version, arm and learner.",
     )
     def models(context: dg.AssetExecutionContext, config: ModelConfig, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "models")
+        write = LayerWrite(context, engine, experiment, "models")
         with write.transaction() as db:
-            edges, tuned = read_edges(db, folder), config.parameters == "tuned"
+            edges, tuned = read_edges(db, experiment), config.parameters == "tuned"
             used = {
-                arm: config.grown(tuned_parameters(db, folder, arm) if tuned else experiment.learners)
-                for arm in experiment.treatments
+                arm: config.grown(
+                    tuned_parameters(db, experiment, arm) if tuned else declaration.learners
+                )
+                for arm in declaration.treatments
             }
-            tell = partial(_tell, context, f"{experiment.name}/models")
-            trained = engine.compute.train(db, folder, edges, used, tell)
+            tell = partial(_tell, context, f"{declaration.name}/models")
+            trained = engine.compute.train(db, experiment, edges, used, tell)
             fitted = {arm: model for arm, (model, _) in trained.items()}
             verdicts = {arm: verdict for arm, (_, verdict) in trained.items()}
             for arm, verdict in verdicts.items():
                 tell(f"{arm}: {verdict.text}")
-            version, path = write_bundle(db, engine.paths.bundles, folder, edges, fitted)
-            write_registry(db, folder, version, registry_rows(folder, version, path, used, verdicts))
-            write_profile(db, folder, edges)
+            version, path = write_bundle(db, engine.paths.bundles, experiment, edges, fitted)
+            write_registry(
+                db, experiment, version, registry_rows(experiment, version, path, used, verdicts)
+            )
+            write_profile(db, experiment, edges)
             tell(version)
-            metadata = describe_table(db, REGISTRY, experiment=folder.name) | engine.where()
+            metadata = describe_table(db, REGISTRY, experiment=experiment.name) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             metadata |= {
                 "model_version": dg.MetadataValue.text(version),
@@ -116,26 +120,26 @@ def _tell(context: dg.AssetExecutionContext, what: str, text: str) -> None:
     context.log.info(f"{what}: {text}")
 
 
-def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Score each distinct cell once, and hand the scores to its users."""
-    experiment, tables = folder.experiment, folder.tables
+    declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
-        **asset_options(folder, "scores", ["models", "cells"], kinds=("duckdb", "xgboost")),
+        **asset_options(experiment, "scores", ["models", "cells"], kinds=("duckdb", "xgboost")),
         description="Each user's effect (CATE) under each learner, and the response model's "
         "prediction. One row per user and treatment arm.",
     )
     def scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         sql = scores_select(tables)
-        write = LayerWrite(context, engine, folder, "scores")
+        write = LayerWrite(context, engine, experiment, "scores")
         with write.transaction() as db:
-            version = current_version(db, folder.name)
-            rows = engine.compute.score(db, folder, engine.paths.bundles / version)
-            expected = db.count(tables.raw) * len(experiment.treatments)
+            version = current_version(db, experiment.name)
+            rows = engine.compute.score(db, experiment, engine.paths.bundles / version)
+            expected = db.count(tables.raw) * len(declaration.treatments)
             if rows != expected:
-                raise DataError(f"{folder.name}: {rows} scores were written, expected {expected}")
-            context.log.info(f"{folder.name}/scores: {rows:,} rows by {version}")
-            metadata = plot_metadata(distribution_plots(db, folder))
+                raise DataError(f"{experiment.name}: {rows} scores were written, expected {expected}")
+            context.log.info(f"{experiment.name}/scores: {rows:,} rows by {version}")
+            metadata = plot_metadata(distribution_plots(db, experiment))
             metadata |= describe_table(db, tables.scores, sql) | engine.where()
             metadata |= {"model_version": dg.MetadataValue.text(version)}
         yield from write.results(metadata)
@@ -143,34 +147,34 @@ def scores_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
     return scores
 
 
-def tuning_asset(folder: ExperimentFolder) -> dg.AssetsDefinition:
+def tuning_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Search the grid for every contrast."""
-    experiment = folder.experiment
+    declaration = experiment.declaration
 
     @dg.asset(
-        **asset_options(folder, "tuning", ["cells"], kinds=("xgboost", "duckdb")),
+        **asset_options(experiment, "tuning", ["cells"], kinds=("xgboost", "duckdb")),
         description="Cross-validated losses of a grid of parameters, and which were chosen. Models use "
         "them if asked to (parameters: tuned). One row per arm, kind of model and candidate.",
     )
     def tuning(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        write = LayerWrite(context, engine, folder, "tuning")
+        write = LayerWrite(context, engine, experiment, "tuning")
         with write.transaction() as db, Progress() as progress:
-            edges = read_edges(db, folder)
+            edges = read_edges(db, experiment)
             parts = []
-            for arm in experiment.treatments:
-                task = progress.add_task(f"{folder.name}/{arm}: tuning", total=None)
-                cells = read_cells(db, folder, arm, edges)
+            for arm in declaration.treatments:
+                task = progress.add_task(f"{experiment.name}/{arm}: tuning", total=None)
+                cells = read_cells(db, experiment, arm, edges)
                 _, trials = tune(
                     cells,
-                    experiment.learners,
+                    declaration.learners,
                     threads=engine.threads,
                     tell=partial(_show, progress, task),
                 )
-                parts.append(tuning_rows(folder, arm, trials))
+                parts.append(tuning_rows(experiment, arm, trials))
             rows = pa.concat_tables(parts)
-            db.replace_rows(TUNING, {"experiment": folder.name}, rows)
-            context.log.info(f"{folder.name}/tuning: {rows.num_rows} candidates")
-            metadata = describe_table(db, TUNING, experiment=folder.name)
+            db.replace_rows(TUNING, {"experiment": experiment.name}, rows)
+            context.log.info(f"{experiment.name}/tuning: {rows.num_rows} candidates")
+            metadata = describe_table(db, TUNING, experiment=experiment.name)
         yield from write.results(metadata)
 
     return tuning

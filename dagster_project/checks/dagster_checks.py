@@ -23,7 +23,7 @@ from dagster_project.checks.statistics import (
     check_sample_ratio,
     check_score_drift,
 )
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
@@ -36,7 +36,7 @@ warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec
 class Subject:
     """What is checked: a layer of an experiment; of lists those of some dates."""
 
-    folder: ExperimentFolder
+    folder: BatchExperiment
     engine: Engine
     layer: str
     dates: Sequence[str] = ()
@@ -164,13 +164,13 @@ CHECKS = {  # layer -> check -> what it asks
 
 
 def check_specs(
-    folder: ExperimentFolder, layer: str, partitions: dg.PartitionsDefinition | None = None
+    experiment: BatchExperiment, layer: str, partitions: dg.PartitionsDefinition | None = None
 ) -> list[dg.AssetCheckSpec]:
     """The checks of one layer of an experiment, for its asset."""
     return [
         dg.AssetCheckSpec(
             name,
-            asset=dg.AssetKey([folder.name, layer]),
+            asset=dg.AssetKey([experiment.name, layer]),
             description=question[0].upper() + question[1:] + ".",
             blocking=True,  # a warning stops nothing all the same
             partitions_def=partitions,

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from dagster_project.checks.great_expectations_duckdb import Batch, Rule
 from dagster_project.decisions.records import TREAT_LIST
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -24,30 +24,32 @@ DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed"]
 CORRECT = "correct the file or the declaration"
 
 
-def raw_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+def raw_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
     """Ids, arms, outcomes as declared; columns in their ranges; rows and rates as published."""
-    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {folder.tables.raw}")}
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {experiment.tables.raw}")}
     rules = [
-        *_needed_columns(folder),
+        *_needed_columns(experiment),
         Rule("keys", gxe.ExpectTableRowCountToBeBetween(min_value=1), "hold at least one row"),
         _known_users(),
-        *_arms(folder, text=types.get(folder.experiment.arm_column) == "VARCHAR"),
-        *(rule for outcome in folder.experiment.outcomes for rule in _outcome(outcome)),
-        *_declared_columns(folder),
-        *_published(folder),
+        *_arms(experiment, text=types.get(experiment.declaration.arm_column) == "VARCHAR"),
+        *(rule for outcome in experiment.declaration.outcomes for rule in _outcome(outcome)),
+        *_declared_columns(experiment),
+        *_published(experiment),
     ]
     known = [rule for rule in rules if rule.check == "schema" or rule.column in {*types, ""}]
     return [
-        Batch("raw", table=("raw", folder.name), rules=known),
-        _unique("raw", str(folder.tables.raw), ["user_id"], CORRECT),
-        *_implications(folder, set(types)),
-        *_counts(folder, set(types)),
+        Batch("raw", table=("raw", experiment.name), rules=known),
+        _unique("raw", str(experiment.tables.raw), ["user_id"], CORRECT),
+        *_implications(experiment, set(types)),
+        *_counts(experiment, set(types)),
     ]
 
 
-def features_suite(db: Warehouse, folder: ExperimentFolder, of: UserTables | None = None) -> list[Batch]:
+def features_suite(
+    db: Warehouse, experiment: BatchExperiment, of: UserTables | None = None
+) -> list[Batch]:
     """One row a user, finite numbers within their declared ranges, missing no more than declared."""
-    of = of or folder.tables.users
+    of = of or experiment.tables.users
     names = [str(row[0]) for row in db.rows(f"describe {of.features}")][1:]
     users = db.count(of.raw)
     keys = [
@@ -63,7 +65,7 @@ def features_suite(db: Warehouse, folder: ExperimentFolder, of: UserTables | Non
         f"case when not isnan({c}) then {c} end as {c}" for c in map(Identifier.of, names)
     )
     query = f"select user_id, {columns} from {of.features}"
-    values = [rule for name in names for rule in _feature(folder, name)]
+    values = [rule for name in names for rule in _feature(experiment, name)]
     return [
         Batch("features", table=("features", of.name), rules=keys),
         _unique("features", str(of.features), ["user_id"], "correct features.sql"),
@@ -71,11 +73,11 @@ def features_suite(db: Warehouse, folder: ExperimentFolder, of: UserTables | Non
     ]
 
 
-def assignment_suite(_: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+def assignment_suite(_: Warehouse, experiment: BatchExperiment) -> list[Batch]:
     """One row a user, every arm and both splits used, outcomes that happen."""
-    experiment = folder.experiment
-    names = [arm.name for arm in experiment.arms]
-    binary = [outcome.name for outcome in experiment.outcomes if outcome.kind == "binary"]
+    declaration = experiment.declaration
+    names = [arm.name for arm in declaration.arms]
+    binary = [outcome.name for outcome in declaration.outcomes if outcome.kind == "binary"]
     rules = [
         _known_users(),
         Rule(
@@ -100,16 +102,16 @@ def assignment_suite(_: Warehouse, folder: ExperimentFolder) -> list[Batch]:
         ),
     ]
     return [
-        Batch("assignment", table=("assignment", folder.name), rules=rules),
-        _unique("assignment", str(folder.tables.assignment), ["user_id"], CORRECT),
+        Batch("assignment", table=("assignment", experiment.name), rules=rules),
+        _unique("assignment", str(experiment.tables.assignment), ["user_id"], CORRECT),
     ]
 
 
-def scores_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
+def scores_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
     """One row a user and treatment, finite scores, effects that an outcome can have."""
-    experiment = folder.experiment
-    users, arms = db.count(folder.tables.raw), list(experiment.treatments)
-    binary = experiment.outcome(experiment.defaults.outcome).kind == "binary"
+    declaration = experiment.declaration
+    users, arms = db.count(experiment.tables.raw), list(declaration.treatments)
+    binary = declaration.outcome(declaration.defaults.outcome).kind == "binary"
     rules = [
         Rule(
             "keys",
@@ -125,16 +127,16 @@ def scores_suite(db: Warehouse, folder: ExperimentFolder) -> list[Batch]:
     for column in SCORES.values():
         rules += _finite(column, low=-1.0 if binary else None, high=1.0 if binary else None)
     return [
-        Batch("scores", table=("scores", folder.name), rules=rules),
-        _unique("scores", str(folder.tables.scores), ["arm", "user_id"], "materialize scores anew"),
+        Batch("scores", table=("scores", experiment.name), rules=rules),
+        _unique("scores", str(experiment.tables.scores), ["arm", "user_id"], "materialize scores anew"),
     ]
 
 
-def treat_list_suite(folder: ExperimentFolder, dates: Sequence[str]) -> list[Batch]:
+def treat_list_suite(experiment: BatchExperiment, dates: Sequence[str]) -> list[Batch]:
     """One row a user and campaign; who is held out or suppressed is not treated."""
     # Great Expectations takes no bound values: they are quoted by a library instead.
     listed_dates = ", ".join(exp.Literal.string(date).sql("duckdb") for date in dates)
-    name = exp.Literal.string(folder.name).sql("duckdb")
+    name = exp.Literal.string(experiment.name).sql("duckdb")
     of = f"experiment = {name} and decision_date in ({listed_dates})"
     listed = [
         Rule("keys", gxe.ExpectTableRowCountToBeBetween(min_value=1), "hold at least one user"),
@@ -168,11 +170,11 @@ def treat_list_suite(folder: ExperimentFolder, dates: Sequence[str]) -> list[Bat
     ]
 
 
-def _needed_columns(folder: ExperimentFolder) -> Iterator[Rule]:
-    experiment = folder.experiment
-    needed = {"user_id", experiment.arm_column, *folder.features_sql.raw_columns}
-    needed |= {outcome.column for outcome in experiment.outcomes} | {*experiment.columns}
-    needed |= {experiment.assigned_at} - {""}
+def _needed_columns(experiment: BatchExperiment) -> Iterator[Rule]:
+    declaration = experiment.declaration
+    needed = {"user_id", declaration.arm_column, *experiment.features_sql.raw_columns}
+    needed |= {outcome.column for outcome in declaration.outcomes} | {*declaration.columns}
+    needed |= {declaration.assigned_at} - {""}
     for column in sorted(needed):
         yield Rule("schema", gxe.ExpectColumnToExist(column=column), f"exist; {CORRECT}")
 
@@ -203,9 +205,9 @@ def _unique(name: str, source: str, key: Sequence[str], remedy: str) -> Batch:
     )
 
 
-def _arms(folder: ExperimentFolder, *, text: bool) -> Iterator[Rule]:
-    column = folder.experiment.arm_column
-    values = [str(arm.value) if text else arm.value for arm in folder.experiment.arms]
+def _arms(experiment: BatchExperiment, *, text: bool) -> Iterator[Rule]:
+    column = experiment.declaration.arm_column
+    values = [str(arm.value) if text else arm.value for arm in experiment.declaration.arms]
     must = f"be one of {values}; {CORRECT}"
     yield Rule("arms", gxe.ExpectColumnValuesToNotBeNull(column=column), must)
     yield Rule("arms", gxe.ExpectColumnValuesToBeInSet(column=column, value_set=values), must)
@@ -252,8 +254,8 @@ def _between(
 LARGEST = 1.7976931348623157e308  # finite doubles end here
 
 
-def _declared_columns(folder: ExperimentFolder) -> Iterator[Rule]:
-    for column, rule in folder.experiment.columns.items():
+def _declared_columns(experiment: BatchExperiment) -> Iterator[Rule]:
+    for column, rule in experiment.declaration.columns.items():
         must = f"never be missing; {CORRECT}"
         yield Rule("columns", gxe.ExpectColumnValuesToNotBeNull(column=column), must)
         if rule.levels is not None:
@@ -272,8 +274,8 @@ def _room(low: float | None, high: float | None) -> str:
     return f"a number {' '.join(bounds)}"
 
 
-def _published(folder: ExperimentFolder) -> Iterator[Rule]:
-    published = folder.experiment.published
+def _published(experiment: BatchExperiment) -> Iterator[Rule]:
+    published = experiment.declaration.published
     if published is None:
         return
     must = f"be {published.rows:,}, as published; take the published file"
@@ -287,9 +289,9 @@ def _published(folder: ExperimentFolder) -> Iterator[Rule]:
         yield Rule("published", expected, f"have the published mean {text}; take the published file")
 
 
-def _implications(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch]:
-    column = {outcome.name: outcome.column for outcome in folder.experiment.outcomes}
-    for outcome in folder.experiment.outcomes:
+def _implications(experiment: BatchExperiment, present: set[str]) -> Iterator[Batch]:
+    column = {outcome.name: outcome.column for outcome in experiment.declaration.outcomes}
+    for outcome in experiment.declaration.outcomes:
         if outcome.implies and {outcome.column, column[outcome.implies]} <= present:
             implied, own = (Identifier.of(c) for c in (column[outcome.implies], outcome.column))
             rule = Rule(
@@ -297,24 +299,22 @@ def _implications(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch
                 gxe.ExpectColumnValuesToBeInSet(column=column[outcome.implies], value_set=[1]),
                 f"be 1 where '{outcome.name}' is, which implies it; {CORRECT}",
             )
-            query = f"select user_id, {implied} from {folder.tables.raw} where {own} = 1"
+            query = f"select user_id, {implied} from {experiment.tables.raw} where {own} = 1"
             yield Batch(f"{outcome.name} implies {outcome.implies}", query=query, rules=[rule])
 
 
-def _counts(folder: ExperimentFolder, present: set[str]) -> Iterator[Batch]:
-    for outcome in folder.experiment.outcomes:
+def _counts(experiment: BatchExperiment, present: set[str]) -> Iterator[Batch]:
+    for outcome in experiment.declaration.outcomes:
         if outcome.kind == "count" and outcome.column in present:
-            column = Identifier.of(outcome.column)
-            query = (
-                f"select user_id, {column} from {folder.tables.raw} where {column} <> floor({column})"
-            )
+            column, raw = Identifier.of(outcome.column), experiment.tables.raw
+            query = f"select user_id, {column} from {raw} where {column} <> floor({column})"
             expected = gxe.ExpectColumnValuesToBeNull(column=outcome.column)
             rule = Rule("outcomes", expected, f"be {outcome.must_be}; {CORRECT}")
             yield Batch(f"fractions of {outcome.name}", query=query, rules=[rule])
 
 
-def _feature(folder: ExperimentFolder, name: str) -> Iterator[Rule]:
-    rule = folder.experiment.features.get(name)
+def _feature(experiment: BatchExperiment, name: str) -> Iterator[Rule]:
+    rule = experiment.declaration.features.get(name)
     low, high = (rule.low, rule.high) if rule else (None, None)
     must = f"be {_room(low, high)}; correct the file, features.sql or the declaration"
     yield Rule("values", _between(name, low, high), must)

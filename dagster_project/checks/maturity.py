@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from dagster_project.checks.findings import Finding
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 
 
-def check_maturity(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+def check_maturity(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """Users must have been assigned long enough ago; said only where dates are declared."""
-    experiment = folder.experiment
-    days, name = experiment.quality.outcome_days, experiment.assigned_at
+    declaration = experiment.declaration
+    days, name = declaration.quality.outcome_days, declaration.assigned_at
     if not days or not name:
         return
     column = Identifier.of(name)
     now = datetime.now(UTC).replace(tzinfo=None)
     count, last = db.one(
-        f"select count(*), max({column})::varchar from {folder.tables.raw} "
+        f"select count(*), max({column})::varchar from {experiment.tables.raw} "
         f"where {column} is null or {column}::timestamp + to_days($days) > $now",
         {"days": days, "now": now},
     )
@@ -29,8 +29,8 @@ def check_maturity(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]
         rule=f"assigned {days} days ago",
         column=name,
         value=str(last or ""),
-        message=f"{folder.name}: column '{name}': {count} users were assigned less than {days} days ago "
-        f"(last: {last}) or nobody knows when; their outcomes are not complete: leave them out"
+        message=f"{experiment.name}: column '{name}': {count} users were assigned less than {days} days "
+        f"ago (last: {last}) or nobody knows when; their outcomes are not complete: leave them out"
         if count
         else "",
         passed=not count,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.checks.findings import Finding
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.cells import features_of
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -22,33 +22,33 @@ BINS = 10
 Histogram = dict[float, int]  # upper end of a bin -> users; NaN -> users without a value
 
 
-def write_profile(db: Warehouse, folder: ExperimentFolder, edges: BinEdges) -> None:
+def write_profile(db: Warehouse, experiment: BatchExperiment, edges: BinEdges) -> None:
     """Keep the features' histograms; bins end at values that hold equal shares of train users."""
     bounds = {
         name: [float(v) for v in edge[:: math.ceil(len(edge) / BINS)]]
         for name, edge in zip(edges.features, edges.edges, strict=True)
     }
     rows = [
-        {"experiment": folder.name, "feature": name, "bound": bound, "n": n}
-        for name, histogram in _histograms(db, folder.tables.features, bounds).items()
+        {"experiment": experiment.name, "feature": name, "bound": bound, "n": n}
+        for name, histogram in _histograms(db, experiment.tables.features, bounds).items()
         for bound, n in histogram.items()
     ]
-    db.replace_rows(PROFILES, {"experiment": folder.name}, pa.Table.from_pylist(rows))
+    db.replace_rows(PROFILES, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
 
 
 def check_feature_drift(
-    db: Warehouse, folder: ExperimentFolder, features: Identifier | None = None
+    db: Warehouse, experiment: BatchExperiment, features: Identifier | None = None
 ) -> Iterator[Finding]:
     """The features against those of the training before; nothing is said before there was one.
 
     ``features`` is another table of them, such as the population's; then against the current training.
     """
     moved = "differs from the training's" if features else "has moved since the training before"
-    limit = folder.experiment.quality.drift
-    before = _profile(db, folder)
-    names = [name for name in features_of(db, folder) if name in before]
+    limit = experiment.declaration.quality.drift
+    before = _profile(db, experiment)
+    names = [name for name in features_of(db, experiment) if name in before]
     bounds = {name: [bound for bound in before[name] if math.isfinite(bound)] for name in names}
-    now = _histograms(db, features or folder.tables.features, bounds) if names else {}
+    now = _histograms(db, features or experiment.tables.features, bounds) if names else {}
     for name in names:
         ends = sorted(before[name].keys() | now[name].keys(), key=str)
         found = stability_index(_at(before[name], ends), _at(now[name], ends))
@@ -57,7 +57,7 @@ def check_feature_drift(
             rule="stability index",
             column=name,
             value=f"{found:.4f}",
-            message=f"{folder.name}: column '{name}' {moved} (stability "
+            message=f"{experiment.name}: column '{name}' {moved} (stability "
             f"index {found:.3f}, {limit} is a lot); look for a change at its source"
             if found > limit
             else "",
@@ -66,11 +66,11 @@ def check_feature_drift(
         )
 
 
-def _profile(db: Warehouse, folder: ExperimentFolder) -> dict[str, Histogram]:
+def _profile(db: Warehouse, experiment: BatchExperiment) -> dict[str, Histogram]:
     found: dict[str, Histogram] = {}
     rows = db.rows(
         f"select feature, bound, n from {PROFILES} where experiment = $name order by feature, bound",
-        {"name": folder.name},
+        {"name": experiment.name},
     )
     for feature, bound, n in rows:
         found.setdefault(feature, {})[_one_nan(bound)] = n

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dagster_project.checks.findings import Finding
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.cells import features_of, read_cells, read_edges
 from dagster_project.warehouse.connection import Warehouse
@@ -32,13 +32,13 @@ SCORE_BINS = 20
 RANKED_SCORES = 1_000_000  # of more, a part says where bins end
 
 
-def check_sample_ratio(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """The arms' sizes against their designed shares."""
-    shares = {arm.name: arm.share for arm in folder.experiment.arms}
+    shares = {arm.name: arm.share for arm in experiment.declaration.arms}
     counts = dict.fromkeys(shares, 0)
-    counts |= dict(db.rows(f"select arm, count(*) from {folder.tables.assignment} group by arm"))
+    counts |= dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
     found = sample_ratio(counts, shares)
-    limit = folder.experiment.decisions.gates.sample_ratio
+    limit = experiment.declaration.decisions.gates.sample_ratio
     share = counts[found.arm] / sum(counts.values())
     yield Finding(
         check="sample_ratio",
@@ -47,20 +47,20 @@ def check_sample_ratio(db: Warehouse, folder: ExperimentFolder) -> Iterator[Find
         value=f"{found.arm} {share:.4f}",
         message=""
         if not found.mismatch(limit)
-        else f"{folder.name}: column 'arm': '{found.arm}' has {share:.4f} of the users where "
+        else f"{experiment.name}: column 'arm': '{found.arm}' has {share:.4f} of the users where "
         f"{shares[found.arm]:.4f} were designed (chi-square p = {found.p_value:.2g}); users were "
         "lost or the declared share is wrong: find out which before anything is learned from them",
         passed=not found.mismatch(limit),
     )
 
 
-def check_balance(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+def check_balance(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """Standardized mean differences of every feature, and of its being known, by arm."""
-    names = features_of(db, folder)
+    names = features_of(db, experiment)
     sql = render(
         "quality/moments.sql",
-        features=folder.tables.features,
-        assignment=folder.tables.assignment,
+        features=experiment.tables.features,
+        assignment=experiment.tables.assignment,
         feature_names=[Identifier.of(name) for name in names],
         numbers=[Identifier(str(i)) for i, _ in enumerate(names, 1)],
     )
@@ -69,9 +69,9 @@ def check_balance(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
     for arm, position, users, mean, variance, n in db.rows(sql):
         known[arm, position] = Moments(mean, variance, n)
         share[arm, position] = Moments(n / users, n / users * (1 - n / users), users)
-    control, limit = folder.experiment.control, folder.experiment.quality.balance
-    comparisons = 2 * len(names) * len(folder.experiment.treatments)
-    for arm in folder.experiment.treatments:
+    control, limit = experiment.declaration.control, experiment.declaration.quality.balance
+    comparisons = 2 * len(names) * len(experiment.declaration.treatments)
+    for arm in experiment.declaration.treatments:
         for position, name in enumerate(names, 1):
             for what, moments in (("mean", known), ("share of known values", share)):
                 if (arm, position) not in moments or (control, position) not in moments:
@@ -83,28 +83,28 @@ def check_balance(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
                     rule=f"standardized difference of the {what}, {arm}",
                     column=name,
                     value=f"{found.value:.4f}",
-                    message=f"{folder.name}: column '{name}': the {what} of arm '{arm}' differs from "
-                    f"that of '{control}' by {found.value:+.3f} standard deviations (at most {limit} is "
-                    "accepted); the arms were not drawn at random, or the feature is from after the "
-                    "treatment"
+                    message=f"{experiment.name}: column '{name}': the {what} of arm '{arm}' differs "
+                    f"from that of '{control}' by {found.value:+.3f} standard deviations (at most "
+                    f"{limit} is accepted); the arms were not drawn at random, or the feature is from "
+                    "after the treatment"
                     if off
                     else "",
                     passed=not off,
                 )
 
 
-def check_predictability(db: Warehouse, folder: ExperimentFolder, threads: int) -> Iterator[Finding]:
+def check_predictability(db: Warehouse, experiment: BatchExperiment, threads: int) -> Iterator[Finding]:
     """Classifier two-sample test (Lopez-Paz & Oquab 2017): features must not tell the arm."""
-    edges, limit = read_edges(db, folder), folder.experiment.quality.predictability
-    for arm in folder.experiment.treatments:
-        found = _arm_auc(read_cells(db, folder, arm, edges), threads)
+    edges, limit = read_edges(db, experiment), experiment.declaration.quality.predictability
+    for arm in experiment.declaration.treatments:
+        found = _arm_auc(read_cells(db, experiment, arm, edges), threads)
         off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
         yield Finding(
             check="predictability",
             rule=f"auc of {arm}",
             column="arm",
             value=f"{found.value:.4f} ± {found.std_error:.4f}",
-            message=f"{folder.name}: column 'arm': features tell '{arm}' from the control with AUC "
+            message=f"{experiment.name}: column 'arm': features tell '{arm}' from the control with AUC "
             f"{found.value:.3f} (95 % interval {found.ci_low:.3f} to {found.ci_high:.3f}, .5 is chance, "
             f"at most {limit} is accepted); the arms were not drawn at random, or a feature is from "
             "after the treatment"
@@ -121,14 +121,14 @@ def _arm_auc(cells: Cells, threads: int) -> Estimate:
     return arm_auc(x, cells.w[kept], cells.n[kept], half, max_bin=cells.max_bin, threads=threads)
 
 
-def check_leakage(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """No feature may know an outcome: its bins, ordered on train, must not tell held-out events."""
-    names, limit = features_of(db, folder), folder.experiment.quality.leakage
-    for outcome in folder.experiment.outcomes:
+    names, limit = features_of(db, experiment), experiment.declaration.quality.leakage
+    for outcome in experiment.declaration.outcomes:
         sql = render(
             "quality/outcome_by_bin.sql",
-            cells=folder.tables.cells,
-            events=folder.outcome(outcome.name).events,
+            cells=experiment.tables.cells,
+            events=experiment.outcome(outcome.name).events,
             feature_names=[Identifier.of(name) for name in names],
             feature_list=Identifier.listed(names),
         )
@@ -144,9 +144,9 @@ def check_leakage(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
                 rule=f"auc of {outcome.name}",
                 column=name,
                 value=f"{found.value:.4f} ± {found.std_error:.4f}",
-                message=f"{folder.name}: column '{name}' alone tells who has '{outcome.name}' with AUC "
-                f"{found.value:.3f} (at most {limit} is accepted): it knows the outcome. Take it out of "
-                "features.sql, or raise quality.leakage if it was known before the treatment"
+                message=f"{experiment.name}: column '{name}' alone tells who has '{outcome.name}' with "
+                f"AUC {found.value:.3f} (at most {limit} is accepted): it knows the outcome. Take it "
+                "out of features.sql, or raise quality.leakage if it was known before the treatment"
                 if off
                 else "",
                 passed=not off,
@@ -167,11 +167,11 @@ def _bin(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def check_score_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Finding]:
+def check_score_drift(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """Scores of held-out users must look like those of train users."""
-    limit, scores = folder.experiment.quality.drift, folder.tables.scores
+    limit, scores = experiment.declaration.quality.drift, experiment.tables.scores
     step = math.ceil(db.count(scores) / RANKED_SCORES)
-    for arm in folder.experiment.treatments:
+    for arm in experiment.declaration.treatments:
         for learner, column in SCORES.items():
             sql = render("quality/score_bins.sql", scores=scores, score=Identifier.of(column))
             rows = db.arrow(sql, {"arm": arm, "step": step}).to_pylist()
@@ -182,9 +182,9 @@ def check_score_drift(db: Warehouse, folder: ExperimentFolder) -> Iterator[Findi
                 rule=f"stability index of {arm}, {learner}",
                 column=column,
                 value=f"{found:.4f}",
-                message=f"{folder.name}: column '{column}': scores of held-out users for '{arm}' are "
-                f"spread otherwise than those of train users (stability index {found:.3f}, {limit} is "
-                "a lot); the model may not hold for new users"
+                message=f"{experiment.name}: column '{column}': scores of held-out users for '{arm}' "
+                f"are spread otherwise than those of train users (stability index {found:.3f}, {limit} "
+                "is a lot); the model may not hold for new users"
                 if found > limit
                 else "",
                 passed=found <= limit,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dagster_project.decisions.roles import Asked, Roles
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
@@ -26,14 +26,14 @@ Tell = Callable[[str], None]
 class Compute(Protocol):
     """Where rows are worked on. Afterwards the warehouse has the tables, or views of the same rows."""
 
-    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+    def load(self, db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
         """Make ``raw.<experiment>``; returns its users and the sha256 of all files that were read."""
         ...
 
     def per_user(  # noqa: PLR0913 - of whom, which layer, how
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         layer: str,
         sql: str,
         binds: Mapping[str, object] = {},
@@ -46,14 +46,14 @@ class Compute(Protocol):
         """
         ...
 
-    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """Find the edges of bins and add users up: feature cells and cells."""
         ...
 
     def train(
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         tell: Tell,
@@ -61,11 +61,11 @@ class Compute(Protocol):
         """Fit and judge all learners of every treatment arm, each with its parameters."""
         ...
 
-    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+    def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
         """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
         ...
 
-    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
         """Give every user a role in a list.
 
         Raises:

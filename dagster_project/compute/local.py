@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster_project.compute import Compute, Tell
 from dagster_project.decisions.roles import Asked, Roles, find_roles
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
@@ -31,14 +31,14 @@ class Here(Compute):
 
     threads: int = 0
 
-    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+    def load(self, db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
         """See ``Compute.load``."""
-        return load_raw(db, folder, source)
+        return load_raw(db, experiment, source)
 
     def per_user(  # noqa: PLR0913 - as Compute
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         layer: str,
         sql: str,
         binds: Mapping[str, object] = {},
@@ -46,21 +46,21 @@ class Here(Compute):
         whose: str = "",
     ) -> int:
         """See ``Compute.per_user``."""
-        table = Identifier.of(layer, folder.name)
+        table = Identifier.of(layer, experiment.name)
         return create_by(db, table, sql, binds, where=whose) if whose else db.create(table, sql, binds)
 
-    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""
-        edges = find_edges(db, folder)
-        make_cells(db, folder, edges)
+        edges = find_edges(db, experiment)
+        make_cells(db, experiment, edges)
         for what in ("user_cells", "feature_cells"):
-            db.drop(of_parts(folder, what))  # of a run on workers before
+            db.drop(of_parts(experiment, what))  # of a run on workers before
         return edges
 
     def train(
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         tell: Tell,
@@ -69,16 +69,16 @@ class Here(Compute):
         found = {}
         for arm, chosen in parameters.items():
             tell(f"training {arm} against the control")
-            found[arm] = train_arm(db, folder, arm, edges, chosen, threads=self.threads)
+            found[arm] = train_arm(db, experiment, arm, edges, chosen, threads=self.threads)
         return found
 
-    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+    def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
         """See ``Compute.score``."""
-        return score_users(db, folder, bundle.load(model))
+        return score_users(db, experiment, bundle.load(model))
 
-    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
         """See ``Compute.roles``."""
-        return find_roles(db, folder, asked)
+        return find_roles(db, experiment, asked)
 
     def export(
         self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.diagnostics.sample_ratio import sample_ratio
 from uplift_core.errors import DataError
@@ -46,10 +46,10 @@ def _write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None
     db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
 
 
-def _judge(db: Warehouse, folder: ExperimentFolder, night: Night, share: float) -> Iterator[Gate]:
-    limits = folder.experiment.decisions.gates
-    counts = dict(db.rows(f"select arm, count(*) from {folder.tables.assignment} group by arm"))
-    found = sample_ratio(counts, {arm.name: arm.share for arm in folder.experiment.arms})
+def _judge(db: Warehouse, experiment: BatchExperiment, night: Night, share: float) -> Iterator[Gate]:
+    limits = experiment.declaration.decisions.gates
+    counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
+    found = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
     yield Gate(
         "sample_ratio",
         found.deviation,
@@ -60,7 +60,7 @@ def _judge(db: Warehouse, folder: ExperimentFolder, night: Night, share: float) 
     )
     yield _change_gate(night, limits.list_change)
     off = abs(night.realised_rate - share) / share if share else 0.0
-    by_size = folder.experiment.decisions.cut == "size"
+    by_size = experiment.declaration.decisions.cut == "size"
     target = "the budget is" if by_size else "the threshold promises"
     yield Gate(
         "realised_rate",

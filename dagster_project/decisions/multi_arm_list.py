@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import ROLES, Asked, write_excluded, write_roles
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.registry import current_version, deciding_learner
@@ -47,7 +47,7 @@ class Proposal:
 
 def write_multi_arm_list(
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     *,
     decision_date: str,
     budget: float | None = None,
@@ -61,7 +61,7 @@ def write_multi_arm_list(
 
     Args:
         db: the warehouse.
-        folder: an experiment with several treatment arms.
+        experiment: an experiment with several treatment arms.
         decision_date: YYYY-MM-DD.
         budget: cost per user over the dearest arm's, the share of users where arms cost the same; the
             declared default unless given.
@@ -70,17 +70,17 @@ def write_multi_arm_list(
     Raises:
         DataError: a budget that cannot be meant.
     """
-    experiment = folder.experiment
-    limit, share = _limit(db, folder, budget, money)
-    proposal = Proposal(0, judge_choice(db, folder, share))
-    db.rows(f"delete from {MULTI_ARM_LIST} where experiment = $name", {"name": folder.name})
+    declaration = experiment.declaration
+    limit, share = _limit(db, experiment, budget, money)
+    proposal = Proposal(0, judge_choice(db, experiment, share))
+    db.rows(f"delete from {MULTI_ARM_LIST} where experiment = $name", {"name": experiment.name})
     if proposal.refused:
         return proposal
-    key = ListKey(decision_date, folder.name, MULTI_ARM)
-    arm = experiment.defaults.arm
-    write_excluded(db, folder, key)
-    write_roles(db, folder, Asked(key, arm, deciding_learner(db, folder, arm), money=False))
-    offers, moves = _find_moves(db, folder)
+    key = ListKey(decision_date, experiment.name, MULTI_ARM)
+    arm = declaration.defaults.arm
+    write_excluded(db, experiment, key)
+    write_roles(db, experiment, Asked(key, arm, deciding_learner(db, experiment, arm), money=False))
+    offers, moves = _find_moves(db, experiment)
     sql = render(
         "decisions/multi_arm_list.sql",
         roles=ROLES,
@@ -91,23 +91,23 @@ def write_multi_arm_list(
     )
     binds = {
         "decision_date": decision_date,
-        "experiment": folder.name,
+        "experiment": experiment.name,
         "budget": limit,
-        "model_version": current_version(db, folder.name),
+        "model_version": current_version(db, experiment.name),
     }
     with db.relation("offers", offers), db.relation("moves", moves):
         db.rows(f"insert into {MULTI_ARM_LIST} by name {sql}", binds)
     users, treated = db.one(
         f"select count(*), count(arm) from {MULTI_ARM_LIST} where experiment = $name",
-        {"name": folder.name},
+        {"name": experiment.name},
     )
     if users != db.count(ROLES):
-        raise DataError(f"{folder.name}: the list holds {users} of {db.count(ROLES)} users")
+        raise DataError(f"{experiment.name}: the list holds {users} of {db.count(ROLES)} users")
     return replace(proposal, treated=int(treated))
 
 
 def _limit(
-    db: Warehouse, folder: ExperimentFolder, budget: float | None, money: float | None
+    db: Warehouse, experiment: BatchExperiment, budget: float | None, money: float | None
 ) -> tuple[float, float]:
     """Cost of the whole list at most, and the same per user over the dearest arm's."""
     if budget is not None and money is not None:
@@ -115,34 +115,34 @@ def _limit(
     if money is not None:
         if not (np.isfinite(money) and money >= 0):
             raise DataError(f"budget of {money} in money: must be 0 or more")
-        return money, money / _most(db, folder)
-    share = folder.experiment.defaults.budget if budget is None else budget
+        return money, money / _most(db, experiment)
+    share = experiment.declaration.defaults.budget if budget is None else budget
     if not 0 <= share <= 1:
         raise DataError(f"budget {share}: must be a share from 0 to 1")
-    return share * _most(db, folder), share
+    return share * _most(db, experiment), share
 
 
-def _most(db: Warehouse, folder: ExperimentFolder) -> float:
+def _most(db: Warehouse, experiment: BatchExperiment) -> float:
     """What the dearest arm for all would cost."""
-    (users,) = db.one(f"select count(distinct user_id) from {folder.listed.scores}")
-    return float(users * arm_costs(folder.experiment).max())
+    (users,) = db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")
+    return float(users * arm_costs(experiment.declaration).max())
 
 
-def _find_moves(db: Warehouse, folder: ExperimentFolder) -> tuple[pa.Table, pa.Table]:
+def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, pa.Table]:
     """All distinct effects that users are offered, numbered, and each offer's moves along the path.
 
     A move has its level, the arm that it leads to with its effect and cost, and its own price.
     """
-    arms, costs = folder.experiment.treatments, arm_costs(folder.experiment)
+    arms, costs = experiment.declaration.treatments, arm_costs(experiment.declaration)
     columns = [
         {
             "name": Identifier.of(f"effect_{k}"),
-            "score": Identifier.of(SCORES[deciding_learner(db, folder, arm)]),
+            "score": Identifier.of(SCORES[deciding_learner(db, experiment, arm)]),
             "arm": Identifier(f"$arm_{k}"),
         }
         for k, arm in enumerate(arms)
     ]
-    sql = render("decisions/user_effects.sql", scores=folder.listed.scores, effects=columns)
+    sql = render("decisions/user_effects.sql", scores=experiment.target_users.scores, effects=columns)
     db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
     found = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
     effects = np.column_stack([column.to_numpy() for column in found.columns])

@@ -17,7 +17,7 @@ from dagster_project.decisions.records import (
     ListKey,
     Night,
 )
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
@@ -29,7 +29,7 @@ from uplift_core.targeting.budget import Budget
 
 def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     key: ListKey,
     *,
     budget: Budget,
@@ -40,7 +40,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
 
     Args:
         db: the warehouse, with the list.
-        folder: the experiment.
+        experiment: the experiment.
         key: which list.
         budget: what was asked for.
         expected_rate: held-out share of users at or above the threshold.
@@ -51,7 +51,7 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
     """
     (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
     share, above, ranked = (found.pop(name) for name in ("budget", "above_threshold", "ranked"))
-    promised = promise(db, folder, key, found["arm"], found["learner"])
+    promised = promise(db, experiment, key, found["arm"], found["learner"])
     night = Night(
         **asdict(key),
         **found,
@@ -66,10 +66,10 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         promised_std_error=promised.std_error if promised else None,
         override=None,
     )
-    if folder.experiment.decisions.cut == "threshold":
+    if experiment.declaration.decisions.cut == "threshold":
         # What that share of held-out users comes to among those whom the score decides about.
         share = (ranked * expected_rate + night.explored) / night.users
-    gates = tuple(_judge(db, folder, night, share))
+    gates = tuple(_judge(db, experiment, night, share))
     failed = [gate.message for gate in gates if not gate.passed]
     if failed and not override:
         raise GateError(
@@ -88,15 +88,15 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
 
 
 def promise(
-    db: Warehouse, folder: ExperimentFolder, night: ListKey, arm: str, learner: str
+    db: Warehouse, experiment: BatchExperiment, night: ListKey, arm: str, learner: str
 ) -> Estimate | None:
     """What the list will do per user treated for their score; None where nobody is.
 
     None, too, for a population of its own: what held-out users gain is not promised to other users.
     """
-    if folder.experiment.population:
+    if experiment.declaration.population:
         return None
-    groups, _ = read_holdout(db, folder, arm, folder.experiment.defaults.outcome).by(learner)
+    groups, _ = read_holdout(db, experiment, arm, experiment.declaration.defaults.outcome).by(learner)
     found = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
     scores, shares = (found.column(name).to_numpy() for name in ("score", "share"))
     place = np.searchsorted(scores, groups.score.astype(np.float32))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.records import REALISED, TREAT_LIST, ListKey
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.reading import (
     READERS,
     TEXT,
@@ -33,13 +33,13 @@ OUTCOMES = Identifier.of("realised_outcomes")
 
 
 def measure(
-    db: Warehouse, folder: ExperimentFolder, *, decision_date: str, file: Path, absent_is_zero: bool
+    db: Warehouse, experiment: BatchExperiment, *, decision_date: str, file: Path, absent_is_zero: bool
 ) -> int:
     """Replace a date's rows of ``decisions.realised`` by what a file of outcomes says.
 
     Args:
         db: the warehouse.
-        folder: the experiment.
+        experiment: the experiment.
         decision_date: YYYY-MM-DD.
         file: CSV or Parquet with the users' own id or ``user_id``, and columns named after declared
             outcomes.
@@ -51,39 +51,39 @@ def measure(
     Raises:
         DataError: no such list, or a file that cannot be meant: names column, user and remedy.
     """
-    known = _id_columns(folder)
+    known = _id_columns(experiment)
     columns = _read(db, file, known)
-    outcomes = [outcome for outcome in folder.experiment.outcomes if outcome.name in columns]
+    outcomes = [outcome for outcome in experiment.declaration.outcomes if outcome.name in columns]
     owners = [column for column in known if column in columns]
     if not owners or not outcomes:
-        declared = [outcome.name for outcome in folder.experiment.outcomes]
+        declared = [outcome.name for outcome in experiment.declaration.outcomes]
         raise DataError(
             f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
         )
-    _number_users(db, folder, file, outcomes, owners[0])
+    _number_users(db, experiment, file, outcomes, owners[0])
     rows = []
-    for key in campaigns(db, folder.name, decision_date):
+    for key in campaigns(db, experiment.name, decision_date):
         for outcome in outcomes:
             _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
-            rows += _measured(db, folder, key, outcome)
+            rows += _measured(db, experiment, key, outcome)
     table = pa.Table.from_pylist(rows)
-    db.replace_rows(REALISED, {"experiment": folder.name, "decision_date": decision_date}, table)
+    db.replace_rows(REALISED, {"experiment": experiment.name, "decision_date": decision_date}, table)
     return table.num_rows
 
 
-def _id_columns(folder: ExperimentFolder) -> list[str]:
+def _id_columns(experiment: BatchExperiment) -> list[str]:
     """Columns that may tell a file's users, the users' own id first."""
-    population = folder.experiment.population
-    names = [folder.experiment.own_id, population.user_id if population else "", "user_id"]
+    population = experiment.declaration.population
+    names = [experiment.declaration.own_id, population.user_id if population else "", "user_id"]
     return list(dict.fromkeys(name for name in names if name))
 
 
 def _number_users(
-    db: Warehouse, folder: ExperimentFolder, file: Path, outcomes: list[Outcome], owner: str
+    db: Warehouse, experiment: BatchExperiment, file: Path, outcomes: list[Outcome], owner: str
 ) -> None:
     """Give the file's rows the users' numbers where it has their own ids."""
     refuse_floats(db, FILE, owner, file.name, "write whole numbers or texts")
-    own_id, raw = folder.experiment.own_id, folder.listed.raw
+    own_id, raw = experiment.declaration.own_id, experiment.target_users.raw
     numbers = not own_id or (owner == "user_id" and _holds_numbers(db, raw, own_id))
     if numbers or _types(db, raw)[own_id] != TEXT:
         _trim(db, owner)
@@ -100,8 +100,9 @@ def _number_users(
     unknown, first = db.one(f"select count(*), min(_own_id) from {FILE} where user_id is null")
     if unknown:
         raise DataError(
-            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are no users of "
-            f"{folder.listed.name}; remove them, or write the ids as the experiment's file does"
+            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are no users "
+            f"of {experiment.target_users.name}; remove them, or write the ids as "
+            "the experiment's file does"
         )
 
 
@@ -176,7 +177,7 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
 
 
 def _measured(
-    db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
 ) -> list[dict[str, object]]:
     sql = render("decisions/realised.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
     rows = []
@@ -185,7 +186,7 @@ def _measured(
         treated = Sample(found["n_treated"], found["mean_treated"], variances[0])
         control = Sample(found["n_control"], found["mean_control"], variances[1])
         uplift = realised_uplift(treated, control)
-        promised = _promised(db, folder, key, outcome, found["comparison"])
+        promised = _promised(db, experiment, key, outcome, found["comparison"])
         rows.append(
             asdict(key)
             | found
@@ -204,10 +205,10 @@ def _measured(
 
 
 def _promised(
-    db: Warehouse, folder: ExperimentFolder, key: ListKey, outcome: Outcome, comparison: str
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome, comparison: str
 ) -> Estimate | None:
     """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
-    if outcome.name != folder.experiment.defaults.outcome or folder.experiment.population:
+    if outcome.name != experiment.declaration.defaults.outcome or experiment.declaration.population:
         return None
     arm, promised, error = db.one(
         "select arm, promised, promised_std_error from decisions.nights where experiment = "
@@ -215,5 +216,5 @@ def _promised(
         asdict(key),
     )
     if comparison == "explore":
-        return average_effect(read_holdout(db, folder, arm, outcome.name))
+        return average_effect(read_holdout(db, experiment, arm, outcome.name))
     return Estimate(promised, error) if promised is not None else None

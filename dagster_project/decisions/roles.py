@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dagster_project.decisions.ledger import write_rows
 from dagster_project.decisions.records import ListKey
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -126,24 +126,24 @@ class RolesHere:
         return places_binds(self.counts)
 
 
-def find_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> RolesHere:
+def find_roles(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> RolesHere:
     """Give every user a role.
 
     Raises:
         DataError: scores that are not finite, costs or values that cannot be meant.
     """
-    score = count_scores(db, folder, asked)
-    refuse_faults(folder, asked, score)
-    write_excluded(db, folder, asked.key)
-    write_roles(db, folder, asked)
+    score = count_scores(db, experiment, asked)
+    refuse_faults(experiment, asked, score)
+    write_excluded(db, experiment, asked.key)
+    write_roles(db, experiment, asked)
     counts = score + count_roles(db, asked)
-    refuse_faults(folder, asked, counts)
+    refuse_faults(experiment, asked, counts)
     return RolesHere(db, asked.key, counts)
 
 
-def write_excluded(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
+def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
     """Make the temporary table of users who must not be treated, see ``sql/rules``."""
-    cap = folder.experiment.decisions.contact_cap
+    cap = experiment.declaration.decisions.contact_cap
     binds = asdict(key) | {
         "cap": cap.treatments if cap else NO_CAP,
         "cap_days": cap.days if cap else 1,
@@ -152,42 +152,42 @@ def write_excluded(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> Non
     db.create_temporary(EXCLUDED, f"from decisions.excluded_users({arguments})", binds)
 
 
-def write_roles(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> None:
+def write_roles(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> None:
     """Make the temporary table of roles from that of the excluded, see ``sql/decisions/roles.sql``."""
-    rules, experiment = folder.experiment.decisions, folder.experiment
+    rules, declaration = experiment.declaration.decisions, experiment.declaration
     own = {
         name: Identifier.of(column) if column else None
         for name, column in (("cost_column", rules.cost_column), ("value_column", rules.value_column))
     }
     sql = render(
         "decisions/roles.sql",
-        scores=folder.listed.scores,
-        raw=folder.listed.raw,
+        scores=experiment.target_users.scores,
+        raw=experiment.target_users.raw,
         score=Identifier.of(SCORES[asked.learner]),
         excluded=EXCLUDED,
         **own,
     )
     binds: dict[str, object] = {
         "arm": asked.arm,
-        "salt": experiment.split.salt,
+        "salt": declaration.split.salt,
         "money": asked.money,
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
     if not rules.cost_column:
-        binds["cost"] = experiment.arm(asked.arm).cost
+        binds["cost"] = declaration.arm(asked.arm).cost
     if not rules.value_column:
-        binds["value"] = experiment.outcome(experiment.defaults.outcome).value
+        binds["value"] = declaration.outcome(declaration.defaults.outcome).value
     db.create_temporary(ROLES, sql, binds)
 
 
-def count_scores(db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Counts:
+def count_scores(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Counts:
     """How many users are scored, and whose score is not finite."""
     column = Identifier.of(SCORES[asked.learner])
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
         f"select user_id, coalesce(isfinite({column}), false) as finite "
-        f"from {folder.listed.scores} where arm = $arm) as odd",
+        f"from {experiment.target_users.scores} where arm = $arm) as odd",
         {"arm": asked.arm},
     )
     return Counts(users, score=Fault(odd, first))
@@ -207,7 +207,7 @@ def count_roles(db: Warehouse, asked: Asked) -> Counts:
     return Counts(0, ranked, explorers, **wrong)
 
 
-def refuse_faults(folder: ExperimentFolder, asked: Asked, counts: Counts) -> None:
+def refuse_faults(experiment: BatchExperiment, asked: Asked, counts: Counts) -> None:
     """Refuse what cannot be meant; without money at stake a value may be missing.
 
     Raises:
@@ -215,24 +215,24 @@ def refuse_faults(folder: ExperimentFolder, asked: Asked, counts: Counts) -> Non
     """
     if counts.score.users:
         raise DataError(
-            f"{folder.name}: column '{SCORES[asked.learner]}' of {counts.score.users} users, the first "
-            f"of them user_id {counts.score.first}, is not finite; correct the features or the model "
-            "and materialize scores anew"
+            f"{experiment.name}: column '{SCORES[asked.learner]}' of {counts.score.users} users, the "
+            f"first of them user_id {counts.score.first}, is not finite; correct the features or the "
+            "model and materialize scores anew"
         )
-    rules = folder.experiment.decisions
+    rules = experiment.declaration.decisions
     own = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
     for name, (fault, column) in own.items():
         if fault.users and column:
             least = "above 0, which money needs" if asked.money else "0 or more"
             raise DataError(
-                f"{folder.name}: column '{column}', the {name} of treating a user, is missing or "
+                f"{experiment.name}: column '{column}', the {name} of treating a user, is missing or "
                 f"not {least} at user_id {fault.first} and {fault.users - 1} more; correct the file "
                 "or the declaration"
             )
         if fault.users and asked.money:
             raise DataError(
-                f"{folder.name}: a budget in money needs the arm's cost and the outcome's value, both "
-                "above 0; declare them in experiment.toml"
+                f"{experiment.name}: a budget in money needs the arm's cost and the outcome's value, "
+                "both above 0; declare them in experiment.toml"
             )
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import BUDGETS, Rows
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
@@ -17,23 +17,23 @@ from uplift_core.targeting.budget import Distribution
 
 def threshold_rows(
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     *,
     arms: Sequence[str] | None = None,
     learners: Sequence[str] = LEARNER_NAMES,
     budgets: Sequence[float] = BUDGETS,
 ) -> Rows:
     """Rows of ``decisions.thresholds``, by default for every arm, learner and whole percent."""
-    version = current_version(db, folder.name)
+    version = current_version(db, experiment.name)
     rows: Rows = []
-    for arm, learner in product(arms or folder.experiment.treatments, learners):
+    for arm, learner in product(arms or experiment.declaration.treatments, learners):
         label = {
             "model_version": version,
-            "experiment": folder.name,
+            "experiment": experiment.name,
             "arm": arm,
             "learner": learner,
         }
-        held = _holdout_scores(db, folder, arm, learner)
+        held = _holdout_scores(db, experiment, arm, learner)
         for budget in budgets:
             value = held.threshold(budget)
             row = {"budget": budget, "threshold": value, "treated_share": held.share_from(value)}
@@ -41,10 +41,10 @@ def threshold_rows(
     return rows
 
 
-def _holdout_scores(db: Warehouse, folder: ExperimentFolder, arm: str, learner: str) -> Distribution:
+def _holdout_scores(db: Warehouse, experiment: BatchExperiment, arm: str, learner: str) -> Distribution:
     held_out = db.arrow(
         "from decisions.holdout_scores($experiment, $arm, $learner)",
-        {"experiment": folder.name, "arm": arm, "learner": learner},
+        {"experiment": experiment.name, "arm": arm, "learner": learner},
     )
     counts = held_out.column("n").to_numpy().astype(np.int64)
     return Distribution(held_out.column("score").to_numpy(), counts)

@@ -14,7 +14,7 @@ from dagster_project.decisions.nights import write_night
 from dagster_project.decisions.records import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
 from dagster_project.decisions.roles import Asked, Binds, Roles, threshold_binds
 from dagster_project.decisions.thresholds import threshold_rows
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of
@@ -27,7 +27,7 @@ LIST_RULES = Identifier.of("decisions", "list_rules")
 
 def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how large
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     *,
     decision_date: str,
     arm: str,
@@ -45,7 +45,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
 
     Args:
         db: the warehouse; the caller's transaction makes all of it visible, or nothing.
-        folder: the experiment.
+        experiment: the experiment.
         decision_date: YYYY-MM-DD.
         arm: to treat with.
         budget: share of users, users or money.
@@ -58,25 +58,25 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         DataError: a budget that cannot be meant, scores that are not finite, costs or values that are
             missing, or a gate that failed; nothing is written then.
     """
-    folder.experiment.contrast(arm)
-    key = ListKey(decision_date, folder.name, campaign or arm)
-    learner = learner or deciding_learner(db, folder, arm)
-    decided = decide(db, folder, key, arm=arm, learner=learner, budget=budget, compute=compute)
-    (held,) = threshold_rows(db, folder, arms=[arm], learners=[learner], budgets=[decided.share])
-    if folder.experiment.decisions.cut == "threshold":
+    experiment.declaration.contrast(arm)
+    key = ListKey(decision_date, experiment.name, campaign or arm)
+    learner = learner or deciding_learner(db, experiment, arm)
+    decided = decide(db, experiment, key, arm=arm, learner=learner, budget=budget, compute=compute)
+    (held,) = threshold_rows(db, experiment, arms=[arm], learners=[learner], budgets=[decided.share])
+    if experiment.declaration.decisions.cut == "threshold":
         decided = decided.cut_at(held["threshold"])
     labels = {
         "arm": arm,
         "learner": learner,
         "threshold": held["threshold"],
-        "model_version": current_version(db, folder.name),
-        "feature_snapshot": feature_snapshot(db, folder),
+        "model_version": current_version(db, experiment.name),
+        "feature_snapshot": feature_snapshot(db, experiment),
     }
-    record(db, folder, key, decided, labels)
-    _write_rules(db, folder, key, decided.share)
+    record(db, experiment, key, decided, labels)
+    _write_rules(db, experiment, key, decided.share)
     return write_night(
         db,
-        folder,
+        experiment,
         key,
         budget=budget,
         expected_rate=float(held["treated_share"]),
@@ -116,7 +116,7 @@ class Decided:
 
 def decide(  # noqa: PLR0913 - whose list, by what, how large
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     key: ListKey,
     *,
     arm: str,
@@ -129,13 +129,13 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     Raises:
         DataError: as ``write_treat_list``.
     """
-    if folder.experiment.decisions.cut == "threshold" and budget.kind != "share":
+    if experiment.declaration.decisions.cut == "threshold" and budget.kind != "share":
         raise DataError(
-            f"{folder.name}: a budget of {budget.amount:g} in {budget.kind}: cut = 'threshold' "
+            f"{experiment.name}: a budget of {budget.amount:g} in {budget.kind}: cut = 'threshold' "
             "takes a share of users, as no threshold keeps to a number or a sum; ask for a share "
             "(budget), or declare cut = 'size'"
         )
-    roles = compute.roles(db, folder, Asked(key, arm, learner, money=budget.kind == "money"))
+    roles = compute.roles(db, experiment, Asked(key, arm, learner, money=budget.kind == "money"))
     counts = roles.counts
     size = budget.size(counts.users)
     if size is None:
@@ -146,7 +146,7 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
 
 def record(
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     key: ListKey,
     decided: Decided,
     labels: Mapping[str, object],
@@ -155,12 +155,12 @@ def record(
 
     Args:
         db: the warehouse, with the roles that ``decide`` gave.
-        folder: the experiment.
+        experiment: the experiment.
         key: which list.
         decided: sizes.
         labels: arm, learner, threshold, model_version and feature_snapshot, the same for all users.
     """
-    rules, treated, counts = folder.experiment.decisions, decided.treated, decided.roles.counts
+    rules, treated, counts = experiment.declaration.decisions, decided.treated, decided.roles.counts
     binds = {
         **asdict(key),
         **labels,
@@ -184,14 +184,14 @@ def record(
         )
 
 
-def _write_rules(db: Warehouse, folder: ExperimentFolder, key: ListKey, share: float) -> None:
+def _write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share: float) -> None:
     """Record by which rules the list was drawn and cut, for whoever answers by them later."""
-    rules = folder.experiment.decisions
+    rules = experiment.declaration.decisions
     cap = rules.contact_cap
     row = asdict(key) | {
         "cut": rules.cut,
         "budget": share,
-        "salt": folder.experiment.split.salt,
+        "salt": experiment.declaration.split.salt,
         "holdout": rules.holdout,
         "explore": rules.explore,
         "contact_cap": cap.treatments if cap else None,
@@ -200,33 +200,35 @@ def _write_rules(db: Warehouse, folder: ExperimentFolder, key: ListKey, share: f
     db.replace_rows(LIST_RULES, asdict(key), pa.Table.from_pylist([row]))
 
 
-def refuse_other_files(db: Warehouse, folder: ExperimentFolder, key: ListKey) -> None:
+def refuse_other_files(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
     """Refuse to name a list's users by the files that stand if it was made from others.
 
     Raises:
         DataError: numbers of users may be those of other people by now.
     """
     (made_from,) = db.one(f"select feature_snapshot from {NIGHTS} where {THIS_LIST}", asdict(key))
-    stands = feature_snapshot(db, folder)
+    stands = feature_snapshot(db, experiment)
     if made_from != stands:
         raise DataError(
-            f"{folder.name}: the list of {key.decision_date} ({key.campaign}) was made from other files "
-            f"({made_from}) than those that stand ({stands}), so the users' own ids cannot be told. "
-            "Materialize treat_list of that date anew"
+            f"{experiment.name}: the list of {key.decision_date} ({key.campaign}) was made from other "
+            f"files ({made_from}) than those that stand ({stands}), so the users' own ids cannot be "
+            "told. Materialize treat_list of that date anew"
         )
 
 
-def feature_snapshot(db: Warehouse, folder: ExperimentFolder) -> str:
+def feature_snapshot(db: Warehouse, experiment: BatchExperiment) -> str:
     """What the scored features were made of: the source file and the feature SQL.
 
     Those of a population were made of its own file.
     """
-    version = versions_of(db, folder.name, ["population"])["population"]
-    if folder.experiment.population and version:
+    version = versions_of(db, experiment.name, ["population"])["population"]
+    if experiment.declaration.population and version:
         return version
-    (source,) = db.one("select sha256 from raw.registry where experiment = $name", {"name": folder.name})
+    (source,) = db.one(
+        "select sha256 from raw.registry where experiment = $name", {"name": experiment.name}
+    )
     (sql,) = db.one(
         "select any_value(sql_sha256) from features.registry where experiment = $name",
-        {"name": folder.name},
+        {"name": experiment.name},
     )
     return sha256(f"{source}{sql}".encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""An experiment as the batch sees it: the declaration, its folder, and the names of its tables."""
+"""An experiment as the batch sees it: its declaration, its folder, and the names of its tables."""
 
 from __future__ import annotations
 
@@ -16,35 +16,42 @@ ESTIMATED = (
 
 
 @dataclass(frozen=True)
-class ExperimentFolder:
-    """An experiment, the folder that declares it, and the names of its tables."""
+class BatchExperiment:
+    """What every step of the batch needs to know of one experiment.
 
-    experiment: Experiment
-    folder: Path
+    Attributes:
+        declaration: the checked content of ``experiment.toml``.
+        path: the folder that holds ``experiment.toml``.
+        features_sql: the checked SQL that makes the features.
+        tables: names of the experiment's tables in the warehouse.
+    """
+
+    declaration: Experiment
+    path: Path
     features_sql: FeatureSql
     tables: Tables
 
     @classmethod
-    def read(cls, experiment: Experiment, folder: Path) -> ExperimentFolder:
+    def read(cls, declaration: Experiment, path: Path) -> BatchExperiment:
         """Check the experiment's feature file and name its tables."""
-        sql = read_feature_sql(experiment, folder)
-        return cls(experiment, folder, sql, Tables.of(experiment))
+        sql = read_feature_sql(declaration, path)
+        return cls(declaration, path, sql, Tables.of(declaration))
 
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self.experiment.name
+        return self.declaration.name
 
     @property
-    def listed(self) -> UserTables:
+    def target_users(self) -> UserTables:
         """Tables of the users to decide about: the declared population, or else the experiment's."""
-        return self.tables.population if self.experiment.population else self.tables.users
+        return self.tables.population if self.declaration.population else self.tables.users
 
     @property
     def outcomes(self) -> list[OutcomeNames]:
         """Identifiers of every outcome."""
-        return [OutcomeNames.of(outcome) for outcome in self.experiment.outcomes]
+        return [OutcomeNames.of(outcome) for outcome in self.declaration.outcomes]
 
     def outcome(self, name: str) -> OutcomeNames:
         """Identifiers of one outcome."""
-        return OutcomeNames.of(self.experiment.outcome(name))
+        return OutcomeNames.of(self.declaration.outcome(name))

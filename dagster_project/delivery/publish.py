@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dagster_project.decisions.ledger import REGISTRY, dates_of, show_parts
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import known_users
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.comments import comment_statements
@@ -43,30 +43,30 @@ NIGHTS = 2  # of the ledger are published: tonight's lists and those they change
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
 
-def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
+def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
     """Write a new snapshot and make it current; older ones than the last seven are removed."""
     home.published.mkdir(parents=True, exist_ok=True)
-    previous = _previous(home.published, folder.name)
+    previous = _previous(home.published, experiment.name)
     now = datetime.now(UTC)
-    version = current_version(db, folder.name)
+    version = current_version(db, experiment.name)
     loaded = bundle.load(home.bundles / version)  # verifies what is about to be pointed at
     defaults = loaded.manifest.experiment.defaults
     entry = PublishedExperiment(
         model_version=version,
         bundle_sha256=bundle.manifest_sha256(home.bundles / version),
         arm=defaults.arm,
-        learner=deciding_learner(db, folder, defaults.arm),
+        learner=deciding_learner(db, experiment, defaults.arm),
         published_at=now,
     )
     published = previous.experiments if previous else {}
-    others = {name: other for name, other in published.items() if name != folder.name}
+    others = {name: other for name, other in published.items() if name != experiment.name}
     number = _next_number(home.published, previous)
-    snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{number}-{folder.name}"
+    snapshot_id = f"{now:%Y%m%dT%H%M%S%fZ}-{number}-{experiment.name}"
     file = f"snapshot-{snapshot_id}.duckdb"
     temporary = home.published / f".{file}.part"
     try:
         before = home.published / previous.file if previous and others else None
-        _copy(db, temporary, before, folder)
+        _copy(db, temporary, before, experiment)
         sync_file(temporary)
         temporary.replace(home.published / file)
         sync_folder(home.published)
@@ -78,7 +78,7 @@ def publish(db: Warehouse, home: Home, folder: ExperimentFolder) -> Pointer:
         file=file,
         sha256=sha256_file(home.published / file),
         published_at=now,
-        experiments=others | {folder.name: entry},
+        experiments=others | {experiment.name: entry},
     )
     record_pointer(home.published, pointer)
     write_pointer(home.published, pointer)
@@ -113,7 +113,7 @@ def _next_number(published: Path, previous: Pointer | None) -> int:
     return 1 + max((pointer.number for pointer in pointers), default=0)
 
 
-def _copy(db: Warehouse, target: Path, previous: Path | None, folder: ExperimentFolder) -> None:
+def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: BatchExperiment) -> None:
     """Copy this experiment's tables from the warehouse, all others' from the previous snapshot."""
     db.rows("commit")  # databases cannot be attached inside a transaction
     (own,) = db.one("select current_database()")
@@ -127,12 +127,12 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, folder: Experiment
             databases = [own, "previous"] if previous else [own]
             for database in databases:
                 for schema, table in _tables(db, database):
-                    _copy_table(db, database, schema, table, folder, fresh=database == own)
+                    _copy_table(db, database, schema, table, experiment, fresh=database == own)
                 for view, sql in _views(db, database):
-                    if view != LEDGER[1] and _belongs(folder, view) == (database == own):
+                    if view != LEDGER[1] and _belongs(experiment, view) == (database == own):
                         _copy_view(db, own, sql)
             _copy_comments(db, databases)
-            known_users.copy_contacts(db, folder.name, "snapshot")
+            known_users.copy_contacts(db, experiment.name, "snapshot")
             db.rows("use snapshot")
             show_parts(db)
             known_users.sort_newest_lists(db)
@@ -183,22 +183,26 @@ def _copy_view(db: Warehouse, own: str, sql: str) -> None:
     db.rows(f"use {Identifier.of(own)}")
 
 
-def _belongs(folder: ExperimentFolder, table: str) -> bool:
+def _belongs(experiment: BatchExperiment, table: str) -> bool:
     """Whether a table of no column ``experiment`` is this experiment's."""
-    name = folder.name
-    return table in {name, _population(folder), *(f"{name}_{own}" for own in folder.experiment.tables)}
+    name = experiment.name
+    return table in {
+        name,
+        _population(experiment),
+        *(f"{name}_{own}" for own in experiment.declaration.tables),
+    }
 
 
-def _population(folder: ExperimentFolder) -> str:
-    return f"{folder.name}_population"
+def _population(experiment: BatchExperiment) -> str:
+    return f"{experiment.name}_population"
 
 
 def _copy_table(  # noqa: PLR0913 - where from, what, whose
-    db: Warehouse, database: str, schema: str, table: str, folder: ExperimentFolder, *, fresh: bool
+    db: Warehouse, database: str, schema: str, table: str, experiment: BatchExperiment, *, fresh: bool
 ) -> None:
     """Copy the rows that belong to the experiment if ``fresh``, those that don't otherwise."""
-    experiment = folder.name
-    if table == _population(folder) and fresh and not folder.experiment.population:
+    declaration = experiment.name
+    if table == _population(experiment) and fresh and not experiment.declaration.population:
         return  # of a declaration that is gone
     source = Identifier.of(database, schema, table)
     # A ledger that is a view in one of both databases becomes one when all is copied.
@@ -207,13 +211,13 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
     columns = {row[0] for row in db.rows(f"describe {source}")}
     if "experiment" in columns:
         rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
-        binds: dict[str, object] = {"experiment": experiment, "proof": PROOF, "fresh": fresh}
+        binds: dict[str, object] = {"experiment": declaration, "proof": PROOF, "fresh": fresh}
         if place in {LEDGER, REGISTRY} and fresh:
             rows += " and decision_date::varchar in $dates"
-            binds["dates"] = dates_of(db, database, experiment)[:NIGHTS]
+            binds["dates"] = dates_of(db, database, declaration)[:NIGHTS]
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         db.rows(f"insert into {target} by name {rows}", binds)
-    elif _belongs(folder, table) == fresh:
+    elif _belongs(experiment, table) == fresh:
         db.rows(f"create table {target} as from {source}")
 
 

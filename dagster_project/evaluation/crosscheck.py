@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.econml_peers import Folds, econml_effects
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -40,20 +40,20 @@ class Rows:
     train: npt.NDArray[np.bool_]
 
 
-def read_rows(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[tuple[str, ...], Rows]:
+def read_rows(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[tuple[str, ...], Rows]:
     """Feature names, and at most ``MAX_USERS`` users of the contrast."""
-    experiment = folder.experiment
-    contrast = experiment.contrast(arm)
+    declaration = experiment.declaration
+    contrast = declaration.contrast(arm)
     sql = render(
         "evaluation/crosscheck_rows.sql",
-        features=folder.tables.features,
-        assignment=folder.tables.assignment,
-        outcome=Identifier.of(experiment.defaults.outcome),
+        features=experiment.tables.features,
+        assignment=experiment.tables.assignment,
+        outcome=Identifier.of(declaration.defaults.outcome),
     )
     binds = {
         "arm": arm,
         "control": contrast.control,
-        "salt": experiment.split.salt,
+        "salt": declaration.split.salt,
         "max_users": MAX_USERS,
     }
     found = db.arrow(sql, binds)
@@ -67,19 +67,19 @@ def read_rows(db: Warehouse, folder: ExperimentFolder, arm: str) -> tuple[tuple[
 
 
 def crosscheck(
-    folder: ExperimentFolder, arm: str, names: tuple[str, ...], rows: Rows
+    experiment: BatchExperiment, arm: str, names: tuple[str, ...], rows: Rows
 ) -> list[dict[str, Any]]:
     """Rows of ``evaluation.crosscheck`` for one contrast."""
-    e = folder.experiment.contrast(arm).propensity
-    binary = folder.experiment.outcome(folder.experiment.defaults.outcome).kind == "binary"
+    e = experiment.declaration.contrast(arm).propensity
+    binary = experiment.declaration.outcome(experiment.declaration.defaults.outcome).kind == "binary"
     train, held = rows.train, ~rows.train
-    edges = BinEdges.of(names, rows.x[train], folder.experiment.learners.max_bins)
+    edges = BinEdges.of(names, rows.x[train], experiment.declaration.learners.max_bins)
     x, x_held = edges.bin(rows.x[train]), rows.x[held]
     w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
 
     def ours(own_fold: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
         cells = cells_of_rows(edges, x, w, y, own_fold, propensity=e, binary=binary)
-        models = OutcomeModels.of(cells, folder.experiment.learners)
+        models = OutcomeModels.of(cells, experiment.declaration.learners)
         return fit_learners(models), models.fitter
 
     model, fitter = ours(fold)
@@ -97,9 +97,9 @@ def crosscheck(
             found.append((learner, 2, "spearman", spearman(own, apart)))
             found.append((learner, 2, "spearman_own_folds", spearman(own, floor)))
     label = {
-        "experiment": folder.name,
+        "experiment": experiment.name,
         "arm": arm,
-        "outcome": folder.experiment.defaults.outcome,
+        "outcome": experiment.declaration.defaults.outcome,
     }
     return [
         label | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held.sum())}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import BUDGETS, SCORES, Rows
 from dagster_project.scores.score_groups import read_holdout
@@ -46,15 +46,15 @@ TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "ca
 Tell = Callable[[str], None]
 
 
-def evaluate(db: Warehouse, folder: ExperimentFolder, tell: Tell = lambda _: None) -> dict[str, Rows]:
+def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: None) -> dict[str, Rows]:
     """Rows of every evaluation table of one experiment: table name -> rows."""
-    experiment = folder.experiment
+    declaration = experiment.declaration
     tables: dict[str, Rows] = {name: [] for name in TABLES}
-    for arm, declared in product(experiment.treatments, experiment.outcomes):
+    for arm, declared in product(declaration.treatments, declaration.outcomes):
         tell(f"{arm}, {declared.name}")
-        joint = read_holdout(db, folder, arm, declared.name)
-        found = evaluate_joint(joint, experiment, arm, declared.name)
-        label = {"experiment": folder.name, "arm": arm, "outcome": declared.name}
+        joint = read_holdout(db, experiment, arm, declared.name)
+        found = evaluate_joint(joint, declaration, arm, declared.name)
+        label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}
         for name, rows in found.items():
             tables[name] += [label | row for row in rows]
     return tables
@@ -83,9 +83,9 @@ def evaluate_joint(
     return tables
 
 
-def summary_markdown(folder: ExperimentFolder, tables: dict[str, Rows]) -> str:
+def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
     """Policy value at the default budget, Qini and AUTOC of the default outcome, by arm and learner."""
-    defaults = folder.experiment.defaults
+    defaults = experiment.declaration.defaults
     figures = {
         (m["arm"], m["learner"], m["metric"]): with_error(m["value"], m["std_error"])
         for m in tables["metrics"]

@@ -10,7 +10,7 @@ import altair as alt
 import dagster as dg
 import numpy as np
 
-from dagster_project.declared.experiment import ESTIMATED, ExperimentFolder
+from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.evaluation import plots
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import NAMES, Rows
@@ -33,20 +33,20 @@ class Plot:
     specification: str
 
 
-def make_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+def make_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
     """The plots of every arm, for the learner that decides and the default outcome."""
-    found = [*evaluation_plots(db, folder), *distribution_plots(db, folder)]
-    return sorted(found, key=lambda plot: folder.experiment.treatments.index(plot.arm))
+    found = [*evaluation_plots(db, experiment), *distribution_plots(db, experiment)]
+    return sorted(found, key=lambda plot: experiment.declaration.treatments.index(plot.arm))
 
 
-def evaluation_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+def evaluation_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
     """Those of what the scores are worth: Qini curve, deciles, policy value, calibration."""
-    defaults, found = folder.experiment.defaults, []
-    for arm in folder.experiment.treatments:
-        learner, outcome = deciding_learner(db, folder, arm), defaults.outcome
+    defaults, found = experiment.declaration.defaults, []
+    for arm in experiment.declaration.treatments:
+        learner, outcome = deciding_learner(db, experiment, arm), defaults.outcome
 
         def rows(table: str, arm: str = arm) -> Rows:
-            return _read(db, table, folder, arm)
+            return _read(db, table, experiment, arm)
 
         charts = {
             "qini": plots.qini_plot(rows("qini_curve"), learner, outcome, defaults.budget),
@@ -58,15 +58,15 @@ def evaluation_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
     return found
 
 
-def distribution_plots(db: Warehouse, folder: ExperimentFolder) -> list[Plot]:
+def distribution_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
     """Those of the scores themselves: how predicted effects are spread."""
-    arms, outcome = folder.experiment.treatments, folder.experiment.defaults.outcome
-    histograms = [row for arm in arms for row in _histogram(db, folder, arm)]
+    arms, outcome = experiment.declaration.treatments, experiment.declaration.defaults.outcome
+    histograms = [row for arm in arms for row in _histogram(db, experiment, arm)]
     return [
         _plot(
             arm,
             "distribution",
-            plots.distribution_plot(histograms, arm, deciding_learner(db, folder, arm), outcome),
+            plots.distribution_plot(histograms, arm, deciding_learner(db, experiment, arm), outcome),
         )
         for arm in arms
     ]
@@ -85,13 +85,13 @@ def _plot(arm: str, name: str, chart: alt.TopLevelMixin) -> Plot:
     return Plot(arm, name, json.loads(spec)["title"]["text"], spec)
 
 
-def plot_rows(folder: ExperimentFolder, found: Sequence[Plot]) -> Rows:
+def plot_rows(experiment: BatchExperiment, found: Sequence[Plot]) -> Rows:
     """Rows of ``evaluation.plots``."""
     return [
         {
-            "experiment": folder.name,
+            "experiment": experiment.name,
             "arm": plot.arm,
-            "outcome": folder.experiment.defaults.outcome,
+            "outcome": experiment.declaration.defaults.outcome,
             "plot": plot.name,
             "title": plot.title,
             "specification": plot.specification,
@@ -100,43 +100,43 @@ def plot_rows(folder: ExperimentFolder, found: Sequence[Plot]) -> Rows:
     ]
 
 
-def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, str], str]) -> str:
+def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[str, str], str]) -> str:
     """The card as Markdown; ``images`` maps (arm, plot) to the Markdown of an image."""
-    experiment, defaults = folder.experiment, folder.experiment.defaults
-    version = current_version(db, folder.name)
+    declaration, defaults = experiment.declaration, experiment.declaration.defaults
+    version = current_version(db, experiment.name)
     registry = _dicts(
         db,
         f"select * from {REGISTRY} where experiment = $experiment and is_current order by arm, learner",
-        {"experiment": folder.name},
+        {"experiment": experiment.name},
     )
     first = registry[0]
     parts = [
         f"# {version}",
-        f"{experiment.title}. {experiment.description}",
+        f"{declaration.title}. {declaration.description}",
         (
-            f"Predicts the effect on *{first['outcome']}* of each arm against '{experiment.control}'. "
+            f"Predicts the effect on *{first['outcome']}* of each arm against '{declaration.control}'. "
             "Trained on the train split; the holdout "
-            f"({experiment.split.holdout:.0%} of users) reports and chose nothing."
+            f"({declaration.split.holdout:.0%} of users) reports and chose nothing."
         ),
     ]
-    if experiment.propensities == "estimate":
+    if declaration.propensities == "estimate":
         parts.append(f"**Warning**: {ESTIMATED}.")
-    for arm in experiment.treatments:
+    for arm in declaration.treatments:
         own = [row for row in registry if row["arm"] == arm]
-        parts += [f"## {arm}", *_arm(db, folder, arm, own)]
+        parts += [f"## {arm}", *_arm(db, experiment, arm, own)]
         parts += [images[key] for key in images if key[0] == arm]
     parts += [
         "## What it is made of",
         markdown_table(
             ["", ""],
             [
-                ("features", ", ".join(features_of(db, folder))),
+                ("features", ", ".join(features_of(db, experiment))),
                 ("parameters", f"`{first['parameters']}`"),
                 ("source file, sha256", first["data_sha256"]),
                 ("SQL, sha256", first["sql_sha256"]),
                 ("bundle, sha256", first["bundle_sha256"]),
                 ("libraries", first["libraries"]),
-                ("split", f"salt '{experiment.split.salt}', {experiment.split.folds} folds"),
+                ("split", f"salt '{declaration.split.salt}', {declaration.split.folds} folds"),
             ],
         ),
         "## Where it should not be used",
@@ -150,10 +150,10 @@ def write_card(db: Warehouse, folder: ExperimentFolder, images: dict[tuple[str, 
     return "\n\n".join(parts) + "\n"
 
 
-def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> list[str]:
+def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -> list[str]:
     """Decision, evidence inside train, report on the holdout."""
-    defaults = folder.experiment.defaults
-    decides = deciding_learner(db, folder, arm)
+    defaults = experiment.declaration.defaults
+    decides = deciding_learner(db, experiment, arm)
     word = next(row for row in registry if row["learner"] == decides)
     how = "the champion" if word["champion"] else "by declaration, not the champion"
     evidence = markdown_table(
@@ -180,19 +180,19 @@ def _arm(db: Warehouse, folder: ExperimentFolder, arm: str, registry: Rows) -> l
         ),
         evidence,
         "On held-out users, ± one standard error:",
-        _holdout_table(db, folder, arm),
+        _holdout_table(db, experiment, arm),
     ]
 
 
-def _holdout_table(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
+def _holdout_table(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:
     policy = {
         row["learner"]: row
-        for row in _read(db, "policy_value", folder, arm)
-        if row["estimator"] == "aipw" and row["budget"] == folder.experiment.defaults.budget
+        for row in _read(db, "policy_value", experiment, arm)
+        if row["estimator"] == "aipw" and row["budget"] == experiment.declaration.defaults.budget
     }
     metrics = {
         (row["learner"], row["metric"]): with_error(row["value"], row["std_error"], digits=4)
-        for row in _read(db, "metrics", folder, arm)
+        for row in _read(db, "metrics", experiment, arm)
     }
     head = ["learner", "value", "gain over random", "AUTOC", "Qini", "calibration slope"]
     return markdown_table(
@@ -209,9 +209,9 @@ def _holdout_table(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
     )
 
 
-def _histogram(db: Warehouse, folder: ExperimentFolder, arm: str) -> Rows:
-    joint = read_holdout(db, folder, arm, folder.experiment.defaults.outcome)
-    score = joint.scores[deciding_learner(db, folder, arm)]
+def _histogram(db: Warehouse, experiment: BatchExperiment, arm: str) -> Rows:
+    joint = read_holdout(db, experiment, arm, experiment.declaration.defaults.outcome)
+    score = joint.scores[deciding_learner(db, experiment, arm)]
     users, ends = np.histogram(score, bins=HISTOGRAM_BINS, weights=joint.n)
     return [
         {"arm": arm, "low": float(low), "high": float(high), "users": float(n)}
@@ -219,13 +219,13 @@ def _histogram(db: Warehouse, folder: ExperimentFolder, arm: str) -> Rows:
     ]
 
 
-def _read(db: Warehouse, table: str, folder: ExperimentFolder, arm: str) -> Rows:
+def _read(db: Warehouse, table: str, experiment: BatchExperiment, arm: str) -> Rows:
     """An arm's rows of an evaluation table, for the default outcome."""
     return _dicts(
         db,
         f"select * from {Identifier.of('evaluation', table)} where experiment = $experiment "
         "and arm = $arm and outcome = $outcome order by all",
-        {"experiment": folder.name, "arm": arm, "outcome": folder.experiment.defaults.outcome},
+        {"experiment": experiment.name, "arm": arm, "outcome": experiment.declaration.defaults.outcome},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import SCORES, Rows, outcome_columns
 from dagster_project.training.registry import deciding_learner
@@ -83,31 +83,35 @@ def arm_costs(experiment: Experiment) -> Doubles:
     return costs if costs.any() else np.ones(len(costs))
 
 
-def multi_arm_rows(db: Warehouse, folder: ExperimentFolder) -> Rows:
+def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
     """All rows of an experiment with several treatment arms."""
-    experiment = folder.experiment
-    held, costs = read_held_out(db, folder), arm_costs(experiment)
-    budgets = sorted({*BUDGETS, experiment.defaults.budget})
+    declaration = experiment.declaration
+    held, costs = read_held_out(db, experiment), arm_costs(declaration)
+    budgets = sorted({*BUDGETS, declaration.defaults.budget})
     rows: Rows = []
     for learner, effects in held.effects.items():
-        policies = _policies(experiment, effects, costs, held.n)
+        policies = _policies(declaration, effects, costs, held.n)
         for budget in budgets:
             shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
             for outcome, scores in held.scores.items():
-                label = {"experiment": folder.name, "outcome": outcome, "learner": learner}
+                label = {"experiment": experiment.name, "outcome": outcome, "learner": learner}
                 rows += [label | {"budget": budget} | row for row in _compared(scores, shares, costs)]
-    names = experiment.treatments
+    names = declaration.treatments
     return [row | {"arm_shares": _named(row["arm_shares"], names)} for row in rows]
 
 
-def judge_choice(db: Warehouse, folder: ExperimentFolder, budget: float) -> Choice:
+def judge_choice(db: Warehouse, experiment: BatchExperiment, budget: float) -> Choice:
     """The row of ``evaluation.multi_arm`` that stands for the list of a budget, whichever that is.
 
     It is of the learners that decide, for the default outcome.
     """
-    experiment = folder.experiment
-    users, costs, outcome = read_held_out(db, folder), arm_costs(experiment), experiment.defaults.outcome
-    policies = _policies(experiment, users.effects[DECIDING], costs, users.n)
+    declaration = experiment.declaration
+    users, costs, outcome = (
+        read_held_out(db, experiment),
+        arm_costs(declaration),
+        declaration.defaults.outcome,
+    )
+    policies = _policies(declaration, users.effects[DECIDING], costs, users.n)
     shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
     rows = _compared(users.scores[outcome], shares, costs)
     row = next(row for row in rows if row["policy"] == MULTI_ARM)
@@ -134,20 +138,20 @@ def policies_markdown(experiment: Experiment, rows: Rows) -> str:
     return note + markdown_table(head, shown)
 
 
-def read_held_out(db: Warehouse, folder: ExperimentFolder) -> HeldOut:
+def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
     """Predicted effects and doubly robust scores of all treatment arms."""
-    experiment = folder.experiment
-    predicted = _read_predictions(db, folder)
-    deciding = [deciding_learner(db, folder, arm) for arm in experiment.treatments]
+    declaration = experiment.declaration
+    predicted = _read_predictions(db, experiment)
+    deciding = [deciding_learner(db, experiment, arm) for arm in declaration.treatments]
     effects: dict[str, Doubles] = {name: predicted[SCORES[name]] for name in LEARNER_NAMES}
     columns = [effects[learner][:, k] for k, learner in enumerate(deciding)]
-    share = np.asarray([experiment.arm(arm).share for arm in _arms(experiment)])
+    share = np.asarray([declaration.arm(arm).share for arm in _arms(declaration)])
     scores = {}
-    for outcome in experiment.outcomes:
+    for outcome in declaration.outcomes:
         mu0, mu1 = (predicted[column] for column in outcome_columns(outcome.name))
         # Every contrast has a model of the control: the same one, unless they were tuned apart.
         mu = np.column_stack([mu0.mean(axis=1), mu1])
-        sums = _read_sums(db, folder, outcome.name)
+        sums = _read_sums(db, experiment, outcome.name)
         scores[outcome.name] = arm_scores(*sums, mu=mu, propensity=share / share.sum())
     return HeldOut({DECIDING: np.column_stack(columns), **effects}, scores)
 
@@ -156,25 +160,27 @@ def _arms(experiment: Experiment) -> tuple[str, ...]:
     return (experiment.control, *experiment.treatments)
 
 
-def _read_predictions(db: Warehouse, folder: ExperimentFolder) -> dict[str, Doubles]:
+def _read_predictions(db: Warehouse, experiment: BatchExperiment) -> dict[str, Doubles]:
     """Column of the predictions -> (n_cells, n_arms), cells in ascending order."""
-    experiment = folder.experiment
-    outcomes = [column for o in experiment.outcomes for column in outcome_columns(o.name)]
+    declaration = experiment.declaration
+    outcomes = [column for o in declaration.outcomes for column in outcome_columns(o.name)]
     names = [*(SCORES[learner] for learner in LEARNER_NAMES), *outcomes]
     sql = render(
         "evaluation/arm_predictions.sql",
-        predictions=folder.tables.predictions,
-        cells=folder.tables.cells,
+        predictions=experiment.tables.predictions,
+        cells=experiment.tables.cells,
         columns=Identifier.listed(names),
     )
-    rows = db.arrow(sql, {"arms": list(experiment.treatments)})
-    return {name: _doubles(rows, name).reshape(len(experiment.treatments), -1).T for name in names}
+    rows = db.arrow(sql, {"arms": list(declaration.treatments)})
+    return {name: _doubles(rows, name).reshape(len(declaration.treatments), -1).T for name in names}
 
 
-def _read_sums(db: Warehouse, folder: ExperimentFolder, outcome: str) -> tuple[Doubles, ...]:
+def _read_sums(db: Warehouse, experiment: BatchExperiment, outcome: str) -> tuple[Doubles, ...]:
     """n, y and yy, each (n_cells, 1 + n_arms), the control first."""
-    sql = render("evaluation/arm_sums.sql", cells=folder.tables.cells, sums=folder.outcome(outcome))
-    arms = _arms(folder.experiment)
+    sql = render(
+        "evaluation/arm_sums.sql", cells=experiment.tables.cells, sums=experiment.outcome(outcome)
+    )
+    arms = _arms(experiment.declaration)
     rows = db.arrow(sql, {"arms": list(arms)})
     cells, place = np.unique(rows.column("cell").to_numpy(), return_inverse=True)
     arm = rows.column("arm").to_numpy()

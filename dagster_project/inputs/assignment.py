@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.sql import Identifier, render
 
 
-def assignment_query(folder: ExperimentFolder) -> tuple[str, Mapping[str, object]]:
+def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, object]]:
     """The SELECT and its bound values."""
-    experiment = folder.experiment
+    declaration = experiment.declaration
     sql = render(
         "training/assignment.sql",
-        raw=folder.tables.raw,
-        arm_column=Identifier.of(experiment.arm_column),
-        outcomes=folder.outcomes,
+        raw=experiment.tables.raw,
+        arm_column=Identifier.of(declaration.arm_column),
+        outcomes=experiment.outcomes,
     )
     return sql, {
-        "salt": experiment.split.salt,
-        "holdout": experiment.split.holdout,
-        "folds": experiment.split.folds,
-        "arm_values": [str(arm.value) for arm in experiment.arms],
-        "arm_names": [arm.name for arm in experiment.arms],
+        "salt": declaration.split.salt,
+        "holdout": declaration.split.holdout,
+        "folds": declaration.split.folds,
+        "arm_values": [str(arm.value) for arm in declaration.arms],
+        "arm_names": [arm.name for arm in declaration.arms],
     }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.inputs.sources import SourceFile
@@ -20,7 +20,7 @@ POPULATION_SQL = "population.sql"
 INCOMING = Identifier.of("incoming_population")
 
 
-def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -> int:
+def load_population(db: Warehouse, experiment: BatchExperiment, file: SourceFile) -> int:
     """Write ``raw.<experiment>_population``: ids, and the columns that features and lists read.
 
     Columns get the types that they have in the experiment's raw table. A text id becomes the number that
@@ -32,18 +32,18 @@ def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -
     Raises:
         DataError: the file cannot be read, or lacks a column: names key, column and remedy.
     """
-    experiment, table = folder.experiment, folder.tables.population.raw
-    where = f"{folder.name}: population"
-    declared = experiment.population.user_id if experiment.population else ""
-    owner = declared or experiment.user_id
-    columns = _read(db, folder, file, where, owner)
-    made = "user_id" in columns and (folder.folder / POPULATION_SQL).is_file()
-    if owner not in columns and (experiment.own_id or not made):
+    declaration, table = experiment.declaration, experiment.tables.population.raw
+    where = f"{experiment.name}: population"
+    declared = declaration.population.user_id if declaration.population else ""
+    owner = declared or declaration.user_id
+    columns = _read(db, experiment, file, where, owner)
+    made = "user_id" in columns and (experiment.path / POPULATION_SQL).is_file()
+    if owner not in columns and (declaration.own_id or not made):
         raise DataError(
             f"{where}.user_id = '{owner}' is no column of {file.path.name}; choose one of "
             f"{', '.join(columns)}"
         )
-    wanted = _wanted(folder)
+    wanted = _wanted(experiment)
     there = {name.lower() for name in columns}  # SQL does not tell cases apart
     missing = [name for name in wanted if name.lower() not in there]
     if missing:
@@ -52,44 +52,44 @@ def load_population(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -
             f"declaration reads; let {POPULATION_SQL} yield it. There are {', '.join(columns)}"
         )
     items = {name: str(Identifier.of(name)) for name in wanted}
-    if experiment.own_id:
-        items |= {experiment.own_id: str(Identifier.of(owner))}
-    items |= {"user_id": '"user_id"' if made else _number(db, folder, owner, where)}
+    if declaration.own_id:
+        items |= {declaration.own_id: str(Identifier.of(owner))}
+    items |= {"user_id": '"user_id"' if made else _number(db, experiment, owner, where)}
     own, listed = Identifier.listed(items), ", ".join(items.values())
-    db.rows(f"create or replace table {table} as select {own} from {folder.tables.raw} limit 0")
+    db.rows(f"create or replace table {table} as select {own} from {experiment.tables.raw} limit 0")
     try:
         db.rows(f"insert into {table} select {listed} from {INCOMING} order by {items['user_id']}")
     except duckdb.Error as error:
         raise DataError(
-            f"{where}: {file.path.name} does not have the types of raw.{folder.name}: "
+            f"{where}: {file.path.name} does not have the types of raw.{experiment.name}: "
             f"{reason_of(error)}; cast in {POPULATION_SQL}"
         ) from error
     db.rows(f"drop table {INCOMING}")
-    _check_users(db, folder, file)
+    _check_users(db, experiment, file)
     return db.count(table)
 
 
-def compute_features(db: Warehouse, folder: ExperimentFolder) -> int:
+def compute_features(db: Warehouse, experiment: BatchExperiment) -> int:
     """Write ``features.<experiment>_population`` by the very SQL of the experiment's features."""
-    sql = f"select * from ({folder.features_sql.text}\n) order by user_id"
-    with _in_place_of_the_experiment(db, folder):
+    sql = f"select * from ({experiment.features_sql.text}\n) order by user_id"
+    with _in_place_of_the_experiment(db, experiment):
         rows = create_by(
-            db, folder.tables.population.features, sql, where=f"{folder.name}: {FEATURES_SQL}"
+            db, experiment.tables.population.features, sql, where=f"{experiment.name}: {FEATURES_SQL}"
         )
-    users = db.count(folder.tables.population.raw)
+    users = db.count(experiment.tables.population.raw)
     if rows != users:
         raise DataError(
-            f"{folder.name}: {FEATURES_SQL} makes {rows} rows of {users} users of the population; "
+            f"{experiment.name}: {FEATURES_SQL} makes {rows} rows of {users} users of the population; "
             "correct it"
         )
     return rows
 
 
 def _read(
-    db: Warehouse, folder: ExperimentFolder, file: SourceFile, where: str, owner: str
+    db: Warehouse, experiment: BatchExperiment, file: SourceFile, where: str, owner: str
 ) -> list[str]:
     """Read the file into a temporary table, ids in the column ``owner`` as they are; its columns."""
-    own = folder.folder / POPULATION_SQL
+    own = experiment.path / POPULATION_SQL
     try:
         read = "" if own.is_file() else read_with_ids(db, file.path, {owner})
         sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
@@ -102,46 +102,47 @@ def _read(
     return [str(row[0]) for row in db.rows(f"describe {INCOMING}")]
 
 
-def _number(db: Warehouse, folder: ExperimentFolder, owner: str, where: str) -> str:
+def _number(db: Warehouse, experiment: BatchExperiment, owner: str, where: str) -> str:
     """The user's number from the id in the file, as in the experiment: of a text its md5."""
-    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {folder.tables.raw}")}
+    types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {experiment.tables.raw}")}
     column, key = Identifier.of(owner), f"{where}.user_id"
     refuse_floats(db, INCOMING, owner, key, f"cast it in {POPULATION_SQL}")
-    if types.get(folder.experiment.own_id) == TEXT:
+    if types.get(experiment.declaration.own_id) == TEXT:
         return f"(md5_number_lower({column}::varchar) >> 1)::bigint"
     refuse_changed(db, INCOMING, owner, key, f"correct the file, or cast in {POPULATION_SQL}")
     return f"{column}::bigint"
 
 
-def _wanted(folder: ExperimentFolder) -> list[str]:
+def _wanted(experiment: BatchExperiment) -> list[str]:
     """Raw columns that features.sql, costs and values are made of."""
-    rules = folder.experiment.decisions
+    rules = experiment.declaration.decisions
     own = [column for column in (rules.cost_column, rules.value_column) if column]
-    return list(dict.fromkeys([*folder.features_sql.raw_columns, *own]))
+    return list(dict.fromkeys([*experiment.features_sql.raw_columns, *own]))
 
 
-def _check_users(db: Warehouse, folder: ExperimentFolder, file: SourceFile) -> None:
+def _check_users(db: Warehouse, experiment: BatchExperiment, file: SourceFile) -> None:
+    raw = experiment.tables.population.raw
     users, known, distinct = db.one(
-        f"select count(*), count(user_id), count(distinct user_id) from {folder.tables.population.raw}"
+        f"select count(*), count(user_id), count(distinct user_id) from {raw}"
     )
     if not users or known < users or distinct < known:
         raise DataError(
-            f"{folder.name}: population: {file.path.name} has {users} rows, {users - known} without a "
-            f"user_id and {known - distinct} that repeat one; it must have one row per user"
+            f"{experiment.name}: population: {file.path.name} has {users} rows, {users - known} without "
+            f"a user_id and {known - distinct} that repeat one; it must have one row per user"
         )
 
 
 @contextmanager
-def _in_place_of_the_experiment(db: Warehouse, folder: ExperimentFolder) -> Iterator[None]:
+def _in_place_of_the_experiment(db: Warehouse, experiment: BatchExperiment) -> Iterator[None]:
     """Let ``raw.<experiment>`` be the population for a while, inside the open transaction.
 
     So the features' SQL runs as it is written, as it does on a request of the service.
     """
-    raw, population = folder.tables.raw, folder.tables.population.raw
-    own, other = Identifier.of(folder.name), Identifier.of(f"{folder.name}_population")
-    aside = Identifier.of(f"{folder.name}__aside")
+    raw, population = experiment.tables.raw, experiment.tables.population.raw
+    own, other = Identifier.of(experiment.name), Identifier.of(f"{experiment.name}_population")
+    aside = Identifier.of(f"{experiment.name}__aside")
     db.rows(f"alter table {raw} rename to {aside}")
     db.rows(f"alter table {population} rename to {own}")
     yield
     db.rows(f"alter table {raw} rename to {other}")
-    db.rows(f"alter table {Identifier.of('raw', folder.name + '__aside')} rename to {own}")
+    db.rows(f"alter table {Identifier.of('raw', experiment.name + '__aside')} rename to {own}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.inputs.signs import with_signs
 from dagster_project.inputs.sources import SourceFile, own_file
@@ -20,7 +20,7 @@ TIMES = ("TIMESTAMP", "DATE")
 REASON = 400  # characters of DuckDB's message
 
 
-def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
     """Write ``raw.<experiment>`` and its history tables.
 
     Returns:
@@ -30,20 +30,20 @@ def load_raw(db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tup
         DataError: the file cannot be read as raw.sql says, or a history file as declared.
         ExperimentError: raw.sql lacks a declared column.
     """
-    sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
+    sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
     try:
         binds = {"source": str(source.path)}
-        rows = db.create(folder.tables.raw, with_signs(db, sql, binds), binds)
+        rows = db.create(experiment.tables.raw, with_signs(db, sql, binds), binds)
     except duckdb.Error as error:
         raise DataError(
-            f"{folder.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
+            f"{experiment.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
             f"Replace the file, or correct {RAW_SQL}"
         ) from error
-    check_columns(db, folder)
+    check_columns(db, experiment)
     digests = [source.sha256]
-    for name, table in folder.experiment.tables.items():
-        file = own_file(folder.name, f"tables.{name}.path", folder.folder, table.path)
-        _load_history(db, folder, name, file)
+    for name, table in experiment.declaration.tables.items():
+        file = own_file(experiment.name, f"tables.{name}.path", experiment.path, table.path)
+        _load_history(db, experiment, name, file)
         digests.append(file.sha256)
     whole = (
         source.sha256 if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
@@ -70,29 +70,29 @@ def reason_of(error: duckdb.Error) -> str:
     return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 
-def check_columns(db: Warehouse, folder: ExperimentFolder) -> None:
+def check_columns(db: Warehouse, experiment: BatchExperiment) -> None:
     """Refuse a raw table without a declared column, or with one of a wrong type.
 
     Raises:
         ExperimentError: naming the key and the column.
     """
-    experiment = folder.experiment
-    columns = {row[0]: row[1] for row in db.rows(f"describe {folder.tables.raw}")}
+    declaration = experiment.declaration
+    columns = {row[0]: row[1] for row in db.rows(f"describe {experiment.tables.raw}")}
     if columns.get("user_id") != "BIGINT":
         raise ExperimentError(
-            f"{folder.name}: {RAW_SQL} yields user_id as {columns.get('user_id', 'nothing')}; it must "
-            "be BIGINT: cast a whole number, or hash a text by (md5_number_lower(id) >> 1)::bigint"
+            f"{experiment.name}: {RAW_SQL} yields user_id as {columns.get('user_id', 'nothing')}; it "
+            "must be BIGINT: cast a whole number, or hash a text by (md5_number_lower(id) >> 1)::bigint"
         )
-    for key, column in _declared_columns(experiment).items():
+    for key, column in _declared_columns(declaration).items():
         if column not in columns:
             raise ExperimentError(
-                f"{folder.name}: {key} = '{column}' is no column of raw.{folder.name}; correct the key, "
-                f"or let {RAW_SQL} yield it. There are {', '.join(columns)}"
+                f"{experiment.name}: {key} = '{column}' is no column of raw.{experiment.name}; correct "
+                f"the key, or let {RAW_SQL} yield it. There are {', '.join(columns)}"
             )
-    moment = experiment.assigned_at
+    moment = declaration.assigned_at
     if moment and not columns[moment].startswith(TIMES):
         raise ExperimentError(
-            f"{folder.name}: assigned_at = '{moment}' is {columns[moment]}; cast it to TIMESTAMP in "
+            f"{experiment.name}: assigned_at = '{moment}' is {columns[moment]}; cast it to TIMESTAMP in "
             f"{RAW_SQL}"
         )
 
@@ -107,16 +107,16 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
     return found
 
 
-def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: SourceFile) -> None:
+def _load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: SourceFile) -> None:
     """Write one history table: what was known of each user when the user was assigned."""
-    experiment, table = folder.experiment, folder.experiment.tables[name]
-    where = f"{folder.name}: tables.{name}"
+    declaration, table = experiment.declaration, experiment.declaration.tables[name]
+    where = f"{experiment.name}: tables.{name}"
     incoming = Identifier.of("incoming_history")
-    owner = table.user_id or experiment.user_id
-    own = folder.folder / f"{name}.sql"
+    owner = table.user_id or declaration.user_id
+    own = experiment.path / f"{name}.sql"
     columns = {}
     try:
-        texts = {owner} if _type_of(db, folder.tables.raw, experiment.user_id) == TEXT else ()
+        texts = {owner} if _type_of(db, experiment.tables.raw, declaration.user_id) == TEXT else ()
         read = "" if own.is_file() else read_with_ids(db, file.path, texts)
         sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
         binds = {"source": str(file.path)}
@@ -137,16 +137,16 @@ def _load_history(db: Warehouse, folder: ExperimentFolder, name: str, file: Sour
         )
     refuse_floats(db, incoming, owner, f"{where}.user_id", f"cast it in {name}.sql")
     db.create(
-        folder.tables.histories[name],
+        experiment.tables.histories[name],
         render(
             "raw/history.sql",
-            raw=folder.tables.raw,
+            raw=experiment.tables.raw,
             incoming=incoming,
-            own_id=Identifier.of(experiment.user_id),
+            own_id=Identifier.of(declaration.user_id),
             owner=Identifier.of(owner),
             owners=Identifier.listed(dict.fromkeys(c for c in (owner, "user_id") if c in columns)),
             available_at=Identifier.of(table.available_at),
-            assigned_at=Identifier.of(experiment.assigned_at),
+            assigned_at=Identifier.of(declaration.assigned_at),
         ),
     )
     db.rows(f"drop table {incoming}")

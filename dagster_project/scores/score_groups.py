@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES, outcome_columns
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -14,41 +14,41 @@ from uplift_core.evaluation.estimate import SUMS
 from uplift_core.evaluation.groups import JointGroups
 
 
-def read_holdout(db: Warehouse, folder: ExperimentFolder, arm: str, outcome: str) -> JointGroups:
+def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> JointGroups:
     """The held-out users of one contrast, by the scores that are written."""
-    rows = _read(db, folder, folder.tables.predictions, arm, outcome, by_fold=False)
+    rows = _read(db, experiment, experiment.tables.predictions, arm, outcome, by_fold=False)
     if not rows.num_rows:
-        raise DataError(f"{folder.name}: no held-out user is under '{arm}' or the control")
-    return _groups(rows, folder.experiment.contrast(arm).propensity)
+        raise DataError(f"{experiment.name}: no held-out user is under '{arm}' or the control")
+    return _groups(rows, experiment.declaration.contrast(arm).propensity)
 
 
 def read_out_of_fold(
-    db: Warehouse, folder: ExperimentFolder, predictions: Identifier, arm: str
+    db: Warehouse, experiment: BatchExperiment, predictions: Identifier, arm: str
 ) -> list[JointGroups]:
     """The train users of one contrast fold by fold, by predictions per cell and fold."""
-    outcome = folder.experiment.defaults.outcome
-    rows = _read(db, folder, predictions, arm, outcome, by_fold=True)
+    outcome = experiment.declaration.defaults.outcome
+    rows = _read(db, experiment, predictions, arm, outcome, by_fold=True)
     fold = rows.column("fold").to_numpy()
-    e = folder.experiment.contrast(arm).propensity
+    e = experiment.declaration.contrast(arm).propensity
     return [_groups(rows.filter(pa.array(fold == k)), e) for k in np.unique(fold)]
 
 
 def _read(  # noqa: PLR0913 - where from, of whom, of what
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     predictions: Identifier,
     arm: str,
     outcome: str,
     *,
     by_fold: bool,
 ) -> pa.Table:
-    contrast = folder.experiment.contrast(arm)
+    contrast = experiment.declaration.contrast(arm)
     mu0, mu1 = outcome_columns(outcome)
     sql = render(
         "evaluation/joint_groups.sql",
-        cells=folder.tables.cells,
+        cells=experiment.tables.cells,
         predictions=predictions,
-        sums=folder.outcome(outcome),
+        sums=experiment.outcome(outcome),
         score_names=[Identifier.of(column) for column in SCORES.values()],
         score_list=Identifier.listed(SCORES.values()),
         mu0=Identifier.of(mu0),

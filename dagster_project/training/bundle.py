@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.raw_contract import contract
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256
@@ -20,25 +20,25 @@ from uplift_core.learners.contrast import ContrastModel
 def write_bundle(
     db: Warehouse,
     root: Path,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     edges: BinEdges,
     models: dict[str, ContrastModel],
 ) -> tuple[str, Path]:
     """Save the bundle: all that scoring a user from raw attributes needs."""
     registry = Identifier.of("raw", "registry")
     (data_sha256,) = db.one(
-        f"select sha256 from {registry} where experiment = $name", {"name": folder.name}
+        f"select sha256 from {registry} where experiment = $name", {"name": experiment.name}
     )
-    text = folder.features_sql.text
+    text = experiment.features_sql.text
     manifest = Manifest(
-        experiment=folder.experiment,
-        outcome=folder.experiment.defaults.outcome,
+        experiment=experiment.declaration,
+        outcome=experiment.declaration.defaults.outcome,
         features=edges.features,
         features_sql=text,
-        raw_columns=contract(db, folder),
+        raw_columns=contract(db, experiment),
         edges=edges.to_dict(),
         data_sha256=data_sha256,
-        sql_sha256=sql_sha256((folder.folder / RAW_SQL).read_text(encoding="utf-8"), text),
+        sql_sha256=sql_sha256((experiment.path / RAW_SQL).read_text(encoding="utf-8"), text),
         libraries=bundle.library_versions() | {"duckdb": duckdb.__version__},
     )
     return bundle.save(root, manifest, models)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.binning import binned_select
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -18,51 +18,51 @@ from uplift_core.errors import DataError
 EDGES = Identifier.of("training", "edges")
 
 
-def find_edges(db: Warehouse, folder: ExperimentFolder, counts: Identifier | None = None) -> BinEdges:
+def find_edges(db: Warehouse, experiment: BatchExperiment, counts: Identifier | None = None) -> BinEdges:
     """Lower bin edges of every feature, from the train split; kept in ``training.edges``.
 
     ``counts`` are the train users of every value, if they have been counted already.
     """
-    names = features_of(db, folder)
-    counted = counts or Identifier(f"({value_counts(folder, names)})")
+    names = features_of(db, experiment)
+    counted = counts or Identifier(f"({value_counts(experiment, names)})")
     sql = render("training/edges.sql", counts=counted)
     rows = db.rows(
         f"select feature, list(edge order by edge) from ({sql}) group by feature",
-        {"max_bins": folder.experiment.learners.max_bins},
+        {"max_bins": experiment.declaration.learners.max_bins},
     )
     # A feature that is missing for everybody still has one bin, which nobody falls into.
     edges = {name: [0.0] for name in names} | dict(rows)
     found = BinEdges.from_dict(edges)
-    db.replace_rows(EDGES, {"experiment": folder.name}, _edge_rows(folder, found))
+    db.replace_rows(EDGES, {"experiment": experiment.name}, _edge_rows(experiment, found))
     return found
 
 
-def value_counts(folder: ExperimentFolder, names: Sequence[str]) -> str:
+def value_counts(experiment: BatchExperiment, names: Sequence[str]) -> str:
     """The SELECT that counts the train users of every value of the features ``names``."""
     return render(
         "training/value_counts.sql",
-        features=folder.tables.features,
-        assignment=folder.tables.assignment,
+        features=experiment.tables.features,
+        assignment=experiment.tables.assignment,
         feature_names=[Identifier.of(name) for name in names],
         feature_list=Identifier.listed(names),
     )
 
 
-def read_edges(db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+def read_edges(db: Warehouse, experiment: BatchExperiment) -> BinEdges:
     """The edges that the experiment's cells were binned by."""
     rows = db.rows(
         f"select feature, list(edge order by edge) from {EDGES} where experiment = $experiment "
         "group by position, feature order by position",
-        {"experiment": folder.name},
+        {"experiment": experiment.name},
     )
     return BinEdges.from_dict(dict(rows))
 
 
-def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
+def _edge_rows(experiment: BatchExperiment, edges: BinEdges) -> pa.Table:
     counts = [len(edge) for edge in edges.edges]
     return pa.table(
         {
-            "experiment": pa.repeat(folder.name, sum(counts)),
+            "experiment": pa.repeat(experiment.name, sum(counts)),
             "position": pa.array(np.repeat(np.arange(1, len(counts) + 1, dtype=np.int32), counts)),
             "feature": pa.array(np.repeat(np.asarray(edges.features, dtype=object), counts)),
             "edge": pa.array(np.concatenate(edges.edges)),
@@ -71,54 +71,54 @@ def _edge_rows(folder: ExperimentFolder, edges: BinEdges) -> pa.Table:
 
 
 def make_cells(
-    db: Warehouse, folder: ExperimentFolder, edges: BinEdges, *, of_part: bool = False
+    db: Warehouse, experiment: BatchExperiment, edges: BinEdges, *, of_part: bool = False
 ) -> None:
     """Bin features, number their combinations and add users up; ``of_part``: to be added up with others.
 
     Raises:
         DataError: a user fell into no cell.
     """
-    tables = folder.tables
+    tables = experiment.tables
     db.create(tables.binned, binned_select(edges, tables))
     names = {"feature_list": Identifier.listed(edges.features)}
     fill = {"binned": tables.binned, "feature_cells": tables.feature_cells} | names
     db.create(tables.feature_cells, render("training/feature_cells.sql", **fill))
     users = db.create(tables.user_cells, render("training/user_cells.sql", **fill))
     if users != db.count(tables.features):
-        raise DataError(f"{folder.name}: {users} users have a cell, not all")
-    db.create(tables.cells, cells_select(folder, of_part=of_part))
+        raise DataError(f"{experiment.name}: {users} users have a cell, not all")
+    db.create(tables.cells, cells_select(experiment, of_part=of_part))
     db.drop(tables.binned)
 
 
-def cells_select(folder: ExperimentFolder, *, of_part: bool = False) -> str:
+def cells_select(experiment: BatchExperiment, *, of_part: bool = False) -> str:
     """The SELECT that adds users up."""
-    tables = folder.tables
+    tables = experiment.tables
     return render(
         "training/cells.sql",
         user_cells=tables.user_cells,
         feature_cells=tables.feature_cells,
         assignment=tables.assignment,
-        outcomes=folder.outcomes,
+        outcomes=experiment.outcomes,
         of_part=of_part,
     )
 
 
-def features_of(db: Warehouse, folder: ExperimentFolder) -> tuple[str, ...]:
+def features_of(db: Warehouse, experiment: BatchExperiment) -> tuple[str, ...]:
     """Names of the experiment's features, in the models' order."""
     registry = Identifier.of("features", "registry")
     sql = f"select name from {registry} where experiment = $experiment order by position"
-    rows = db.rows(sql, {"experiment": folder.name})
+    rows = db.rows(sql, {"experiment": experiment.name})
     return tuple(row[0] for row in rows)
 
 
 def read_cells(
-    db: Warehouse, folder: ExperimentFolder, arm: str, edges: BinEdges, outcome: str | None = None
+    db: Warehouse, experiment: BatchExperiment, arm: str, edges: BinEdges, outcome: str | None = None
 ) -> Cells:
     """The train cells of one contrast and outcome (the default one), in the table's canonical order."""
-    experiment, tables = folder.experiment, folder.tables
-    contrast = experiment.contrast(arm)
-    declared = experiment.outcome(outcome or experiment.defaults.outcome)
-    names = folder.outcome(declared.name)
+    declaration, tables = experiment.declaration, experiment.tables
+    contrast = declaration.contrast(arm)
+    declared = declaration.outcome(outcome or declaration.defaults.outcome)
+    names = experiment.outcome(declared.name)
     rows = db.arrow(
         f"select cell, arm = $arm as w, fold, n, {names.sum} as y_sum, {names.events} as events "
         f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
@@ -130,7 +130,7 @@ def read_cells(
         return rows.column(name).to_numpy().astype(np.float64)
 
     return Cells(
-        x=read_feature_cells(db, folder, edges.features),
+        x=read_feature_cells(db, experiment, edges.features),
         cell=rows.column("cell").to_numpy().astype(np.int64),
         w=rows.column("w").to_numpy().astype(np.int8),
         fold=rows.column("fold").to_numpy().astype(np.int8),
@@ -143,13 +143,15 @@ def read_cells(
     )
 
 
-def read_feature_cells(db: Warehouse, folder: ExperimentFolder, features: tuple[str, ...]) -> np.ndarray:
+def read_feature_cells(
+    db: Warehouse, experiment: BatchExperiment, features: tuple[str, ...]
+) -> np.ndarray:
     """Features of every cell, (n_feature_cells, n_features) float32; the row is the cell's number."""
     columns = ", ".join(str(Identifier.of(name)) for name in features)
-    rows = db.arrow(f"select {columns} from {folder.tables.feature_cells} order by cell")
+    rows = db.arrow(f"select {columns} from {experiment.tables.feature_cells} order by cell")
     return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)
 
 
-def of_parts(folder: ExperimentFolder, what: str) -> Identifier:
+def of_parts(experiment: BatchExperiment, what: str) -> Identifier:
     """The view of what workers made of each part, whose cells are numbered within it."""
-    return Identifier.of("training", f"{folder.name}_part_{what}")
+    return Identifier.of("training", f"{experiment.name}_part_{what}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import predictions_of
 from dagster_project.scores.score_groups import read_out_of_fold
 from dagster_project.training.cells import read_cells
@@ -21,7 +21,7 @@ from uplift_core.learners.contrast import ContrastModel, cross_fit, fit_learners
 
 def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     arm: str,
     edges: BinEdges,
     parameters: LearnerParameters,
@@ -29,14 +29,14 @@ def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
     threads: int,
 ) -> tuple[ContrastModel, Verdict]:
     """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
-    model, predictions = fit_arm(db, folder, arm, edges, parameters, threads=threads)
+    model, predictions = fit_arm(db, experiment, arm, edges, parameters, threads=threads)
     with db.relation(OUT_OF_FOLD, predictions):
-        return model, judge_learners(db, folder, arm, Identifier.of(OUT_OF_FOLD))
+        return model, judge_learners(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
 
 
 def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     arm: str,
     edges: BinEdges,
     parameters: LearnerParameters,
@@ -44,14 +44,14 @@ def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
     threads: int,
 ) -> tuple[ContrastModel, pa.Table]:
     """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
-    default = folder.experiment.defaults.outcome
-    cells = read_cells(db, folder, arm, edges)
+    default = experiment.declaration.defaults.outcome
+    cells = read_cells(db, experiment, arm, edges)
     models = OutcomeModels.of(cells, parameters, threads)
     model = fit_learners(models)
     others = {}
-    for outcome in folder.experiment.outcomes:
+    for outcome in experiment.declaration.outcomes:
         if outcome.name != default:
-            own = read_cells(db, folder, arm, edges, outcome.name)
+            own = read_cells(db, experiment, arm, edges, outcome.name)
             others[outcome.name] = OutcomeModels.of(own, parameters, threads).arms()
     return replace(model, others=others), out_of_fold(models, arm, default)
 
@@ -71,10 +71,10 @@ def out_of_fold(models: OutcomeModels, arm: str, outcome: str) -> pa.Table:
 
 
 def judge_learners(
-    db: Warehouse, folder: ExperimentFolder, arm: str, predictions: Identifier
+    db: Warehouse, experiment: BatchExperiment, arm: str, predictions: Identifier
 ) -> Verdict:
     """Rank the users of each fold by out-of-fold predictions, and compare at the default budget."""
-    budget = folder.experiment.defaults.budget
-    folds = read_out_of_fold(db, folder, predictions, arm)
+    budget = experiment.declaration.defaults.budget
+    folds = read_out_of_fold(db, experiment, predictions, arm)
     n = int(sum(joint.n_users for joint in folds))
     return judge(compare(folds, LEARNER_NAMES, budget), n, budget)

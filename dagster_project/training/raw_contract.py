@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.bundle import RawColumn
@@ -15,13 +15,13 @@ MAX_LEVELS = 1000  # a text with more values is free text
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
 
 
-def contract(db: Warehouse, folder: ExperimentFolder) -> tuple[RawColumn, ...]:
+def contract(db: Warehouse, experiment: BatchExperiment) -> tuple[RawColumn, ...]:
     """The contract of all that features are computed from: the raw table, then history tables.
 
     What ``[columns]`` declares of a column of the raw table goes before what occurred.
     """
-    sql, tables = folder.features_sql, folder.tables
-    rules = folder.experiment.columns
+    sql, tables = experiment.features_sql, experiment.tables
+    rules = experiment.declaration.columns
     found = tuple(
         _as_declared(column, rules.get(column.name))
         for column in raw_columns(db, tables.raw, sql.raw_columns)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts import bundle
@@ -21,38 +21,38 @@ from uplift_core.learners import LEARNER_NAMES
 REGISTRY = Identifier.of("models", "registry")
 
 
-def deciding_learner(db: Warehouse, folder: ExperimentFolder, arm: str) -> str:
+def deciding_learner(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:
     """The learner that decides for an arm: the declared one, else the current champion."""
-    declared = folder.experiment.defaults.learner
+    declared = experiment.declaration.defaults.learner
     if declared:
         return declared
     (champion,) = db.one(
         f"select learner from {REGISTRY} "
         "where experiment = $experiment and arm = $arm and is_current and champion",
-        {"experiment": folder.name, "arm": arm},
+        {"experiment": experiment.name, "arm": arm},
     )
     return str(champion)
 
 
 def registry_rows(
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     version: str,
     path: Path,
     used: dict[str, LearnerParameters],
     verdicts: dict[str, Verdict],
 ) -> pa.Table:
     """One row per arm and learner for ``models.registry``."""
-    experiment = folder.experiment
+    declaration = experiment.declaration
     manifest = bundle.load(path).manifest
     shared = {
         "model_version": version,
-        "experiment": experiment.name,
+        "experiment": declaration.name,
         "outcome": manifest.outcome,
         "data_sha256": manifest.data_sha256,
         "sql_sha256": manifest.sql_sha256,
         "bundle_sha256": bundle.manifest_sha256(path),
         "libraries": json.dumps(manifest.libraries, sort_keys=True),
-        "budget": experiment.defaults.budget,
+        "budget": declaration.defaults.budget,
         "is_current": True,
         "trained_at": datetime.now(UTC).replace(tzinfo=None),
     }
@@ -65,16 +65,16 @@ def registry_rows(
             "seed": used[arm].seed,
         }
         | _evidence(verdicts[arm], learner)
-        for arm, learner in product(experiment.treatments, LEARNER_NAMES)
+        for arm, learner in product(declaration.treatments, LEARNER_NAMES)
     ]
     return pa.Table.from_pylist(rows)
 
 
-def write_registry(db: Warehouse, folder: ExperimentFolder, version: str, rows: pa.Table) -> None:
+def write_registry(db: Warehouse, experiment: BatchExperiment, version: str, rows: pa.Table) -> None:
     """Add a version to the registry and make it the experiment's current one."""
     db.rows(
         f"update {REGISTRY} set is_current = false where experiment = $experiment",
-        {"experiment": folder.name},
+        {"experiment": experiment.name},
     )
     db.replace_rows(REGISTRY, {"model_version": version}, rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import (
     RESPONSE,
     SCORES,
@@ -23,11 +23,13 @@ from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
 
-def score_users(db: Warehouse, folder: ExperimentFolder, loaded: Bundle) -> int:
+def score_users(db: Warehouse, experiment: BatchExperiment, loaded: Bundle) -> int:
     """Predict each distinct cell once, and hand the scores to its users; returns rows of scores."""
-    x = read_feature_cells(db, folder, loaded.manifest.features)
-    write_predictions(db, folder.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome))
-    return db.create(folder.tables.scores, scores_select(folder.tables))
+    x = read_feature_cells(db, experiment, loaded.manifest.features)
+    write_predictions(
+        db, experiment.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
+    )
+    return db.create(experiment.tables.scores, scores_select(experiment.tables))
 
 
 CHUNK = 1_000_000  # users that are scored at a time
@@ -35,17 +37,17 @@ CHUNK = 1_000_000  # users that are scored at a time
 
 def score_population(
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     models: Mapping[str, ContrastModel],
     features: tuple[str, ...],
 ) -> int:
     """Write ``scores.<experiment>_population``; returns its rows, one per user and treatment arm."""
-    tables = folder.tables.population
-    db.rows(f"create or replace table {tables.scores} as from {folder.tables.scores} limit 0")
+    tables = experiment.tables.population
+    db.rows(f"create or replace table {tables.scores} as from {experiment.tables.scores} limit 0")
     users = db.arrow(
         f"select user_id, {Identifier.listed(features)} from {tables.features} order by user_id"
     )
-    for arm in folder.experiment.treatments:
+    for arm in experiment.declaration.treatments:
         for start in range(0, users.num_rows, CHUNK):
             part = users.slice(start, CHUNK)
             with db.relation("new_scores", _scored(models[arm], part, arm, features)):

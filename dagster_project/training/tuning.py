@@ -6,7 +6,7 @@ import math
 
 import pyarrow as pa
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
@@ -16,14 +16,14 @@ from uplift_core.learners.tuning import Trial
 TUNING = Identifier.of("models", "tuning")
 
 
-def tuning_rows(folder: ExperimentFolder, arm: str, trials: list[Trial]) -> pa.Table:
+def tuning_rows(experiment: BatchExperiment, arm: str, trials: list[Trial]) -> pa.Table:
     """Rows of ``models.tuning`` for one contrast."""
     return pa.Table.from_pylist(
         [
             {
-                "experiment": folder.name,
+                "experiment": experiment.name,
                 "arm": arm,
-                "outcome": folder.experiment.defaults.outcome,
+                "outcome": experiment.declaration.defaults.outcome,
                 "kind": trial.kind,
                 "parameters": trial.parameters.model_dump_json(),
                 "loss": trial.loss,
@@ -36,7 +36,7 @@ def tuning_rows(folder: ExperimentFolder, arm: str, trials: list[Trial]) -> pa.T
     )
 
 
-def tuned_parameters(db: Warehouse, folder: ExperimentFolder, arm: str) -> LearnerParameters:
+def tuned_parameters(db: Warehouse, experiment: BatchExperiment, arm: str) -> LearnerParameters:
     """The declared parameters with those that tuning chose for this arm.
 
     Raises:
@@ -45,9 +45,11 @@ def tuned_parameters(db: Warehouse, folder: ExperimentFolder, arm: str) -> Learn
     rows = db.rows(
         f"select kind, parameters from {TUNING} "
         "where experiment = $experiment and arm = $arm and outcome = $outcome and chosen",
-        {"experiment": folder.name, "arm": arm, "outcome": folder.experiment.defaults.outcome},
+        {"experiment": experiment.name, "arm": arm, "outcome": experiment.declaration.defaults.outcome},
     )
     if not rows:
-        raise DataError(f"{folder.name}: arm '{arm}' is not tuned; run the job tune_{folder.name} first")
+        raise DataError(
+            f"{experiment.name}: arm '{arm}' is not tuned; run the job tune_{experiment.name} first"
+        )
     chosen = {kind: BoostingParameters.model_validate_json(text) for kind, text in rows}
-    return folder.experiment.learners.model_copy(update=chosen)
+    return experiment.declaration.learners.model_copy(update=chosen)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from tests.support import small_simulation
 from uplift_core.artifacts.home import Home
 
@@ -20,6 +20,6 @@ def home(simulated_home: Path, tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def simulated() -> ExperimentFolder:
+def simulated() -> BatchExperiment:
     """The experiment of that run."""
     return small_simulation()

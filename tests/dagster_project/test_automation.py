@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from dagster_project.automation import LAYERS
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY
@@ -20,8 +20,8 @@ from uplift_core.artifacts.home import Home
 AT_TWO = datetime(2026, 3, 4, 2, tzinfo=UTC)
 
 
-def requests(home: Path, folder: ExperimentFolder) -> list[dg.RunRequest | dg.SkipReason]:
-    definitions = build_definitions([folder], Engine(home=str(home)))
+def requests(home: Path, experiment: BatchExperiment) -> list[dg.RunRequest | dg.SkipReason]:
+    definitions = build_definitions([experiment], Engine(home=str(home)))
     schedule = definitions.resolve_schedule_def("nightly_decisions")
     with dg.build_schedule_context(
         scheduled_execution_time=AT_TWO, repository_def=definitions.get_repository_def()
@@ -30,14 +30,14 @@ def requests(home: Path, folder: ExperimentFolder) -> list[dg.RunRequest | dg.Sk
     return [*(found.run_requests or []), *([found.skip_message] if found.skip_message else [])]
 
 
-def test_every_published_experiment_gets_a_run_a_night(home: Home, simulated: ExperimentFolder) -> None:
+def test_every_published_experiment_gets_a_run_a_night(home: Home, simulated: BatchExperiment) -> None:
     (request,) = requests(home.root, simulated)
     assert (request.partition_key, request.run_key) == ("2026-03-04", "simulated-2026-03-04")
     assert request.asset_selection == [dg.AssetKey(["simulated", layer]) for layer in LAYERS]
 
 
 def test_without_anything_published_the_night_is_skipped(
-    tmp_path: Path, simulated: ExperimentFolder
+    tmp_path: Path, simulated: BatchExperiment
 ) -> None:
     assert requests(tmp_path, simulated) == [
         f"{tmp_path}/published/CURRENT.json: nothing is published yet; run `make run`"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dagster_project.assets.decisions import ListConfig, OutcomesConfig
 from dagster_project.assets.proof import EVALUATOR, ProofConfig
 from dagster_project.assets.training import ModelConfig
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.settings import Settings
@@ -74,8 +74,8 @@ def test_every_schedule_and_sensor() -> None:
 def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
     """Equal SQL and declaration read as up to date; another features.sql does not."""
 
-    def versions(folder: ExperimentFolder) -> dict[str, str]:
-        built = build_definitions([folder], Engine(home=str(tmp_path)))
+    def versions(experiment: BatchExperiment) -> dict[str, str]:
+        built = build_definitions([experiment], Engine(home=str(tmp_path)))
         graph = built.resolve_asset_graph()
         return {
             key.path[-1]: graph.get(key).code_version
@@ -88,7 +88,7 @@ def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
     text = (tmp_path / "hillstrom" / FEATURES_SQL).read_text()
     (tmp_path / "hillstrom" / FEATURES_SQL).write_text(text.replace("months", "full months"))
     first = versions(base)
-    other = versions(ExperimentFolder.read(base.experiment, tmp_path / "hillstrom"))
+    other = versions(BatchExperiment.read(base.experiment, tmp_path / "hillstrom"))
     assert versions(folder_of("hillstrom")) == first
     assert {layer for layer in first if first[layer] != other[layer]} == {"features"}
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dagster_project import run
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import Engine, expected_errors
 from dagster_project.run import read_summary
 from dagster_project.scores.predictions import NAMES
@@ -46,7 +46,7 @@ def test_a_run_that_stops_says_where_why_and_that_nothing_was_published(
 ) -> None:
     if content is not None:
         (tmp_path / "data").mkdir()
-        (tmp_path / "data" / folder_of("hillstrom").experiment.source.filename).write_bytes(content)
+        (tmp_path / "data" / folder_of("hillstrom").declaration.source.filename).write_bytes(content)
     assert run.main(["hillstrom"]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "stopped at hillstrom__raw" in said
@@ -57,7 +57,7 @@ def test_a_run_that_stops_says_where_why_and_that_nothing_was_published(
 
 
 def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     summary = read_summary(home, simulated)
     assert len(summary.rows) == 6
@@ -74,7 +74,7 @@ def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
 
 
 def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
-    home: Home, simulated: ExperimentFolder, capsys: pytest.CaptureFixture[str]
+    home: Home, simulated: BatchExperiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (date,) = (path.name for path in (home.exports / "simulated").iterdir())
     run._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)

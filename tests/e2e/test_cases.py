@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from tests.serve.support import api_of, query
 from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job
@@ -25,7 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("UPLIFT_EXPERIMENTS", str(place / "experiments"))
         assert new_experiment.main([str(case_file(ZEROS)), "zeros"]) == 0
     folder = place / "experiments" / "zeros"
-    declared = few_rounds(ExperimentFolder.read(load_experiment(folder), folder))
+    declared = few_rounds(BatchExperiment.read(load_experiment(folder), folder))
     run_job(declared, place / "home", only=TO_PUBLISHED)
     return place / "home"
 

@@ -23,7 +23,7 @@ pytest.importorskip("distributed", reason="the extra 'cluster' is not installed"
 
 from dagster_project.compute.cluster import dask_client as client
 from dagster_project.compute.cluster.dask_client import Workers
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.sources.lookalike import write_lookalike
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -66,7 +66,7 @@ def _no_workers_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
     """Criteo's experiment on a look-alike in parts of different sizes."""
     place = tmp_path_factory.mktemp("parts")
     whole = place / "criteo-like.csv.gz"
@@ -80,9 +80,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
 
 
 @pytest.fixture(scope="module")
-def single(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def single(experiment: BatchExperiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("single")
-    run_unchecked(folder, home, LAYERS)
+    run_unchecked(experiment, home, LAYERS)
     return home
 
 
@@ -97,7 +97,7 @@ def killing_once(task: Callable[..., object], mark: str, what: str, *call: objec
 
 
 @pytest.fixture(scope="module")
-def clustered(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clustered(experiment: BatchExperiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that two workers made, each of which was killed and started anew now and then."""
     marks, home = tmp_path_factory.mktemp("marks"), tmp_path_factory.mktemp("clustered")
     run = Workers.run
@@ -108,7 +108,7 @@ def clustered(folder: ExperimentFolder, tmp_path_factory: pytest.TempPathFactory
         return run(self, what, task, calls)
 
     with patch.object(Workers, "run", run_and_kill):
-        run_job(folder, home, only=LAYERS, **LOCAL)
+        run_job(experiment, home, only=LAYERS, **LOCAL)
     assert {mark.name for mark in marks.iterdir()} == KILLS.keys()
     return home
 
@@ -197,7 +197,7 @@ time.sleep(600)
 
 
 def test_a_lost_scheduler_is_told_and_leaves_what_is_published(
-    folder: ExperimentFolder, clustered: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: BatchExperiment, clustered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = {p: p.read_bytes() for p in (clustered / "published").iterdir()}
     parts = set((clustered / "partitions").rglob("*.parquet"))
@@ -213,7 +213,9 @@ def test_a_lost_scheduler_is_told_and_leaves_what_is_published(
             return run(self, what, task, calls)
 
         monkeypatch.setattr(Workers, "run", run_and_lose)
-        result = run_job(folder, clustered, only=("features",), cluster=address, raise_on_error=False)
+        result = run_job(
+            experiment, clustered, only=("features",), cluster=address, raise_on_error=False
+        )
     assert f"the Dask scheduler {address} was lost" in failure_text(result)
     assert {p: p.read_bytes() for p in (clustered / "published").iterdir()} == published
     assert set((clustered / "partitions").rglob("*.parquet")) >= parts

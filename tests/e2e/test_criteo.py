@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.sources.lookalike import truth_of, write_lookalike
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
@@ -58,12 +58,14 @@ run_job(on_file(Path(file)), Path(home), only=[layer])
 """
 
 
-def on_file(path: Path) -> ExperimentFolder:
+def on_file(path: Path) -> BatchExperiment:
     """Criteo's experiment on a look-alike's file."""
-    folder = folder_of("criteo")
-    own = folder.experiment.with_file(path, CRITEO_SHARES)
-    learners = folder.experiment.learners.model_copy(update={"max_bins": BINS})
-    return with_experiment(folder, source=own.source, arms=own.arms, published=None, learners=learners)
+    experiment = folder_of("criteo")
+    own = experiment.declaration.with_file(path, CRITEO_SHARES)
+    learners = experiment.declaration.learners.model_copy(update={"max_bins": BINS})
+    return with_experiment(
+        experiment, source=own.source, arms=own.arms, published=None, learners=learners
+    )
 
 
 @contextmanager

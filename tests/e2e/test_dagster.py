@@ -59,7 +59,7 @@ class Dev:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """The servers, over a small simulated file."""
     folder = tmp_path_factory.mktemp("dagster")
-    file = write_simulation(folder_of("simulated", n_users=SMALL).experiment.source, folder)
+    file = write_simulation(folder_of("simulated", n_users=SMALL).declaration.source, folder)
     small = {"simulated": {"path": str(file), "shares": {"control": 0.5, "treated": 0.5}}}
     settings = {"UPLIFT_FILES": json.dumps(small), "UPLIFT_EXPERIMENTS": "", "UPLIFT_THREADS": "1"}
     with dagster_servers(folder / "home", folder / "log", **settings) as servers:

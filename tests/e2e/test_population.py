@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dagster_project.decisions.realised import measure
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from tests.e2e.own_experiments import offers
 from tests.serve.support import api_of, query
 from tests.support import opened, run_job
@@ -39,7 +39,7 @@ def customers() -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> ExperimentFolder:
+def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
     """The experiment with its population declared as the walk-through says."""
     place = tmp_path_factory.mktemp("population") / "offers"
     shutil.copytree(own_home.parent / "experiments" / "offers", place)
@@ -47,15 +47,15 @@ def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Experime
     declaration = place / "experiment.toml"
     text = declaration.read_text(encoding="utf-8")
     declaration.write_text(f'{text}\n[population]\npath = "customers.csv"\n', encoding="utf-8")
-    return ExperimentFolder.read(load_experiment(place), place)
+    return BatchExperiment.read(load_experiment(place), place)
 
 
 @pytest.fixture(scope="module")
-def home(own_home: Path, folder: ExperimentFolder) -> Path:
+def home(own_home: Path, experiment: BatchExperiment) -> Path:
     """UPLIFT_HOME after a list for the population was made and published."""
-    home = folder.folder.parent / "home"
+    home = experiment.path.parent / "home"
     shutil.copytree(own_home, home, ignore=shutil.ignore_patterns("for-queries*", "copy.duckdb"))
-    run_job(folder, home, only=LAYERS, decision_date=NIGHT)
+    run_job(experiment, home, only=LAYERS, decision_date=NIGHT)
     return home
 
 
@@ -173,12 +173,12 @@ def test_its_features_are_checked_against_the_training(home: Path) -> None:
     assert all(row["passed"] for row in rows)
 
 
-def test_moved_features_are_told(home: Path, folder: ExperimentFolder, tmp_path: Path) -> None:
+def test_moved_features_are_told(home: Path, experiment: BatchExperiment, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path / "home")
-    shutil.copytree(folder.folder, tmp_path / "offers")
+    shutil.copytree(experiment.path, tmp_path / "offers")
     old = customers().set_column(1, "Age", pa.array(np.full(1_500, 90)))
     pc.write_csv(old, tmp_path / "offers" / "customers.csv")
-    moved = ExperimentFolder.read(load_experiment(tmp_path / "offers"), tmp_path / "offers")
+    moved = BatchExperiment.read(load_experiment(tmp_path / "offers"), tmp_path / "offers")
     run_job(moved, tmp_path / "home", only=["population"])
     with opened(Home(tmp_path / "home")) as db:
         rows = db.rows(
@@ -190,20 +190,20 @@ def test_moved_features_are_told(home: Path, folder: ExperimentFolder, tmp_path:
 
 
 def test_a_list_is_measured_by_the_files_own_ids(
-    home: Path, folder: ExperimentFolder, tmp_path: Path
+    home: Path, experiment: BatchExperiment, tmp_path: Path
 ) -> None:
     shutil.copytree(home, tmp_path / "home")
     spend = np.random.default_rng(4).gamma(2.0, 3.0, 1_500)
-    (outcome,) = folder.experiment.outcomes
+    (outcome,) = experiment.declaration.outcomes
     ids = customers().column("Customer ID")
     file = tmp_path / "outcomes.parquet"
     pq.write_table(pa.table({"Customer ID": ids, outcome.name: spend}), file)
     with opened(Home(tmp_path / "home")) as db:
         night = {"decision_date": NIGHT, "absent_is_zero": False}
-        assert measure(db, folder, file=file, **night) == 2
+        assert measure(db, experiment, file=file, **night) == 2
         (treated,) = db.one("select n_treated from decisions.realised where comparison = 'list'")
         assert treated > 400
         strange = pa.table({"Customer ID": ["x-1", *ids.to_pylist()[1:]], outcome.name: spend})
         pq.write_table(strange, file)
         with pytest.raises(DataError, match=r"'Customer ID' = 'x-1' and 0 more are no users"):
-            measure(db, folder, file=file, **night)
+            measure(db, experiment, file=file, **night)

@@ -47,7 +47,7 @@ def test_hillstrom_without_a_column_is_refused(db, tmp_path):
 
 
 def test_simulated(db, tmp_path):
-    source = folder_of("simulated", n_users=500).experiment.source
+    source = folder_of("simulated", n_users=500).declaration.source
     path = write_simulation(source, tmp_path)
     raw, features = load(db, "simulated", path)
     written = pq.read_table(path).to_pylist()

@@ -22,7 +22,7 @@ from dagster_project.compute.cluster.row_local_sql import refuse_across_users
 from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
 from dagster_project.compute.cluster.training import Job, train_on_one, train_together
 from dagster_project.decisions.roles import Asked, Roles, find_roles
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import check_columns
 from dagster_project.inputs.sources import SourceFile, parts_of
@@ -63,17 +63,17 @@ class Cluster(Compute):
     cells_per_worker: int
     range_users: int
 
-    def load(self, db: Warehouse, folder: ExperimentFolder, source: SourceFile) -> tuple[int, str]:
+    def load(self, db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
         """See ``Compute.load``."""
-        if folder.experiment.tables:
+        if experiment.declaration.tables:
             raise ExperimentError(
-                f"{folder.name}: history tables are not read in parts yet; unset UPLIFT_CLUSTER"
+                f"{experiment.name}: history tables are not read in parts yet; unset UPLIFT_CLUSTER"
             )
-        sql = (folder.folder / RAW_SQL).read_text(encoding="utf-8")
-        refuse_across_users(f"{folder.name}: {RAW_SQL}", sql)
+        sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
+        refuse_across_users(f"{experiment.name}: {RAW_SQL}", sql)
         files = parts_of(source.path)
-        numbered = folder.experiment.user_id == "row_number"
-        tasks = self._tasks(folder.name)
+        numbered = experiment.declaration.user_id == "row_number"
+        tasks = self._tasks(experiment.name)
         read = tasks.new("read" if numbered else "raw")
         parts = tasks.query(
             "read",
@@ -82,20 +82,22 @@ class Cluster(Compute):
                     sql,
                     read.path(i),
                     binds={"source": str(file)},
-                    whose=f"{folder.name}: {file.name} cannot be read by {RAW_SQL}; it",
+                    whose=f"{experiment.name}: {file.name} cannot be read by {RAW_SQL}; it",
                     signed=True,
                 )
                 for i, file in enumerate(files)
             ],
         )
-        same_columns(folder.name, parts)
-        rows = self._view(db, folder.tables.raw, self._shift(folder, read, parts) if numbered else read)
-        check_columns(db, folder)
+        same_columns(experiment.name, parts)
+        rows = self._view(
+            db, experiment.tables.raw, self._shift(experiment, read, parts) if numbered else read
+        )
+        check_columns(db, experiment)
         return rows, source.sha256
 
-    def _shift(self, folder: ExperimentFolder, read: Generation, parts: Sequence[Part]) -> Generation:
+    def _shift(self, experiment: BatchExperiment, read: Generation, parts: Sequence[Part]) -> Generation:
         """Row numbers of parts as row numbers of the whole file."""
-        tasks = self._tasks(folder.name)
+        tasks = self._tasks(experiment.name)
         moved = tasks.new("raw")
         before = [0, *accumulate(part.rows for part in parts)]
         sql = "select * replace (user_id + $before as user_id) from parts"
@@ -110,7 +112,7 @@ class Cluster(Compute):
     def per_user(  # noqa: PLR0913 - as Compute
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         layer: str,
         sql: str,
         binds: Mapping[str, object] = {},
@@ -119,55 +121,57 @@ class Cluster(Compute):
     ) -> int:
         """See ``Compute.per_user``."""
         if whose:
-            refuse_across_users(whose, folder.features_sql.text)
-        tasks = self._tasks(folder.name)
+            refuse_across_users(whose, experiment.features_sql.text)
+        tasks = self._tasks(experiment.name)
         made = tasks.new(layer)
         queries = [
-            Query(sql, made.path(i), {folder.tables.raw: file}, binds, whose)
-            for i, file in enumerate(self._files(db, folder.tables.raw))
+            Query(sql, made.path(i), {experiment.tables.raw: file}, binds, whose)
+            for i, file in enumerate(self._files(db, experiment.tables.raw))
         ]
         tasks.query(layer, queries)
-        return self._view(db, Identifier.of(layer, folder.name), made)
+        return self._view(db, Identifier.of(layer, experiment.name), made)
 
-    def cells(self, db: Warehouse, folder: ExperimentFolder) -> BinEdges:
+    def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""
-        tables, tasks = folder.tables, self._tasks(folder.name)
+        tables, tasks = experiment.tables, self._tasks(experiment.name)
         files = zip(self._files(db, tables.features), self._files(db, tables.assignment), strict=True)
         reads = [{tables.features: f, tables.assignment: a} for f, a in files]
-        edges = self._edges(db, folder, reads)
+        edges = self._edges(db, experiment, reads)
         made = {name: tasks.new(f"part_{name}") for name in ("user_cells", "feature_cells", "cells")}
         calls = [
-            (tasks.limits, folder, edges, read, {name: to.path(i) for name, to in made.items()})
+            (tasks.limits, experiment, edges, read, {name: to.path(i) for name, to in made.items()})
             for i, read in enumerate(reads)
         ]
         parts = tasks.run("cells", work.cells_of_part, calls)
         users = sum(part["user_cells"].rows for part in parts)
         if users != db.count(tables.features):
-            raise DataError(f"{folder.name}: {users} users have a cell, not all")
+            raise DataError(f"{experiment.name}: {users} users have a cell, not all")
         sql = render(
             "training/merged_cells.sql",
             parts=MERGED,
             feature_list=Identifier.listed(edges.features),
-            outcomes=folder.outcomes,
+            outcomes=experiment.outcomes,
         )
         merged = tasks.merge("merged_cells", sql, [part["cells"].path for part in parts])
         whole = {name: tasks.new(name) for name in ("feature_cells", "cells")}
         targets = {name: to.path(0) for name, to in whole.items()}
-        call = (tasks.wide, folder, edges.features, merged, targets)
+        call = (tasks.wide, experiment, edges.features, merged, targets)
         tasks.run("number-cells", work.number_cells, [call])
         self._view(db, tables.feature_cells, whole["feature_cells"])
         self._view(db, tables.cells, whole["cells"])
         db.drop(tables.user_cells)
         # Numbered within their parts, as scoring needs them.
-        self._view(db, of_parts(folder, "user_cells"), made["user_cells"])
-        self._view(db, of_parts(folder, "feature_cells"), made["feature_cells"])
+        self._view(db, of_parts(experiment, "user_cells"), made["user_cells"])
+        self._view(db, of_parts(experiment, "feature_cells"), made["feature_cells"])
         made["cells"].remove()
         Generation(merged.parent).remove()
         return edges
 
-    def _edges(self, db: Warehouse, folder: ExperimentFolder, reads: Sequence[work.Reads]) -> BinEdges:
-        sql = value_counts(folder, features_of(db, folder))
-        tasks = self._tasks(folder.name)
+    def _edges(
+        self, db: Warehouse, experiment: BatchExperiment, reads: Sequence[work.Reads]
+    ) -> BinEdges:
+        sql = value_counts(experiment, features_of(db, experiment))
+        tasks = self._tasks(experiment.name)
         counted = tasks.new("value_counts")
         parts = tasks.query(
             "counts",
@@ -179,7 +183,7 @@ class Cluster(Compute):
         db.rows(
             f"create or replace temporary view {counts} as from read_parquet({literal(str(merged))})"
         )
-        edges = find_edges(db, folder, counts)
+        edges = find_edges(db, experiment, counts)
         db.rows(f"drop view {counts}")
         for generation in (counted, Generation(merged.parent)):
             generation.remove()
@@ -188,17 +192,19 @@ class Cluster(Compute):
     def train(
         self,
         db: Warehouse,
-        folder: ExperimentFolder,
+        experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         tell: Tell,
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """See ``Compute.train``."""
-        tables, tasks = folder.tables, self._tasks(folder.name)
+        tables, tasks = experiment.tables, self._tasks(experiment.name)
         reads = {t: db.files_of(t) for t in (tables.cells, tables.feature_cells)}
         cells = db.count(tables.cells)
         shares = min(-(-cells // self.cells_per_worker), len(tasks.workers.names))
-        jobs = [Job(folder, arm, edges, chosen, reads, tasks.wide) for arm, chosen in parameters.items()]
+        jobs = [
+            Job(experiment, arm, edges, chosen, reads, tasks.wide) for arm, chosen in parameters.items()
+        ]
         tell(f"training {', '.join(parameters)} on {cells:,} cells, {max(shares, 1)} workers at a time")
         if shares <= 1:
             found = tasks.run("train", train_on_one, [(job,) for job in jobs])
@@ -211,41 +217,41 @@ class Cluster(Compute):
             for arm, (fitted, verdict) in zip(parameters, found, strict=True)
         }
 
-    def score(self, db: Warehouse, folder: ExperimentFolder, model: Path) -> int:
+    def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
         """See ``Compute.score``."""
-        tables, tasks = folder.tables, self._tasks(folder.name)
+        tables, tasks = experiment.tables, self._tasks(experiment.name)
         cells, n = db.files_of(tables.feature_cells), db.count(tables.feature_cells)
         predicted, scored = tasks.new("predictions"), tasks.new("scores")
         chunks = [(first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
         calls = [
-            (tasks.limits, folder, model, cells, chunk, predicted.path(i))
+            (tasks.limits, experiment, model, cells, chunk, predicted.path(i))
             for i, chunk in enumerate(chunks)
         ]
         tasks.run("predict", work.predict_cells, calls)
         names = {
-            tables.user_cells: of_parts(folder, "user_cells"),
-            tables.feature_cells: of_parts(folder, "feature_cells"),
+            tables.user_cells: of_parts(experiment, "user_cells"),
+            tables.feature_cells: of_parts(experiment, "feature_cells"),
             tables.assignment: tables.assignment,
         }
         files = zip(*(self._files(db, source) for source in names.values()), strict=True)
         users = [
-            (tasks.limits, folder, model, dict(zip(names, each, strict=True)), scored.path(i))
+            (tasks.limits, experiment, model, dict(zip(names, each, strict=True)), scored.path(i))
             for i, each in enumerate(files)
         ]
         tasks.run("scores", work.score_part, users)
         self._view(db, tables.predictions, predicted)
         return self._view(db, tables.scores, scored)
 
-    def roles(self, db: Warehouse, folder: ExperimentFolder, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
         """See ``Compute.roles``; of users in tables, such as those of a population, here."""
-        listed, rules = folder.listed, folder.experiment.decisions
+        listed, rules = experiment.target_users, experiment.declaration.decisions
         if db.kind(listed.scores) != VIEW:
-            return find_roles(db, folder, asked)
+            return find_roles(db, experiment, asked)
         names = [listed.scores, *([listed.raw] if rules.cost_column or rules.value_column else [])]
         files = zip(*(self._files(db, name) for name in names), strict=True)
         reads = [dict(zip(names, each, strict=True)) for each in files]
         return roles_in_parts(
-            self._tasks(folder.name), db, folder, asked, reads, range_users=self.range_users
+            self._tasks(experiment.name), db, experiment, asked, reads, range_users=self.range_users
         )
 
     def export(

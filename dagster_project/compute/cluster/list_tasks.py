@@ -30,7 +30,7 @@ from dagster_project.decisions.roles import (
     places_select,
     write_roles,
 )
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import ROW_GROUP, Part, write_part
 from dagster_project.warehouse.sql import Identifier, render
@@ -75,7 +75,7 @@ class Slice:
 
 def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
     limits: Limits,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     asked: Asked,
     reads: Reads,
     step: int,
@@ -83,14 +83,15 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
 ) -> Counts:
     """Write the ``roles`` of one part's users, and every ``step``-th of them as ``marks``."""
     with opened(limits, {name: files for name, files in reads.items() if name != EXCLUDED}) as db:
-        score = count_scores(db, folder, asked)
+        score = count_scores(db, experiment, asked)
         db.create_view(WHOLE, reads[EXCLUDED])
         first, last = db.one(
-            f"select coalesce(min(user_id), 0), coalesce(max(user_id), 0) from {folder.listed.scores}"
+            "select coalesce(min(user_id), 0), coalesce(max(user_id), 0) "
+            f"from {experiment.target_users.scores}"
         )
         # Sorted, so that a part reads its own users' rows where ids are row numbers.
         db.rows(f"create view {EXCLUDED} as from {WHOLE} where user_id between {first} and {last}")
-        write_roles(db, folder, asked)
+        write_roles(db, experiment, asked)
         write_part(db, f"from {ROLES}", {}, targets["roles"])
         marks = render("decisions/marks.sql", lanes=lanes())
         write_part(db, marks, {"step": step}, targets["marks"])

@@ -24,7 +24,7 @@ from dagster_project.decisions.roles import (
     refuse_faults,
     write_excluded,
 )
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render
@@ -120,7 +120,7 @@ class RolesInParts:
 def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     tasks: Tasks,
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     asked: Asked,
     reads: Sequence[Reads],
     *,
@@ -131,7 +131,7 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     Args:
         tasks: where work is handed out.
         db: the warehouse.
-        folder: the experiment.
+        experiment: the experiment.
         asked: which list.
         reads: each part's scores, and raw rows where users have costs or values of their own.
         range_users: that one task ranks.
@@ -142,18 +142,18 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     # Between two marks of a part are fewer than `step` users: that many of each part a range may be off.
     step = max(range_users // (MARKS * len(reads)), 1)
     marks_per_range = max((range_users - len(reads) * (step - 1)) // step, 1)
-    write_excluded(db, folder, asked.key)
+    write_excluded(db, experiment, asked.key)
     made = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
     excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, made["excluded"].path(0))
     calls = [
         (
-            *(tasks.limits, folder, asked, {**each, EXCLUDED: str(excluded.path)}, step),
+            *(tasks.limits, experiment, asked, {**each, EXCLUDED: str(excluded.path)}, step),
             {name: made[name].path(i) for name in ("roles", "marks")},
         )
         for i, each in enumerate(reads)
     ]
     counts = sum(tasks.run("roles", ranges.roles_of_part, calls), Counts())
-    refuse_faults(folder, asked, counts)
+    refuse_faults(experiment, asked, counts)
     split = Query(
         render("decisions/splits.sql", marks=MERGED),
         made["splits"].path(0),

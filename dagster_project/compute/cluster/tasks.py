@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 from distributed import get_worker
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.signs import with_signs
 from dagster_project.scores.predictions import predictions_of_arms
 from dagster_project.training.cells import make_cells, read_feature_cells
@@ -85,12 +85,16 @@ def run_query(limits: Limits, query: Query) -> Part:
 
 
 def cells_of_part(
-    limits: Limits, folder: ExperimentFolder, edges: BinEdges, reads: Reads, targets: Mapping[str, Path]
+    limits: Limits,
+    experiment: BatchExperiment,
+    edges: BinEdges,
+    reads: Reads,
+    targets: Mapping[str, Path],
 ) -> dict[str, Part]:
     """The cells of one part: ``user_cells``, ``feature_cells`` numbered within the part, ``cells``."""
-    tables = folder.tables
+    tables = experiment.tables
     with opened(limits, reads) as db:
-        make_cells(db, folder, edges, of_part=True)
+        make_cells(db, experiment, edges, of_part=True)
         sources = {
             "user_cells": tables.user_cells,
             "feature_cells": tables.feature_cells,
@@ -101,7 +105,7 @@ def cells_of_part(
 
 def number_cells(
     limits: Limits,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     features: tuple[str, ...],
     merged: Path,
     targets: Mapping[str, Path],
@@ -113,14 +117,14 @@ def number_cells(
         "cells": render(
             "training/numbered_cells.sql",
             parts=MERGED,
-            feature_cells=folder.tables.feature_cells,
+            feature_cells=experiment.tables.feature_cells,
             feature_list=listed,
-            outcomes=folder.outcomes,
+            outcomes=experiment.outcomes,
         ),
     }
     with opened(limits, {MERGED: str(merged)}) as db:
         first = write_part(db, sql["feature_cells"], {}, targets["feature_cells"])
-        db.create_view(folder.tables.feature_cells, str(first.path))
+        db.create_view(experiment.tables.feature_cells, str(first.path))
         return {
             "feature_cells": first,
             "cells": write_part(db, sql["cells"], {}, targets["cells"]),
@@ -129,7 +133,7 @@ def number_cells(
 
 def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of them, to where
     limits: Limits,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     model: Path,
     feature_cells: str,
     numbers: tuple[int, int],
@@ -142,8 +146,8 @@ def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of th
     with opened(limits, {whole: feature_cells}) as db:
         chosen = f"from {whole} where cell between {first} and {end - 1}"
         shifted = f"select * replace (cell - {first} as cell) {chosen}"
-        db.rows(f"create view {folder.tables.feature_cells} as {shifted}")
-        x = read_feature_cells(db, folder, loaded.manifest.features)
+        db.rows(f"create view {experiment.tables.feature_cells} as {shifted}")
+        x = read_feature_cells(db, experiment, loaded.manifest.features)
         found = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
         with db.relation("predicted", found):
             ordered = f"select * replace (cell + {first} as cell) from predicted order by arm, cell"
@@ -151,9 +155,9 @@ def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of th
 
 
 def score_part(
-    limits: Limits, folder: ExperimentFolder, model: Path, reads: Reads, target: Path
+    limits: Limits, experiment: BatchExperiment, model: Path, reads: Reads, target: Path
 ) -> Part:
     """Scores of one part's users, by its own cells."""
     with opened(limits, reads) as db:
-        score_users(db, folder, bundle.load(model))
-        return write_part(db, f"from {folder.tables.scores}", {}, target)
+        score_users(db, experiment, bundle.load(model))
+        return write_part(db, f"from {experiment.tables.scores}", {}, target)

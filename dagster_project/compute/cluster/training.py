@@ -20,7 +20,7 @@ from xgboost.tracker import RabitTracker
 
 from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.compute.cluster.tasks import Limits, Reads, opened
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.fitting import OUT_OF_FOLD, fit_arm, judge_learners, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
@@ -57,7 +57,7 @@ class Fitted:
 class Job:
     """One arm's training."""
 
-    folder: ExperimentFolder
+    folder: BatchExperiment
     arm: str
     edges: BinEdges
     parameters: LearnerParameters

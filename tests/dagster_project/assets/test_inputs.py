@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.assets.inputs import check_features
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of, make_table
 from uplift_core.errors import ExperimentError
@@ -24,7 +24,7 @@ GOOD = [
 POSITION = {"user_id": 0, "recency": 1, "segment": 2, "visit": 3, "conversion": 4, "spend": 5}
 
 
-def load(db: Warehouse, **changes: object) -> ExperimentFolder:
+def load(db: Warehouse, **changes: object) -> BatchExperiment:
     """Raw rows in the warehouse; ``column_user=value`` replaces one value."""
     rows = [list(row) for row in GOOD]
     for key, value in changes.items():
@@ -35,14 +35,14 @@ def load(db: Warehouse, **changes: object) -> ExperimentFolder:
 
 
 @pytest.fixture
-def two_features(tmp_path: Path) -> ExperimentFolder:
+def two_features(tmp_path: Path) -> BatchExperiment:
     """Hillstrom with two features."""
     home = tmp_path / "hillstrom"
     home.mkdir()
     (home / RAW_SQL).touch()
     text = "select user_id, recency::float as recency, -- months\n1::float as one from raw.hillstrom"
     (home / FEATURES_SQL).write_text(text)
-    return ExperimentFolder.read(folder_of("hillstrom").experiment, home)
+    return BatchExperiment.read(folder_of("hillstrom").declaration, home)
 
 
 def with_features(
@@ -53,7 +53,7 @@ def with_features(
 
 
 def test_the_registry_describes_each_feature_in_order(
-    db: Warehouse, two_features: ExperimentFolder
+    db: Warehouse, two_features: BatchExperiment
 ) -> None:
     with_features(db, [(i, float(i), None) for i in range(1, 5)])
     rows = check_features(db, two_features).to_pylist()
@@ -64,7 +64,7 @@ def test_the_registry_describes_each_feature_in_order(
     assert {r["sql_file"] for r in rows} == {"hillstrom/features.sql"}
 
 
-def test_nan_and_null_are_missing_values(db: Warehouse, two_features: ExperimentFolder) -> None:
+def test_nan_and_null_are_missing_values(db: Warehouse, two_features: BatchExperiment) -> None:
     with_features(db, [(1, math.nan, 1.0), (2, None, 1.0), (3, 0.0, 1.0), (4, 0.0, 1.0)])
     assert check_features(db, two_features).num_rows == 2
 
@@ -83,7 +83,7 @@ def test_nan_and_null_are_missing_values(db: Warehouse, two_features: Experiment
     ],
 )
 def test_a_table_that_is_not_of_floats_is_refused(
-    db: Warehouse, two_features: ExperimentFolder, columns: str, rows: list[tuple], fault: str
+    db: Warehouse, two_features: BatchExperiment, columns: str, rows: list[tuple], fault: str
 ) -> None:
     with_features(db, rows, columns)
     with pytest.raises(ExperimentError, match=fault):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.run import failure
 from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
 from uplift_core.artifacts.home import Home
@@ -187,7 +187,7 @@ def written(rows: Rows, path: Path) -> Path:
     return path
 
 
-def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> ExperimentFolder:
+def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> BatchExperiment:
     """Hillstrom's declaration with ids from the file, on another file."""
     base = folder_of("hillstrom")
     shutil.copytree(base.folder, folder)
@@ -203,7 +203,7 @@ def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> Experime
         changes["published"] = case.published
         if young:
             changes |= {"assigned_at": "assigned", "quality": QualityLimits(outcome_days=14)}
-    return ExperimentFolder.read(base.experiment.model_copy(update=changes), folder)
+    return BatchExperiment.read(base.experiment.model_copy(update=changes), folder)
 
 
 def _recently() -> str:

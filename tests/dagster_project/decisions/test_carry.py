@@ -18,7 +18,7 @@ from dagster_project.decisions.carry import KEYS
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.settings import REPOSITORY
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -67,7 +67,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def lived(home: Home, simulated: ExperimentFolder, tmp_path: Path) -> Home:
+def lived(home: Home, simulated: BatchExperiment, tmp_path: Path) -> Home:
     """A home whose first night was measured, and 500 of whose treated users have unsubscribed since."""
     with opened(home) as db:
         users = db.arrow("select user_id from decisions.treat_list").column("user_id")
@@ -100,7 +100,7 @@ def ledger(home: Home) -> dict[str, list[tuple]]:
 
 
 def test_as_documented_nobody_who_unsubscribed_is_treated_and_no_night_is_lost(
-    lived: Home, simulated: ExperimentFolder, snapshot: Open, capsys: pytest.CaptureFixture[str]
+    lived: Home, simulated: BatchExperiment, snapshot: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command stands in the message and in docs/operate.md; then the experiment runs."""
     before = ledger(lived)
@@ -275,7 +275,7 @@ def test_lists_in_parts_come_along_or_are_refused(lived: Home, tmp_path: Path) -
 
 
 def test_a_run_beside_a_lost_ledger_stops_and_names_the_command(
-    lived: Home, simulated: ExperimentFolder, snapshot: Open
+    lived: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     """From what is published the ledger can be carried, too."""
     run_job(simulated, lived.root, only=["published"])
@@ -292,13 +292,13 @@ def test_a_run_beside_a_lost_ledger_stops_and_names_the_command(
         assert db.one("select count(*) from decisions.treat_list") == (SMALL,)
 
 
-def test_who_wants_to_start_anew_may(lived: Home, simulated: ExperimentFolder) -> None:
+def test_who_wants_to_start_anew_may(lived: Home, simulated: BatchExperiment) -> None:
     lived.warehouse.unlink()
     assert not run_job(simulated, lived.root, only=["raw"], raise_on_error=False).success
     assert run_job(simulated, lived.root, only=["raw"], new_ledger=True).success
 
 
-def test_a_suppression_may_be_taken_back(lived: Home, simulated: ExperimentFolder) -> None:
+def test_a_suppression_may_be_taken_back(lived: Home, simulated: BatchExperiment) -> None:
     run_job(simulated, lived.root, only=["published"])
     with opened(lived) as db:
         db.rows("delete from decisions.suppressions")

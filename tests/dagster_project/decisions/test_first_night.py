@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from dagster_project.decisions.first_night import first_night, remember_first_night
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import Engine
@@ -19,20 +19,20 @@ from uplift_core.artifacts.home import Home
 TODAY = datetime.now(UTC).date().isoformat()
 
 
-def missing(home: Path, folder: ExperimentFolder) -> list[str]:
+def missing(home: Path, experiment: BatchExperiment) -> list[str]:
     """The dates that a home without lists lacks."""
     engine = Engine.from_settings(Settings(home=home, experiments=""))
-    graph = build_definitions([folder], engine).resolve_asset_graph()
-    nights = graph.get(dg.AssetKey([folder.name, "treat_list"])).partitions_def
+    graph = build_definitions([experiment], engine).resolve_asset_graph()
+    nights = graph.get(dg.AssetKey([experiment.name, "treat_list"])).partitions_def
     return list(nights.get_partition_keys())
 
 
-def test_on_its_first_day_a_home_lacks_one_list(tmp_path: Path, simulated: ExperimentFolder) -> None:
+def test_on_its_first_day_a_home_lacks_one_list(tmp_path: Path, simulated: BatchExperiment) -> None:
     prepare_dagster_home(Home(tmp_path))
     assert missing(tmp_path, simulated) == [TODAY]
 
 
-def test_the_first_day_is_remembered(tmp_path: Path, simulated: ExperimentFolder) -> None:
+def test_the_first_day_is_remembered(tmp_path: Path, simulated: BatchExperiment) -> None:
     home = Home(tmp_path)
     (tmp_path / "first_night").write_text("2026-01-30\n")
     remember_first_night(home)

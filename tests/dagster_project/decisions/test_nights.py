@@ -9,7 +9,7 @@ import pytest
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.records import Night
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
@@ -26,16 +26,16 @@ def nights(home: Home) -> list[str]:
         return [str(row[0]) for row in db.rows("select decision_date::varchar from decisions.nights")]
 
 
-def write(db: Warehouse, folder: ExperimentFolder, share: float, **options: str) -> Night:
+def write(db: Warehouse, experiment: BatchExperiment, share: float, **options: str) -> Night:
     budget = Budget(share=share)
-    return write_treat_list(db, folder, decision_date=LATER, arm="treated", budget=budget, **options)
+    return write_treat_list(db, experiment, decision_date=LATER, arm="treated", budget=budget, **options)
 
 
-def limited(folder: ExperimentFolder, **limits: float) -> ExperimentFolder:
-    return with_experiment(folder, decisions=Decisions(gates=GateLimits(**limits)))
+def limited(experiment: BatchExperiment, **limits: float) -> BatchExperiment:
+    return with_experiment(experiment, decisions=Decisions(gates=GateLimits(**limits)))
 
 
-def test_a_night_reports_what_was_asked_and_done(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_night_reports_what_was_asked_and_done(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         night = write(db, simulated, 0.25)
         (row,) = dicts(db, "from decisions.nights where decision_date = $d::date", {"d": LATER})
@@ -55,7 +55,7 @@ def test_a_night_reports_what_was_asked_and_done(home: Home, simulated: Experime
 
 
 def test_the_promise_is_the_effect_among_held_out_users_of_those_scores(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     with opened(home) as db:
         everybody = with_experiment(simulated, decisions=Decisions(holdout=0, explore=0))
@@ -84,7 +84,7 @@ def test_the_promise_is_the_effect_among_held_out_users_of_those_scores(
     ],
 )
 def test_a_gate_that_fails_writes_nothing_unless_overruled(
-    home: Home, simulated: ExperimentFolder, limits: dict[str, float], share: float, reason: str
+    home: Home, simulated: BatchExperiment, limits: dict[str, float], share: float, reason: str
 ) -> None:
     folder = limited(simulated, **({"list_change": 1.0} | limits))
     with pytest.raises(GateError, match=reason), opened(home) as db:
@@ -100,7 +100,7 @@ def test_a_gate_that_fails_writes_nothing_unless_overruled(
 
 
 def test_a_list_cut_by_the_threshold_passes_the_gate_of_what_the_threshold_promises(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     cut = Decisions(cut="threshold", holdout=0.2, gates=GateLimits(list_change=1.0))
     folder = with_experiment(simulated, decisions=cut)
@@ -121,11 +121,11 @@ def test_a_list_cut_by_the_threshold_passes_the_gate_of_what_the_threshold_promi
     assert gate["passed"]
     assert "where the threshold promises" in gate["message"]
     assert (rules["cut"], rules["budget"], rules["holdout"]) == ("threshold", 0.2, 0.2)
-    assert rules["salt"] == simulated.experiment.split.salt
+    assert rules["salt"] == simulated.declaration.split.salt
 
 
 def test_a_threshold_that_treats_far_more_than_it_promises_is_stopped(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     limits = {"list_change": 1.0, "threshold_rate": 1.0}
     cut = Decisions(cut="threshold", gates=GateLimits(**limits))
@@ -139,7 +139,7 @@ def test_a_threshold_that_treats_far_more_than_it_promises_is_stopped(
 
 
 def test_a_number_of_users_or_money_is_no_budget_of_a_threshold(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     folder = with_experiment(simulated, decisions=Decisions(cut="threshold"))
     with opened(home) as db:
@@ -148,15 +148,13 @@ def test_a_number_of_users_or_money_is_no_budget_of_a_threshold(
                 write_treat_list(db, folder, decision_date=LATER, arm="treated", budget=budget)
 
 
-def test_an_override_that_was_not_needed_is_not_recorded(
-    home: Home, simulated: ExperimentFolder
-) -> None:
+def test_an_override_that_was_not_needed_is_not_recorded(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         night = write(db, limited(simulated, list_change=1.0), 0.3, override="to be sure")
     assert night.override is None
 
 
-def test_what_gates_refused_can_be_read(home: Home, simulated: ExperimentFolder) -> None:
+def test_what_gates_refused_can_be_read(home: Home, simulated: BatchExperiment) -> None:
     strict = limited(simulated, threshold_rate=0.0)
     (standing,) = nights(home)
     for date_ in (BEFORE, standing):
@@ -169,7 +167,7 @@ def test_what_gates_refused_can_be_read(home: Home, simulated: ExperimentFolder)
     assert refused == [(BEFORE, "threshold_rate")], "the answers about a list that stands are kept"
 
 
-def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: BatchExperiment) -> None:
     (tonight,) = nights(home)
     with opened(home) as db:
         columns = [str(row[0]) for row in db.rows("describe decisions.realised")]
@@ -184,7 +182,7 @@ def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: Experi
         assert db.one("select count(*) from decisions.realised") == (0,)
 
 
-def test_a_broken_assignment_stops_the_list(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_broken_assignment_stops_the_list(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         db.rows("update assignment.simulated set arm = 'treated' where user_id % 20 = 0")
         with pytest.raises(GateError, match="arm 'control' differs from its designed share"):

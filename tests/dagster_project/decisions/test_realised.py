@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.decisions.realised import measure
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from tests.support import dicts, failure_text, opened, run_job
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
@@ -38,7 +38,7 @@ def write(path: Path, columns: dict[str, object]) -> Path:
 
 @pytest.mark.parametrize("name", ["outcomes.csv", "outcomes.parquet"])
 def test_realised_uplift_is_the_difference_to_the_holdout_that_the_list_would_have_treated(
-    home: Home, simulated: ExperimentFolder, tmp_path: Path, name: str
+    home: Home, simulated: BatchExperiment, tmp_path: Path, name: str
 ) -> None:
     rows = listed(home)
     y = np.random.default_rng(1).integers(0, 2, len(rows["user_id"]))
@@ -62,7 +62,7 @@ def test_realised_uplift_is_the_difference_to_the_holdout_that_the_list_would_ha
 
 
 def test_users_without_a_row_had_no_outcome_only_if_somebody_says_so(
-    home: Home, simulated: ExperimentFolder, tmp_path: Path
+    home: Home, simulated: BatchExperiment, tmp_path: Path
 ) -> None:
     rows = listed(home)
     some = rows["user_id"][::3]
@@ -90,7 +90,7 @@ def test_users_without_a_row_had_no_outcome_only_if_somebody_says_so(
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused(
-    home: Home, simulated: ExperimentFolder, tmp_path: Path, columns: dict[str, list[object]], fault: str
+    home: Home, simulated: BatchExperiment, tmp_path: Path, columns: dict[str, list[object]], fault: str
 ) -> None:
     file = write(tmp_path / "outcomes.parquet", columns)
     date = date_of(listed(home))
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_meant_is_refused(
 
 
 def test_through_dagster_a_missing_file_is_a_clear_failure(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     result = run_job(
         simulated,
@@ -112,7 +112,7 @@ def test_through_dagster_a_missing_file_is_a_clear_failure(
     assert "needs to be a CSV or Parquet file that exists" in failure_text(result)
 
 
-def test_the_measuring_job_publishes(home: Home, simulated: ExperimentFolder, tmp_path: Path) -> None:
+def test_the_measuring_job_publishes(home: Home, simulated: BatchExperiment, tmp_path: Path) -> None:
     rows = listed(home)
     y = np.random.default_rng(1).integers(0, 2, len(rows["user_id"]))
     file = write(tmp_path / "outcomes.parquet", {"user_id": rows["user_id"], "converted": y})

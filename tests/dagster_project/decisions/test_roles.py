@@ -16,7 +16,7 @@ from dagster_project.compute import Compute
 from dagster_project.compute.local import HERE
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import decide, record
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
 from uplift_core.errors import DataError
@@ -32,7 +32,7 @@ Rows = list[dict[str, object]]
 
 def experiment(
     rules: Decisions, *, salt: str = "", cost: float = 0.0, value: float | None = None
-) -> ExperimentFolder:
+) -> BatchExperiment:
     arms = tuple(arm.model_copy(update={"cost": cost}) for arm in BASE.experiment.arms)
     outcomes = tuple(o.model_copy(update={"value": value}) for o in BASE.experiment.outcomes)
     split = BASE.experiment.split.model_copy(update={"salt": salt or "s"})
@@ -49,18 +49,18 @@ def score(db: Warehouse, scores: Iterable[float]) -> None:
 
 def make(  # noqa: PLR0913 - whose list, how large, for what, made where
     db: Warehouse,
-    folder: ExperimentFolder,
+    experiment: BatchExperiment,
     budget: Budget,
     night: str = NIGHT,
     campaign: str = "mens",
     *,
     compute: Compute = HERE,
 ) -> Rows:
-    key = ListKey(night, folder.name, campaign)
-    decided = decide(db, folder, key, arm="mens", learner="r", budget=budget, compute=compute)
+    key = ListKey(night, experiment.name, campaign)
+    decided = decide(db, experiment, key, arm="mens", learner="r", budget=budget, compute=compute)
     threshold = 0.0
     if (
-        folder.experiment.decisions.cut == "threshold"
+        experiment.declaration.decisions.cut == "threshold"
     ):  # here of all users; in a run of the held-out ones
         scores, n = np.unique(
             db.arrow("select cate_r from scores.hillstrom").column(0).to_numpy(), return_counts=True
@@ -74,7 +74,7 @@ def make(  # noqa: PLR0913 - whose list, how large, for what, made where
         "model_version": "v",
         "feature_snapshot": "f",
     }
-    record(db, folder, key, decided, labels)
+    record(db, experiment, key, decided, labels)
     return dicts(
         db,
         "from decisions.treat_list where decision_date = $night::date and campaign = $campaign "

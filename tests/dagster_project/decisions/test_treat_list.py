@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from tests.support import SMALL, opened
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, ExperimentError
@@ -17,7 +17,7 @@ TREATED = "select count(*) filter (treated), count(*) from decisions.treat_list 
 
 @pytest.mark.parametrize(("share", "size"), [(0.0, 0), (0.1, 500), (0.3333, 1667), (0.9, 4500)])
 def test_the_list_is_of_exact_size(
-    home: Home, simulated: ExperimentFolder, share: float, size: int
+    home: Home, simulated: BatchExperiment, share: float, size: int
 ) -> None:
     with opened(home) as db:
         assert (
@@ -35,7 +35,7 @@ def test_the_list_is_of_exact_size(
 
 
 def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     with opened(home) as db:
         ((today,),) = db.rows("select distinct decision_date from decisions.treat_list")
@@ -97,7 +97,7 @@ def test_thresholds_treat_at_least_their_budget_of_the_holdout(home: Home) -> No
 )
 def test_a_list_nobody_can_mean_is_refused(
     home: Home,
-    simulated: ExperimentFolder,
+    simulated: BatchExperiment,
     change: dict[str, object],
     error: type[Exception],
     fault: str,

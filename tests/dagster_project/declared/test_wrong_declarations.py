@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import experiment_folders
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.raw import create_by, load_raw
@@ -79,13 +79,13 @@ def write(root: Path, toml: str = TOML, raw: str = RAW, features: str = FEATURES
     return folder
 
 
-def load(db: Warehouse, place: Path) -> ExperimentFolder:
+def load(db: Warehouse, place: Path) -> BatchExperiment:
     """All that reads a declaration, up to the features."""
-    folder = ExperimentFolder.read(load_experiment(place), place)
-    source = own_file(folder.name, "source.path", place, folder.experiment.source.path)
-    load_raw(db, folder, source)
-    create_by(db, folder.tables.features, folder.features_sql.text, where="shop: features.sql")
-    return folder
+    experiment = BatchExperiment.read(load_experiment(place), place)
+    source = own_file(experiment.name, "source.path", place, experiment.declaration.source.path)
+    load_raw(db, experiment, source)
+    create_by(db, experiment.tables.features, experiment.features_sql.text, where="shop: features.sql")
+    return experiment
 
 
 def test_the_declaration_is_right_before_it_is_made_wrong(db: Warehouse, tmp_path: Path) -> None:
@@ -196,30 +196,30 @@ LISTED = TOML.replace('assigned_at = "day"\n', "").replace(HISTORY, "") + OTHERS
 CRM = {"customer": [11, 7], "age": ["20", "60"], "plan": ["a", "b"]}
 
 
-def load_others(db: Warehouse, place: Path, crm: dict[str, list] | None = None) -> ExperimentFolder:
+def load_others(db: Warehouse, place: Path, crm: dict[str, list] | None = None) -> BatchExperiment:
     """All that reads a population."""
     pc.write_csv(pa.table(crm or CRM), place / "crm.csv")
-    folder = load(db, place)
-    path = folder.experiment.population.path
-    load_population(db, folder, own_file(folder.name, "population.path", place, path))
-    compute_features(db, folder)
-    return folder
+    experiment = load(db, place)
+    path = experiment.declaration.population.path
+    load_population(db, experiment, own_file(experiment.name, "population.path", place, path))
+    compute_features(db, experiment)
+    return experiment
 
 
 def test_a_population_has_features_by_the_same_sql_and_own_ids(db: Warehouse, tmp_path: Path) -> None:
-    folder = load_others(db, write(tmp_path, LISTED))
-    assert db.rows(f"from {folder.tables.population.raw}") == [(60, 7, 7), (20, 11, 11)]
-    assert db.rows(f"from {folder.tables.population.features}") == [(7, 60.0), (11, 20.0)]
-    assert db.count(folder.tables.raw) == 3  # the experiment's users are where they were
-    assert db.one(f"select max(age) from {folder.tables.raw}") == (50,)
+    experiment = load_others(db, write(tmp_path, LISTED))
+    assert db.rows(f"from {experiment.tables.population.raw}") == [(60, 7, 7), (20, 11, 11)]
+    assert db.rows(f"from {experiment.tables.population.features}") == [(7, 60.0), (11, 20.0)]
+    assert db.count(experiment.tables.raw) == 3  # the experiment's users are where they were
+    assert db.one(f"select max(age) from {experiment.tables.raw}") == (50,)
 
 
 def test_a_population_may_have_sql_of_its_own(db: Warehouse, tmp_path: Path) -> None:
     place = write(tmp_path, LISTED)
     sql = "select customer + 100 as user_id, customer, age::bigint + 1 as age from read_csv($source)"
     (place / "population.sql").write_text(sql, encoding="utf-8")
-    folder = load_others(db, place)
-    assert db.rows(f"from {folder.tables.population.features}") == [(107, 61.0), (111, 21.0)]
+    experiment = load_others(db, place)
+    assert db.rows(f"from {experiment.tables.population.features}") == [(107, 61.0), (111, 21.0)]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list
 from dagster_project.delivery.stores import LocalStore, ObjectStore, open_store
 from tests.support import SMALL, opened, with_experiment
@@ -47,10 +47,12 @@ def date_of(manifest: Path) -> str:
     return manifest.parent.parent.name
 
 
-def write(home: Home, folder: ExperimentFolder, date: str, share: float) -> None:
+def write(home: Home, experiment: BatchExperiment, date: str, share: float) -> None:
     with opened(home) as db:
         budget = Budget(share=share)
-        write_treat_list(db, folder, decision_date=date, arm="treated", budget=budget, override="a test")
+        write_treat_list(
+            db, experiment, decision_date=date, arm="treated", budget=budget, override="a test"
+        )
 
 
 def export(home: Home, date: str) -> Path:
@@ -155,7 +157,7 @@ def test_parquet_csv_and_warehouse_hold_the_same_decisions(simulated_home: Path,
         assert con.sql(f"from read_csv('{files['holdout.csv']}')").fetchall() == held
 
 
-def test_an_equal_list_is_an_equal_export(home: Home, simulated: ExperimentFolder) -> None:
+def test_an_equal_list_is_an_equal_export(home: Home, simulated: BatchExperiment) -> None:
     path = manifest_of(home.root)
     before = {p.relative_to(path.parent): p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
     assert export(home, date_of(path)) == path
@@ -164,7 +166,7 @@ def test_an_equal_list_is_an_equal_export(home: Home, simulated: ExperimentFolde
 
 
 def test_a_changed_list_replaces_the_export_and_who_reads_the_old_one_may_finish(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     path = manifest_of(home.root)
     first = files_of(path)
@@ -181,7 +183,7 @@ def test_a_changed_list_replaces_the_export_and_who_reads_the_old_one_may_finish
     }
 
 
-def test_changes_lead_from_one_list_to_the_next(home: Home, simulated: ExperimentFolder) -> None:
+def test_changes_lead_from_one_list_to_the_next(home: Home, simulated: BatchExperiment) -> None:
     first = manifest_of(home.root)
     before = first.read_bytes()
     write(home, simulated, LATER, 0.1)
@@ -203,7 +205,7 @@ def test_changes_lead_from_one_list_to_the_next(home: Home, simulated: Experimen
     assert (len(enter), len(exit_)) == (manifest["entered"], manifest["exited"]) == (0, 1000)
 
 
-def test_text_that_a_spreadsheet_would_run_is_made_text(home: Home, simulated: ExperimentFolder) -> None:
+def test_text_that_a_spreadsheet_would_run_is_made_text(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         db.rows(
             "insert into decisions.suppressions "
@@ -227,7 +229,7 @@ ODD_IDS = ("+4915112345", "-12", "=A1+1", "@name", "0021000", "21000", "1e5", 'a
 
 
 @pytest.fixture
-def keyed(home: Home, simulated: ExperimentFolder) -> ExperimentFolder:
+def keyed(home: Home, simulated: BatchExperiment) -> BatchExperiment:
     """The finished run with ids in a column ``customer``, the odd ones at the list's top."""
     with opened(home) as db:
         db.rows(
@@ -246,7 +248,7 @@ def exported_by_id(home: Home, date: str) -> dict[str, Path]:
 
 
 def test_the_users_own_id_comes_first_in_every_file_and_as_it_is(
-    home: Home, keyed: ExperimentFolder
+    home: Home, keyed: BatchExperiment
 ) -> None:
     files = exported_by_id(home, date_of(manifest_of(home.root)))
     with duckdb.connect() as con:
@@ -270,7 +272,7 @@ def test_the_users_own_id_comes_first_in_every_file_and_as_it_is(
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_list_is_measured_by_every_id_of_its_own_export(
-    home: Home, keyed: ExperimentFolder, tmp_path: Path, ending: str
+    home: Home, keyed: BatchExperiment, tmp_path: Path, ending: str
 ) -> None:
     date = date_of(manifest_of(home.root))
     exported = exported_by_id(home, date)[f"decisions.{ending}"]
@@ -286,7 +288,7 @@ def test_a_list_is_measured_by_every_id_of_its_own_export(
 
 @pytest.mark.parametrize("name", ["rank", "Arm"])
 def test_an_id_that_is_called_like_a_column_of_the_list_keeps_its_name(
-    home: Home, keyed: ExperimentFolder, name: str
+    home: Home, keyed: BatchExperiment, name: str
 ) -> None:
     key = ListKey(date_of(manifest_of(home.root)), "simulated", "treated")
     with opened(home) as db:
@@ -299,7 +301,7 @@ def test_an_id_that_is_called_like_a_column_of_the_list_keeps_its_name(
         assert [row[0] for row in rows.limit(3).fetchall()] == list(ODD_IDS[:3])
 
 
-def test_a_budget_for_nobody_is_valid_json_too(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_budget_for_nobody_is_valid_json_too(home: Home, simulated: BatchExperiment) -> None:
     write(home, simulated, LATER, 0.0)
     path = export(home, LATER)
     assert files_of(path)["treat.csv"].read_text() == "user_id,arm,campaign,decision_date,rank\n"
@@ -314,7 +316,7 @@ def test_without_a_list_there_is_nothing_to_export(home: Home) -> None:
 
 @pytest.mark.parametrize("step", ["put_folder", "replace"])
 def test_a_crash_leaves_the_previous_export_whole(
-    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch, step: str
+    home: Home, simulated: BatchExperiment, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = manifest_of(home.root)
     before = path.read_bytes()
@@ -370,7 +372,7 @@ def address(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("address", ["memory", "s3"], indirect=True)
 def test_an_object_store_holds_the_same_files(
-    home: Home, simulated: ExperimentFolder, address: str
+    home: Home, simulated: BatchExperiment, address: str
 ) -> None:
     local = manifest_of(home.root)
     key = ListKey(date_of(local), "simulated", "treated")

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.publish import publish
 from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
 from tests.support import SMALL, Open, opened, with_experiment
@@ -23,12 +23,12 @@ CAPPED = Decisions(contact_cap=ContactCap(treatments=2, days=7))
 
 
 def decide(
-    home: Home, folder: ExperimentFolder, night: date, *, share: float = 0.3, campaign: str = ""
+    home: Home, experiment: BatchExperiment, night: date, *, share: float = 0.3, campaign: str = ""
 ) -> None:
     with opened(home) as db:
         write_treat_list(
             db,
-            folder,
+            experiment,
             decision_date=str(night),
             arm="treated",
             budget=Budget(share=share),
@@ -37,13 +37,13 @@ def decide(
         )
 
 
-def publish_again(home: Home, folder: ExperimentFolder) -> None:
+def publish_again(home: Home, experiment: BatchExperiment) -> None:
     with opened(home) as db:
-        publish(db, home, folder)
+        publish(db, home, experiment)
 
 
 def test_each_campaigns_newest_list_is_published_in_the_order_of_users(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     decide(home, simulated, FIRST, share=0.1)
     decide(home, simulated, FIRST, share=0.5, campaign="spring")
@@ -69,7 +69,7 @@ def test_each_campaigns_newest_list_is_published_in_the_order_of_users(
 
 
 def test_contacts_that_may_count_still_are_published_and_no_others(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     folder = with_experiment(simulated, decisions=CAPPED)
     nights = [SECOND - timedelta(days=k) for k in (7, 6, 1, 0)]  # the first is too long ago
@@ -97,7 +97,7 @@ def test_contacts_that_may_count_still_are_published_and_no_others(
 
 
 def test_without_a_cap_no_contacts_are_published(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     decide(home, simulated, SECOND)
     publish_again(home, simulated)
@@ -105,7 +105,7 @@ def test_without_a_cap_no_contacts_are_published(
 
 
 def test_the_rules_of_snapshot_and_warehouse_are_the_same(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     publish_again(home, simulated)
     sql = (
@@ -119,7 +119,7 @@ def test_the_rules_of_snapshot_and_warehouse_are_the_same(
 
 
 def test_lists_that_an_earlier_version_published_are_sorted_when_something_else_is(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     """Its snapshot has neither the tables nor the rules; other experiments' lists are not lost."""
     pointer = read_pointer(home.published)
@@ -146,7 +146,7 @@ def test_lists_that_an_earlier_version_published_are_sorted_when_something_else_
 
 @pytest.mark.parametrize("cut", ["size", "threshold"])
 def test_a_lists_rules_are_recorded_and_replaced_with_it(
-    home: Home, simulated: ExperimentFolder, cut: str
+    home: Home, simulated: BatchExperiment, cut: str
 ) -> None:
     for rules, share in ((Decisions(holdout=0.2), 0.1), (CAPPED.model_copy(update={"cut": cut}), 0.4)):
         decide(home, with_experiment(simulated, decisions=rules), SECOND, share=share)

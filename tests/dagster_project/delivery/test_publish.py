@@ -12,7 +12,7 @@ import pytest
 
 from dagster_project.commands import rollback
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import publish as module
 from dagster_project.delivery.publish import KEEP, publish, roll_back
 from dagster_project.training.registry import deciding_learner
@@ -46,13 +46,13 @@ def snapshots(home: Home) -> list[str]:
     return sorted(p.name for p in home.published.glob("snapshot-*.duckdb"))
 
 
-def publish_again(home: Home, folder: ExperimentFolder) -> Pointer:
+def publish_again(home: Home, experiment: BatchExperiment) -> Pointer:
     with opened(home) as db:
-        return publish(db, home, folder)
+        return publish(db, home, experiment)
 
 
 @pytest.fixture
-def with_other(home: Home, simulated: ExperimentFolder) -> Home:
+def with_other(home: Home, simulated: BatchExperiment) -> Home:
     """A home whose snapshot also holds the experiment `other`, and an old state of `simulated`.
 
     In the warehouse, `other` is half-way through a later run.
@@ -92,7 +92,7 @@ def with_other(home: Home, simulated: ExperimentFolder) -> Home:
     return home
 
 
-def test_the_pointer_says_what_is_in_the_snapshot(home: Home, simulated: ExperimentFolder) -> None:
+def test_the_pointer_says_what_is_in_the_snapshot(home: Home, simulated: BatchExperiment) -> None:
     before = read_pointer(home.published)
     pointer = publish_again(home, simulated)
     assert read_pointer(home.published) == pointer
@@ -108,7 +108,7 @@ def test_the_pointer_says_what_is_in_the_snapshot(home: Home, simulated: Experim
 
 
 def test_the_snapshot_equals_the_warehouse_without_its_training_tables(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     publish_again(home, simulated)
     con = snapshot(home.root)
@@ -127,7 +127,7 @@ def test_the_snapshot_equals_the_warehouse_without_its_training_tables(
 
 
 def test_other_experiments_stay_as_they_were_published(
-    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+    with_other: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     pointer = publish_again(with_other, simulated)
     con = snapshot(with_other.root)
@@ -144,7 +144,7 @@ def test_other_experiments_stay_as_they_were_published(
 
 
 def test_views_of_partitions_are_published_as_views_and_their_files_are_kept(
-    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+    with_other: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     home, scores = with_other, Identifier.of("scores", "simulated")
     others, first, second = (Generation.new(home, name, "scores") for name in ("other", *"ss"))
@@ -173,7 +173,7 @@ def test_views_of_partitions_are_published_as_views_and_their_files_are_kept(
 
 
 def test_of_the_experiment_itself_nothing_old_remains(
-    with_other: Home, simulated: ExperimentFolder, snapshot: Open
+    with_other: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     publish_again(with_other, simulated)
     con = snapshot(with_other.root)
@@ -183,7 +183,7 @@ def test_of_the_experiment_itself_nothing_old_remains(
     assert con.execute("select count(*) > 1 from scores.simulated").fetchone() == (True,)
 
 
-def test_the_last_seven_snapshots_are_kept(home: Home, simulated: ExperimentFolder) -> None:
+def test_the_last_seven_snapshots_are_kept(home: Home, simulated: BatchExperiment) -> None:
     old = [f"snapshot-2020010{day}T000000000000Z-simulated.duckdb" for day in range(1, 10)]
     for name in old:
         (home.published / name).touch()
@@ -194,7 +194,7 @@ def test_the_last_seven_snapshots_are_kept(home: Home, simulated: ExperimentFold
 
 
 def test_the_current_snapshot_is_kept_even_if_the_clock_went_back(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     later = [f"snapshot-2999010{day}T000000000000Z-simulated.duckdb" for day in range(1, 9)]
     for name in later:
@@ -209,7 +209,7 @@ def crash(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("step", ["_copy_table", "sync_file", "sha256_file", "write_pointer"])
 def test_a_crash_before_the_pointer_leaves_the_old_state_current(
-    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch, step: str
+    home: Home, simulated: BatchExperiment, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     before = (home.published / POINTER).read_bytes()
     file = read_pointer(home.published)
@@ -224,7 +224,7 @@ def test_a_crash_before_the_pointer_leaves_the_old_state_current(
 
 
 def test_what_the_asset_wrote_before_is_kept_and_the_warehouse_stays_usable(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     with opened(home) as db:
         publish(db, home, simulated)
@@ -236,7 +236,7 @@ def test_what_the_asset_wrote_before_is_kept_and_the_warehouse_stays_usable(
         )
 
 
-def test_a_pointer_to_a_missing_snapshot_is_told(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_pointer_to_a_missing_snapshot_is_told(home: Home, simulated: BatchExperiment) -> None:
     file = read_pointer(home.published).file
     (home.published / file).unlink()
     with pytest.raises(UpliftError, match=f"the pointer names {file}, which is missing"):
@@ -244,7 +244,7 @@ def test_a_pointer_to_a_missing_snapshot_is_told(home: Home, simulated: Experime
 
 
 def test_an_unreadable_pointer_does_not_lose_the_other_experiments(
-    with_other: Home, simulated: ExperimentFolder
+    with_other: Home, simulated: BatchExperiment
 ) -> None:
     path = with_other.published / POINTER
     path.write_text("{")
@@ -253,7 +253,7 @@ def test_an_unreadable_pointer_does_not_lose_the_other_experiments(
     assert path.read_text() == "{"
 
 
-def test_the_first_publication_needs_no_previous_one(home: Home, simulated: ExperimentFolder) -> None:
+def test_the_first_publication_needs_no_previous_one(home: Home, simulated: BatchExperiment) -> None:
     for path in home.published.iterdir():
         path.unlink()
     assert list(publish_again(home, simulated).experiments) == ["simulated"]
@@ -270,7 +270,7 @@ def spoil_manifest(bundle: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [spoil_model, spoil_manifest])
 def test_a_bundle_that_does_not_verify_is_not_published(
-    home: Home, simulated: ExperimentFolder, spoil: Callable[[Path], None]
+    home: Home, simulated: BatchExperiment, spoil: Callable[[Path], None]
 ) -> None:
     before = (home.published / POINTER).read_bytes()
     (bundle,) = home.bundles.iterdir()
@@ -282,7 +282,7 @@ def test_a_bundle_that_does_not_verify_is_not_published(
 
 def test_rolling_back_makes_the_snapshot_before_the_current_one(
     home: Home,
-    simulated: ExperimentFolder,
+    simulated: BatchExperiment,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -311,7 +311,7 @@ class _Clock:
 
 def test_a_clock_that_is_set_back_changes_no_order(
     home: Home,
-    simulated: ExperimentFolder,
+    simulated: BatchExperiment,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -336,7 +336,7 @@ def test_a_clock_that_is_set_back_changes_no_order(
 
 
 def test_snapshots_of_a_version_that_did_not_count_come_first(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     first = read_pointer(home.published)
     uncounted = first.model_dump(mode="json", exclude={"number"})
@@ -350,7 +350,7 @@ def test_snapshots_of_a_version_that_did_not_count_come_first(
     assert publish_again(home, simulated).number == 2
 
 
-def test_what_cannot_be_rolled_back_to_is_refused(home: Home, simulated: ExperimentFolder) -> None:
+def test_what_cannot_be_rolled_back_to_is_refused(home: Home, simulated: BatchExperiment) -> None:
     with pytest.raises(UpliftError, match="there is no snapshot before"):
         roll_back(home)
     with pytest.raises(UpliftError, match="there is no snapshot 'nonsense'; kept are"):
@@ -365,7 +365,7 @@ def test_what_cannot_be_rolled_back_to_is_refused(home: Home, simulated: Experim
 
 
 def test_a_damaged_snapshot_with_other_experiments_is_no_source(
-    with_other: Home, simulated: ExperimentFolder
+    with_other: Home, simulated: BatchExperiment
 ) -> None:
     path = with_other.published / read_pointer(with_other.published).file
     path.write_bytes(path.read_bytes() + b"x")
@@ -376,7 +376,7 @@ def test_a_damaged_snapshot_with_other_experiments_is_no_source(
 
 
 def test_two_nights_of_the_ledger_are_published(
-    home: Home, simulated: ExperimentFolder, snapshot: Open
+    home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     with opened(home) as db:
         for night in ("2026-01-01", "2026-01-02", "2026-01-03"):

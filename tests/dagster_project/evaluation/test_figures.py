@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from dagster_project.decisions.thresholds import threshold_rows
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import TABLES, evaluate, summary_markdown
 from dagster_project.scores.predictions import BUDGETS, SCORES
 from dagster_project.scores.score_groups import read_holdout
@@ -65,23 +65,23 @@ def load(db: Warehouse, users: Users, order: np.ndarray) -> None:
 
 
 def joint_in_order(
-    users: Users, folder: ExperimentFolder, order: np.ndarray, threads: int
+    users: Users, experiment: BatchExperiment, order: np.ndarray, threads: int
 ) -> JointGroups:
     db = memory_warehouse()
     db.rows(f"set threads = {threads}")
     load(db, users, order)
-    joint = read_holdout(db, folder, "treated", "converted")
+    joint = read_holdout(db, experiment, "treated", "converted")
     db.con.close()
     return joint
 
 
 def groups_in_order(
-    users: Users, folder: ExperimentFolder, order: np.ndarray, threads: int
+    users: Users, experiment: BatchExperiment, order: np.ndarray, threads: int
 ) -> ScoreGroups:
-    return joint_in_order(users, folder, order, threads).by("r")[0]
+    return joint_in_order(users, experiment, order, threads).by("r")[0]
 
 
-def test_sql_adds_up_what_numpy_adds_up(simulated: ExperimentFolder) -> None:
+def test_sql_adds_up_what_numpy_adds_up(simulated: BatchExperiment) -> None:
     users = some_users()
     joint = joint_in_order(users, simulated, np.arange(600), 2)
     assert len(joint.n) < 100
@@ -91,7 +91,7 @@ def test_sql_adds_up_what_numpy_adds_up(simulated: ExperimentFolder) -> None:
         assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=1e-9), field.name
 
 
-def test_no_figure_depends_on_row_order_or_threads(simulated: ExperimentFolder) -> None:
+def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -> None:
     users = some_users()
     reference = groups_in_order(users, simulated, np.arange(600), 1)
     for seed, threads in ((1, 1), (2, 2), (3, 2)):
@@ -104,7 +104,7 @@ def test_no_figure_depends_on_row_order_or_threads(simulated: ExperimentFolder) 
         assert policy_value(found, 0.3) == policy_value(reference, 0.3)
 
 
-def test_one_score_for_all_gains_exactly_nothing(simulated: ExperimentFolder) -> None:
+def test_one_score_for_all_gains_exactly_nothing(simulated: BatchExperiment) -> None:
     users = some_users()
     blind = Users(np.full(600, 0.25), users.w, users.y, users.mu0, users.mu1, users.propensity)
     groups = groups_in_order(blind, simulated, np.arange(600), 2)
@@ -113,9 +113,7 @@ def test_one_score_for_all_gains_exactly_nothing(simulated: ExperimentFolder) ->
     assert [gain_over_random(groups, b).value for b in BUDGETS] == [0.0] * 100
 
 
-def test_every_table_is_filled_for_every_learner_and_arm(
-    home: Home, simulated: ExperimentFolder
-) -> None:
+def test_every_table_is_filled_for_every_learner_and_arm(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
     assert tables.keys() == set(TABLES)
@@ -140,7 +138,7 @@ def test_curves_start_at_nobody_end_at_everybody_and_are_no_longer_than_needed(h
         assert points == distinct <= 1001
 
 
-def test_what_was_published_is_what_is_computed_again(home: Home, simulated: ExperimentFolder) -> None:
+def test_what_was_published_is_what_is_computed_again(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         metrics = evaluate(db, simulated)["metrics"]
         stored = db.rows("select learner, metric, value from evaluation.metrics order by all")
@@ -151,7 +149,7 @@ def test_what_was_published_is_what_is_computed_again(home: Home, simulated: Exp
 
 
 def test_the_summary_holds_every_learner_at_the_default_budget(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
@@ -161,7 +159,7 @@ def test_the_summary_holds_every_learner_at_the_default_budget(
     assert any("value at 30%" in line for line in lines)
 
 
-def test_an_experiment_that_was_never_scored_is_no_empty_evaluation(simulated: ExperimentFolder) -> None:
+def test_an_experiment_that_was_never_scored_is_no_empty_evaluation(simulated: BatchExperiment) -> None:
     db = memory_warehouse()
     with pytest.raises(duckdb.CatalogException, match="simulated"):
         evaluate(db, simulated)

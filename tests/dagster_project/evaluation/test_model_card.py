@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation import plots
 from dagster_project.evaluation.model_card import make_plots, write_card
 from dagster_project.scores.predictions import NAMES
@@ -18,7 +18,7 @@ PLOTS = ["qini", "deciles", "policy_value", "calibration", "distribution"]
 
 
 @pytest.fixture
-def made(home: Home, simulated: ExperimentFolder):
+def made(home: Home, simulated: BatchExperiment):
     with opened(home) as db:
         learner = deciding_learner(db, simulated, "treated")
         return learner, make_plots(db, simulated), write_card(db, simulated, {})

@@ -13,7 +13,7 @@ import pytest
 
 from dagster_project import run
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import (
     DECIDING,
     MULTI_ARM,
@@ -48,7 +48,7 @@ def finished(home: Home) -> Iterator[Warehouse]:
         db.rows("begin")
 
 
-def with_costs(**costs: float) -> ExperimentFolder:
+def with_costs(**costs: float) -> BatchExperiment:
     """Hillstrom with costs of its e-mails."""
     arms = [arm.model_copy(update={"cost": costs.get(arm.name, 0.0)}) for arm in _arms()]
     return with_experiment(HILLSTROM, arms=tuple(arms))

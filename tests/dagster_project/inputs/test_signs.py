@@ -80,10 +80,10 @@ def test_a_file_of_types_without_signs_is_loaded_with_them(
     db: Warehouse, unsigned_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / RAW_SQL).write_text(RAW, encoding="utf-8")
-    folder = replace(folder_of("hillstrom"), folder=tmp_path)
-    rows, _ = load_raw(db, folder, SourceFile(unsigned_file, "0" * 64))
+    experiment = replace(folder_of("hillstrom"), folder=tmp_path)
+    rows, _ = load_raw(db, experiment, SourceFile(unsigned_file, "0" * 64))
     assert rows == 12
-    assert SIGNED_COLUMNS.items() <= types_of(db, folder.tables.raw).items()
+    assert SIGNED_COLUMNS.items() <= types_of(db, experiment.tables.raw).items()
     assert db.rows("select sum(visits - clicks - 1) from raw.hillstrom") == [(-12,)]
 
 
@@ -99,12 +99,12 @@ def test_a_history_is_loaded_likewise(db: Warehouse, unsigned_file: Path, tmp_pa
     )
     history = HistoryTable(path="past.parquet", available_at="known_at")
     changes = {"tables": {"past": history}, "assigned_at": "assigned_at", "user_id": "user_id"}
-    experiment = folder_of("hillstrom").experiment.model_copy(update=changes)
-    folder = replace(
-        folder_of("hillstrom"), experiment=experiment, folder=tmp_path, tables=Tables.of(experiment)
+    declaration = folder_of("hillstrom").declaration.model_copy(update=changes)
+    experiment = replace(
+        folder_of("hillstrom"), experiment=declaration, folder=tmp_path, tables=Tables.of(declaration)
     )
-    load_raw(db, folder, SourceFile(unsigned_file, "0" * 64))
-    assert types_of(db, folder.tables.histories["past"])["orders"] == "INTEGER"
+    load_raw(db, experiment, SourceFile(unsigned_file, "0" * 64))
+    assert types_of(db, experiment.tables.histories["past"])["orders"] == "INTEGER"
     assert db.rows("select min(orders - 1) from raw.hillstrom_past") == [(-1,)]
 
 

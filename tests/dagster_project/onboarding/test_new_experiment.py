@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.commands.schema import SCHEMA, schema_text
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
@@ -45,7 +45,7 @@ def declare(tmp_path: Path, *options: str, **columns: object) -> Experiment:
     pc.write_csv(pa.table(kept), path)
     new_experiment.main([str(path), "shop", *options])
     experiment = load_experiment(tmp_path / "own" / "shop")
-    ExperimentFolder.read(experiment, tmp_path / "own" / "shop")  # checks features.sql
+    BatchExperiment.read(experiment, tmp_path / "own" / "shop")  # checks features.sql
     return experiment
 
 
@@ -202,7 +202,7 @@ def test_names_of_any_kind_in_the_file(tmp_path: Path) -> None:
         "a b": AGE % 2,
     }
     found = declare(tmp_path, **odd)
-    sql = ExperimentFolder.read(found, tmp_path / "own" / "shop").features_sql
+    sql = BatchExperiment.read(found, tmp_path / "own" / "shop").features_sql
     assert set(odd) <= set(sql.raw_columns)
     assert "n" not in sql.descriptions
 

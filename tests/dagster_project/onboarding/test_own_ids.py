@@ -10,7 +10,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.raw import load_raw
 from dagster_project.inputs.sources import own_file
@@ -57,14 +57,14 @@ def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UPLIFT_EXPERIMENTS", str(tmp_path / "own"))
 
 
-def draft(path: Path, tmp_path: Path) -> ExperimentFolder:
+def draft(path: Path, tmp_path: Path) -> BatchExperiment:
     new_experiment.main([str(path), "shop"])
     place = tmp_path / "own" / "shop"
-    return ExperimentFolder.read(load_experiment(place), place)
+    return BatchExperiment.read(load_experiment(place), place)
 
 
-def load(db: Warehouse, folder: ExperimentFolder, path: Path) -> None:
-    load_raw(db, folder, own_file(folder.name, "source.path", folder.folder, path))
+def load(db: Warehouse, experiment: BatchExperiment, path: Path) -> None:
+    load_raw(db, experiment, own_file(experiment.name, "source.path", experiment.path, path))
 
 
 def written(db: Warehouse, path: Path, column: str) -> list[str]:
@@ -73,9 +73,11 @@ def written(db: Warehouse, path: Path, column: str) -> list[str]:
     return [row[0] for row in db.rows(f'select "{column}"::varchar from {read}', {"path": str(path)})]
 
 
-def raw_ids(db: Warehouse, folder: ExperimentFolder) -> tuple[list[str], int]:
+def raw_ids(db: Warehouse, experiment: BatchExperiment) -> tuple[list[str], int]:
     """The raw table's ids as texts, and how many numbers there are for them."""
-    rows = db.rows(f'select "{folder.experiment.own_id or "user_id"}"::varchar, user_id from raw.shop')
+    rows = db.rows(
+        f'select "{experiment.declaration.own_id or "user_id"}"::varchar, user_id from raw.shop'
+    )
     return [row[0] for row in rows], len({row[1] for row in rows})
 
 
@@ -85,11 +87,11 @@ def case(request: pytest.FixtureRequest) -> Path:
 
 
 def test_every_id_of_the_cases_is_as_in_the_file(db: Warehouse, tmp_path: Path, case: Path) -> None:
-    folder = draft(case, tmp_path)
-    assert folder.experiment.user_id == CASES[case.name]
-    load(db, folder, case)
+    experiment = draft(case, tmp_path)
+    assert experiment.declaration.user_id == CASES[case.name]
+    load(db, experiment, case)
     expected = written(db, case, CASES[case.name])
-    ids, numbers = raw_ids(db, folder)
+    ids, numbers = raw_ids(db, experiment)
     assert ids == expected
     assert len(set(expected)) == numbers == len(ids)
 
@@ -102,12 +104,12 @@ def test_an_id_is_a_number_only_where_nothing_of_it_is_lost(
     column, ids, type_ = KINDS[kind]
     path = tmp_path / f"file.{ending}"
     (pc.write_csv if ending == "csv" else pq.write_table)(pa.table({column: ids, **COLUMNS}), path)
-    folder = draft(path, tmp_path)
-    load(db, folder, path)
+    experiment = draft(path, tmp_path)
+    load(db, experiment, path)
     types = {row[0]: row[1] for row in db.rows("describe raw.shop")}
     assert types["user_id"] == "BIGINT"
-    assert types[folder.experiment.own_id or "user_id"] == type_
-    read, numbers = raw_ids(db, folder)
+    assert types[experiment.declaration.own_id or "user_id"] == type_
+    read, numbers = raw_ids(db, experiment)
     assert read == [str(i) for i in ids]
     assert numbers == N
     if type_ == "BIGINT":
@@ -157,22 +159,24 @@ def test_another_file_of_the_form_cannot_change_ids_either(
 POPULATION = '\n[population]\npath = "people.csv"\n'
 
 
-def with_population(tmp_path: Path, ids: list[str], people: list[str]) -> ExperimentFolder:
+def with_population(tmp_path: Path, ids: list[str], people: list[str]) -> BatchExperiment:
     path = tmp_path / "file.csv"
     pc.write_csv(pa.table({"customer": ids, **COLUMNS}), path)
     place = draft(path, tmp_path).folder
     declaration = place / "experiment.toml"
     declaration.write_text(declaration.read_text() + POPULATION)
     pc.write_csv(pa.table({"customer": people, "age": [30] * len(people)}), place / "people.csv")
-    return ExperimentFolder.read(load_experiment(place), place)
+    return BatchExperiment.read(load_experiment(place), place)
 
 
 def test_a_population_has_ids_as_they_are_written(db: Warehouse, tmp_path: Path) -> None:
     """Though the file by itself looks as if it held numbers."""
     ids = [f"{i}.0" for i in DIGITS_18]
-    folder = with_population(tmp_path, ids, ids[:50])
-    load(db, folder, tmp_path / "file.csv")
-    load_population(db, folder, own_file("shop", "population.path", folder.folder, Path("people.csv")))
+    experiment = with_population(tmp_path, ids, ids[:50])
+    load(db, experiment, tmp_path / "file.csv")
+    load_population(
+        db, experiment, own_file("shop", "population.path", experiment.path, Path("people.csv"))
+    )
     both = "select user_id, customer from raw.shop_population"
     assert len(db.rows(both)) == 50
     assert db.rows(f"{both} except select user_id, customer from raw.shop") == []
@@ -181,11 +185,11 @@ def test_a_population_has_ids_as_they_are_written(db: Warehouse, tmp_path: Path)
 def test_a_population_whose_ids_would_be_others_as_numbers_is_refused(
     db: Warehouse, tmp_path: Path
 ) -> None:
-    folder = with_population(tmp_path, [str(i) for i in range(N)], ["1", "0021000"])
-    load(db, folder, tmp_path / "file.csv")
+    experiment = with_population(tmp_path, [str(i) for i in range(N)], ["1", "0021000"])
+    load(db, experiment, tmp_path / "file.csv")
     with pytest.raises(DataError, match=r"population\.user_id: 'customer' = '0021000' and 0 more"):
         load_population(
-            db, folder, own_file("shop", "population.path", folder.folder, Path("people.csv"))
+            db, experiment, own_file("shop", "population.path", experiment.path, Path("people.csv"))
         )
 
 
@@ -200,7 +204,7 @@ def test_a_history_is_found_by_ids_as_they_are_written(db: Warehouse, tmp_path: 
     declaration.write_text(declaration.read_text() + table)
     past = {"customer": ids, "known_at": ["2026-01-01"] * N, "balance": np.arange(N)}
     pc.write_csv(pa.table(past), place / "past.csv")
-    load(db, ExperimentFolder.read(load_experiment(place), place), path)
+    load(db, BatchExperiment.read(load_experiment(place), place), path)
     same = "customer = (balance + 100000000000000000) || '.0'"
     joined = f"select count(*) from raw.shop_past join raw.shop using (user_id) where {same}"
     assert db.one(joined) == (N,)

@@ -24,15 +24,15 @@ def reads(found: dict[str, dg.MetadataValue]) -> dict[str, set[str]]:
 
 def test_features_and_assignment(db: Warehouse) -> None:
     make_table(db, "raw.hillstrom", RAW, [])
-    folder = folder_of("hillstrom")
-    features = reads(column_lineage(db, folder.features_sql.text, SOURCE))
+    experiment = folder_of("hillstrom")
+    features = reads(column_lineage(db, experiment.features_sql.text, SOURCE))
     assert features["zip_urban"] == {"zip_code"}
     assert features["channel_web"] == features["channel_phone"] == {"channel"}
     sql = render(
         "training/assignment.sql",
-        raw=folder.tables.raw,
-        arm_column=Identifier.of(folder.experiment.arm_column),
-        outcomes=folder.outcomes,
+        raw=experiment.tables.raw,
+        arm_column=Identifier.of(experiment.declaration.arm_column),
+        outcomes=experiment.outcomes,
     )
     assignment = reads(column_lineage(db, sql, SOURCE))
     assert assignment["arm"] == {"segment"}

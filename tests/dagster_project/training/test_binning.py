@@ -19,7 +19,7 @@ from tests.support import edge_lists, float32s, folder_of
 from uplift_core.cells import BinEdges
 
 TABLES = dataclasses.replace(
-    Tables.of(folder_of("simulated").experiment), features=Identifier.of("users")
+    Tables.of(folder_of("simulated").declaration), features=Identifier.of("users")
 )
 
 

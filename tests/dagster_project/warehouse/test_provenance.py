@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.checks import dagster_checks as checks
 from dagster_project.checks.findings import Finding
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.sources.simulated import write_simulation
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import (
@@ -31,15 +31,15 @@ SHARES = {"control": 0.5, "treated": 0.5}
 EVERY = "select count(*), bit_xor(hash(columns(*))) from {}"
 
 
-def simulated_on(file: Path) -> ExperimentFolder:
+def simulated_on(file: Path) -> BatchExperiment:
     """The small simulation on a file of one's own."""
-    folder = small_simulation()
-    return ExperimentFolder.read(folder.experiment.with_file(file, SHARES), folder.folder)
+    experiment = small_simulation()
+    return BatchExperiment.read(experiment.declaration.with_file(file, SHARES), experiment.path)
 
 
 def another_file(folder: Path) -> Path:
     """Five thousand other users."""
-    source = small_simulation().experiment.source.model_copy(update={"seed": 7})
+    source = small_simulation().declaration.source.model_copy(update={"seed": 7})
     return write_simulation(source, folder)
 
 
@@ -84,7 +84,7 @@ def test_every_layer_says_what_it_was_made_from(home: Home) -> None:
 
 
 def test_a_file_that_its_checks_refuse_is_not_published_by_the_next_night(
-    home: Home, simulated: ExperimentFolder, tmp_path: Path, snapshot: Open
+    home: Home, simulated: BatchExperiment, tmp_path: Path, snapshot: Open
 ) -> None:
     before, published = layers_in(home), read_pointer(home.published)
     refused = run_job(simulated_on(bad_file(tmp_path)), home.root, only=["raw"], raise_on_error=False)
@@ -125,7 +125,7 @@ def test_lists_exports_and_snapshots_refuse_layers_that_do_not_belong_together(
         assert (LATER,) not in db.rows(dates)
 
 
-def test_a_file_read_again_is_the_same_layer(home: Home, simulated: ExperimentFolder) -> None:
+def test_a_file_read_again_is_the_same_layer(home: Home, simulated: BatchExperiment) -> None:
     before = layers_in(home)
     assert run_job(simulated, home.root, only=["raw"]).success
     with opened(home) as db:
@@ -134,7 +134,7 @@ def test_a_file_read_again_is_the_same_layer(home: Home, simulated: ExperimentFo
 
 
 def test_a_list_that_its_checks_refuse_is_not_exported_by_the_next_run(
-    home: Home, simulated: ExperimentFolder, monkeypatch: pytest.MonkeyPatch
+    home: Home, simulated: BatchExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a range of dates those before it stand."""
     wrong = Finding("kept_out", "rule", "treated", "true", "users who are held out are treated", False)
@@ -156,7 +156,7 @@ def test_a_list_that_its_checks_refuse_is_not_exported_by_the_next_run(
 
 
 def test_the_own_ids_of_a_list_that_another_file_was_behind_are_not_exported(
-    home: Home, simulated: ExperimentFolder
+    home: Home, simulated: BatchExperiment
 ) -> None:
     """Numbers of users may be those of others by now."""
     with_ids = with_experiment(simulated, user_id="p0")

@@ -42,7 +42,7 @@ def test_a_list_of_columns() -> None:
 
 
 def test_tables_are_named_after_layer_and_experiment() -> None:
-    tables = Tables.of(folder_of("hillstrom").experiment)
+    tables = Tables.of(folder_of("hillstrom").declaration)
     assert str(tables.raw) == '"raw"."hillstrom"'
     assert str(tables.scores) == '"scores"."hillstrom"'
     assert str(tables.cells) == '"training"."hillstrom_cells"'

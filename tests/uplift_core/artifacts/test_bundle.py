@@ -32,7 +32,7 @@ PARAMETERS = LearnerParameters().model_copy(
 
 def manifest(**changes: object) -> Manifest:
     described: dict[str, object] = {
-        "experiment": folder_of("simulated").experiment,
+        "experiment": folder_of("simulated").declaration,
         "outcome": "converted",
         "features": EDGES.features,
         "features_sql": "select user_id, a::float as a, b::float as b from raw.simulated",

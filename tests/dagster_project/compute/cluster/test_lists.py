@@ -16,7 +16,7 @@ from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.compute.local import HERE
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import ListKey
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
@@ -60,11 +60,11 @@ class Both:
             self.there.create_view(table, made.pattern)
 
     def equal(
-        self, folder: ExperimentFolder, budget: Budget, night: str = NIGHT, campaign: str = "mens"
+        self, experiment: BatchExperiment, budget: Budget, night: str = NIGHT, campaign: str = "mens"
     ) -> list[dict]:
         """The list, which is the same on both."""
         found = [
-            make(db, folder, budget, night, campaign, compute=compute)
+            make(db, experiment, budget, night, campaign, compute=compute)
             for db, compute in ((self.here, HERE), (self.there, self.cluster))
         ]
         assert found[0] == found[1]

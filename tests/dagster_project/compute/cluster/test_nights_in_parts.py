@@ -19,7 +19,7 @@ from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
 from dagster_project.decisions.treat_list import write_treat_list
-from dagster_project.declared.experiment import ExperimentFolder
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.stores import LocalStore
@@ -45,7 +45,7 @@ class Place:
 
     home: Home
     compute: Compute
-    folder: ExperimentFolder
+    folder: BatchExperiment
 
     def decide(self, date: str, share: float, override: str = "a test") -> Night:
         """Write a night's list."""
@@ -87,13 +87,13 @@ def cut(db: Warehouse, home: Home, table: Identifier, parts: int = 3) -> None:
 
 
 @pytest.fixture
-def here(home: Home, simulated: ExperimentFolder, tmp_path: Path) -> Place:
+def here(home: Home, simulated: BatchExperiment, tmp_path: Path) -> Place:
     shutil.copytree(home.root, tmp_path / "here")
     return Place(Home(tmp_path / "here"), HERE, simulated)
 
 
 @pytest.fixture
-def there(home: Home, simulated: ExperimentFolder, workers: Workers) -> Place:
+def there(home: Home, simulated: BatchExperiment, workers: Workers) -> Place:
     with opened(home) as db:
         for table in (SCORES, RAW):
             cut(db, home, table)

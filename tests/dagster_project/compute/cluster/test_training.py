@@ -17,23 +17,23 @@ from uplift_core.artifacts.home import Home
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
     """The training of a small simulated experiment, from cells in files."""
-    folder, home = few_rounds(small_simulation()), Home(tmp_path_factory.mktemp("home"))
-    run_unchecked(folder, home.root, ("raw", "features", "assignment", "cells"))
-    kept = Generation.new(home, folder.name, "cells")
+    experiment, home = few_rounds(small_simulation()), Home(tmp_path_factory.mktemp("home"))
+    run_unchecked(experiment, home.root, ("raw", "features", "assignment", "cells"))
+    kept = Generation.new(home, experiment.name, "cells")
     reads = {}
     with opened(home) as db:
-        for number, table in enumerate((folder.tables.cells, folder.tables.feature_cells)):
+        for number, table in enumerate((experiment.tables.cells, experiment.tables.feature_cells)):
             reads[table] = str(write_part(db, f"from {table}", {}, kept.path(number)).path)
-        edges = read_edges(db, folder)
-    parameters = folder.experiment.learners
-    (arm,) = folder.experiment.treatments
-    return Job(folder, arm, edges, parameters, reads, Limits("500MB"))
+        edges = read_edges(db, experiment)
+    parameters = experiment.declaration.learners
+    (arm,) = experiment.declaration.treatments
+    return Job(experiment, arm, edges, parameters, reads, Limits("500MB"))
 
 
 def scores_of(job: Job, fitted: Fitted) -> np.ndarray:
     """Every learner's score of every row that is predicted."""
     x = np.random.default_rng(1).normal(size=(2_000, len(job.edges.features))).astype(np.float32)
-    outcome = job.folder.experiment.defaults.outcome
+    outcome = job.folder.declaration.defaults.outcome
     found = predictions_of(fitted.model(), x, job.arm, outcome)
     return np.column_stack([found.column(name).to_numpy() for name in SCORES.values()])
 

@@ -28,7 +28,7 @@ def experiment() -> Experiment:
     """An experiment whose file is ``CONTENT``, at two addresses and in a mirror."""
     return folder_of(
         "hillstrom", filename="toy.csv", sha256=SHA256, size=len(CONTENT), urls=URLS, mirror=MIRROR
-    ).experiment
+    ).declaration
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_wrong_file_from_the_mirror_is_refused(find: Find, asked: dict) -> Non
 
 
 def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
-    experiment = folder_of("simulated", n_users=300).experiment
+    experiment = folder_of("simulated", n_users=300).declaration
 
     def generate(home: Path) -> SourceFile:
         return find_source(
@@ -181,7 +181,7 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     table = pq.read_table(first.path)
     assert table.num_rows == 300
     assert table.column_names == [*(f"x{i}" for i in range(1, 11)), "treated", "converted", "p0", "p1"]
-    other = folder_of("simulated", n_users=300, seed=1).experiment
+    other = folder_of("simulated", n_users=300, seed=1).declaration
     file = find_source(
         other, Home(tmp_path / "a"), folder=tmp_path, data_dir=None, may_download=False, tell=print
     )
