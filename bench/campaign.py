@@ -24,9 +24,11 @@ from rich.progress import track
 
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list, files_to_treat
+from dagster_project.delivery.export_files import write_whole
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -79,10 +81,16 @@ def _night(
     db: Warehouse, experiment: BatchExperiment, root: Path, day: str, rng: np.random.Generator
 ) -> list[dict[str, float]]:
     write_treat_list(
-        db, experiment, decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"
+        db,
+        experiment,
+        decision_date=day,
+        arm="treated",
+        budget=Budget(share=0.1),
+        override="simulation",
+        assign_roles=assign_roles,
     )
     key, store = ListKey(day, experiment.name, "treated"), LocalStore(root / "exports")
-    export_treat_list(db, store, key, formats=["parquet"])
+    export_treat_list(db, store, key, formats=["parquet"], write_sheet=write_whole)
     (treated,) = files_to_treat(store, key, "parquet")
     users = db.arrow(
         "select user_id, if(treat.rank is null, p0, p1) as p from raw.simulated "

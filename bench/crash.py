@@ -29,8 +29,10 @@ import duckdb
 
 from dagster_project.automation import LAYERS
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.delivery.export import MANIFEST, SUCCESS, export_treat_list
+from dagster_project.delivery.export_files import write_whole
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
@@ -98,10 +100,16 @@ def _night(root: Path) -> None:
     home, folder = Home(root), small_simulation()
     with open_warehouse(home, memory_limit="500MB", threads=1) as db:
         write_treat_list(
-            db, folder, decision_date=DATE, arm="treated", budget=Budget(share=0.2), override="bench"
+            db,
+            folder,
+            decision_date=DATE,
+            arm="treated",
+            budget=Budget(share=0.2),
+            override="bench",
+            assign_roles=assign_roles,
         )
     with open_warehouse(home, memory_limit="500MB", threads=1) as db:
-        export_treat_list(db, LocalStore(home.exports), KEY)
+        export_treat_list(db, LocalStore(home.exports), KEY, write_sheet=write_whole)
     with open_warehouse(home, memory_limit="500MB", threads=1) as db:
         publish(db, home, folder)
 

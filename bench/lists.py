@@ -20,10 +20,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import MANIFEST, export_treat_list
-from dagster_project.delivery.export_files import FORMATS
+from dagster_project.delivery.export_files import FORMATS, write_whole
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -82,7 +83,13 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
     )
     started = time.monotonic()
     night = write_treat_list(
-        db, experiment, decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"
+        db,
+        experiment,
+        decision_date=DATE,
+        arm="treated",
+        budget=Budget(share=0.3),
+        override="benchmark",
+        assign_roles=assign_roles,
     )
     listed = time.monotonic() - started
     own = seconds(
@@ -93,7 +100,7 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
     export = {}
     for formats in (["parquet"], ["parquet", "csv"]):
         started = time.monotonic()
-        export_treat_list(db, LocalStore(home.exports), KEY, formats=formats)
+        export_treat_list(db, LocalStore(home.exports), KEY, formats=formats, write_sheet=write_whole)
         export["+".join(formats)] = time.monotonic() - started
     print(f"{night.users:,} users, {night.treated:,} treated")
     print(
@@ -127,10 +134,10 @@ def _in_parts(db: Warehouse, home: Home, experiment: BatchExperiment, parts: int
             arm="treated",
             budget=Budget(share=0.3),
             override="benchmark",
-            compute=cluster,
+            assign_roles=cluster.roles,
         )
     )
-    both = _seconds(lambda: export_treat_list(db, store, KEY, compute=cluster))
+    both = _seconds(lambda: export_treat_list(db, store, KEY, write_sheet=cluster.export))
     print(f"list {listed:.1f} s, export with CSV {both:.1f} s")
     print("rows", "equal" if db.one(digest, asdict(KEY)) == expected else "DIFFERENT")
     print("files", "equal" if _exported(db, store) == files else "DIFFERENT")

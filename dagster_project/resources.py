@@ -12,7 +12,7 @@ from typing import Self
 import dagster as dg
 
 from dagster_project.compute import Compute
-from dagster_project.compute.local import Here
+from dagster_project.compute.local import LocalCompute
 from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
@@ -85,7 +85,7 @@ class Engine(dg.ConfigurableResource):
             dagster.Failure: a cluster is asked for, and Dask is not installed.
         """
         if not self.cluster:
-            return Here(self.threads)
+            return LocalCompute(self.threads)
         try:  # an extra, and seconds to import
             from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
             from dagster_project.compute.cluster.dask_client import Address  # noqa: PLC0415

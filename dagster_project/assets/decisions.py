@@ -88,7 +88,7 @@ def treat_list_asset(
                     campaign=config.campaign,
                     learner="" if config.learner == "declared" else config.learner,
                     override=config.override,
-                    compute=engine.compute,
+                    assign_roles=engine.compute.roles,
                 )
                 metadata = describe_table(db, TREAT_LIST, experiment=experiment.name, decision_date=date)
             if write.refused:

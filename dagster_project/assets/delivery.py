@@ -37,7 +37,7 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
                         key,
                         own_id=own_id,
                         raw=experiment.target_users.raw,
-                        compute=engine.compute,
+                        write_sheet=engine.compute.export,
                     )
                     context.log.info(f"{experiment.name}/export: {manifest}")
         yield from write.results({"manifest": dg.MetadataValue.path(manifest)})

@@ -1,7 +1,7 @@
 """The bulk work of a run: all that touches every row.
 
-Assets say what is to be done; a ``Compute`` does it: ``here.Here`` in the warehouse, ``cluster.Cluster``
-on Dask's workers, part by part, with the same SQL files and equal results.
+Assets say what is to be done; a ``Compute`` does it: ``local.LocalCompute`` in the warehouse,
+``cluster.Cluster`` on Dask's workers, part by part, with the same SQL files and equal results.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from dagster_project.decisions.roles import Asked, Roles
+from dagster_project.decisions.roles import ListRequest, Roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.sources import SourceFile
@@ -65,7 +65,7 @@ class Compute(Protocol):
         """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
         ...
 
-    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
         """Give every user a role in a list.
 
         Raises:

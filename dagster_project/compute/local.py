@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.compute import Compute, Tell
-from dagster_project.decisions.roles import Asked, Roles, find_roles
+from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
@@ -26,8 +26,12 @@ from uplift_core.learners.contrast import ContrastModel
 
 
 @dataclass(frozen=True)
-class Here(Compute):
-    """The warehouse does it all; ``threads`` to train with, 0 for all cores."""
+class LocalCompute(Compute):
+    """The warehouse does all the work.
+
+    Attributes:
+        threads: number of threads to train with; 0: all cores.
+    """
 
     threads: int = 0
 
@@ -76,9 +80,9 @@ class Here(Compute):
         """See ``Compute.score``."""
         return score_users(db, experiment, bundle.load(model))
 
-    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
         """See ``Compute.roles``."""
-        return find_roles(db, experiment, asked)
+        return assign_roles(db, experiment, request)
 
     def export(
         self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
@@ -90,6 +94,3 @@ class Here(Compute):
     def link(self) -> str:
         """There is nothing to watch."""
         return ""
-
-
-HERE = Here()

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.roles import ROLES, Asked, write_excluded, write_roles
+from dagster_project.decisions.roles import ROLES, ListRequest, write_excluded, write_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.scores.predictions import SCORES
@@ -79,7 +79,9 @@ def write_multi_arm_list(
     key = ListKey(decision_date, experiment.name, MULTI_ARM)
     arm = declaration.defaults.arm
     write_excluded(db, experiment, key)
-    write_roles(db, experiment, Asked(key, arm, deciding_learner(db, experiment, arm), money=False))
+    write_roles(
+        db, experiment, ListRequest(key, arm, deciding_learner(db, experiment, arm), money=False)
+    )
     offers, moves = _find_moves(db, experiment)
     sql = render(
         "decisions/multi_arm_list.sql",

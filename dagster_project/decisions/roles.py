@@ -1,13 +1,13 @@
-"""What part each user plays in a night's list, and what follows from the roles: sizes, cut, places.
+"""The role of each user in one list, and what follows from the roles: sizes, cut, ranks.
 
-``RolesHere`` has them in a table; on a cluster they are in parts (``compute/lists.py``). Both use the
+``LocalRoles`` has them in a table; on a cluster they are in parts (``compute/lists.py``). Both use the
 same SQL files.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -29,8 +29,15 @@ Binds = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Roles in which list: its arm, the learner that decides, whether money is divided."""
+class ListRequest:
+    """Which list to assign roles for.
+
+    Attributes:
+        key: of the list.
+        arm: to treat with.
+        learner: whose score ranks the users.
+        money: whether the budget is an amount of money.
+    """
 
     key: ListKey
     arm: str
@@ -40,20 +47,20 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fault:
-    """Users of whom something cannot be meant: how many, and the first of them."""
+    """Users whose value is invalid: their count and the smallest user_id."""
 
     users: int = 0
     first: int | None = None
 
     def __add__(self, other: Fault) -> Fault:
-        """Both."""
+        """Combine two counts; keep the smaller first user_id."""
         firsts = [first for first in (self.first, other.first) if first is not None]
         return Fault(self.users + other.users, min(firsts, default=None))
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many users there are, how many of them in which part, and what is wrong with any."""
+    """Numbers of users by role, and of users with invalid values."""
 
     users: int = 0
     ranked: int = 0
@@ -63,7 +70,7 @@ class Counts:
     value: Fault = Fault()
 
     def __add__(self, other: Counts) -> Counts:
-        """Of two sets of users."""
+        """Combine the counts of two sets of users."""
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__annotations__))
 
 
@@ -92,8 +99,11 @@ class Roles(Protocol):
         ...
 
 
+AssignRoles = Callable[[Warehouse, BatchExperiment, ListRequest], Roles]
+
+
 @dataclass(frozen=True)
-class RolesHere:
+class LocalRoles:
     """Roles in a temporary table of the warehouse."""
 
     db: Warehouse
@@ -126,19 +136,19 @@ class RolesHere:
         return places_binds(self.counts)
 
 
-def find_roles(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> RolesHere:
+def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> LocalRoles:
     """Give every user a role.
 
     Raises:
-        DataError: scores that are not finite, costs or values that cannot be meant.
+        DataError: scores that are not finite, costs or values that are invalid.
     """
-    score = count_scores(db, experiment, asked)
-    refuse_faults(experiment, asked, score)
-    write_excluded(db, experiment, asked.key)
-    write_roles(db, experiment, asked)
-    counts = score + count_roles(db, asked)
-    refuse_faults(experiment, asked, counts)
-    return RolesHere(db, asked.key, counts)
+    score = count_scores(db, experiment, request)
+    refuse_faults(experiment, request, score)
+    write_excluded(db, experiment, request.key)
+    write_roles(db, experiment, request)
+    counts = score + count_roles(db, request)
+    refuse_faults(experiment, request, counts)
+    return LocalRoles(db, request.key, counts)
 
 
 def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
@@ -152,7 +162,7 @@ def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> 
     db.create_temporary(EXCLUDED, f"from decisions.excluded_users({arguments})", binds)
 
 
-def write_roles(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> None:
+def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> None:
     """Make the temporary table of roles from that of the excluded, see ``sql/decisions/roles.sql``."""
     rules, declaration = experiment.declaration.decisions, experiment.declaration
     own = {
@@ -163,59 +173,59 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Non
         "decisions/roles.sql",
         scores=experiment.target_users.scores,
         raw=experiment.target_users.raw,
-        score=Identifier.of(SCORES[asked.learner]),
+        score=Identifier.of(SCORES[request.learner]),
         excluded=EXCLUDED,
         **own,
     )
     binds: dict[str, object] = {
-        "arm": asked.arm,
+        "arm": request.arm,
         "salt": declaration.split.salt,
-        "money": asked.money,
+        "money": request.money,
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
     if not rules.cost_column:
-        binds["cost"] = declaration.arm(asked.arm).cost
+        binds["cost"] = declaration.arm(request.arm).cost
     if not rules.value_column:
         binds["value"] = declaration.outcome(declaration.defaults.outcome).value
     db.create_temporary(ROLES, sql, binds)
 
 
-def count_scores(db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Counts:
-    """How many users are scored, and whose score is not finite."""
-    column = Identifier.of(SCORES[asked.learner])
+def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Counts:
+    """Count the scored users, and those whose score is not finite."""
+    column = Identifier.of(SCORES[request.learner])
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
         f"select user_id, coalesce(isfinite({column}), false) as finite "
         f"from {experiment.target_users.scores} where arm = $arm) as odd",
-        {"arm": asked.arm},
+        {"arm": request.arm},
     )
     return Counts(users, score=Fault(odd, first))
 
 
-def count_roles(db: Warehouse, asked: Asked) -> Counts:
-    """How many users have which role, and whose cost or value cannot be meant."""
+def count_roles(db: Warehouse, request: ListRequest) -> Counts:
+    """Count the users of each role, and those whose cost or value is invalid."""
     ranked, explorers = db.one(
         f"select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore') from {ROLES}"
     )
     wrong = {}
     for name in ("cost", "value"):
         where = f"{name} is null or not isfinite({name}) or {name} < 0"
-        if asked.money:
+        if request.money:
             where += f" or {name} = 0"
         wrong[name] = Fault(*db.one(f"select count(*), min(user_id) from {ROLES} where {where}"))
     return Counts(0, ranked, explorers, **wrong)
 
 
-def refuse_faults(experiment: BatchExperiment, asked: Asked, counts: Counts) -> None:
-    """Refuse what cannot be meant; without money at stake a value may be missing.
+def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Counts) -> None:
+    """Refuse invalid scores, costs and values; without a budget in money a value may be missing.
 
     Raises:
         DataError: names the column and the first user.
     """
     if counts.score.users:
         raise DataError(
-            f"{experiment.name}: column '{SCORES[asked.learner]}' of {counts.score.users} users, the "
+            f"{experiment.name}: column '{SCORES[request.learner]}' of {counts.score.users} users, the "
             f"first of them user_id {counts.score.first}, is not finite; correct the features or the "
             "model and materialize scores anew"
         )
@@ -223,13 +233,13 @@ def refuse_faults(experiment: BatchExperiment, asked: Asked, counts: Counts) -> 
     own = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
     for name, (fault, column) in own.items():
         if fault.users and column:
-            least = "above 0, which money needs" if asked.money else "0 or more"
+            least = "above 0, which money needs" if request.money else "0 or more"
             raise DataError(
                 f"{experiment.name}: column '{column}', the {name} of treating a user, is missing or "
                 f"not {least} at user_id {fault.first} and {fault.users - 1} more; correct the file "
                 "or the declaration"
             )
-        if fault.users and asked.money:
+        if fault.users and request.money:
             raise DataError(
                 f"{experiment.name}: a budget in money needs the arm's cost and the outcome's value, "
                 "both above 0; declare them in experiment.toml"

@@ -8,11 +8,9 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from dagster_project.compute import Compute
-from dagster_project.compute.local import HERE
 from dagster_project.decisions.nights import write_night
 from dagster_project.decisions.records import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
-from dagster_project.decisions.roles import Asked, Binds, Roles, threshold_binds
+from dagster_project.decisions.roles import AssignRoles, Binds, ListRequest, Roles, threshold_binds
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.registry import current_version, deciding_learner
@@ -35,7 +33,7 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
     campaign: str = "",
     learner: str = "",
     override: str = "",
-    compute: Compute = HERE,
+    assign_roles: AssignRoles,
 ) -> Night:
     """Replace one date's list of a campaign.
 
@@ -52,16 +50,18 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
         campaign: what the list is for; the arm's name unless given.
         learner: whose score decides; the declared one or the champion unless given.
         override: why the list is to be written even if a gate fails; recorded.
-        compute: where users are ranked.
+        assign_roles: gives every user a role, on this machine or on a cluster.
 
     Raises:
-        DataError: a budget that cannot be meant, scores that are not finite, costs or values that are
+        DataError: an invalid budget, scores that are not finite, costs or values that are
             missing, or a gate that failed; nothing is written then.
     """
     experiment.declaration.contrast(arm)
     key = ListKey(decision_date, experiment.name, campaign or arm)
     learner = learner or deciding_learner(db, experiment, arm)
-    decided = decide(db, experiment, key, arm=arm, learner=learner, budget=budget, compute=compute)
+    decided = decide(
+        db, experiment, key, arm=arm, learner=learner, budget=budget, assign_roles=assign_roles
+    )
     (held,) = threshold_rows(db, experiment, arms=[arm], learners=[learner], budgets=[decided.share])
     if experiment.declaration.decisions.cut == "threshold":
         decided = decided.cut_at(held["threshold"])
@@ -122,7 +122,7 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     arm: str,
     learner: str,
     budget: Budget,
-    compute: Compute = HERE,
+    assign_roles: AssignRoles,
 ) -> Decided:
     """Give every user a role, and divide the budget among them.
 
@@ -135,7 +135,7 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
             "takes a share of users, as no threshold keeps to a number or a sum; ask for a share "
             "(budget), or declare cut = 'size'"
         )
-    roles = compute.roles(db, experiment, Asked(key, arm, learner, money=budget.kind == "money"))
+    roles = assign_roles(db, experiment, ListRequest(key, arm, learner, money=budget.kind == "money"))
     counts = roles.counts
     size = budget.size(counts.users)
     if size is None:

@@ -19,11 +19,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute
-from dagster_project.compute.local import HERE
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
-from dagster_project.delivery.export_files import FORMATS, Sheet
+from dagster_project.delivery.export_files import FORMATS, Sheet, WriteSheet
 from dagster_project.delivery.stores import Store, prepared
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -50,13 +48,14 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     formats: Sequence[str] = tuple(FORMATS),
     own_id: str = "",
     raw: Identifier | None = None,
-    compute: Compute = HERE,
+    write_sheet: WriteSheet,
 ) -> str:
     """Write one list; returns where its manifest is.
 
-    ``own_id`` is the column of ``raw`` (the experiment's raw table unless given) with the users' id in
-    the file, to stand first in every file. Of a list in parts, a cluster's workers write one file a
-    part, ``treat-00000.csv`` and so on, which in the manifest's order are the whole list.
+    ``write_sheet`` writes one sheet in all formats, on this machine or on a cluster. ``own_id`` is the
+    column of ``raw`` (the experiment's raw table unless given) with the users' id in the file, to stand
+    first in every file. Of a list in parts, a cluster's workers write one file a part,
+    ``treat-00000.csv`` and so on, which in the manifest's order are the whole list.
     """
     place = _place(key)
     with prepared(store) as folder:
@@ -64,7 +63,7 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
         files = [
             file
             for sheet in _sheets(db, key, own_id, ids)
-            for file in compute.export(db, sheet, folder, formats)
+            for file in write_sheet(db, sheet, folder, formats)
         ]
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
         manifest = _manifest(db, store, key) | {

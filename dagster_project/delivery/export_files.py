@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Sheet:
     keys: Collection[str]
     parts: Sequence[Path] = ()
     reads: Mapping[Identifier, str] = field(default_factory=dict)
+
+
+WriteSheet = Callable[[Warehouse, Sheet, Path, Sequence[str]], list[dict[str, Any]]]
 
 
 def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:

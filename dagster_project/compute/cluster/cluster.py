@@ -21,7 +21,7 @@ from dagster_project.compute.cluster.lists import roles_in_parts
 from dagster_project.compute.cluster.row_local_sql import refuse_across_users
 from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
 from dagster_project.compute.cluster.training import Job, train_on_one, train_together
-from dagster_project.decisions.roles import Asked, Roles, find_roles
+from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import check_columns
@@ -242,16 +242,16 @@ class Cluster(Compute):
         self._view(db, tables.predictions, predicted)
         return self._view(db, tables.scores, scored)
 
-    def roles(self, db: Warehouse, experiment: BatchExperiment, asked: Asked) -> Roles:
+    def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
         """See ``Compute.roles``; of users in tables, such as those of a population, here."""
         listed, rules = experiment.target_users, experiment.declaration.decisions
         if db.kind(listed.scores) != VIEW:
-            return find_roles(db, experiment, asked)
+            return assign_roles(db, experiment, request)
         names = [listed.scores, *([listed.raw] if rules.cost_column or rules.value_column else [])]
         files = zip(*(self._files(db, name) for name in names), strict=True)
         reads = [dict(zip(names, each, strict=True)) for each in files]
         return roles_in_parts(
-            self._tasks(experiment.name), db, experiment, asked, reads, range_users=self.range_users
+            self._tasks(experiment.name), db, experiment, request, reads, range_users=self.range_users
         )
 
     def export(

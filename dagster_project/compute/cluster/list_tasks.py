@@ -20,9 +20,9 @@ from dagster_project.decisions.roles import (
     EXCLUDED,
     PLACES,
     ROLES,
-    Asked,
     Binds,
     Counts,
+    ListRequest,
     count_roles,
     count_scores,
     list_select,
@@ -76,14 +76,14 @@ class Slice:
 def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
     limits: Limits,
     experiment: BatchExperiment,
-    asked: Asked,
+    request: ListRequest,
     reads: Reads,
     step: int,
     targets: Mapping[str, Path],
 ) -> Counts:
     """Write the ``roles`` of one part's users, and every ``step``-th of them as ``marks``."""
     with opened(limits, {name: files for name, files in reads.items() if name != EXCLUDED}) as db:
-        score = count_scores(db, experiment, asked)
+        score = count_scores(db, experiment, request)
         db.create_view(WHOLE, reads[EXCLUDED])
         first, last = db.one(
             "select coalesce(min(user_id), 0), coalesce(max(user_id), 0) "
@@ -91,11 +91,11 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
         )
         # Sorted, so that a part reads its own users' rows where ids are row numbers.
         db.rows(f"create view {EXCLUDED} as from {WHOLE} where user_id between {first} and {last}")
-        write_roles(db, experiment, asked)
+        write_roles(db, experiment, request)
         write_part(db, f"from {ROLES}", {}, targets["roles"])
         marks = render("decisions/marks.sql", lanes=lanes())
         write_part(db, marks, {"step": step}, targets["marks"])
-        return score + count_roles(db, asked)
+        return score + count_roles(db, request)
 
 
 def range_part(limits: Limits, roles: str, splits: str, ranges: int, target: Path) -> Part:

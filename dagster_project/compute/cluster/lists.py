@@ -17,9 +17,9 @@ from dagster_project.compute.cluster.tasks import MERGED, Query, Reads
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.roles import (
     EXCLUDED,
-    Asked,
     Binds,
     Counts,
+    ListRequest,
     cut_binds,
     refuse_faults,
     write_excluded,
@@ -36,12 +36,12 @@ INTERVALS = Identifier.of("intervals")
 
 @dataclass(frozen=True)
 class RolesInParts:
-    """Roles in files by range; the same answers as ``RolesHere``.
+    """Roles in files by range; the same answers as ``LocalRoles``.
 
     Attributes:
         tasks: where work is handed out.
         db: the warehouse.
-        asked: which list.
+        request: which list.
         counts: of all users.
         ranged: the roles.
         explorers: explorers with their ranks.
@@ -51,7 +51,7 @@ class RolesInParts:
 
     tasks: Tasks
     db: Warehouse
-    asked: Asked
+    request: ListRequest
     counts: Counts
     ranged: Generation
     explorers: Generation
@@ -89,7 +89,7 @@ class RolesInParts:
         ]
         self.tasks.run("rank", ranges.list_part, calls)
         made.close()
-        write_parts(self.db, self.asked.key, NightParts(made.folder, len(slices), len(self.ranked)))
+        write_parts(self.db, self.request.key, NightParts(made.folder, len(slices), len(self.ranked)))
         self.ranged.remove()
         self.explorers.remove()
 
@@ -121,7 +121,7 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     tasks: Tasks,
     db: Warehouse,
     experiment: BatchExperiment,
-    asked: Asked,
+    request: ListRequest,
     reads: Sequence[Reads],
     *,
     range_users: int,
@@ -132,7 +132,7 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
         tasks: where work is handed out.
         db: the warehouse.
         experiment: the experiment.
-        asked: which list.
+        request: which list.
         reads: each part's scores, and raw rows where users have costs or values of their own.
         range_users: that one task ranks.
 
@@ -142,18 +142,18 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     # Between two marks of a part are fewer than `step` users: that many of each part a range may be off.
     step = max(range_users // (MARKS * len(reads)), 1)
     marks_per_range = max((range_users - len(reads) * (step - 1)) // step, 1)
-    write_excluded(db, experiment, asked.key)
+    write_excluded(db, experiment, request.key)
     made = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
     excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, made["excluded"].path(0))
     calls = [
         (
-            *(tasks.limits, experiment, asked, {**each, EXCLUDED: str(excluded.path)}, step),
+            *(tasks.limits, experiment, request, {**each, EXCLUDED: str(excluded.path)}, step),
             {name: made[name].path(i) for name in ("roles", "marks")},
         )
         for i, each in enumerate(reads)
     ]
     counts = sum(tasks.run("roles", ranges.roles_of_part, calls), Counts())
-    refuse_faults(experiment, asked, counts)
+    refuse_faults(experiment, request, counts)
     split = Query(
         render("decisions/splits.sql", marks=MERGED),
         made["splits"].path(0),
@@ -170,14 +170,14 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
             for i, file in enumerate(made["roles"].files)
         ],
     )
-    found = _ranges(tasks, db, made["ranged"], money=asked.money)
+    found = _ranges(tasks, db, made["ranged"], money=request.money)
     for name in ("excluded", "roles", "marks", "splits"):
         made[name].remove()
     explorers = _place_explorers(tasks, counts, made["ranged"], found[EXPLORE])
     return RolesInParts(
         tasks,
         db,
-        asked,
+        request,
         counts,
         made["ranged"],
         explorers,

@@ -8,6 +8,7 @@ import pytest
 
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.records import Night
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -28,7 +29,15 @@ def nights(home: Home) -> list[str]:
 
 def write(db: Warehouse, experiment: BatchExperiment, share: float, **options: str) -> Night:
     budget = Budget(share=share)
-    return write_treat_list(db, experiment, decision_date=LATER, arm="treated", budget=budget, **options)
+    return write_treat_list(
+        db,
+        experiment,
+        decision_date=LATER,
+        arm="treated",
+        budget=budget,
+        **options,
+        assign_roles=assign_roles,
+    )
 
 
 def limited(experiment: BatchExperiment, **limits: float) -> BatchExperiment:
@@ -145,7 +154,14 @@ def test_a_number_of_users_or_money_is_no_budget_of_a_threshold(
     with opened(home) as db:
         for budget in (Budget(users=100), Budget(money=5.0)):
             with pytest.raises(DataError, match="takes a share of users"):
-                write_treat_list(db, folder, decision_date=LATER, arm="treated", budget=budget)
+                write_treat_list(
+                    db,
+                    folder,
+                    decision_date=LATER,
+                    arm="treated",
+                    budget=budget,
+                    assign_roles=assign_roles,
+                )
 
 
 def test_an_override_that_was_not_needed_is_not_recorded(home: Home, simulated: BatchExperiment) -> None:
@@ -178,7 +194,14 @@ def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: BatchE
             row,
         )
         assert db.one("select count(*) from decisions.realised") == (1,)
-        write_treat_list(db, simulated, decision_date=tonight, arm="treated", budget=Budget(share=0.3))
+        write_treat_list(
+            db,
+            simulated,
+            decision_date=tonight,
+            arm="treated",
+            budget=Budget(share=0.3),
+            assign_roles=assign_roles,
+        )
         assert db.one("select count(*) from decisions.realised") == (0,)
 
 

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.compute import Compute
-from dagster_project.compute.local import HERE
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.roles import AssignRoles, assign_roles
 from dagster_project.decisions.treat_list import decide, record
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -54,14 +53,13 @@ def make(  # noqa: PLR0913 - whose list, how large, for what, made where
     night: str = NIGHT,
     campaign: str = "mens",
     *,
-    compute: Compute = HERE,
+    roles: AssignRoles = assign_roles,
 ) -> Rows:
     key = ListKey(night, experiment.name, campaign)
-    decided = decide(db, experiment, key, arm="mens", learner="r", budget=budget, compute=compute)
+    decided = decide(db, experiment, key, arm="mens", learner="r", budget=budget, assign_roles=roles)
     threshold = 0.0
-    if (
-        experiment.declaration.decisions.cut == "threshold"
-    ):  # here of all users; in a run of the held-out ones
+    # Here of all users, in a run of the held-out ones.
+    if experiment.declaration.decisions.cut == "threshold":
         scores, n = np.unique(
             db.arrow("select cate_r from scores.hillstrom").column(0).to_numpy(), return_counts=True
         )

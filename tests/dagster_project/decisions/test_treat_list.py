@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from tests.support import SMALL, opened
@@ -28,6 +29,7 @@ def test_the_list_is_of_exact_size(
                 arm="treated",
                 budget=Budget(share=share),
                 override="another budget than last night's",
+                assign_roles=assign_roles,
             ).treated
             == size
         )
@@ -48,6 +50,7 @@ def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
                 arm="treated",
                 budget=Budget(share=share),
                 override="a test",
+                assign_roles=assign_roles,
             )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (1000, SMALL)
         again = db.rows(
@@ -106,5 +109,5 @@ def test_a_list_nobody_can_mean_is_refused(
     with opened(home) as db:
         before = db.rows("select count(*) from decisions.treat_list")
         with pytest.raises(error, match=fault):
-            write_treat_list(db, simulated, **wanted)
+            write_treat_list(db, simulated, **wanted, assign_roles=assign_roles)
         assert db.rows("select count(*) from decisions.treat_list") == before

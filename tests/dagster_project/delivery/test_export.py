@@ -17,9 +17,11 @@ from moto.server import ThreadedMotoServer
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.export_files import write_whole
 from dagster_project.delivery.stores import LocalStore, ObjectStore, open_store
 from tests.support import SMALL, opened, with_experiment
 from uplift_core.artifacts.home import Home
@@ -51,14 +53,22 @@ def write(home: Home, experiment: BatchExperiment, date: str, share: float) -> N
     with opened(home) as db:
         budget = Budget(share=share)
         write_treat_list(
-            db, experiment, decision_date=date, arm="treated", budget=budget, override="a test"
+            db,
+            experiment,
+            decision_date=date,
+            arm="treated",
+            budget=budget,
+            override="a test",
+            assign_roles=assign_roles,
         )
 
 
 def export(home: Home, date: str) -> Path:
     with opened(home) as db:
         store = LocalStore(home.exports)
-        return Path(export_treat_list(db, store, ListKey(date, "simulated", "treated")))
+        return Path(
+            export_treat_list(db, store, ListKey(date, "simulated", "treated"), write_sheet=write_whole)
+        )
 
 
 def files_of(manifest: Path) -> dict[str, Path]:
@@ -244,7 +254,13 @@ def keyed(home: Home, simulated: BatchExperiment) -> BatchExperiment:
 def exported_by_id(home: Home, date: str) -> dict[str, Path]:
     key = ListKey(date, "simulated", "treated")
     with opened(home) as db:
-        return files_of(Path(export_treat_list(db, LocalStore(home.exports), key, own_id="customer")))
+        return files_of(
+            Path(
+                export_treat_list(
+                    db, LocalStore(home.exports), key, own_id="customer", write_sheet=write_whole
+                )
+            )
+        )
 
 
 def test_the_users_own_id_comes_first_in_every_file_and_as_it_is(
@@ -293,7 +309,13 @@ def test_an_id_that_is_called_like_a_column_of_the_list_keeps_its_name(
     key = ListKey(date_of(manifest_of(home.root)), "simulated", "treated")
     with opened(home) as db:
         db.rows(f'alter table raw.simulated rename customer to "{name}"')
-        files = files_of(Path(export_treat_list(db, LocalStore(home.exports), key, own_id=name)))
+        files = files_of(
+            Path(
+                export_treat_list(
+                    db, LocalStore(home.exports), key, own_id=name, write_sheet=write_whole
+                )
+            )
+        )
     with duckdb.connect() as con:
         rows = con.sql(f"from '{files['treat.parquet']}'")
         assert rows.columns[0] == name
@@ -378,9 +400,9 @@ def test_an_object_store_holds_the_same_files(
     key = ListKey(date_of(local), "simulated", "treated")
     store = ObjectStore(address, home.scratch)
     with opened(home) as db:
-        url = export_treat_list(db, store, key)
+        url = export_treat_list(db, store, key, write_sheet=write_whole)
         assert url == f"{address}/simulated/{key.decision_date}/treated/manifest.json"
-        assert export_treat_list(db, store, key) == url
+        assert export_treat_list(db, store, key, write_sheet=write_whole) == url
     place = f"simulated/{key.decision_date}/treated"
     assert store.read(f"{place}/manifest.json") == local.read_bytes()
     assert store.read(f"{place}/_SUCCESS") == (local.parent / "_SUCCESS").read_bytes()
@@ -390,7 +412,7 @@ def test_an_object_store_holds_the_same_files(
     for share in (0.1, 0.2):
         write(home, simulated, key.decision_date, share)
         with opened(home) as db:
-            export_treat_list(db, store, key)
+            export_treat_list(db, store, key, write_sheet=write_whole)
     assert len(store.folders(place)) == 2
     assert not list(home.scratch.glob(".export-*"))
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.publish import publish
@@ -34,6 +35,7 @@ def decide(
             budget=Budget(share=share),
             campaign=campaign,
             override="a test",
+            assign_roles=assign_roles,
         )
 
 

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from dagster_project.commands import rollback
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import publish as module
@@ -387,6 +388,7 @@ def test_two_nights_of_the_ledger_are_published(
                 arm="treated",
                 budget=Budget(share=0.3),
                 override="test",
+                assign_roles=assign_roles,
             )
     publish_again(home, simulated)
     con = snapshot(home.root)

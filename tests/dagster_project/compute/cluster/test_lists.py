@@ -13,7 +13,7 @@ import pytest
 
 from dagster_project.compute.cluster.cluster import Cluster
 from dagster_project.compute.cluster.dask_client import Workers
-from dagster_project.compute.local import HERE
+from dagster_project.compute.local import LocalCompute
 from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import BatchExperiment
@@ -64,8 +64,8 @@ class Both:
     ) -> list[dict]:
         """The list, which is the same on both."""
         found = [
-            make(db, experiment, budget, night, campaign, compute=compute)
-            for db, compute in ((self.here, HERE), (self.there, self.cluster))
+            make(db, experiment, budget, night, campaign, roles=compute.roles)
+            for db, compute in ((self.here, LocalCompute()), (self.there, self.cluster))
         ]
         assert found[0] == found[1]
         assert len(found[0]) == self.here.count(SCORES)
@@ -185,8 +185,13 @@ def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(8)))
     folder = experiment(RULES)
     other = both.equal(folder, Budget(share=0.5), "2025-12-31")
-    for compute, share in ((both.cluster, 0.2), (both.cluster, 0.3), (HERE, 0.4), (both.cluster, 0.3)):
-        rows = make(both.there, folder, Budget(share=share), compute=compute)
+    for compute, share in (
+        (both.cluster, 0.2),
+        (both.cluster, 0.3),
+        (LocalCompute(), 0.4),
+        (both.cluster, 0.3),
+    ):
+        rows = make(both.there, folder, Budget(share=share), roles=compute.roles)
         assert sum(r["treated"] for r in rows) == round(share * USERS)
         in_parts = parts_of(both.there, ListKey(NIGHT, "hillstrom", "mens")) is not None
         assert in_parts == (compute is both.cluster)
@@ -216,9 +221,9 @@ def test_what_cannot_be_meant_is_refused_in_the_same_words(
     both.give(np.array(scores), postage=pa.array(postage, pa.float64()))
     rules = Decisions(holdout=0, explore=0, cost_column="postage")
     words = []
-    for db, compute in ((both.here, HERE), (both.there, both.cluster)):
+    for db, compute in ((both.here, LocalCompute()), (both.there, both.cluster)):
         with pytest.raises(DataError, match=told) as error:
-            make(db, experiment(rules, value=30.0), budget, compute=compute)
+            make(db, experiment(rules, value=30.0), budget, roles=compute.roles)
         words.append(str(error.value))
     assert words[0] == words[1]
 
@@ -229,7 +234,7 @@ def test_users_in_a_table_are_ranked_here(both: Both) -> None:
     both.there.drop(SCORES)
     with both.there.relation("given", both.here.arrow(f"from {SCORES}")):
         both.there.create(SCORES, "from given")
-    assert make(both.there, experiment(RULES), Budget(share=0.5), compute=both.cluster) == expected
+    assert make(both.there, experiment(RULES), Budget(share=0.5), roles=both.cluster.roles) == expected
     assert parts_of(both.there, ListKey(NIGHT, "hillstrom", "mens")) is None
 
 

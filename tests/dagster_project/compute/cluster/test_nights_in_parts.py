@@ -14,7 +14,7 @@ import pytest
 from dagster_project.compute import Compute
 from dagster_project.compute.cluster.cluster import Cluster
 from dagster_project.compute.cluster.dask_client import Workers
-from dagster_project.compute.local import HERE
+from dagster_project.compute.local import LocalCompute
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
@@ -57,7 +57,7 @@ class Place:
                 arm="treated",
                 budget=Budget(share=share),
                 override=override,
-                compute=self.compute,
+                assign_roles=self.compute.roles,
             )
 
     def export(self, date: str, store: LocalStore | None = None, own_id: str = "") -> Path:
@@ -65,7 +65,7 @@ class Place:
         with opened(self.home) as db:
             to = store or LocalStore(self.home.exports)
             key = ListKey(date, "simulated", "treated")
-            return Path(export_treat_list(db, to, key, own_id=own_id, compute=self.compute))
+            return Path(export_treat_list(db, to, key, own_id=own_id, write_sheet=self.compute.export))
 
     def publish(self) -> None:
         """Publish the experiment."""
@@ -89,7 +89,7 @@ def cut(db: Warehouse, home: Home, table: Identifier, parts: int = 3) -> None:
 @pytest.fixture
 def here(home: Home, simulated: BatchExperiment, tmp_path: Path) -> Place:
     shutil.copytree(home.root, tmp_path / "here")
-    return Place(Home(tmp_path / "here"), HERE, simulated)
+    return Place(Home(tmp_path / "here"), LocalCompute(), simulated)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_of_a_list_for_nobody_there_is_a_file_without_rows(there: Place) -> None
 def test_a_night_in_parts_is_exported_without_a_cluster_too(here: Place, there: Place) -> None:
     for place in (here, there):
         place.decide(FIRST, 0.3)
-    files = [files_of(replace(place, compute=HERE).export(FIRST)) for place in (here, there)]
+    files = [files_of(replace(place, compute=LocalCompute()).export(FIRST)) for place in (here, there)]
     assert files[0].keys() == files[1].keys()
     for name in files[0]:
         if name.endswith("csv"):
@@ -259,7 +259,7 @@ def test_other_experiments_parts_stay_published(there: Place, snapshot: Open) ->
 
 def test_a_night_made_here_takes_the_place_of_its_parts(there: Place) -> None:
     there.decide(FIRST, 0.3)
-    again = replace(there, compute=HERE)
+    again = replace(there, compute=LocalCompute())
     again.decide(FIRST, 0.2)
     with opened(there.home) as db:
         assert parts_of(db, ListKey(FIRST, "simulated", "treated")) is None
