@@ -24,6 +24,7 @@ from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import load_experiment
 
 NIGHT = datetime.now(UTC).date().isoformat()  # the newest list of the arm
+THIS_NIGHT = f"experiment = 'offers' and decision_date = '{NIGHT}'"
 LAYERS = ["population", "population_scores", "treat_list", "multi_arm_list", "export", "published"]
 COLUMNS = ["Customer ID", "Age", "Home town", "segment type", "Premium"]
 HELD = "select * from decisions.thresholds where experiment = 'offers' order by all"
@@ -66,7 +67,7 @@ def api(home: Path) -> Iterator[TestClient]:
 
 
 def load_salt(home: Path) -> str:
-    (row,) = query(home, f"select salt from decisions.list_rules where decision_date = '{NIGHT}'")
+    (row,) = query(home, f"select salt from decisions.list_rules where {THIS_NIGHT}")
     return str(row["salt"])
 
 
@@ -75,24 +76,20 @@ def listed(home: Path) -> list[dict]:
         home,
         "select l.*, ids.* exclude (user_id) from decisions.treat_list as l "
         "join raw.offers_population as ids using (user_id) "
-        f"where experiment = 'offers' and decision_date = '{NIGHT}' order by user_id",
+        f"where {THIS_NIGHT} order by user_id",
     )
 
 
 def test_the_list_is_about_the_population_alone(home: Path) -> None:
     rows = listed(home)
-    (count,) = query(
-        home,
-        "select count(*) as n from decisions.treat_list where experiment = 'offers' "
-        f"and decision_date = '{NIGHT}'",
-    )
+    (count,) = query(home, f"select count(*) as n from decisions.treat_list where {THIS_NIGHT}")
     assert count["n"] == len(rows) == 1_500
     assert {row["Customer ID"] for row in rows} == set(customers().column("Customer ID").to_pylist())
     assert sum(row["treated"] for row in rows) == 450
     ranked = [row for row in rows if row["decision"] in {"treat", "no_treat"}]
     treated = [row["score"] for row in ranked if row["treated"]]
     assert min(treated) >= max(row["score"] for row in ranked if not row["treated"])
-    (night,) = query(home, f"from decisions.nights where decision_date = '{NIGHT}'")
+    (night,) = query(home, f"from decisions.nights where {THIS_NIGHT}")
     assert night["promised"] is None
 
 
