@@ -32,9 +32,9 @@ Rows = list[dict[str, object]]
 def experiment(
     rules: Decisions, *, salt: str = "", cost: float = 0.0, value: float | None = None
 ) -> BatchExperiment:
-    arms = tuple(arm.model_copy(update={"cost": cost}) for arm in BASE.experiment.arms)
-    outcomes = tuple(o.model_copy(update={"value": value}) for o in BASE.experiment.outcomes)
-    split = BASE.experiment.split.model_copy(update={"salt": salt or "s"})
+    arms = tuple(arm.model_copy(update={"cost": cost}) for arm in BASE.declaration.arms)
+    outcomes = tuple(o.model_copy(update={"value": value}) for o in BASE.declaration.outcomes)
+    split = BASE.declaration.split.model_copy(update={"salt": salt or "s"})
     return with_experiment(BASE, decisions=rules, arms=arms, outcomes=outcomes, split=split)
 
 

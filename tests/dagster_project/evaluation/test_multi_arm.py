@@ -28,7 +28,7 @@ from uplift_core.errors import DataError
 from uplift_core.targeting.arm_path import find_path
 
 HILLSTROM = folder_of("hillstrom")
-TREATMENTS = HILLSTROM.experiment.treatments
+TREATMENTS = HILLSTROM.declaration.treatments
 LIST = "select * from decisions.multi_arm_list where experiment = 'hillstrom' order by user_id"
 
 
@@ -55,7 +55,7 @@ def with_costs(**costs: float) -> BatchExperiment:
 
 
 def _arms() -> tuple:
-    return HILLSTROM.experiment.arms
+    return HILLSTROM.declaration.arms
 
 
 def held_out_users(db: Warehouse, learner: str) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +74,7 @@ def held_out_users(db: Warehouse, learner: str) -> tuple[np.ndarray, np.ndarray]
     first = by_arm[TREATMENTS[0]]
     mu0 = np.mean([by_arm[arm]["mu0"].astype(float) for arm in TREATMENTS], axis=0)
     y, third = first["visit"].astype(float), 1 / 3
-    control = mu0 + (first["own"] == HILLSTROM.experiment.control) * (y - mu0) / third
+    control = mu0 + (first["own"] == HILLSTROM.declaration.control) * (y - mu0) / third
     phi = []
     for arm in TREATMENTS:
         mu1 = by_arm[arm]["mu1"].astype(float)
@@ -121,7 +121,7 @@ def test_a_budget_is_a_share_of_the_dearest_arms_cost(finished: Warehouse) -> No
         shares = json.loads(row["arm_shares"])
         assert row["spend"] == pytest.approx(0.5 * shares["mens"] + 2.0 * shares["womens"])
         assert row["spend"] <= 2.0 * row["budget"] + 1e-12
-    assert arm_costs(HILLSTROM.experiment).tolist() == [1.0, 1.0]
+    assert arm_costs(HILLSTROM.declaration).tolist() == [1.0, 1.0]
 
 
 def test_the_list_gives_each_user_their_best_arm_within_the_budget(finished: Warehouse) -> None:
