@@ -84,11 +84,11 @@ def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
         }
 
     base = folder_of("hillstrom")
-    shutil.copytree(base.folder, tmp_path / "hillstrom")
+    shutil.copytree(base.path, tmp_path / "hillstrom")
     text = (tmp_path / "hillstrom" / FEATURES_SQL).read_text()
     (tmp_path / "hillstrom" / FEATURES_SQL).write_text(text.replace("months", "full months"))
     first = versions(base)
-    other = versions(BatchExperiment.read(base.experiment, tmp_path / "hillstrom"))
+    other = versions(BatchExperiment.read(base.declaration, tmp_path / "hillstrom"))
     assert versions(folder_of("hillstrom")) == first
     assert {layer for layer in first if first[layer] != other[layer]} == {"features"}
 

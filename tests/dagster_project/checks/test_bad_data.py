@@ -190,7 +190,7 @@ def written(rows: Rows, path: Path) -> Path:
 def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> BatchExperiment:
     """Hillstrom's declaration with ids from the file, on another file."""
     base = folder_of("hillstrom")
-    shutil.copytree(base.folder, folder)
+    shutil.copytree(base.path, folder)
     raw, features = folder / RAW_SQL, folder / FEATURES_SQL
     young = bool(case and case.features[1] == "young")
     ids = "customer::bigint as user_id" + (f", timestamp '{_recently()}' as assigned" if young else "")
@@ -203,7 +203,7 @@ def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> BatchExp
         changes["published"] = case.published
         if young:
             changes |= {"assigned_at": "assigned", "quality": QualityLimits(outcome_days=14)}
-    return BatchExperiment.read(base.experiment.model_copy(update=changes), folder)
+    return BatchExperiment.read(base.declaration.model_copy(update=changes), folder)
 
 
 def _recently() -> str:

@@ -162,7 +162,7 @@ POPULATION = '\n[population]\npath = "people.csv"\n'
 def with_population(tmp_path: Path, ids: list[str], people: list[str]) -> BatchExperiment:
     path = tmp_path / "file.csv"
     pc.write_csv(pa.table({"customer": ids, **COLUMNS}), path)
-    place = draft(path, tmp_path).folder
+    place = draft(path, tmp_path).path
     declaration = place / "experiment.toml"
     declaration.write_text(declaration.read_text() + POPULATION)
     pc.write_csv(pa.table({"customer": people, "age": [30] * len(people)}), place / "people.csv")
@@ -198,7 +198,7 @@ def test_a_history_is_found_by_ids_as_they_are_written(db: Warehouse, tmp_path: 
     path = tmp_path / "file.csv"
     table = pa.table({"customer": ids, **COLUMNS, "assigned_at": ["2026-01-02"] * N})
     pc.write_csv(table, path)
-    place = draft(path, tmp_path).folder
+    place = draft(path, tmp_path).path
     declaration = place / "experiment.toml"
     table = '\n[tables.past]\npath = "past.csv"\navailable_at = "known_at"\n'
     declaration.write_text(declaration.read_text() + table)

@@ -27,7 +27,7 @@ def store():
 
 def find(home: Path, path: str):
     source = OwnFile(kind="own_file", path=Path(path))
-    experiment = with_experiment(folder_of("hillstrom"), source=source).experiment
+    experiment = with_experiment(folder_of("hillstrom"), source=source).declaration
     options = {"folder": home, "data_dir": None, "may_download": False, "tell": lambda _: None}
     return find_source(experiment, Home(home), **options)
 
