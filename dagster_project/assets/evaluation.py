@@ -157,7 +157,7 @@ def _worth(proposal: Proposal) -> Finding:
         rule=f"better than {choice.best_single} alone",
         column="arm",
         value=f"{choice.difference.value:+.6g}",
-        message=proposal.told,
+        message=proposal.summary,
         passed=choice.verdict == BETTER,
         warn=True,
     )

@@ -8,5 +8,5 @@ from (
     select
         rank,
         sum(cost::decimal(18, 6)) over (order by rank) + {{ bind.spent_before }}::decimal(38, 6) as spent
-    from {{ places }}
+    from {{ ordered_users }}
 )

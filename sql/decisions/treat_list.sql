@@ -7,7 +7,7 @@
    users. */
 with placed as (
     select * exclude (place)
-    from ({{ places }})
+    from ({{ ordered_users }})
     union all by name
     select
         *,

@@ -116,7 +116,7 @@ def afford(limits: Limits, piece: Slice, counts: Counts, amount: float, spent_be
     """How many users of the whole order an amount treats, which ends within the slice."""
     with opened_slice(limits, piece, counts) as db:
         binds = {"amount": amount, "before": piece.first, "spent_before": spent_before}
-        return int(db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+        return int(db.one(render("decisions/affordable.sql", ordered_users=PLACES), binds)[0])
 
 
 def find_place(limits: Limits, piece: Slice, counts: Counts, place: int) -> tuple[float, int]:

@@ -80,8 +80,8 @@ class RolesInParts:
         above, tied = self._counted(priority)
         return cut_binds(priority, tie, (treated - above) / tied)
 
-    def record(self, binds: Binds) -> None:
-        """See ``Roles.record``: every slice is one part of the list."""
+    def write_list(self, binds: Binds) -> None:
+        """See ``Roles.write_list``: every slice is one part of the list."""
         made, slices = self.tasks.new("treat_list"), [*self.ranked, *self.rest]
         calls = [
             (self.tasks.limits, piece, self.counts, binds, made.path(i))
