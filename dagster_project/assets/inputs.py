@@ -71,8 +71,8 @@ def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "features")
         write.besides = {"sql": sql_sha256(sql)}
         with write.transaction() as db:
-            whose = f"{experiment.name}: {FEATURES_SQL}"
-            rows = engine.compute.per_user(db, experiment, "features", sql, whose=whose)
+            author = f"{experiment.name}: {FEATURES_SQL}"
+            rows = engine.compute.per_user(db, experiment, "features", sql, author=author)
             registry = check_features(db, experiment)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": declaration.name}, registry)

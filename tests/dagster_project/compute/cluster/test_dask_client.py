@@ -1,4 +1,4 @@
-"""Connecting to a scheduler: with TLS where it asks for it, and to workers that are as this machine."""
+"""Connect to a scheduler: with TLS if it needs it, and to workers that equal this machine."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from uplift_core.errors import DataError, UpliftError
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """A scheduler and a worker in this process that talk TLS alone."""
-    made = distributed.Security.temporary()
+    """A scheduler and a worker in this process that accept only TLS."""
+    security = distributed.Security.temporary()
     folder = tmp_path_factory.mktemp("tls")
     files = {}
     for name, content in {
-        "ca": made.tls_ca_file,
-        "certificate": made.tls_client_cert,
-        "key": made.tls_client_key,
+        "ca": security.tls_ca_file,
+        "certificate": security.tls_client_cert,
+        "key": security.tls_client_key,
     }.items():
         files[name] = str(folder / name)
         Path(files[name]).write_text(content)
     with distributed.LocalCluster(
         n_workers=1,
         processes=False,
-        security=made,
+        security=security,
         protocol="tls",
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
