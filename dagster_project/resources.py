@@ -17,7 +17,7 @@ from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
-from dagster_project.inputs.sources import SourceFile, Tell, find_source
+from dagster_project.inputs.sources import Log, SourceFile, find_source
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -138,7 +138,7 @@ class Engine(dg.ConfigurableResource):
             refuse_lost_ledger(db, self.paths, experiment.name, start_anew=self.new_ledger)
             yield db
 
-    def source(self, experiment: BatchExperiment, tell: Tell) -> SourceFile:
+    def source(self, experiment: BatchExperiment, log: Log) -> SourceFile:
         """The experiment's source file, verified."""
         with expected_errors():
             return find_source(
@@ -147,7 +147,7 @@ class Engine(dg.ConfigurableResource):
                 folder=experiment.path,
                 data_dir=Path(self.data_dir) if self.data_dir else None,
                 may_download=self.download,
-                tell=tell,
+                log=log,
             )
 
 

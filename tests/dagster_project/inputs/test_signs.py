@@ -1,4 +1,4 @@
-"""Whole numbers of a type without a sign get one on their way into raw tables."""
+"""Unsigned whole numbers become signed in raw tables."""
 
 from __future__ import annotations
 
