@@ -142,7 +142,7 @@ def test_a_list_that_its_checks_refuse_is_not_exported_by_the_next_run(
     def refuse_later(_: Warehouse, subject: checks.Subject) -> object:
         return iter([wrong] if subject.dates == [LATER] else [])
 
-    monkeypatch.setitem(checks.LOOKS, "treat_list", refuse_later)
+    monkeypatch.setitem(checks.CHECK_FUNCTIONS, "treat_list", refuse_later)
     refused = run_job(
         simulated, home.root, only=["treat_list"], decision_date=NIGHT, until=LATER, raise_on_error=False
     )
