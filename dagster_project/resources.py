@@ -126,7 +126,7 @@ class Engine(dg.ConfigurableResource):
                 self.paths,
                 memory_limit=self.memory_limit,
                 threads=self.threads,
-                tell=WAITING.warning,
+                log=WAITING.warning,
             ) as db,
         ):
             yield db

@@ -151,8 +151,8 @@ def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
                 column=name,
                 value=f"{estimate.value:.4f} ± {estimate.std_error:.4f}",
                 message=f"{experiment.name}: column '{name}' alone predicts '{outcome.name}' with AUC "
-                f"{estimate.value:.3f} (at most {limit} is accepted): it contains the outcome. Remove it "
-                "from features.sql, or raise quality.leakage if it was known before the treatment"
+                f"{estimate.value:.3f} (at most {limit} is accepted): it contains the outcome. Remove "
+                "it from features.sql, or raise quality.leakage if it was known before the treatment"
                 if off
                 else "",
                 passed=not off,

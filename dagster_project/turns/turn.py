@@ -20,7 +20,7 @@ import dagster as dg
 
 from dagster_project.turns.file_lock import FileLock
 from dagster_project.turns.lives import end_dead_runs, show_alive
-from dagster_project.turns.waiting import Tell, utc_text, wait_while
+from dagster_project.turns.waiting import Log, utc_text, wait_while
 from uplift_core.artifacts.files import replace_file
 
 
@@ -57,7 +57,7 @@ class Worker:
 
 @contextmanager
 def turn_of_run(
-    instance: dg.DagsterInstance, home: Path, job: str, run_id: str, tell: Tell
+    instance: dg.DagsterInstance, home: Path, job: str, run_id: str, log: Log
 ) -> Iterator[list[dg.DagsterRun]]:
     """Wait for the turn to work in ``home``, then keep it; yields the dead runs that were ended.
 
@@ -70,7 +70,7 @@ def turn_of_run(
         return "" if lock.take() else str(Worker.read(card) or "another run of this home")
 
     try:
-        wait_while(blocker, tell)
+        wait_while(blocker, log)
         replace_file(card, json.dumps(asdict(Worker.here(job, run_id))).encode())
         yield end_dead_runs(instance)
     finally:

@@ -12,7 +12,7 @@ from types import FrameType
 PAUSE = 0.2  # seconds between two looks
 REMINDER = 60.0  # seconds between two words
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Stopped(BaseException):
@@ -52,23 +52,23 @@ def stoppable() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def wait_while(blocker: Callable[[], str], tell: Tell) -> None:
+def wait_while(blocker: Callable[[], str], log: Log) -> None:
     """Look again and again until nothing blocks. A signal whose handler raises ends it at once.
 
     Args:
         blocker: takes what is waited for if it can, and returns who has it otherwise, as in "waits for
             ..."; empty once it is taken.
-        tell: is told at first, every minute, and at the end.
+        log: logs a line at first, every minute, and at the end.
     """
     began = next_word = time.monotonic()
     word = "waits"
     while whom := blocker():
         if time.monotonic() >= next_word:
-            tell(f"{word} for {whom}")
+            log(f"{word} for {whom}")
             word, next_word = "still waits", time.monotonic() + REMINDER
         time.sleep(PAUSE)
     if word != "waits":
-        tell(f"goes on after {time.monotonic() - began:.0f} s")
+        log(f"goes on after {time.monotonic() - began:.0f} s")
 
 
 def utc_text(moment: datetime) -> str:

@@ -170,7 +170,7 @@ def test_money_is_never_overspent_and_more_of_it_treats_more(costs, money, more,
 
 def test_the_best_return_on_money_comes_first(db) -> None:
     score(db, [0.5, 0.4, 0.3])
-    with db.relation("own", pa.table({"user_id": [1, 2, 3], "postage": [10.0, 1.0, 2.0]})):
+    with db.relation("postage_table", pa.table({"user_id": [1, 2, 3], "postage": [10.0, 1.0, 2.0]})):
         db.rows("create or replace table raw.hillstrom as from postage_table")
     folder = experiment(NO_DRAWS.model_copy(update={"cost_column": "postage"}), value=30.0)
     assert [r["rank"] for r in make(db, folder, Budget(money=3.0))] == [3, 1, 2]

@@ -60,7 +60,7 @@ def test_an_error_inside_leaves_nothing_written(home: Home) -> None:
         assert db.rows("from raw.registry") == []
 
 
-# Tries to open the warehouse each time it is told to.
+# Tries to open the warehouse each time it reads a line.
 OPEN = """
 import sys
 from pathlib import Path
@@ -81,16 +81,16 @@ def test_a_second_process_is_told_who_may_hold_it(home: Home) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as other:
 
-        def told() -> str:
+        def reply() -> str:
             other.stdin.write("try\n")
             return other.stdout.readline().strip()
 
         with opened(home):
-            said = told()
+            said = reply()
         assert f"{home.warehouse} cannot be opened" in said
         assert "Another run may hold it" in said
         assert "published snapshot" in said
-        assert told() == "opened"
+        assert reply() == "opened"
 
 
 def test_a_file_that_is_no_database_is_an_expected_error(home: Home) -> None:
