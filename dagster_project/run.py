@@ -79,10 +79,10 @@ def _materialize(  # noqa: PLR0913, PLR0917 - what is run, where, for when
 ) -> bool:
     console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
     job, run_id = definitions.resolve_job_def(f"uplift_{experiment.name}"), str(uuid.uuid4())
-    tell = partial(_show, console)
-    with turn_of_run(instance, home.root, job.name, run_id, tell) as dead:
+    log = partial(_show, console)
+    with turn_of_run(instance, home.root, job.name, run_id, log) as dead:
         for run in dead:
-            tell(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
+            log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
         started = time.monotonic()
         result = job.execute_in_process(
             instance=instance,
