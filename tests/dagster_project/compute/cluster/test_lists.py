@@ -206,7 +206,7 @@ def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "postage", "budget", "told"),
+    ("scores", "postage", "budget", "message"),
     [
         (
             [0.1, np.nan, np.inf],
@@ -218,7 +218,7 @@ def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
         ([0.1, 0.2, 0.3], [0.0, 1.0, 1.0], Budget(money=5.0), "above 0, which money needs"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_the_same_words(
+def test_invalid_values_are_refused_with_the_same_message(
     both: Both, scores: list[float], postage: list[float | None], budget: Budget, message: str
 ) -> None:
     both.give(np.array(scores), postage=pa.array(postage, pa.float64()))
