@@ -144,7 +144,7 @@ def test_it_may_be_done_again_and_from_a_file_that_was_moved_by_hand(
     assert carry_ledger.main([str(old)]) == 0
     assert ledger(lived) == first
     said = capsys.readouterr().out
-    assert "decisions.suppressions: 0 rows carried, 500 left as the warehouse has them, 500 now" in said
+    assert "decisions.suppressions: 0 rows carried, 500 were in the warehouse already, 500 now" in said
     assert old.read_bytes() == content
 
 
