@@ -18,7 +18,7 @@ from uplift_core.learners.contrast import ContrastModel
 RESPONSE = "response"
 # Learner (or response model) -> the column of its scores, which rank users.
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
-PREDICTIONS = "/* What all models predict of the users of each cell.  Grain: arm, cell. */"
+PREDICTIONS = "/* Predictions of all models for the users of each cell.  Grain: arm, cell. */"
 # Learner (or response model) -> its name for people.
 NAMES = {name: f"{name.upper()}-learner" for name in LEARNER_NAMES} | {RESPONSE: "response model"}
 
