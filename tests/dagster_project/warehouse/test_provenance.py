@@ -169,7 +169,7 @@ def test_the_own_ids_of_a_list_that_another_file_was_behind_are_not_exported(
     assert f"simulated: the list of {night} (treated) was made from other files" in (
         said := failure_text(refused)
     )
-    assert said.endswith("Materialize treat_list of that date anew")
+    assert said.endswith("Materialize treat_list of that date again")
     assert run_job(simulated, home.root, only=["export"], decision_date=night).success
 
 

@@ -66,7 +66,7 @@ def test_what_a_task_refuses_arrives_as_it_was_said(secured):
 
 def test_a_worker_with_other_versions_is_refused(secured, tmp_path, monkeypatch):
     workers = Workers(secured)
-    there = dict(client._surroundings("missing"))
+    there = dict(client._environment("missing"))
     other = {"tls://a:1": there | {"duckdb": "1.0.0"}}
     monkeypatch.setattr(workers.client, "run", lambda *_, **__: other)
     with pytest.raises(UpliftError, match=r"worker tls://a:1: duckdb is 1.0.0, here it is"):
