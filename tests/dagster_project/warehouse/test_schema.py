@@ -64,7 +64,8 @@ def test_an_error_inside_leaves_nothing_written(home: Home) -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from dagster_project.warehouse.connection import Home, open_warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 for _ in sys.stdin:
     try:
