@@ -21,6 +21,12 @@ class Warehouse:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
 
+    @contextmanager
+    def second_connection(self) -> Iterator[Warehouse]:
+        """Open another connection to the same database; it sees what is committed, and no more."""
+        with self.con.cursor() as con:
+            yield Warehouse(con)
+
     def create(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> int:
         """Replace ``table`` by the rows of ``select``, with its comments; return the row count."""
         if self.kind(table) == VIEW:
