@@ -180,13 +180,6 @@ def _table(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UpliftError as error:
-        sys.exit(f"error: {error}")
-
-
 QUERY = """
 select policy.learner, policy.value, policy.std_error, policy.random_value,
     policy.gain_over_random, policy.gain_std_error, metrics.value as qini, policy.n
@@ -244,3 +237,10 @@ def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
         note=f"{defaults.outcome} per user on {figures[0][-1]:,} held-out users, doubly robust; "
         f"± one standard error; * decides\nGate: {word}. {reason}",
     )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")
