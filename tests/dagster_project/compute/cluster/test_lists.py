@@ -35,7 +35,7 @@ Values = Callable[[np.random.Generator], np.ndarray]
 
 @dataclass
 class Both:
-    """The same users twice: in tables, and in parts that workers read."""
+    """Two copies of the users: in tables, and in parts that workers read."""
 
     here: Warehouse
     there: Warehouse
