@@ -30,6 +30,12 @@ def show(chart: alt.Chart | alt.LayerChart, caption: str) -> None:
     st.caption(caption)
 
 
+def titled(chart: alt.LayerChart, title: str, height: int = HEIGHT) -> alt.LayerChart:
+    """Give a chart its finding as the title, and its height in pixels."""
+    with_title: alt.LayerChart = chart.properties(title=title, height=height)
+    return with_title
+
+
 def band(
     frame: pd.DataFrame, x: alt.X, y: Y, ends: tuple[str, str], colour: str = BLUE
 ) -> alt.LayerChart:
@@ -37,7 +43,7 @@ def band(
     base = alt.Chart(frame).encode(x=x)
     area = base.mark_area(opacity=FILL, color=colour).encode(y=y(ends[0]), y2=f"{ends[1]}:Q")
     edges = [base.mark_line(strokeWidth=1, color=colour).encode(y=y(end)) for end in ends]
-    return alt.layer(area, *edges)
+    return alt.LayerChart(layer=[area, *edges])
 
 
 def _effect_axis(*, binary: bool) -> alt.Axis:
@@ -87,7 +93,7 @@ def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> 
     word = against_random(area["ci_low"], area["ci_high"])
     title = f"Over all budgets together, ranking by predicted effect {word}"
     drawn = band(ranked, x, y, ("low", "high")) + random + lines
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
@@ -119,7 +125,7 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     else:
         title = f"The first three deciles are not shown to gain more than the last three: {figures}"
     drawn = zero + rules + marks.encode(x=x, y=y("uplift"))
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
@@ -140,7 +146,7 @@ def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     marks = alt.Chart(rows).mark_point(color=BLUE, filled=True, size=60, opacity=1)
     title = f"The 95 % interval of {inside} of {len(rows)} groups holds what was predicted"
     drawn = line + rules + marks.encode(x=x, y=y("effect"))
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.LayerChart:
@@ -185,7 +191,7 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
     base = alt.Chart(frame).encode(y=y)
     text = base.mark_text(align="left", dx=4).encode(x="edge:Q", text="text:N")
     drawn = base.mark_bar(opacity=1).encode(x=x, x2="end:Q", color=colour) + text
-    return drawn.properties(title=title, height=60 + 26 * len(frame))
+    return titled(drawn, title, 60 + 26 * len(frame))
 
 
 def _value(value: float | None) -> str:
@@ -206,4 +212,4 @@ def counts_chart(counts: pd.DataFrame) -> alt.LayerChart:
     if explored:
         title += f", and {explored:,} explorers by chance"
     drawn = base.mark_bar(color=BLUE, opacity=1).encode(x=x) + text
-    return drawn.properties(title=title, height=220)
+    return titled(drawn, title, 220)

@@ -6,11 +6,12 @@ Titles say no more than the 95 % intervals bear; ± is one standard error.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from ui.charts import HEIGHT, Y, against_random, band
+from ui.charts import HEIGHT, Y, against_random, band, titled
 from ui.palette import BLUE, GREEN, GREY, ORANGE
 from ui.wording import Z95, added, mean_of, percent, with_error
 
@@ -22,7 +23,8 @@ ERROR = "± (one standard error)"
 def rule_at(budget: float) -> alt.Chart:
     """A dashed line at a budget."""
     frame = pd.DataFrame({"budget": [budget]})
-    return alt.Chart(frame).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="budget:Q")
+    rule: alt.Chart = alt.Chart(frame).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="budget:Q")
+    return rule
 
 
 def tips(frame: pd.DataFrame, x: alt.X, y: alt.Y, columns: Mapping[str, tuple[str, str]]) -> alt.Chart:
@@ -30,11 +32,13 @@ def tips(frame: pd.DataFrame, x: alt.X, y: alt.Y, columns: Mapping[str, tuple[st
 
     A line's own tooltip is that of its first point.
     """
-    told = [
+    tooltips = [
         alt.Tooltip(f"{name}:Q", title=title, format=format_)
         for name, (title, format_) in columns.items()
     ]
-    return alt.Chart(frame).mark_point(size=150, opacity=0).encode(x=x, y=y, tooltip=told)
+    points = alt.Chart(frame).mark_point(size=150, opacity=0)
+    with_tooltips: alt.Chart = points.encode(x=x, y=y, tooltip=tooltips)
+    return with_tooltips
 
 
 def budget_axis() -> alt.X:
@@ -89,7 +93,7 @@ def value_chart(rows: pd.DataFrame, budget: float, outcome: str, *, binary: bool
     title = f"At {percent(budget)}, choosing by predicted effect {word}"
     edges = band(rows, x, y, ("value_ci_low", "value_ci_high"))
     drawn = edges + line + rule_at(budget) + tips(rows, x, y("value"), told)
-    return drawn.properties(title=title, height=HEIGHT + LEGEND)
+    return titled(drawn, title, HEIGHT + LEGEND)
 
 
 def incremental_chart(
@@ -123,7 +127,7 @@ def incremental_chart(
     }
     edges = band(frame, x, y, ("low", "high"))
     drawn = edges + line + rule_at(budget) + tips(frame, x, y("outcomes"), told)
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def profit_title(rows: pd.DataFrame, at: pd.Series, best: pd.Series) -> str:
@@ -165,16 +169,18 @@ def profit_chart(rows: pd.DataFrame, at: pd.Series, best: pd.Series) -> alt.Laye
     }
     same = at["budget"] == best["budget"]
     name = "chosen, and largest profit" if same else "largest profit"
-    marks = [_diamond(best, f"{name}: {percent(best['budget'])}", x, y)]
+    marks: list[alt.Chart | alt.LayerChart] = [
+        _diamond(best, f"{name}: {percent(best['budget'])}", x, y)
+    ]
     if not same:
         marks.append(_at_the_foot(at, f"chosen: {percent(at['budget'])}", x))
     edges = band(frame, x, y, ("low", "high"), GREEN)
     points = tips(frame, x, y("profit"), told)
-    drawn = alt.layer(edges, zero, line, rule_at(at["budget"]), *marks, points)
-    return drawn.properties(title=profit_title(rows, at, best), height=HEIGHT)
+    drawn = alt.LayerChart(layer=[edges, zero, line, rule_at(at["budget"]), *marks, points])
+    return titled(drawn, profit_title(rows, at, best))
 
 
-def _side(budget: float) -> dict[str, object]:
+def _side(budget: float) -> dict[str, Any]:
     """Where a label stands beside its mark, so that it is not cut."""
     return {"align": "left", "dx": 8} if budget <= MIDDLE else {"align": "right", "dx": -8}
 
@@ -183,10 +189,12 @@ def _diamond(row: pd.Series, label: str, x: alt.X, y: Y) -> alt.LayerChart:
     frame = pd.DataFrame([{"budget": row["budget"], "profit": row["profit"], "label": label}])
     base = alt.Chart(frame).encode(x=x, y=y("profit"))
     mark = base.mark_point(shape="diamond", filled=True, size=140, opacity=1, color=ORANGE)
-    return mark + base.mark_text(dy=-14, fontSize=12, **_side(row["budget"])).encode(text="label:N")
+    text = base.mark_text(dy=-14, fontSize=12, **_side(row["budget"])).encode(text="label:N")
+    return alt.LayerChart(layer=[mark, text])
 
 
 def _at_the_foot(row: pd.Series, label: str, x: alt.X) -> alt.Chart:
     frame = pd.DataFrame([{"budget": row["budget"], "label": label}])
-    text = alt.Chart(frame).mark_text(fontSize=12, **_side(row["budget"]))
-    return text.encode(x=x, y=alt.value(HEIGHT - 100), text="label:N")
+    marks = alt.Chart(frame).mark_text(fontSize=12, **_side(row["budget"]))
+    text: alt.Chart = marks.encode(x=x, y=alt.value(HEIGHT - 100), text="label:N")
+    return text

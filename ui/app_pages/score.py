@@ -42,7 +42,8 @@ def _field(column: dict[str, Any], example: Any, help_: str | None) -> JsonValue
     label = column["name"].replace("_", " ").capitalize()
     if column["levels"] is not None:
         levels = column["levels"]
-        return st.selectbox(label, levels, index=levels.index(example), help=help_)
+        level: JsonValue = st.selectbox(label, levels, index=levels.index(example), help=help_)
+        return level
     if column["type"] in {"VARCHAR", "DATE", "TIMESTAMP"}:
         return st.text_input(label, str(example), help=help_)
     if column["type"] == "BOOLEAN":
