@@ -1,4 +1,4 @@
-"""Routes that are described by FastAPI and run without most of it."""
+"""A faster class of routes: FastAPI documents them, but its dependency machinery does not run."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from serve.errors import RequestError
-from serve.problems import MOST_ERRORS
+from serve.problems import MAX_ERRORS
 
 
 class DirectRoute(APIRoute):
-    """A route whose endpoint takes the request and its body, a model, and makes the response itself.
+    """A route whose endpoint takes the request and its body (a model), and makes the response itself.
 
-    It is described as any other and refuses the same bodies. What FastAPI's own handler does for each
-    request besides, above all for dependencies, costs as much as the request's share of the scoring.
+    Its description is like that of any other route, and it refuses the same bodies. The other work of
+    FastAPI's handler, above all for dependencies, costs as much as one request's share of the scoring.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
+        """Return the function that answers a request."""
         endpoint = self.endpoint
         model = self.body_field.field_info.annotation if self.body_field else None
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise TypeError(f"{self.path}: its endpoint takes no body that is a model")
+            raise TypeError(f"{self.path}: the endpoint must take a body that is a model")
 
         async def handle(request: Request) -> Response:
             try:
                 sent = _cut_short(await _json(request), model)
-                asked = model.model_validate(sent, from_attributes=True)
+                validated = model.model_validate(sent, from_attributes=True)
             except ValidationError as error:
                 raise RequestValidationError(error.errors(include_url=False)) from error
-            response: Response = await endpoint(request, asked)
+            response: Response = await endpoint(request, validated)
             return response
 
         return handle
 
 
 def _cut_short(sent: object, model: type[BaseModel]) -> object:
-    """What was sent without most of its unknown members: each would cost an error that nobody reads."""
-    if not isinstance(sent, dict) or len(sent) <= len(model.model_fields) + MOST_ERRORS:
+    """Drop most of the unknown members: each would cost an error that nobody reads."""
+    if not isinstance(sent, dict) or len(sent) <= len(model.model_fields) + MAX_ERRORS:
         return sent
     known = {name: value for name, value in sent.items() if name in model.model_fields}
     unknown = (item for item in sent.items() if item[0] not in model.model_fields)
-    return known | dict(islice(unknown, MOST_ERRORS))
+    return known | dict(islice(unknown, MAX_ERRORS))
 
 
 async def _json(request: Request) -> object:
@@ -70,5 +70,5 @@ async def _json(request: Request) -> object:
         RecursionError,
         ClientDisconnect,
     ) as error:
-        # No UTF-8, a number or a nesting without end, or a caller who left.
+        # Not UTF-8, a number with too many digits, nested too deeply, or the caller has gone.
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the body cannot be parsed") from error
