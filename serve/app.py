@@ -59,8 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
     app.state.batches = CapacityLimiter(batch.MAX_CONCURRENT)
-    app.include_router(score.router)  # /score checks its query itself
-    for routes in (batch, explain, policy, evidence, models, health):
+    for routes in (score, batch, explain, policy, evidence, models, health):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     problems.install(app)
