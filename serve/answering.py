@@ -1,4 +1,4 @@
-"""How the answer about each user looks, in JSON and in Arrow."""
+"""The parts of an answer that describe each user, for JSON and for Arrow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.known_users import Known
 from serve.schemas.answers import Listed, PublishedList
 from serve.scoring import Scored
 
-# Columns of a batch by their names in Arrow: their names in JSON.
+# A batch answer's columns: name in Arrow -> name in JSON.
 COLUMNS = {
     "score": "scores",
     "response": "responses",
@@ -27,7 +27,7 @@ COLUMNS = {
 }
 
 
-# Of columns that may hold null.
+# Arrow types of the columns that may hold null.
 TYPES = {
     **dict.fromkeys(("role", "reason", "listed_decision", "listed_reason"), pa.string()),
     "listed_treated": pa.bool_(),
@@ -36,12 +36,12 @@ TYPES = {
 
 
 def list_of(known: Known | None) -> PublishedList | None:
-    """Which list is the newest one about the arm."""
+    """Describe the newest list about the arm; None if there is none."""
     return None if known is None or known.newest is None else PublishedList(**vars(known.newest))
 
 
 def listed(known: Known | None) -> Listed | None:
-    """What the newest list says of the first user."""
+    """Return what the newest list says about the first user; None if the user is not on it."""
     if known is None or known.newest is None or known.listed["decision"][0] is None:
         return None
     row = {name: column[0] for name, column in known.listed.items()}
@@ -49,9 +49,9 @@ def listed(known: Known | None) -> Listed | None:
 
 
 def columns_of(scored: Scored) -> dict[str, npt.NDArray[Any]]:
-    """The answer about each user: columns by their names in Arrow, each (n,).
+    """Return the answer about each user: columns by their names in Arrow, each of shape (n,).
 
-    Of users by attributes, score, response and treat alone.
+    Users who were sent by attributes have the columns score, response and treat only.
     """
     columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
     known = scored.known
@@ -66,5 +66,5 @@ def columns_of(scored: Scored) -> dict[str, npt.NDArray[Any]]:
 
 
 def arrow_table(columns: Mapping[str, npt.NDArray[Any]]) -> pa.Table:
-    """The same as an Arrow table; what is not known of a user is null."""
+    """Make an Arrow table of these columns; a value that is not known is null."""
     return pa.table({name: pa.array(column, TYPES.get(name)) for name, column in columns.items()})

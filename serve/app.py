@@ -26,20 +26,20 @@ from serve.settings import Settings
 from serve.telemetry import Telemetry
 from serve.watching import Watch
 
-SEPARATOR = re.compile(r"\W+")  # in a path; the rest of it names the operation, in clients, too
+SEPARATOR = re.compile(r"\W+")  # between the words of a path; the words name the operation in clients
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """An application that answers from what is published below ``settings.home``."""
+    """Create an application that answers from what is published below ``settings.home``."""
     telemetry = Telemetry(DecisionLog.of(settings), log_user_ids=settings.log_user_ids)
     follower, scorer = Follower(settings, telemetry), Scorer()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
-        # Load before the first request waits for it; if nothing is published, requests say so.
+        # Load before the first request arrives; if nothing is published, answers to requests say so.
         with suppress(UnavailableError):
             await run_in_threadpool(follower.current)
-        # What is loaded stays: the collector need not walk through it again and again, 100 ms each time.
+        # What is loaded stays: without this the garbage collector walks through it, 100 ms each time.
         gc.collect()
         gc.freeze()
         watch = Watch(settings, follower)
@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await run_in_threadpool(watch.stop)
 
-    app = FastAPIOffline(  # the documentation's scripts come from here, not from a public server
+    app = FastAPIOffline(  # serves the documentation's scripts itself, without a public server
         title="Uplift engine",
         summary="Whom does a treatment change, and who is treated within a budget?",
         version="1",
@@ -58,9 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
-    app.state.batches = CapacityLimiter(batch.AT_ONCE)
-    app.include_router(score.router)  # the hot path looks at its query itself
-    for routes in (batch, explain, policy, evidence, models, health):
+    app.state.batches = CapacityLimiter(batch.MAX_CONCURRENT)
+    for routes in (score, batch, explain, policy, evidence, models, health):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     problems.install(app)
@@ -70,5 +69,5 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """The application as the environment (``UPLIFT_*``) sets it up; uvicorn's factory."""
+    """Create the application that the environment (``UPLIFT_*``) describes; uvicorn's factory."""
     return create_app(Settings())

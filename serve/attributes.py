@@ -1,7 +1,7 @@
-"""A user's raw attributes: JSON values checked against the raw file's column types.
+"""A user's raw attributes: values that are checked against the raw file's column types.
 
-JSON knows fewer types than DuckDB, so every value is checked here rather than cast by the database:
-an answer must never come from a number that was wrapped, rounded or read out of a string.
+JSON has fewer types than DuckDB, so this module checks every value instead of letting the database cast
+it: an answer must never come from a number that was wrapped, rounded or read from a string.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from uplift_core.errors import BundleError
 USER_ID = "user_id"
 
 
-# Checked values of some users by column: Python's, or an Arrow array.
+# Checked values of some users by column: Python values, or an Arrow array.
 Columns = Mapping[str, Sequence[object]]
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a DuckDB type is read from JSON: its Arrow type, what is asked for, and a parser.
+    """The JSON form of a DuckDB type.
 
-    ``range`` is what the type itself rules out. The parser returns the value to store, or raises
-    ValueError or OverflowError.
+    Attributes:
+        arrow: the Arrow type.
+        noun: the expected value in words.
+        range: the limits of the type itself, in words.
+        parse: returns the value to store, or raises ValueError or OverflowError.
     """
 
     arrow: pa.DataType
@@ -43,16 +46,16 @@ class _Kind:
 
 @dataclass(frozen=True)
 class Limit:
-    """The values that a column may hold, as its type and the bundle say; ``wanted`` in words."""
+    """The values that a column may hold, by its type and the bundle; ``expected`` says it in words."""
 
     levels: frozenset[str | int | float] | None
     low: float
     high: float
-    wanted: str
+    expected: str
 
     @classmethod
     def of(cls, column: RawColumn, kind: _Kind) -> Limit:
-        """The limit of a column's contract."""
+        """Make the limit of a column's contract."""
         levels = None if column.levels is None else frozenset(column.levels)
         low = -math.inf if column.low is None else column.low
         high = math.inf if column.high is None else column.high
@@ -61,18 +64,18 @@ class Limit:
                 level if isinstance(level, str) else f"{level:.12g}" for level in column.levels[:20]
             ]
             known = ", ".join(first) + (", ..." if len(column.levels) > len(first) else "")
-            wanted = f"{kind.noun}, one of the known categories: {known}"
+            expected = f"{kind.noun}, one of the known categories: {known}"
         elif math.isfinite(low) and math.isfinite(high):
-            wanted = f"{kind.noun} from {low:.12g} to {high:.12g}"
+            expected = f"{kind.noun} from {low:.12g} to {high:.12g}"
         else:
-            wanted = kind.noun + kind.range
-        return cls(levels, low, high, wanted)
+            expected = kind.noun + kind.range
+        return cls(levels, low, high, expected)
 
     def check(self, value: Any) -> object:
-        """The value, if it is within the limit.
+        """Return the value if it is within the limit.
 
         Raises:
-            ValueError: it is not.
+            ValueError: the value is outside.
         """
         if self.levels is not None:
             if value not in self.levels:
@@ -82,9 +85,9 @@ class Limit:
         return value
 
     def violations(self, values: pa.Array) -> pa.Array:
-        """Places of the values outside."""
+        """Return the positions of the values outside."""
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = values.cast(pa.float64(), safe=False)  # a large number is rounded a little
+            numbers = values.cast(pa.float64(), safe=False)  # rounds large numbers a little
             if self.levels is None:
                 within = pc.and_(pc.greater_equal(numbers, self.low), pc.less_equal(numbers, self.high))
             else:
@@ -99,7 +102,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class RawSchema:
-    """The columns that one experiment's features are computed from."""
+    """The raw columns that one experiment's features are computed from."""
 
     experiment: str
     columns: dict[str, _Kind]
@@ -107,7 +110,7 @@ class RawSchema:
 
     @classmethod
     def of(cls, experiment: str, columns: Sequence[RawColumn]) -> RawSchema:
-        """The schema of a bundle's ``raw_columns``.
+        """Make the schema of a bundle's ``raw_columns``.
 
         Raises:
             BundleError: a column's type has no JSON form here.
@@ -125,11 +128,11 @@ class RawSchema:
         )
 
     def rows(self, users: Sequence[Mapping[str, object]], prefix: str = "attributes") -> Columns:
-        """Users' attributes, checked, by column and in order; null is None.
+        """Check users' attributes from JSON; return their values by column, in order; null is None.
 
         Raises:
-            RequestError: names the attributes that are missing or unknown, or those out of their
-                contract; the first such user, too, where there are several.
+            RequestError: names the attributes that are missing, unknown or outside of their contract,
+                and the first such user if there are several users.
         """
         names = self.columns.keys()
         refusals = []
@@ -158,7 +161,7 @@ class RawSchema:
         return columns
 
     def table(self, parts: Sequence[Columns]) -> pa.Table:
-        """Checked users as one Arrow table, part after part; ``user_id`` counts from 0."""
+        """Join checked users to one Arrow table, part after part; ``user_id`` counts from 0."""
         size = sum(len(next(iter(part.values()))) for part in parts)
         columns = {USER_ID: pa.array(np.arange(size))}
         for name, kind in self.columns.items():
@@ -167,24 +170,27 @@ class RawSchema:
         return pa.table(columns)
 
     def check_names(self, names: Sequence[str]) -> None:
-        """Refuse columns that are not exactly those of the experiment, each once.
+        """Refuse columns that are not exactly the experiment's, each once.
 
         Raises:
-            RequestError: names what is missing, unknown or there twice.
+            RequestError: names a column that is missing, unknown or repeated.
         """
         for name in names:
             if names.count(name) > 1:
-                raise RequestError(f"rows: column {shown(name)} is there {names.count(name)} times")
+                raise RequestError(
+                    f"rows: column {shown(name)} is there {names.count(name)} times; send it once"
+                )
         if set(names) != self.columns.keys():
             raise RequestError(self._wrong_names(dict.fromkeys(names), "rows"))
 
     def arrow(self, table: pa.Table) -> Columns:
-        """As ``rows``, from an Arrow table whose columns have, or safely cast to, the columns' types.
+        """Check users' attributes from an Arrow table; return arrays of the columns' types.
 
-        The table is one that ``read_stream`` has made: validated, and flat.
+        The table comes from ``read_stream``, which has validated it: it is flat, and its columns have
+        types that may be cast to the contract's.
 
         Raises:
-            RequestError: as ``rows``.
+            RequestError: names the attributes outside of their contract, and the first such user.
         """
         columns = {}
         refusals = []
@@ -194,9 +200,9 @@ class RawSchema:
             try:
                 values = column.cast(kind.arrow)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                values = column  # numbers that the column's type cannot hold are outside its limit, too
+                values = column  # numbers that the type cannot hold are outside of the limit, too
                 if limit.levels is not None or not len(limit.violations(values)):
-                    refusal = f"rows.{name} is {column.type}: must be {limit.wanted}"
+                    refusal = f"rows.{name} is {column.type}: must be {limit.expected}"
                     raise RequestError(refusal) from error
             bad = limit.violations(values)
             if len(bad):
@@ -208,7 +214,7 @@ class RawSchema:
         return columns
 
     def empty(self) -> pa.Table:
-        """The same table without rows."""
+        """Make the table of ``table`` without rows."""
         types = {USER_ID: pa.int64()} | {name: kind.arrow for name, kind in self.columns.items()}
         return pa.table({name: pa.array([], type_) for name, type_ in types.items()})
 
@@ -225,7 +231,7 @@ class RawSchema:
 
 def _refusal(where: str, value: object, limit: Limit, users: int) -> str:
     more = f" (and so of {users - 1} more)" if users > 1 else ""
-    return f"{where} = {shown(value)}: must be {limit.wanted}{more}"
+    return f"{where} = {shown(value)}: must be {limit.expected}{more}"
 
 
 def _place(prefix: str, i: int, n: int) -> str:
@@ -247,7 +253,7 @@ def _integer(low: int, high: int) -> Callable[[object], object]:
 def _number(largest: float) -> Callable[[object], object]:
     def parse(value: object) -> object:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError  # noqa: TRY004 - one exception for all that does not parse
+            raise ValueError  # noqa: TRY004 - one exception for every value that does not parse
         number = float(value)
         if not math.isfinite(number) or abs(number) > largest:
             raise ValueError
@@ -258,14 +264,14 @@ def _number(largest: float) -> Callable[[object], object]:
 
 def _boolean(value: object) -> object:
     if not isinstance(value, bool):
-        raise ValueError  # noqa: TRY004 - one exception for all that does not parse
+        raise ValueError  # noqa: TRY004 - one exception for every value that does not parse
     return value
 
 
 def _text(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004 - one exception for all that does not parse
-    value.encode()  # JSON can spell half a surrogate pair, which is no text
+        raise ValueError  # noqa: TRY004 - one exception for every value that does not parse
+    value.encode()  # raises on half a surrogate pair, which JSON can spell
     return value
 
 
@@ -276,7 +282,7 @@ def _date(value: object) -> object:
 def _timestamp(value: object) -> object:
     moment = datetime.fromisoformat(str(_text(value)))
     if moment.tzinfo is not None:
-        raise ValueError  # TIMESTAMP has no zone; dropping one would shift the moment
+        raise ValueError  # TIMESTAMP has no zone; to drop one would shift the moment
     return moment
 
 
@@ -297,7 +303,7 @@ def _integer_kinds() -> dict[str, _Kind]:
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 _DOUBLE_MAX = float(np.finfo(np.float64).max)
 
-# DuckDB type -> how it is read.
+# DuckDB type -> its JSON form.
 KINDS: dict[str, _Kind] = {
     **_integer_kinds(),
     "FLOAT": _Kind(pa.float32(), "a finite number", f", at most {_FLOAT_MAX:.4g}", _number(_FLOAT_MAX)),

@@ -1,4 +1,4 @@
-"""The file that decisions are appended to, and whether that works."""
+"""The log file of decisions, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from serve.errors import UnavailableError
 from serve.settings import Settings
 
 LOG = logging.getLogger(__name__)
-ROOM = 2**20  # bytes that must be free before a full disk counts as mended
-# Of a pipe that nobody reads: an error at once, rather than a service that waits.
+MIN_FREE = 2**20  # bytes that must be free on the disk
+# O_NONBLOCK: a pipe without a reader gives an error at once, instead of a service that waits.
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 
 
 class DecisionLog:
-    """Appends whole lines. Workers share the file.
+    """A file that workers share and append whole lines to.
 
-    Where it cannot be written, decisions go on without it, or are refused if it is ``required``. Once it
-    has failed, it counts as failing for ``retry_seconds``, and for as long as it can be seen to.
+    If it cannot be written, decisions are made without it, or refused if it is ``required``. After an
+    error it counts as failing for ``retry_seconds``, and for as long as ``trouble`` can see a reason.
     """
 
     def __init__(self, path: Path, *, required: bool, retry_seconds: float) -> None:
@@ -34,7 +34,7 @@ class DecisionLog:
 
     @classmethod
     def of(cls, settings: Settings) -> DecisionLog | None:
-        """The log that the settings name, if any."""
+        """Make the log that the settings name; None if they name none."""
         if settings.decision_log is None:
             return None
         return cls(
@@ -44,10 +44,10 @@ class DecisionLog:
         )
 
     def append(self, lines: str) -> bool:
-        """Append all of the lines or nothing; returns whether that worked.
+        """Append all of the lines or nothing; return whether they were written.
 
         Raises:
-            UnavailableError: it did not, and the log is required.
+            UnavailableError: they were not written, and the log is required.
         """
         try:
             _append(self._path, lines.encode())
@@ -58,7 +58,7 @@ class DecisionLog:
             if self.required:
                 raise UnavailableError(
                     f"the decision cannot be logged ({self._reason}) and so is not made; free the disk, "
-                    "or set UPLIFT_DECISION_LOG_REQUIRED=false to decide without"
+                    "or set UPLIFT_DECISION_LOG_REQUIRED=false to decide without the log"
                 ) from error
             return False
         if self._failed_at is not None:
@@ -67,7 +67,7 @@ class DecisionLog:
         return True
 
     def trouble(self) -> str | None:
-        """Why the next line cannot be written, as far as can be seen without writing; None: it can."""
+        """Say why the next line cannot be written, without writing; None if no reason is seen."""
         try:
             descriptor = os.open(self._path, FLAGS, 0o644)
         except OSError as error:
@@ -77,7 +77,7 @@ class DecisionLog:
             is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
         finally:
             os.close(descriptor)
-        if is_file and disk.f_bavail * disk.f_frsize < ROOM:
+        if is_file and disk.f_bavail * disk.f_frsize < MIN_FREE:
             return "less than 1 MiB is free"
         failed_at = self._failed_at
         recent = failed_at is not None and time.monotonic() - failed_at <= self._retry_seconds
@@ -95,7 +95,7 @@ def _append(path: Path, content: bytes) -> None:
                 rest = rest[os.write(descriptor, rest) :]
         except OSError:
             if stat.S_ISREG(before.st_mode):
-                os.ftruncate(descriptor, before.st_size)  # half a line would spoil the next one
+                os.ftruncate(descriptor, before.st_size)  # half a line would damage the next one
             raise
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What endpoints are given."""
+"""Dependencies of the endpoints."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from serve.following import Follower
 from serve.release import Release
 from serve.telemetry import Telemetry
 
-# All are coroutines: FastAPI would run plain functions in a thread each, at the price of the answer.
+# All are coroutines: FastAPI would run a plain function in a thread, which costs as much as an answer.
 
 
 async def get_follower(request: Request) -> Follower:
-    """The application's follower."""
+    """Return the application's follower."""
     follower: Follower = request.app.state.follower
     return follower
 
 
 async def newest(follower: Follower) -> Release:
-    """The newest release that could be loaded; the loop goes on while somebody loads one."""
-    held = follower.held()
-    return held if held is not None else await run_in_threadpool(follower.current)
+    """Return the newest release that could be loaded; loading one does not block the event loop."""
+    loaded = follower.loaded()
+    return loaded if loaded is not None else await run_in_threadpool(follower.current)
 
 
 async def get_release(request: Request) -> Release:
-    """The release that this request is answered from, start to end."""
+    """Return the release that this request is answered from, from start to end."""
     return await newest(request.app.state.follower)
 
 
 async def get_telemetry(request: Request) -> Telemetry:
-    """The application's metrics."""
+    """Return the application's metrics."""
     telemetry: Telemetry = request.app.state.telemetry
     return telemetry
 
@@ -44,7 +44,7 @@ CurrentTelemetry = Annotated[Telemetry, Depends(get_telemetry)]
 
 
 async def only_known_parameters(request: Request) -> None:
-    """Refuse a query that names what the route does not know: a misspelt filter must not be ignored.
+    """Refuse a query parameter that the route does not know: a misspelt filter must not be ignored.
 
     Raises:
         RequestError: names the parameter and the known ones.

@@ -1,4 +1,4 @@
-"""Errors of the service; each knows the HTTP status it is answered with."""
+"""Errors of the service; each class has the HTTP status that answers it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _repr.maxstring = 60  # characters
 
 
 class ServiceError(UpliftError):
-    """Base of the errors that a caller is told about."""
+    """Base class of the errors that are explained to the caller."""
 
     status: int = 500
 
 
 class RequestError(ServiceError):
-    """The request cannot be answered as it stands; names the field, its value and the remedy."""
+    """The request is invalid; the message names the field, its value and the remedy."""
 
     status = 422
 
@@ -31,13 +31,13 @@ class UnknownUserError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """There is nothing to answer from."""
+    """The service cannot answer now, for example because nothing is published."""
 
     status = 503
 
 
 def shown(value: object) -> str:
-    """A caller's value as an error may repeat it: quoted, printable, cut in length and in depth."""
+    """Quote a caller's value for an error message: printable, and limited in length and depth."""
     if value is None or isinstance(value, bool):
-        return json.dumps(value)  # as it was sent
+        return json.dumps(value)  # as JSON spells it
     return _repr.repr(value)

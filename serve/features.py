@@ -1,4 +1,4 @@
-"""Features of users, by the very SQL that computed them in the batch."""
+"""Compute features of users, with the same SQL that computes them in the batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uplift_core.arrays import Floats
 from uplift_core.artifacts.bundle import Manifest
 from uplift_core.errors import BundleError
 
-# The SQL comes with the bundle and reads its one relation: no files, no extensions, no threads.
+# The bundle's SQL reads one relation: it needs no files, no extensions and no threads.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -25,8 +25,8 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 class FeatureQuery:
     """A bundle's ``features.sql`` over an in-memory DuckDB whose raw table is the request.
 
-    ``raw.<experiment>`` is a view on a relation that holds the request's rows. So is a history table: of
-    each user the request sends the row that is known now.
+    ``raw.<experiment>`` is a view on a relation that holds the request's rows. A history table is such a
+    view, too: the request sends, for each user, the row that is known now.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -38,12 +38,12 @@ class FeatureQuery:
         self._query = PreparedQuery(self._con, manifest.features_sql, empty)
         self._con.execute("set python_enable_replacements = false").fetchall()
         self._con.execute("create schema raw").fetchall()
-        self._con.register(ROWS, empty)  # a view is bound when it is made
+        self._con.register(ROWS, empty)  # a view needs its relation when it is created
         self._con.execute(f'create view raw."{name}" as select * from {ROWS}').fetchall()
         for table in manifest.experiment.tables:
-            own = [column for column in manifest.raw_columns if column.table == table]
+            table_columns = [column for column in manifest.raw_columns if column.table == table]
             columns = "".join(
-                f", {_quoted(column.attribute)} as {_quoted(column.name)}" for column in own
+                f", {_quoted(column.attribute)} as {_quoted(column.name)}" for column in table_columns
             )
             view = f'create view raw."{name}_{table}" as select user_id{columns} from {ROWS}'
             self._con.execute(view).fetchall()
@@ -54,27 +54,27 @@ class FeatureQuery:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
 
     def features(self, rows: pa.Table) -> Floats:
-        """Features of users: (n, n_features) float32 in the model's order; NaN is missing.
+        """Compute features of users: (n, n_features) float32 in the model's order; NaN is missing.
 
         Args:
-            rows: (n,) users as ``schema`` makes them, numbered from 0 by ``user_id``.
+            rows: n users as ``schema`` makes them, numbered from 0 by ``user_id``.
 
         Raises:
-            RequestError: no feature can be computed from the values of some user.
+            RequestError: the features of some user cannot be computed.
         """
         try:
-            found = self._query.run(rows)
+            columns = self._query.run(rows)
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             reason = str(error).partition("\n")[0]
             raise RequestError(f"attributes: no features can be computed from them: {reason}") from error
-        place = found[USER_ID]
+        place = columns[USER_ID]
         if len(place) != rows.num_rows or not np.array_equal(np.sort(place), np.arange(len(place))):
             raise RequestError(
                 f"attributes: features.sql makes {len(place)} rows of {rows.num_rows} users"
             )
         x = np.empty((len(place), len(self.names)), dtype=np.float32)
         for j, name in enumerate(self.names):
-            x[place, j] = np.ma.filled(found[name], np.nan)  # NULL is missing
+            x[place, j] = np.ma.filled(columns[name], np.nan)  # NULL is missing
         if np.isinf(x).any():
             name = self.names[int(np.isinf(x).any(axis=0).argmax())]
             raise RequestError(

@@ -1,4 +1,4 @@
-"""Following the pointer: the newest release that could be loaded."""
+"""Follow the pointer: hold the newest release that could be loaded."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from uplift_core.artifacts.publication import POINTER
 from uplift_core.errors import UpliftError
 
 LOG = logging.getLogger(__name__)
-# What an altered, half-copied or foreign file can raise; ValueError includes XGBoost's and pydantic's.
+# Errors of an altered, incomplete or foreign file; ValueError includes XGBoost's and pydantic's.
 BROKEN = (UpliftError, OSError, ValueError, KeyError, duckdb.Error)
 
-Stamp = tuple[int, int, int] | None  # of the pointer file; None: there is none
+Stamp = tuple[int, int, int] | None  # time, inode and size of the pointer; None: there is no pointer
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the last attempt came to. Replaced as a whole, so it is read without a lock."""
+    """Result of the last attempt to load. It is replaced as a whole and so is read without a lock."""
 
     stamp: Stamp = None
     release: Release | None = None
@@ -34,11 +34,11 @@ class _State:
 
 
 class Follower:
-    """Holds one release and replaces it when the batch has published another.
+    """The holder of one release, which it replaces when the batch has published another.
 
     Each request costs one ``stat``. When the pointer has changed, one request loads the new release
-    and the others are answered from the old one. A release that cannot be loaded is logged, the old
-    one is kept, and it is tried again after ``retry_seconds``.
+    and the others are answered from the old one. If the new release cannot be loaded, this is logged,
+    the old one stays, and loading is tried again after ``retry_seconds``.
     """
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
@@ -49,14 +49,14 @@ class Follower:
         self._state = _State()
 
     def current(self) -> Release:
-        """The release to answer from.
+        """Return the release to answer from, and load it if necessary.
 
         Raises:
-            UnavailableError: none could be loaded so far.
+            UnavailableError: no release could be loaded so far.
         """
-        # Who has nothing to answer from waits; all others leave the loading to the one who is at it.
-        nothing_held = self._state.release is None
-        if not self._settled() and self._lock.acquire(blocking=nothing_held):
+        # A request waits only if there is no release yet; else it leaves the loading to another request.
+        nothing_loaded = self._state.release is None
+        if not self._settled() and self._lock.acquire(blocking=nothing_loaded):
             try:
                 if not self._settled():
                     self._state = self._load()
@@ -64,20 +64,20 @@ class Follower:
                 self._lock.release()
         return self._answer()
 
-    def held(self) -> Release | None:
-        """What ``current`` would return at the price of one ``stat``; None where it may have to load."""
+    def loaded(self) -> Release | None:
+        """Return the current release, at the cost of one ``stat``; None if it may have to be loaded."""
         return self._state.release if self._settled() else None
 
     def is_stale(self, release: Release) -> bool:
-        """Whether something newer is published and broken, or what is answered from is old or damaged.
+        """Whether a newer release is published but broken, or the one in use is old or damaged.
 
-        What was published in the future, by a clock that was set back since, may be of any age.
+        A release from the future, by a clock that was set back since, may be of any age.
         """
         too_old = abs(age(release.published_at)) > self._settings.stale_hours * 3600
         return self._state.failed or too_old or release.seal.is_broken
 
     def is_damaged(self, release: Release) -> bool:
-        """Whether a release's file was altered after it was loaded; one that has changed is hashed."""
+        """Whether a release's file was altered after it was loaded; a changed file is hashed."""
         damaged = release.seal.check()
         self._telemetry.damaged.set(damaged)
         return damaged
@@ -96,16 +96,16 @@ class Follower:
         return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
     def _load(self) -> _State:
-        stamp = self._stamp()  # before reading: a change meanwhile is seen by the next request
-        held = self._state.release
+        stamp = self._stamp()  # before reading: the next request notices a change meanwhile
+        previous = self._state.release
         try:
             release = load_release(self._settings)
         except BROKEN as error:
-            kept = f"still on {held.snapshot.snapshot_id}" if held else "nothing to answer from"
+            still = f"still on {previous.snapshot.snapshot_id}" if previous else "nothing to answer from"
             self._telemetry.refused.inc()
-            LOG.warning("cannot load what is published, %s: %s", kept, error)
+            LOG.warning("cannot load what is published, %s: %s", still, error)
             retry_at = time.monotonic() + self._settings.retry_seconds
-            return _State(stamp, held, failed=True, retry_at=retry_at)
+            return _State(stamp, previous, failed=True, retry_at=retry_at)
         self._telemetry.published.set(release.published_at.timestamp())
         LOG.info("now on snapshot %s", release.snapshot.snapshot_id)
         return _State(stamp, release, failed=False)

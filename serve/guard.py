@@ -1,4 +1,4 @@
-"""What every request passes first: host, key, size; and what every answer carries: its request id."""
+"""The checks that every request passes first (host, key, size), and the request id of every answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Refusal = tuple[HTTPStatus, str]
 
 
 class Guard:
-    """Refuses what must not be answered; measures what is."""
+    """Middleware that refuses requests which must not be answered, and measures all."""
 
     def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
         self._app = app
@@ -33,14 +33,14 @@ class Guard:
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.match(given) else secrets.token_hex(16)
+        sent_id = headers.get("x-request-id", "")
+        request_id = sent_id if REQUEST_ID.match(sent_id) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         status = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -82,7 +82,7 @@ class Guard:
         if not self._keys:
             return True
         digest = hashlib.sha256((key or "").encode()).digest()
-        # Every key is compared, in constant time: the answer's delay tells nothing about them.
+        # Every key is compared, in constant time: the time of the answer reveals nothing about them.
         return any([hmac.compare_digest(digest, known) for known in self._keys])  # noqa: C419
 
     def _limit(self, scope: Scope) -> int:
@@ -97,7 +97,7 @@ class Guard:
         )
 
     async def _whole(self, receive: Receive, largest: int) -> Receive | None:
-        """A body without a stated length, read and handed on; None if it is too large."""
+        """Read a body without a stated length, to hand it on; None if it is too large."""
         parts, size, more = [], 0, True
         while more:
             message = await receive()

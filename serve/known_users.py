@@ -1,7 +1,7 @@
-"""What is known of users by id: their part in lists, and what the newest list says of them.
+"""Look up users by id: their role in the lists, and what the newest list says about them.
 
-The rules are the batch's: macros that the snapshot holds, with the values that the newest list was
-made by.
+The rules are those of the batch: macros that the snapshot holds, with the values that the newest list
+was made with.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
 
 Role = Literal["ranked", "explore", "holdout", "suppressed"]
-BY_SCORE = ("above_threshold", "below_threshold")  # reasons, where the score decides
-NO_CAP = 2**31 - 1  # more treatments than anybody can have had
+BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
+NO_CAP = 2**31 - 1  # more treatments than any user can have had
 EMPTY = pa.schema([("user_id", pa.int64()), ("is_excluded", pa.bool_())]).empty_table()
 
-# Each campaign's newest list that is published, the newest first.
+# The newest published list of each campaign, the newest first.
 NEWEST = """
 select night.*, rules.* exclude (decision_date, experiment, campaign, holdout),
     rules.holdout as holdout_share
@@ -88,18 +88,18 @@ class NewestList:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of users, in the order of the question.
+    """Facts about users of the snapshot, in the order of the request.
 
     Attributes:
         user_id: (n,) int64.
-        draw: (n,) float64.
+        draw: (n,) float64 from 0 to 1, drawn once for each user.
         role: (n,) text, see ``Role``.
-        excluded_for: (n,) why the user must not be treated; None for others.
-        listed: decision, treated, rank and reason in the newest list, each (n,); None where the user is
+        excluded_for: (n,) the reason why the user must not be treated; None for other users.
+        listed: decision, treated, rank and reason in the newest list, each (n,); None for users who are
             not on it.
-        newest: which list that is; None if there is none about the arm.
-        explorers: whom chance decides about, if there is a list.
-        shares: of users, who are held out and who explore.
+        newest: the newest list about the arm; None if there is none.
+        explorers: the users about whom chance decides; None if there is no list.
+        shares: the shares of users who are held out and who explore.
     """
 
     user_id: npt.NDArray[np.int64]
@@ -112,7 +112,7 @@ class Known:
     shares: tuple[float, float]
 
     def of(self, rows: slice | npt.NDArray[np.int64]) -> Known:
-        """Of some of the users."""
+        """Select some of the users."""
         return Known(
             self.user_id[rows],
             self.draw[rows],
@@ -125,7 +125,7 @@ class Known:
         )
 
     def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
-        """Whom to treat, (n,): by score where it decides, by chance who explores, else nobody."""
+        """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else."""
         treat: npt.NDArray[np.bool_] = score_treats & (self.role == "ranked")
         explores = self.role == "explore"
         if explores.any():
@@ -133,7 +133,7 @@ class Known:
         return treat
 
     def reasons(self, score_treats: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-        """Why, (n,) text: ``holdout``, why the user is suppressed, ``explore``, or the score's place."""
+        """Return each decision's reason, (n,) text: a suppression's reason, a role, or ``BY_SCORE``."""
         reasons = np.where(score_treats, *BY_SCORE).astype(object)
         reasons = np.where(self.role == "ranked", reasons, self.role)
         return np.where(self.role == "suppressed", self.excluded_for, reasons)
@@ -141,18 +141,18 @@ class Known:
     def _drawn(self, budget: float) -> npt.NDArray[np.bool_]:
         if self.explorers is not None:
             return self.explorers.treated(budget, self.draw, self.user_id)
-        # No list has been made yet that would say whose turn it is: at the budget's rate.
+        # Without a list the explorers have no order yet: treat a share of them equal to the budget.
         holdout, explore = self.shares
         return np.asarray(self.draw < holdout + explore * budget, np.bool_)
 
 
 def today() -> date:
-    """The date of a list that would be made now: lists have dates of UTC."""
+    """Return the date of a list that would be made now: lists use dates of UTC."""
     return datetime.now(UTC).date()
 
 
 class KnownUsers:
-    """Answers what is known of users with regard to one treatment arm. Immutable."""
+    """The look-up of users by id, for one treatment arm. Immutable."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class KnownUsers:
         self._snapshot, self._maybe_excluded = snapshot, maybe_excluded
         lists = snapshot.rows(NEWEST, {"experiment": experiment.name})
         about_arm = [row for row in lists if row["arm"] == arm]
-        about_arm.sort(key=lambda row: row["campaign"] != arm)  # the usual campaign goes first
+        about_arm.sort(key=lambda row: row["campaign"] != arm)  # the campaign with the arm's name first
         row = next(iter([*about_arm, *lists]), None)
         rules = _rules(row, experiment)
         self.newest = _newest(about_arm[0]) if about_arm else None
@@ -180,7 +180,7 @@ class KnownUsers:
         self._roles = snapshot.prepared(ROLES, EMPTY, dict(zip(names, values, strict=True)))
 
     def look_up(self, users: Sequence[int]) -> Known:
-        """What is known of users of the snapshot."""
+        """Look up what is known about users of the snapshot."""
         distinct, place = np.unique(np.asarray(users, np.int64), return_inverse=True)
         excluded_for = self._why_excluded(distinct)
         is_excluded = np.asarray([reason is not None for reason in excluded_for])
@@ -220,12 +220,15 @@ class KnownUsers:
 
 
 def maybe_excluded(snapshot: Snapshot, experiment: str) -> npt.NDArray[np.int64]:
-    """Users who may be suppressed or over a contact cap, (m,) ids, ascending: others need no look."""
+    """Return ids of users who may be suppressed or over a contact cap, (m,), ascending.
+
+    All other users are surely not excluded.
+    """
     return snapshot.columns(MAYBE_EXCLUDED, {"experiment": experiment})["user_id"]
 
 
 def _among(users: npt.NDArray[np.int64], ascending: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The users who are among others, of whom there may be very many: each is looked up."""
+    """Return the users who are in ``ascending``, which may be very long: each is searched for."""
     if not len(ascending):
         return users[:0]
     at = np.minimum(np.searchsorted(ascending, users), len(ascending) - 1)
@@ -233,7 +236,7 @@ def _among(users: npt.NDArray[np.int64], ascending: npt.NDArray[np.int64]) -> np
 
 
 def _newest(row: Mapping[str, Any]) -> NewestList:
-    # Lists of earlier versions have no rules in the ledger: they were of exact size.
+    # The ledger has no rules of lists that earlier versions made; those lists were of exact size.
     recorded = row["cut"] is not None
     return NewestList(
         decision_date=row["decision_date"],
@@ -247,7 +250,7 @@ def _newest(row: Mapping[str, Any]) -> NewestList:
 
 
 def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str, Any]:
-    """By which values users are drawn: the newest list's, else the declared ones."""
+    """Return the values that users are drawn with: the newest list's, else the declared ones."""
     if row is not None and row["salt"] is not None:
         return row
     declared, cap = experiment.decisions, experiment.decisions.contact_cap
@@ -261,7 +264,10 @@ def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str
 
 
 def _explorers(snapshot: Snapshot, row: Mapping[str, Any], salt: str) -> Explorers:
-    """Of a list: all but the holdout and the suppressed are ranked, also where money was divided."""
+    """Read a list's explorers.
+
+    All users but the holdout and the suppressed are ranked, also in a list that divides money.
+    """
     binds = {"experiment": row["experiment"], "campaign": row["campaign"], "salt": salt}
     drawn = snapshot.columns(EXPLORERS, binds)
     ranked = row["users"] - row["holdout"] - row["suppressed"] - len(drawn["draw"])

@@ -1,4 +1,4 @@
-"""What acting on the scores is worth at a budget, by held-out users."""
+"""The value of acting on the scores at a budget, measured on held-out users."""
 
 from __future__ import annotations
 
@@ -18,38 +18,42 @@ from uplift_core.targeting.budget import Distribution
 
 
 class PolicyRow(BaseModel):
-    """One budget. Values are means per user of the experiment, by the doubly robust estimate."""
+    """Figures at one budget: means per user of the experiment, estimated doubly robustly."""
 
     model_config = ConfigDict(frozen=True)
 
     budget: float
-    threshold: float | None = Field(description="Score from which on users are treated; null: nobody.")
-    expected_treat_rate: float = Field(description="Held-out share of users at or above the threshold.")
-    evaluated_at: float = Field(description="The whole percent that the figures below are of.")
+    threshold: float | None = Field(
+        description="Smallest score that is treated; null: nobody is treated."
+    )
+    expected_treat_rate: float = Field(description="Share of held-out users at or above the threshold.")
+    evaluated_at: float = Field(
+        description="The whole percent at which the figures below were measured."
+    )
     value: float
     value_ci_low: float
     value_ci_high: float
     gain_over_random: float
     gain_ci_low: float
     gain_ci_high: float
-    incremental: float | None = Field(description="Outcomes per user more than without any treatment.")
+    incremental: float | None = Field(description="Outcomes per user that the treatments add.")
     incremental_std_error: float | None
     net_value: float | None = Field(
-        description="In money: value of the incremental outcomes less the cost; null without a value."
+        description="In money: value of the incremental outcomes minus the cost; null without a value."
     )
     net_std_error: float | None
     net_ci_low: float | None
     net_ci_high: float | None
     net_behind_best: float | None = Field(
-        description="How much less net_value is than at the ranking's best budget; 0 there."
+        description="The ranking's largest net_value minus this net_value; 0 at the best budget."
     )
     net_behind_best_std_error: float | None = Field(
-        description="Of the paired difference: both budgets treat nested sets of the same users."
+        description="Standard error of this paired difference: the two sets of treated users are nested."
     )
 
 
 class Policy(BaseModel):
-    """Policies of one contrast and learner, beside random targeting and the response model."""
+    """The policy of one arm and learner, with random targeting and the response model beside it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -61,18 +65,20 @@ class Policy(BaseModel):
     evidence_reason: str
     model_version: str
     snapshot_id: str
-    n_holdout: int = Field(description="Held-out users, whose scores the thresholds are of.")
-    n_evaluated: int = Field(description="Held-out users of the two arms, whom the values are of.")
-    cost: float = Field(description="Of treating one user, in money: as asked for, or as declared.")
-    value: float | None = Field(description="Of one unit of the outcome, likewise; null: none is known.")
+    n_holdout: int = Field(description="Held-out users, whose scores give the thresholds.")
+    n_evaluated: int = Field(description="Held-out users of the two arms, who give the values.")
+    cost: float = Field(description="Cost of treating one user, in money: requested, or declared.")
+    value: float | None = Field(
+        description="Value of one unit of the outcome, likewise; null: not known."
+    )
     best_budget: float | None = Field(
-        description="Where net_value is largest among the whole percents, by the estimate."
+        description="The whole percent with the largest estimated net_value."
     )
     stale: bool
     request_id: str
     rows: list[PolicyRow]
     response_model: list[PolicyRow] = Field(
-        description="The same if users were ranked by their predicted outcome without treatment."
+        description="The same figures for a ranking by the predicted outcome without treatment."
     )
 
 
@@ -85,7 +91,7 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Valuation:
-    """An outcome, what a unit of it is worth and what a treatment costs; None: as declared."""
+    """An outcome, the value of one unit of it, and the cost of a treatment; None: as declared."""
 
     outcome: str | None = None
     cost: float | None = None
@@ -95,10 +101,10 @@ class Valuation:
 def policy(
     release: Release, target: Target, valuation: Valuation, *, stale: bool, request_id: str
 ) -> Policy:
-    """The policy at the target's budget, or at every whole percent where it is None.
+    """Compute the policy at the target's budget, or at every whole percent if the budget is None.
 
     Raises:
-        RequestError: the target names something that the release does not know.
+        RequestError: the target names something that the release lacks.
     """
     model = release.model(target.experiment)
     arm = model.arm(target.arm)
@@ -146,7 +152,7 @@ def policy(
 
 @dataclass(frozen=True)
 class _Net:
-    """Net value at one budget; None: no value is known."""
+    """Net value at one budget; all None if no value is known."""
 
     value: float | None = None
     std_error: float | None = None
@@ -154,7 +160,7 @@ class _Net:
     behind_std_error: float | None = None
 
     def end(self, errors: float) -> float | None:
-        """So many standard errors above the value."""
+        """Return the value plus a number of standard errors."""
         if self.value is None or self.std_error is None:
             return None
         return self.value + errors * self.std_error

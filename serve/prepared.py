@@ -1,4 +1,4 @@
-"""A query that is planned once and run on other rows each time."""
+"""A query that is planned once and then run on the rows of each request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = "request_rows"
 
 
 class _Rows:
-    """A relation for DuckDB (Arrow's PyCapsule interface) that holds other rows at every scan."""
+    """A relation for DuckDB (Arrow's PyCapsule interface) whose rows can change between two scans."""
 
     def __init__(self, empty: pa.Table) -> None:
         self.table = empty
@@ -26,7 +26,7 @@ class _Rows:
 
 
 class _Planned:
-    """The query, planned once, on a cursor of its own."""
+    """The planned query on its separate cursor."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class _Planned:
 
 
 class PreparedQuery:
-    """A query over the relation ``request_rows``; planning it anew costs more than few users do.
+    """A query over the relation ``request_rows``. For few users, planning costs more than running it.
 
-    Requests may run side by side, each with a plan of its own; one that is done is used again.
+    Requests may run at the same time: each uses a separate plan, and a plan that is free is used again.
     ``variables`` are constants that ``sql`` reads by ``getvariable``: PREPARE takes no bound values.
     """
 
@@ -69,7 +69,7 @@ class PreparedQuery:
         self._idle: deque[_Planned] = deque()
 
     def run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
-        """Columns of the query's answer about ``rows``, which have the schema of ``empty``."""
+        """Run the query on ``rows``, which have the schema of ``empty``; return the result's columns."""
         try:
             query = self._idle.pop()
         except IndexError:

@@ -15,23 +15,23 @@ from starlette.exceptions import HTTPException
 
 from serve.errors import ServiceError, shown
 
-OPEN = frozenset({"/healthz", "/readyz"})  # probes have no keys
+OPEN = frozenset({"/healthz", "/readyz"})  # need no key: probes have none
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 20  # of one request are told
+MAX_ERRORS = 20  # that an answer lists of one request
 LOG = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
-    """The body of every error."""
+    """The body of every error answer."""
 
-    type: str = "about:blank"  # the status says it all
+    type: str = "about:blank"  # the status is the type
     title: str
     status: int
     detail: str
 
 
 class ProblemError(ServiceError):
-    """A refusal with a status of its own, raised where no route is reached yet."""
+    """A refusal with a given status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -39,12 +39,12 @@ class ProblemError(ServiceError):
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
-    """Where the API's description has a model; ``describe`` puts it there."""
+    """Refer to a model in the OpenAPI description; ``describe`` puts the model there."""
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """What the API's description says about these statuses."""
+    """Describe these statuses for the OpenAPI description."""
     content = {MEDIA_TYPE: {"schema": reference(Problem)}}
     return {int(status): {"description": status.phrase, "content": content} for status in statuses}
 
@@ -68,9 +68,9 @@ def install(app: FastAPI) -> None:
 
 
 def describe(app: FastAPI, *models: type[BaseModel]) -> None:
-    """Say in the API's description that all but the probes take a key, and what is referred to by name.
+    """Complete the OpenAPI description: all routes but the probes take a key, and ``models`` are named.
 
-    FastAPI knows neither problems nor ``models``: those of routes that read their bodies themselves.
+    FastAPI knows neither problems nor ``models``, which routes that read their bodies themselves use.
     """
     plain = app.openapi
 
@@ -78,10 +78,10 @@ def describe(app: FastAPI, *models: type[BaseModel]) -> None:
         description = plain()
         components = description.setdefault("components", {})
         if "securitySchemes" in components:
-            return description  # it is kept, and asked for often
+            return description  # FastAPI caches it, and it is completed already
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        named: tuple[type[BaseModel], ...] = (Problem, *models)
-        components["schemas"] |= {model.__name__: _schema(model) for model in named}
+        all_models: tuple[type[BaseModel], ...] = (Problem, *models)
+        components["schemas"] |= {model.__name__: _schema(model) for model in all_models}
         for path, methods in description["paths"].items():
             for operation in methods.values():
                 operation["security"] = [] if path in OPEN else [{"key": []}]
@@ -91,7 +91,7 @@ def describe(app: FastAPI, *models: type[BaseModel]) -> None:
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A model as FastAPI would describe it: what may be left out is not said to be null by default."""
+    """Describe a model as FastAPI would: an optional field does not have the default null."""
     schema = model.model_json_schema()
     for field in schema["properties"].values():
         if field.get("default", "") is None:
@@ -100,7 +100,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def answer(status: int, detail: str) -> JSONResponse:
-    """A problem as a response."""
+    """Make a response of a problem."""
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(problem.model_dump(), status_code=status, media_type=MEDIA_TYPE)
 
@@ -130,7 +130,7 @@ def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the service's log says why")
 
 
-# What pydantic's errors mean to whoever sent the value; its other texts are our own validators'.
+# pydantic's error types -> what the sender must do; other texts come from this project's validators.
 MEANINGS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -154,27 +154,27 @@ MEANINGS = {
 
 
 def _readable(items: Sequence[Any]) -> str:
-    lines = [_line(item) for item in items[:MOST_ERRORS]]
-    if len(items) > MOST_ERRORS:
-        lines.append(f"and {len(items) - MOST_ERRORS} more")
+    lines = [_line(item) for item in items[:MAX_ERRORS]]
+    if len(items) > MAX_ERRORS:
+        lines.append(f"and {len(items) - MAX_ERRORS} more")
     return "; ".join(lines)
 
 
 def _line(item: dict[str, Any]) -> str:
     path = [str(part) for part in item["loc"] if part != "body"]
     field = shown(".".join(path))[1:-1] if path else "body"
-    kind, given = item["type"], item["input"]
+    kind, value = item["type"], item["input"]
     if kind == "json_invalid":
         return "body: not valid JSON"
-    if isinstance(given, bytes):  # curl's default type, for one, is a form's
+    if isinstance(value, bytes):  # for example by curl, which sends a form by default
         return "body: not sent as JSON; set the header Content-Type: application/json"
     if kind == "missing":
         return f"{field}: missing; send it" if path else "body: missing; send a JSON object"
     if kind == "extra_forbidden":
         return f"{field}: unknown; remove it or correct its spelling"
-    if kind == "value_error":  # raised by a model of our own, which says the remedy
+    if kind == "value_error":  # raised by a model of this project, which says the remedy
         return f"{field}: {item['ctx']['error']}"
     meaning = MEANINGS.get(kind)
     limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
-    said = meaning.format(**limits) if meaning else item["msg"]
-    return f"{field} = {shown(given)}: {said}"
+    remedy = meaning.format(**limits) if meaning else item["msg"]
+    return f"{field} = {shown(value)}: {remedy}"

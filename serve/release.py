@@ -1,4 +1,4 @@
-"""A release: a snapshot with the models that made it, verified against the pointer."""
+"""A release: a snapshot and the models of its scores, verified against the pointer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from uplift_core.learners.contrast import ContrastModel
 
 @dataclass(frozen=True)
 class Evidence:
-    """Whether acting on a learner's scores is shown to pay: the gate's word, and why in a sentence."""
+    """The gate's result for one learner: whether acting on its scores is shown to pay, and why."""
 
     word: Word
     reason: str
@@ -35,15 +35,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """All that scoring one experiment's users needs.
+    """Everything that is needed to score users of one experiment.
 
     Attributes:
-        published: what the pointer says of it.
-        bundle: its models.
-        features: of users by attributes.
-        champions: the best learner of each arm.
-        evidence: on each learner of each arm.
-        known_users: what is known of users by id, with regard to each arm.
+        published: the experiment's entry in the pointer.
+        bundle: the models.
+        features: the query that computes features from raw attributes.
+        champions: arm -> its best learner.
+        evidence: (arm, learner) -> the gate's result.
+        known_users: arm -> the look-up of users by id.
     """
 
     published: PublishedExperiment
@@ -55,11 +55,11 @@ class PublishedModel:
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment's declaration, as it was when the models were trained."""
+        """The experiment's declaration at the time of training."""
         return self.bundle.manifest.experiment
 
     def arm(self, name: str | None) -> str:
-        """A treatment arm by name; the published one if ``name`` is None.
+        """Check the name of a treatment arm; None means the published arm.
 
         Raises:
             RequestError: there is no such treatment arm.
@@ -69,16 +69,16 @@ class PublishedModel:
         return _one_of(f"{self.experiment.name}'s treatment arms", "arm", name, self.bundle.models)
 
     def learner(self, name: str | None, arm: str) -> LearnerName:
-        """A learner by name; the one that decides about ``arm`` every night if ``name`` is None.
+        """Check the name of a learner; None means the learner that decides about ``arm`` every night.
 
         Raises:
             RequestError: there is no such learner.
         """
-        wanted = self._deciding(arm) if name is None else name
+        requested = self._deciding(arm) if name is None else name
         for learner in LEARNER_NAMES:
-            if learner == wanted:
+            if learner == requested:
                 return learner
-        raise _not_one_of("the learners", "learner", wanted, LEARNER_NAMES)
+        raise _not_one_of("the learners", "learner", requested, LEARNER_NAMES)
 
     def _deciding(self, arm: str) -> str:
         if arm == self.published.arm:
@@ -86,7 +86,7 @@ class PublishedModel:
         return self.experiment.defaults.learner or self.champions[arm]
 
     def outcome(self, name: str | None) -> str:
-        """An outcome by name; the one that the learners were fitted on if ``name`` is None.
+        """Check the name of an outcome; None means the outcome that the learners were fitted on.
 
         Raises:
             RequestError: there is no such outcome.
@@ -99,18 +99,18 @@ class PublishedModel:
 
 @dataclass(frozen=True)
 class Release:
-    """What the service answers from until something newer is published. Immutable."""
+    """The data that the service answers from until a newer snapshot is published. Immutable."""
 
     snapshot: Snapshot
     models: Mapping[str, PublishedModel]
     published_at: datetime
-    seal: Seal  # of the snapshot's file
+    seal: Seal  # checks that the snapshot's file is unaltered
 
     def model(self, experiment: str | None) -> PublishedModel:
-        """The models of an experiment; None will do where only one is published.
+        """Return the models of an experiment; the name may be None if only one is published.
 
         Raises:
-            RequestError: there is no such experiment, or several and none was named.
+            RequestError: there is no such experiment, or several are published and none is named.
         """
         if experiment is None and len(self.models) == 1:
             return next(iter(self.models.values()))
@@ -123,15 +123,15 @@ class Release:
 
 
 def load_release(settings: Settings) -> Release:
-    """Load what ``published/CURRENT.json`` points at: all of it, or an error.
+    """Load the release that ``published/CURRENT.json`` points at.
 
     Raises:
-        UpliftError: nothing is published, or a file is not what the pointer says.
+        UpliftError: nothing is published, or a file differs from its sha256 in the pointer.
         OSError, ValueError, KeyError, duckdb.Error: a file cannot be read.
     """
     pointer = read_pointer(settings.published)
     path = settings.published / pointer.file
-    seal = Seal(path, pointer.sha256)  # before it is hashed: what changes meanwhile is seen
+    seal = Seal(path, pointer.sha256)  # before the file is hashed, to notice a change meanwhile
     snapshot = open_snapshot(path, pointer.snapshot_id, pointer.sha256)
     models = {
         name: _load_model(settings.bundles, snapshot, name, entry)
@@ -140,12 +140,12 @@ def load_release(settings: Settings) -> Release:
     for model in models.values():
         _smoke(snapshot, model)
         arm = model.published.arm
-        snapshot.holdout(model.experiment.name, arm, model.learner(None, arm))  # warm
+        snapshot.holdout(model.experiment.name, arm, model.learner(None, arm))  # fill the cache
     return Release(snapshot, models, pointer.published_at, seal)
 
 
 def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
-    """Score some users as a request would; they must come out as the batch wrote them, to the bit."""
+    """Score some users as a request would, and require the batch's scores to the bit."""
     name = model.experiment.name
     x, written = snapshot.smoke(name, model.features.names)
     for arm, contrast in model.bundle.models.items():
@@ -166,13 +166,13 @@ def _load_model(
     if bundle.manifest_sha256(folder) != entry.bundle_sha256:
         raise BundleError(f"{folder}: not the bundle that was published; restore it or run `make run`")
     if loaded.manifest.experiment.name != name:
-        raise BundleError(f"{folder}: a bundle of another experiment than {name}")
+        raise BundleError(f"{folder}: a bundle of another experiment than {name}; run `make run`")
     if entry.arm not in loaded.models or entry.learner not in LEARNER_NAMES:
         raise BundleError(f"{folder}: has no learner '{entry.learner}' for an arm '{entry.arm}'")
     nothing_known = np.full((1, len(loaded.manifest.features)), np.nan, dtype=np.float32)
     for model in loaded.models.values():
         _make_ready(model)
-        for learner in LEARNER_NAMES:  # refuses features that are not the models' own
+        for learner in LEARNER_NAMES:  # raises if the features are not those of the models
             model.predict(nothing_known, learner)
     registry = snapshot.rows(
         "select arm, learner, champion, gate, gate_reason from models.registry "
@@ -193,7 +193,7 @@ def _load_model(
 
 
 def _make_ready(model: ContrastModel) -> None:
-    """One thread a prediction: set here and once, because setting it is not thread-safe."""
+    """Let a prediction use one thread. It is set once, here, because setting it is not thread-safe."""
     for booster in model.boosters.values():
         booster.set_param({"nthread": 1})
 

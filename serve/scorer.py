@@ -1,4 +1,4 @@
-"""Requests that wait together are scored together."""
+"""A queue of jobs: those that wait at the same time are scored together."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections import deque
 
 from serve.scoring import Job, Scored, score
 
-MOST = 4096  # users in one round, so that a long queue is answered bit by bit
+MAX_USERS_PER_ROUND = 4096  # a longer queue is answered in several rounds
 
 
 class Scorer:
-    """Answers all that is queued in one round, without waiting for more.
+    """A queue that scores all of its jobs in one round, without waiting for more.
 
-    A round runs in the event loop itself: it is short, and a thread of its own would only compete with
-    the loop for the interpreter. Alone, a request costs one run of the feature SQL; requests that come
-    in while that runs share the next. The service gets more efficient the busier it is.
+    A round runs in the event loop itself: it is short, and a separate thread would only compete with the
+    loop for the interpreter. A single request costs one run of the feature SQL; requests that arrive
+    during that run share the next one. So the service becomes more efficient when it is busier.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Job, asyncio.Future[Scored]]] = deque()
 
     async def score(self, job: Job) -> Scored:
-        """Scores of a job's users.
+        """Score a job's users.
 
         Raises:
-            ServiceError: no feature can be computed of some user, or the snapshot lacks one.
+            ServiceError: the features of a user cannot be computed, or the snapshot lacks a user.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Scored] = loop.create_future()
@@ -35,28 +35,28 @@ class Scorer:
         return await answer
 
     def _settle(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
-        """Start the round once the loop has handed over all that it has already received."""
-        if len(self._waiting) > before and len(self._waiting) < MOST:
+        """Start the round once the loop has handed over all requests that it has received."""
+        if len(self._waiting) > before and len(self._waiting) < MAX_USERS_PER_ROUND:
             loop.call_soon(self._settle, loop, len(self._waiting))
         else:
             self._round(loop)
 
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
         taken, size = [], 0
-        while self._waiting and size < MOST:
+        while self._waiting and size < MAX_USERS_PER_ROUND:
             job, answer = self._waiting.popleft()
-            if not answer.done():  # or the caller is gone
+            if not answer.done():  # it is done if the caller has gone
                 taken.append((job, answer))
                 size += job.size
         if self._waiting:
             loop.call_soon(self._round, loop)
         try:
-            found = score([job for job, _ in taken])
-        except Exception as error:  # noqa: BLE001 - whoever asked must hear of it
+            results = score([job for job, _ in taken])
+        except Exception as error:  # noqa: BLE001 - every waiting request must get it
             for _, answer in taken:
                 answer.set_exception(error)
             return
-        for (_, answer), scored in zip(taken, found, strict=True):
+        for (_, answer), scored in zip(taken, results, strict=True):
             if isinstance(scored, Exception):
                 answer.set_exception(scored)
             else:

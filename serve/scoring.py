@@ -1,4 +1,4 @@
-"""From users and a budget to decisions: one path for one user and for many."""
+"""Turn users and a budget into decisions: one code path for one user and for many."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from uplift_core.targeting.budget import Distribution
 
 @dataclass(frozen=True)
 class Job:
-    """Users to score under one target, resolved against one release."""
+    """Users to score for one target, which was checked against one release."""
 
     release: Release
     model: PublishedModel
@@ -36,24 +36,26 @@ class Job:
 
     @property
     def size(self) -> int:
-        """How many users."""
+        """Number of users."""
         return len(self.users if self.rows is None else next(iter(self.rows.values())))
 
     @property
     def holdout(self) -> Distribution:
-        """The scores of held-out users."""
+        """The distribution of scores of held-out users."""
         return self.release.snapshot.holdout(self.model.experiment.name, self.arm, self.learner)
 
     @property
     def expected_rate(self) -> float:
-        """Held-out share of users at or above the threshold."""
+        """Share of held-out users at or above the threshold."""
         return self.holdout.share_from(self.threshold)
 
     def labels(self) -> dict[str, object]:
-        """What every answer carries about the target."""
+        """Return the fields about the target that every answer has."""
         evidence = self.model.evidence[self.arm, self.learner]
         return {
-            "threshold": self.threshold if math.isfinite(self.threshold) else None,  # no JSON
+            "threshold": self.threshold
+            if math.isfinite(self.threshold)
+            else None,  # JSON has no infinity
             "budget": self.budget,
             "arm": self.arm,
             "learner": self.learner,
@@ -68,14 +70,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of a job's users and what follows from them, each (n,).
+    """Scores of a job's users and the decisions, each array of shape (n,).
 
     Attributes:
-        score: float32.
-        response: float32.
-        score_treats: what the score alone says.
-        treat: whom to treat.
-        known: what is known of users by id; None by attributes.
+        score: predicted effect, float32.
+        response: predicted outcome under control, float32.
+        score_treats: whether the score alone would treat the user.
+        treat: whether to treat the user.
+        known: facts about users by id; None for users by attributes.
     """
 
     score: Floats
@@ -86,7 +88,7 @@ class Scored:
 
     @property
     def by_score(self) -> tuple[int, int]:
-        """How many users the score decides about, and how many explorers are treated."""
+        """Number of users whom the score decides about, and number of explorers who are treated."""
         if self.known is None:
             return len(self.score), 0
         explorers = self.known.role == "explore"
@@ -94,7 +96,7 @@ class Scored:
 
     @property
     def reasons(self) -> npt.NDArray[np.object_]:
-        """Why each user is treated or not, see ``Decision.reason``."""
+        """The reason of each user's decision, see ``Decision.reason``."""
         if self.known is not None:
             return self.known.reasons(self.score_treats)
         return np.where(self.score_treats, *BY_SCORE)
@@ -108,10 +110,10 @@ def resolve(
     users: Sequence[int] = (),
     prefix: str = "attributes",
 ) -> Job:
-    """A job of what was asked.
+    """Check a request against the release and return the job.
 
     Raises:
-        RequestError: the request names or holds something that the release does not know.
+        RequestError: the request names something that the release lacks, or an attribute is invalid.
     """
     model = release.model(target.experiment)
     experiment = model.experiment
@@ -129,22 +131,22 @@ def resolve(
 
 
 def score(jobs: Sequence[Job]) -> list[Scored | ServiceError]:
-    """Score jobs together: one run of the feature SQL and one prediction for those that are alike."""
-    answers: list[Scored | ServiceError] = [RequestError("not scored")] * len(jobs)
+    """Score jobs together: jobs that are alike share one run of the feature SQL and one prediction."""
+    results: list[Scored | ServiceError] = [RequestError("not scored")] * len(jobs)
     groups: dict[tuple[int, bool], list[int]] = {}
     for i, job in enumerate(jobs):
         groups.setdefault((id(job.model), job.rows is None), []).append(i)
     for places in groups.values():
         together = [jobs[i] for i in places]
         try:
-            found: Sequence[Scored | ServiceError] = _score_alike(together)
+            group: Sequence[Scored | ServiceError] = _score_alike(together)
         except ServiceError as error:
-            # Somebody's values spoil the query for all: find out whose.
+            # One job's values make the query fail for all: score each job alone.
             alone = len(places) == 1
-            found = [error] if alone else [score([job])[0] for job in together]
-        for i, answer in zip(places, found, strict=True):
-            answers[i] = answer
-    return answers
+            group = [error] if alone else [score([job])[0] for job in together]
+        for i, result in zip(places, group, strict=True):
+            results[i] = result
+    return results
 
 
 def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
@@ -153,7 +155,7 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
     slices = [slice(end - job.size, end) for job, end in zip(jobs, ends, strict=True)]
     scores = np.empty(len(x), np.float32)
     responses = np.empty(len(x), np.float32)
-    targets = _by(jobs)
+    targets = _by_target(jobs)
     for (arm, learner), places in targets.items():
         rows = slice(None) if len(targets) == 1 else np.r_[tuple(slices[i] for i in places)]
         model = jobs[0].model.bundle.models[arm]
@@ -161,8 +163,8 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
         responses[rows] = model.predict_response(x[rows])
     known = _known(jobs) if jobs[0].rows is None else [None] * len(jobs)
     return [
-        _decided(job, scores[rows], responses[rows], about)
-        for job, rows, about in zip(jobs, slices, known, strict=True)
+        _decided(job, scores[rows], responses[rows], job_known)
+        for job, rows, job_known in zip(jobs, slices, known, strict=True)
     ]
 
 
@@ -173,8 +175,8 @@ def _decided(job: Job, score: Floats, response: Floats, known: Known | None) -> 
 
 
 def _known(jobs: Sequence[Job]) -> list[Known]:
-    """What is known of each job's users: one look-up for all jobs about an arm."""
-    answers: dict[int, Known] = {}
+    """Look up each job's users by id: one look-up for all jobs about an arm."""
+    known_by_job: dict[int, Known] = {}
     for arm in {job.arm for job in jobs}:
         places = [i for i, job in enumerate(jobs) if job.arm == arm]
         users = [user for i in places for user in jobs[i].users]
@@ -182,13 +184,13 @@ def _known(jobs: Sequence[Job]) -> list[Known]:
         start = 0
         for i in places:
             end = start + jobs[i].size
-            answers[i] = known.of(slice(start, end))
+            known_by_job[i] = known.of(slice(start, end))
             start = end
-    return [answers[i] for i in range(len(jobs))]
+    return [known_by_job[i] for i in range(len(jobs))]
 
 
 def features_of(jobs: Sequence[Job]) -> Floats:
-    """Features of all users of jobs of one model, all by attributes or all by id, in order."""
+    """Return the features of all users of jobs: of one model, all by attributes or all by id."""
     model = jobs[0].model
     if jobs[0].rows is None:
         users = [user for job in jobs for user in job.users]
@@ -197,8 +199,9 @@ def features_of(jobs: Sequence[Job]) -> Floats:
     return model.features.features(model.features.schema.table(parts))
 
 
-def _by(jobs: Sequence[Job]) -> dict[tuple[str, LearnerName], list[int]]:
-    found: dict[tuple[str, LearnerName], list[int]] = {}
+def _by_target(jobs: Sequence[Job]) -> dict[tuple[str, LearnerName], list[int]]:
+    """Group the positions of jobs by arm and learner."""
+    groups: dict[tuple[str, LearnerName], list[int]] = {}
     for i, job in enumerate(jobs):
-        found.setdefault((job.arm, job.learner), []).append(i)
-    return found
+        groups.setdefault((job.arm, job.learner), []).append(i)
+    return groups

@@ -1,4 +1,4 @@
-"""Whether a snapshot's file still is what it was when it was verified."""
+"""Check that a snapshot's file is unaltered since it was verified."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import threading
 from pathlib import Path
 
 LOG = logging.getLogger(__name__)
-CHUNK = 2**20  # bytes that are hashed at once
-PACE = 50 * 2**20  # bytes a second that hashing in the background reads
+CHUNK = 2**20  # bytes per read
+PACE = 50 * 2**20  # bytes per second of hashing in the background
 
 Stamp = tuple[int, int, int]
 
 
 class Seal:
-    """A file and its sha256, found in order; looked at again when size, time or inode have changed.
+    """A verified file and its sha256; it is hashed again when its size, time or inode has changed.
 
-    A file that is gone is not broken: what is open stays open. One that was broken stays so, since what
-    is open may be either.
+    A deleted file is not broken: the open file stays readable. A broken file stays broken, even if it is
+    restored, since the open file may be either.
     """
 
     def __init__(self, path: Path, sha256: str) -> None:
@@ -28,19 +28,19 @@ class Seal:
         self.is_broken = False
 
     def has_changed(self) -> bool:
-        """Whether the file looks different from when it was last hashed, by one ``stat``."""
+        """Whether the file's ``stat`` differs from that of the last hash."""
         stamp = self._look()
         return stamp is not None and stamp != self._stamp
 
     def check(self) -> bool:
-        """Hash the file if it has changed; returns whether it is broken."""
-        with self._lock:  # several probes hash it once
+        """Hash the file if it has changed; return whether it is broken."""
+        with self._lock:  # several probes at once hash the file once
             if not self.is_broken and self.has_changed():
                 self._hash(None)
         return self.is_broken
 
     def verify(self, stopping: threading.Event) -> bool:
-        """Hash the file at a bounded pace, or until ``stopping``; returns whether it is broken."""
+        """Hash the file at a bounded pace, or until ``stopping``; return whether it is broken."""
         if not self.is_broken:
             self._hash(stopping)
         return self.is_broken
@@ -55,8 +55,8 @@ class Seal:
                         return
         except FileNotFoundError:
             return
-        except OSError as error:  # a disk that fails
-            LOG.error("%s: cannot be read any more: %s", self._path, error)  # noqa: TRY400 - says it all
+        except OSError as error:  # the disk fails
+            LOG.error("%s: cannot be read any more: %s", self._path, error)  # noqa: TRY400 - a traceback adds nothing
             self.is_broken = True
             return
         if digest.hexdigest() != self._sha256:

@@ -14,24 +14,24 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class Settings(BaseSettings):
-    """Where the batch publishes, who may ask, and how much at once."""
+    """Where the batch publishes, who may send requests, and how large they may be."""
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_")
 
     home: Path = REPOSITORY / ".uplift"
-    # Seconds until something published that could not be loaded is tried again.
+    # Seconds until a published snapshot that could not be loaded is tried again.
     retry_seconds: Annotated[float, Field(ge=0)] = 5.0
     # Hours after which the snapshot in use is hashed again; 0: only when its file has changed.
     verify_hours: Annotated[float, Field(ge=0)] = 6.0
-    # Answers say `stale` when what is published is older than this.
+    # Answers say `stale` when the published snapshot is older than this.
     stale_hours: Annotated[float, Field(gt=0)] = 36.0
-    # sha256 of every accepted key, in hex; several at once while one replaces another. None: no keys.
+    # sha256 of every accepted key, in hex; several while one replaces another. Empty: no key is needed.
     api_keys: tuple[Sha256, ...] = ()
     # Names by which the service may be addressed; "*" for all.
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
-    # Of a batch, as it is sent and once it is decompressed.
+    # Bytes of a batch, as it is sent and once it is decompressed.
     max_body_bytes: Annotated[int, Field(ge=1)] = 64 * 2**20
-    # Of one user: of any other request, and of a row of a batch in JSON.
+    # Bytes of any other request, and of one row of a batch in JSON.
     max_score_bytes: Annotated[int, Field(ge=1)] = 64 * 2**10
     max_batch_users: Annotated[int, Field(ge=1)] = 100_000
     # A file that decisions are appended to, one JSON line each; without attributes and, unless
@@ -43,10 +43,10 @@ class Settings(BaseSettings):
 
     @property
     def bundles(self) -> Path:
-        """Model bundles, one folder a version."""
+        """The folder of model bundles: one subfolder per version."""
         return self.home / "bundles"
 
     @property
     def published(self) -> Path:
-        """Snapshots and the pointer to the current one."""
+        """The folder of snapshots and of the pointer to the current one."""
         return self.home / "published"

@@ -1,4 +1,4 @@
-"""A published snapshot, open for reading."""
+"""A published snapshot that is open for reading."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
 from uplift_core.targeting.budget import Distribution
 
-# Read-only, and no other file but partitions: what is asked is written here, and cannot be changed.
+# The file is opened read-only, and SQL may read no other files but partitions.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "threads": 1,  # workers and requests run side by side
     "memory_limit": "1GB",
 }
-# Macros that the batch wrote beside its tables.
+# Macros that the batch publishes with its tables: the rules of the lists.
 RULES = ("draw_of", "excluded_users", "holdout_scores", "list_hash", "role_of")
 PARTITIONS = "partitions"  # beside the folder of snapshots
 _locking = threading.Lock()
 
 
 def _lock_down(con: duckdb.DuckDBPyConnection, partitions: Path) -> None:
-    """Let SQL read no file but those that a cluster's workers wrote, which the snapshot's views read.
+    """Let SQL read only the files that a cluster's workers wrote: the snapshot's views read them.
 
-    Who opens a file that this process has open gets the same DuckDB, locked already.
+    A file that this process has open already gives the same DuckDB, which is locked already.
     """
     with _locking:
         if con.execute("select current_setting('lock_configuration')").fetchall() == [(True,)]:
@@ -49,33 +49,33 @@ def _lock_down(con: duckdb.DuckDBPyConnection, partitions: Path) -> None:
 
 
 class Snapshot:
-    """An immutable DuckDB file; what was read from it once is kept for as long as it is."""
+    """An immutable DuckDB file. Thresholds and distributions that were read once are cached."""
 
     def __init__(self, path: Path, snapshot_id: str) -> None:
         self.snapshot_id = snapshot_id
         self._con = duckdb.connect(str(path), read_only=True, config=CONFIG)
         _lock_down(self._con, path.absolute().parent.parent / PARTITIONS)
         self._lock = threading.Lock()
-        found = self.rows(
+        tables = self.rows(
             "select table_name from duckdb_tables() where schema_name = 'features' "
             "and ends_with(table_name, '_population')"
         )
-        self._populations = {str(row["table_name"]) for row in found}
+        self._populations = {str(row["table_name"]) for row in tables}
         self._distributions: dict[tuple[str, str, str], Distribution] = {}
         self._thresholds: dict[tuple[str, str, str, float], float] = {}
 
     def arrow(self, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
-        """The rows of a query."""
+        """Run a query; return its rows as an Arrow table."""
         with self._con.cursor() as cursor:
             return cursor.sql(sql, params=dict(binds)).to_arrow_table()
 
     def rows(self, sql: str, binds: Mapping[str, object] = {}) -> list[dict[str, Any]]:
-        """The same as one dict a row."""
-        found: list[dict[str, Any]] = self.arrow(sql, binds).to_pylist()
-        return found
+        """Run a query; return its rows as one dict per row."""
+        rows: list[dict[str, Any]] = self.arrow(sql, binds).to_pylist()
+        return rows
 
     def columns(self, sql: str, binds: Mapping[str, object] = {}) -> Mapping[str, np.ndarray]:
-        """The same as one array a column, masked where values are null."""
+        """Run a query; return one array per column, masked where values are null."""
         with self._con.cursor() as cursor:
             columns: Mapping[str, np.ndarray] = cursor.execute(sql, dict(binds)).fetchnumpy()
             return columns
@@ -83,50 +83,50 @@ class Snapshot:
     def of_users(
         self, sql: str, binds: Mapping[str, object], users: npt.NDArray[np.int64]
     ) -> Mapping[str, np.ndarray]:
-        """Columns of the rows of a query about users by ``user_id``.
+        """Run a query for some users by ``user_id``; return its columns.
 
         Args:
-            sql: ends with a condition, or could be followed by WHERE.
-            binds: of ``sql``.
+            sql: a query that ends with its WHERE clause, or without one.
+            binds: values of the parameters in ``sql``.
             users: (n,) ids, at least one, distinct and ascending.
         """
-        # The range lets DuckDB skip all row groups that cannot hold the users.
+        # The range lets DuckDB skip row groups that cannot hold the users.
         condition = "user_id between $low_user and $high_user"
         ids: dict[str, object] = {"low_user": int(users[0]), "high_user": int(users[-1])}
-        if len(users) > 1:  # for one user the range says it all, at a third less
+        if len(users) > 1:  # for one user the range is enough, and a third faster
             condition += " and user_id = any($users)"
             ids["users"] = users.tolist()
         joined = "and" if " where " in sql else "where"
         return self.columns(f"{sql} {joined} {condition}", {**binds, **ids})
 
     def prepared(self, sql: str, empty: pa.Table, variables: Mapping[str, object]) -> PreparedQuery:
-        """A query about rows of a request that is planned once."""
+        """Make a query over the rows of a request; it is planned once."""
         return PreparedQuery(self._con, sql, empty, variables)
 
     def threshold(self, experiment: str, arm: str, learner: LearnerName, budget: float) -> float:
-        """The score from which on a user is treated at this budget, from the held-out users.
+        """Return the smallest score that is treated at this budget, from the held-out users.
 
-        The names must come from the experiment's declaration. Infinity: nobody is treated.
+        Infinity means that nobody is treated. The names must come from the experiment's declaration.
         """
         key = (experiment, arm, learner, budget)
         if key not in self._thresholds:
-            if len(self._thresholds) > 10_000:  # noqa: PLR2004 - budgets are free to choose
+            if len(self._thresholds) > 10_000:  # noqa: PLR2004 - a bound: callers may send any budget
                 self._thresholds.clear()
             self._thresholds[key] = self.holdout(experiment, arm, learner).threshold(budget)
         return self._thresholds[key]
 
     def holdout(self, experiment: str, arm: str, learner: LearnerName) -> Distribution:
-        """The scores of held-out users."""
+        """Return the distribution of held-out users' scores."""
         key = (experiment, arm, learner)
-        with self._lock:  # two first requests must not both scan the table
+        with self._lock:  # so that two first requests do not both scan the table
             if key not in self._distributions:
                 self._distributions[key] = self._read_holdout(*key)
             return self._distributions[key]
 
     def features(self, experiment: str, names: Sequence[str], users: Sequence[int]) -> Floats:
-        """Features of users by id, (n, n_features) float32 in the order that was asked for.
+        """Read features of users by id, (n, n_features) float32 in the order of ``names``.
 
-        Where the experiment has a population of its own, users are looked for there first.
+        If the experiment declares a population, users are searched there first.
 
         Raises:
             UnknownUserError: a user is not in the snapshot.
@@ -154,7 +154,7 @@ class Snapshot:
         return [population, experiment] if population in self._populations else [experiment]
 
     def own_id(self, experiment: Experiment, user: int) -> str | None:
-        """A user's id in the file, as it is written there; None where ``user_id`` itself is that."""
+        """Return a user's id as the file writes it; None if the file's id is ``user_id``."""
         if not experiment.own_id:
             return None
         column = '"' + experiment.own_id.replace('"', '""') + '"'
@@ -165,7 +165,7 @@ class Snapshot:
         return None
 
     def smoke(self, experiment: str, names: Sequence[str]) -> tuple[Floats, list[dict[str, Any]]]:
-        """Features of some users, and their scores by arm as the batch wrote them."""
+        """Read the features of some users, and the scores by arm that the batch wrote for them."""
         users = self.rows(f'select user_id from features."{experiment}" order by user_id limit 8')
         ids = [row["user_id"] for row in users]
         scores = self.rows(
@@ -187,11 +187,13 @@ def open_snapshot(path: Path, snapshot_id: str, sha256: str) -> Snapshot:
     """Verify a snapshot file against its pointer, and open it read-only.
 
     Raises:
-        UpliftError: its content is not what the pointer says, or it lacks the rules of lists.
+        UpliftError: its sha256 is not the pointer's, or it lacks the rules of the lists.
         OSError, duckdb.Error: it cannot be read.
     """
     if sha256_file(path) != sha256:
-        raise UpliftError(f"{path}: altered, its sha256 is not {sha256[:12]}… as the pointer says")
+        raise UpliftError(
+            f"{path}: altered, its sha256 is not {sha256[:12]}… as the pointer says; run `make rollback`"
+        )
     snapshot = Snapshot(path, snapshot_id)
     rules = snapshot.rows(
         "select distinct function_name from duckdb_functions() where schema_name = 'decisions' "

@@ -1,4 +1,4 @@
-"""What operators see: Prometheus metrics and, if wanted, a log of decisions."""
+"""What operators see: Prometheus metrics and, if it is switched on, a log of decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's, where several 
 
 
 class Telemetry:
-    """One application's metrics; no label ever holds an attribute or an id."""
+    """The metrics of one application. No label holds an attribute or a user id."""
 
     def __init__(self, log: DecisionLog | None, *, log_user_ids: bool) -> None:
         self._registry = registry = CollectorRegistry()
@@ -41,8 +41,8 @@ class Telemetry:
         )
         self.expected = Counter(
             "uplift_expected_treated",
-            "Users that the held-out distribution would have treated, and explorers who are: what "
-            "uplift_decisions of 'treat' is to be compared with.",
+            "Users that the held-out distribution would have treated, plus explorers who are treated: "
+            "compare it with uplift_decisions of 'treat'.",
             target,
             registry=registry,
         )
@@ -56,30 +56,30 @@ class Telemetry:
         )
         self.damaged = Gauge(
             "uplift_snapshot_damaged",
-            "Whether the file of the snapshot that is answered from was altered after it was loaded.",
+            "1 if the file of the snapshot in use was altered after it was loaded, else 0.",
             multiprocess_mode="livemax",
             registry=registry,
         )
         self.not_logged = Counter(
             "uplift_decisions_not_logged",
-            "Users decided about whose decision could not be logged.",
+            "Users with a decision that could not be logged.",
             registry=registry,
         )
         self.published = Gauge(
             "uplift_snapshot_published_timestamp_seconds",
-            "When the snapshot that is answered from was published; of several workers, the oldest.",
+            "When the snapshot in use was published; with several workers, the oldest of theirs.",
             multiprocess_mode="livemin",
             registry=registry,
         )
 
     def request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request under its route's pattern; what was asked for otherwise stays out."""
+        """Count a request under its route's pattern; its path and query are not recorded."""
         route = getattr(scope.get("route"), "path", "unknown")
         requests, latency = self._of(route, status)
         requests.inc()
         latency.observe(seconds)
 
-    @cache  # noqa: B019 - one object an application; looking labels up costs more than counting
+    @cache  # noqa: B019 - one object per application; looking labels up costs more than counting
     def _of(self, route: str, status: int) -> tuple[Counter, Histogram]:
         return self.requests.labels(route, str(status)), self.latency.labels(route)
 
@@ -93,10 +93,10 @@ class Telemetry:
         )
 
     def decided(self, job: Job, scored: Scored, decision_id: str, request_id: str) -> None:
-        """Log a job's decisions if that is switched on, and count them.
+        """Log a job's decisions if logging is switched on, and count them.
 
         Raises:
-            UnavailableError: they could not be logged, and must be.
+            UnavailableError: the decisions could not be logged, and logging is required.
         """
         if self.log is not None:
             self._append(self.log, job, scored, decision_id, request_id)
@@ -105,17 +105,17 @@ class Telemetry:
         treated = int(scored.treat.sum())
         treat.inc(treated)
         no_treat.inc(job.size - treated)
-        # Of users whom the score decides about; the holdout and the suppressed are never treated.
+        # Holdout and suppressed users are never treated: expected counts the others.
         decided, drawn = scored.by_score
         expected.inc(job.expected_rate * decided + drawn)
         if job.size == 1:
             histogram.observe(float(scored.score[0]))
-        else:  # a large batch is represented by its quantiles, not observed user by user
+        else:  # a large batch is observed by its quantiles, not user by user
             for value in np.quantile(scored.score, np.linspace(0.005, 0.995, min(job.size, 100))):
                 histogram.observe(float(value))
 
     def exposition(self) -> bytes:
-        """The metrics as Prometheus reads them, of all workers where they share a folder."""
+        """Return the metrics in Prometheus' text format: of all workers if they share a folder."""
         if MULTIPROCESS not in os.environ:
             return bytes(generate_latest(self._registry))
         _forget_dead_workers(Path(os.environ[MULTIPROCESS]))
@@ -131,7 +131,7 @@ class Telemetry:
             "decision_id": decision_id,
             "request_id": request_id,
         }
-        del shared["evidence_reason"]  # the same sentence in every line
+        del shared["evidence_reason"]  # it would repeat one sentence in every line
         reasons = scored.reasons.tolist()
         lines = []
         for i in range(job.size):
@@ -152,7 +152,7 @@ class Telemetry:
 
 
 def _forget_dead_workers(folder: Path) -> None:
-    """Remove what workers that are gone said of themselves; what they counted stays."""
+    """Remove the gauges of workers that have ended; their counters stay."""
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         try:
@@ -160,9 +160,9 @@ def _forget_dead_workers(folder: Path) -> None:
         except ProcessLookupError:
             mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
         except PermissionError:
-            continue  # somebody else's process: the number is taken
+            continue  # the number now belongs to another user's process
 
 
 def age(published_at: datetime) -> float:
-    """Seconds since something was published."""
+    """Return the seconds since ``published_at``."""
     return time.time() - published_at.timestamp()

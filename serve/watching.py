@@ -1,4 +1,4 @@
-"""What is done without being asked: the newest release is loaded, the one in use is verified again."""
+"""Background work: load the newest release, and verify the one in use again."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.settings import Settings
 
-LEAST = 1.0  # seconds between two looks at the pointer
+MIN_INTERVAL = 1.0  # seconds between two looks at the pointer
 
 
 class Watch:
-    """A thread of the service's own: a worker whom nobody asks follows the pointer all the same."""
+    """A background thread: a worker without requests follows the pointer, too."""
 
     def __init__(self, settings: Settings, follower: Follower) -> None:
         self._follower = follower
-        self._every = max(settings.retry_seconds, LEAST)
+        self._every = max(settings.retry_seconds, MIN_INTERVAL)
         self._verify = settings.verify_hours * 3600
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, within moments."""
+        """Stop the thread; it ends within moments."""
         self._stopping.set()
         self._thread.join()
 
@@ -40,4 +40,4 @@ class Watch:
                 if self._verify and time.monotonic() - verified >= self._verify:
                     release.seal.verify(self._stopping)
                     verified = time.monotonic()
-                self._follower.is_damaged(release)  # at the price of one stat, and told in the metrics
+                self._follower.is_damaged(release)  # costs one stat; sets the metric

@@ -1,1 +1,1 @@
-"""The Streamlit app; it talks HTTP to the API alone."""
+"""The Streamlit app. It gets all of its data from the API, by HTTP."""

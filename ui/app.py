@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-# Streamlit stacks columns on phones only.
+# Streamlit stacks columns on phones only; this stacks them on tablets, too.
 CSS = """<style>
 @media (max-width: 1000px) {
   [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"]) { flex-wrap: wrap; }
@@ -12,8 +12,8 @@ CSS = """<style>
   [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
-[data-testid="stCaptionContainer"] code { color: inherit; } /* its own green is too pale there */
-/* The card's tables: figures stay in one line; hashes and JSON, in tables of two columns, do not. */
+[data-testid="stCaptionContainer"] code { color: inherit; } /* the default green is too pale there */
+/* Tables of the model card: figures stay in one line; hashes and JSON (in two-column tables) wrap. */
 [data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; }
 [data-testid="stMarkdownContainer"] td { white-space: nowrap; }
 [data-testid="stMarkdownContainer"] td:nth-child(2):last-child {

@@ -1,4 +1,4 @@
-"""Charts. Titles say the finding, and no more than the 95 % intervals bear; ± is one standard error."""
+"""Charts. Titles claim no more than the 95 % intervals show; ± is one standard error."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ui.palette import BLUE, FILL, GREY, ORANGE, text_config
 from ui.wording import Z95, interval, points
 
 HEIGHT = 360  # pixels
-ROOM = 0.2  # of the width, for figures beside bars
+TEXT_SPACE = 0.2  # share of the width for figures beside bars
 DECISIONS = {"no_treat": "don't treat", "holdout": "held out"}
-MOST_BARS = 8  # parts of an effect that are drawn by themselves
+MAX_BARS = 8  # parts of an effect with separate bars
 POINTS = "format(100 * datum.value, '.3~g') + ' pp'"  # Vega's expression for percentage points
-Y = Callable[[str], alt.Y]  # of a column: all marks of a chart share title, scale and axis
+Y = Callable[[str], alt.Y]  # makes the axis for a column; all marks share title, scale and axis
 
 
 def show(chart: alt.Chart | alt.LayerChart, caption: str) -> None:
-    """A chart under its finding, and how to read it; text outside of it wraps on narrow screens."""
+    """Show a chart between its title and its caption, which wrap on narrow screens."""
     title = str(chart.title).replace(" %", "\N{NO-BREAK SPACE}%")
     st.markdown(f"**{title}**")
     plain = chart.configure(**text_config())
@@ -30,23 +30,29 @@ def show(chart: alt.Chart | alt.LayerChart, caption: str) -> None:
     st.caption(caption)
 
 
+def titled(chart: alt.LayerChart, title: str, height: int = HEIGHT) -> alt.LayerChart:
+    """Give a chart its finding as the title, and its height in pixels."""
+    with_title: alt.LayerChart = chart.properties(title=title, height=height)
+    return with_title
+
+
 def band(
     frame: pd.DataFrame, x: alt.X, y: Y, ends: tuple[str, str], colour: str = BLUE
 ) -> alt.LayerChart:
-    """The area between two columns, and its edges: the area alone is too light to be told from white."""
+    """Draw the area between two columns with its edges: without edges it is too light on white."""
     base = alt.Chart(frame).encode(x=x)
     area = base.mark_area(opacity=FILL, color=colour).encode(y=y(ends[0]), y2=f"{ends[1]}:Q")
     edges = [base.mark_line(strokeWidth=1, color=colour).encode(y=y(end)) for end in ends]
-    return alt.layer(area, *edges)
+    return alt.LayerChart(layer=[area, *edges])
 
 
 def _effect_axis(*, binary: bool) -> alt.Axis:
-    """Of effects: percentage points where the outcome is binary, else the outcome's own units."""
+    """Make an axis of effects: in percentage points if the outcome is binary, else in its units."""
     return alt.Axis(labelExpr=POINTS) if binary else alt.Axis(format=",.3~g")
 
 
 def against_random(low: float, high: float) -> str:
-    """What a 95 % interval of the difference to random targeting allows to say."""
+    """State what a 95 % interval of the difference to random targeting shows."""
     if low > 0:
         return "beats random targeting"
     if high < 0:
@@ -55,10 +61,10 @@ def against_random(low: float, high: float) -> str:
 
 
 def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> alt.LayerChart:
-    """Incremental outcomes by users targeted, with the random line.
+    """Draw incremental outcomes by users targeted, with the line of random targeting.
 
-    ``area`` is what lies between the curves, with its interval: the two are of the same users, so that
-    the curve's band alone says too little.
+    ``area`` is the area between the two, with its interval. Both are about the same users, so the band
+    of the curve alone does not show whether they differ.
     """
     names = {learner: "by predicted effect", "response": "by predicted outcome"}
     frame = curve.assign(
@@ -87,11 +93,11 @@ def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> 
     word = against_random(area["ci_low"], area["ci_high"])
     title = f"Over all budgets together, ranking by predicted effect {word}"
     drawn = band(ranked, x, y, ("low", "high")) + random + lines
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
-    """Uplift by decile of the score with 95 % intervals."""
+    """Draw the uplift by decile of the score, with 95 % intervals."""
     frame = deciles.assign(
         low=deciles["uplift"] - Z95 * deciles["std_error"],
         high=deciles["uplift"] + Z95 * deciles["std_error"],
@@ -105,25 +111,25 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     rules = alt.Chart(frame).mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=y("low"), y2="high:Q")
     zero = alt.Chart(pd.DataFrame({"uplift": [0.0]})).mark_rule(color=GREY).encode(y=y("uplift"))
     top, bottom = frame.head(3), frame.tail(3)
-    apart = top["uplift"].mean() - bottom["uplift"].mean()
-    # Deciles share no user: their errors are independent.
+    difference = top["uplift"].mean() - bottom["uplift"].mean()
+    # Deciles have no users in common: their errors are independent.
     squares = pd.concat([top, bottom])["std_error"].astype(float) ** 2
     reach = Z95 * float(squares.sum(skipna=False) ** 0.5) / len(top)
-    figures = interval(apart, apart - reach, apart + reach, binary=binary)
+    figures = interval(difference, difference - reach, difference + reach, binary=binary)
     if reach != reach:  # noqa: PLR0124 - NaN: a decile in which an arm has no outcomes
         title = "Too few outcomes to compare the first three deciles with the last three"
-    elif apart - reach > 0:
+    elif difference - reach > 0:
         title = f"The first three deciles gain more than the last three: {figures}"
-    elif apart + reach < 0:
+    elif difference + reach < 0:
         title = f"The first three deciles gain less than the last three: {figures}"
     else:
         title = f"The first three deciles are not shown to gain more than the last three: {figures}"
     drawn = zero + rules + marks.encode(x=x, y=y("uplift"))
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
-    """Measured against predicted effect."""
+    """Draw measured against predicted effects."""
     inside = int(((rows["ci_low"] <= rows["predicted"]) & (rows["predicted"] <= rows["ci_high"])).sum())
     low, high = (
         f(rows["predicted"].agg(g), rows["effect"].agg(g)) for f, g in ((min, "min"), (max, "max"))
@@ -140,24 +146,24 @@ def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     marks = alt.Chart(rows).mark_point(color=BLUE, filled=True, size=60, opacity=1)
     title = f"The 95 % interval of {inside} of {len(rows)} groups holds what was predicted"
     drawn = line + rules + marks.encode(x=x, y=y("effect"))
-    return drawn.properties(title=title, height=HEIGHT)
+    return titled(drawn, title)
 
 
 def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.LayerChart:
-    """From the average effect to one user's, feature by feature: each bar starts where one ended."""
+    """Draw the way from the average effect to one user's: each bar starts where the last one ended."""
     parts = [
         (f"{part['feature']} = {_value(part['value'])}", part["contribution"])
         for part in explanation["contributions"]
         if part["contribution"] != 0
     ]
-    rest = parts[MOST_BARS:]
+    rest = parts[MAX_BARS:]
     if len(rest) > 1:
-        parts = [*parts[:MOST_BARS], (f"{len(rest)} more features", sum(part for _, part in rest))]
+        parts = [*parts[:MAX_BARS], (f"{len(rest)} more features", sum(part for _, part in rest))]
     at, bars = explanation["base"], [("average effect", 0.0, explanation["base"], "whole")]
     for label, part in parts:
         bars.append((label, at, at + part, "raises" if part > 0 else "lowers"))
         at += part
-    # What was added up may differ from the score by float32's rounding.
+    # The sum of the parts may differ from the score by float32's rounding.
     bars.append(("this user's effect", 0.0, explanation["score"], "whole"))
     frame = pd.DataFrame(bars, columns=["label", "start", "end", "direction"])
     frame["text"] = [
@@ -176,7 +182,7 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
         "start:Q",
         title="effect",
         axis=_effect_axis(binary=binary),
-        scale=alt.Scale(domain=[low, high + ROOM * (high - low)], nice=False),
+        scale=alt.Scale(domain=[low, high + TEXT_SPACE * (high - low)], nice=False),
     )
     names = ["raises", "lowers", "whole"]
     colour = alt.Color(
@@ -185,7 +191,7 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
     base = alt.Chart(frame).encode(y=y)
     text = base.mark_text(align="left", dx=4).encode(x="edge:Q", text="text:N")
     drawn = base.mark_bar(opacity=1).encode(x=x, x2="end:Q", color=colour) + text
-    return drawn.properties(title=title, height=60 + 26 * len(frame))
+    return titled(drawn, title, 60 + 26 * len(frame))
 
 
 def _value(value: float | None) -> str:
@@ -193,17 +199,17 @@ def _value(value: float | None) -> str:
 
 
 def counts_chart(counts: pd.DataFrame) -> alt.LayerChart:
-    """Users by decision."""
+    """Draw the number of users by decision."""
     frame = counts.groupby("decision", as_index=False)[["users", "treated"]].sum()
     users = dict(zip(frame["decision"], frame["users"], strict=True))
     explored = int(frame.loc[frame["decision"] == "explore", "treated"].sum())
     frame["decision"] = frame["decision"].replace(DECISIONS)
     base = alt.Chart(frame).encode(y=alt.Y("decision:N", sort="-x", title=None))
     most = float(frame["users"].max())
-    x = alt.X("users:Q", title="users", scale=alt.Scale(domain=[0, most * (1 + ROOM)], nice=False))
+    x = alt.X("users:Q", title="users", scale=alt.Scale(domain=[0, most * (1 + TEXT_SPACE)], nice=False))
     text = base.mark_text(align="left", dx=4).encode(x=x, text=alt.Text("users:Q", format=","))
     title = f"{users.get('treat', 0):,} users are treated for their score"
     if explored:
         title += f", and {explored:,} explorers by chance"
     drawn = base.mark_bar(color=BLUE, opacity=1).encode(x=x) + text
-    return drawn.properties(title=title, height=220)
+    return titled(drawn, title, 220)

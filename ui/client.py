@@ -1,4 +1,4 @@
-"""The API's client: the only way in which the UI learns anything."""
+"""The client of the API: the UI gets all of its data here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ApiRefusedError(ApiError):
 
 
 class Listed(BaseModel):
-    """What the newest list about the treatment says of a user."""
+    """A user's row in the newest list about the treatment."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -45,7 +45,7 @@ class Listed(BaseModel):
 
 
 class Decision(BaseModel):
-    """The API's answer about one user; score, threshold and response are differences and shares."""
+    """The API's answer about one user. Score and threshold are effects, response is a mean outcome."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -69,7 +69,7 @@ class Decision(BaseModel):
 
 
 class ApiClient:
-    """Asks the API at ``url``, waiting for at most ``timeout`` seconds."""
+    """A client of the API at ``url`` that waits for at most ``timeout`` seconds."""
 
     def __init__(self, url: str, timeout: float) -> None:
         self.url = url.rstrip("/")
@@ -77,7 +77,7 @@ class ApiClient:
 
     @classmethod
     def from_environment(cls) -> ApiClient:
-        """The client of the API that ``UPLIFT_API_URL`` names."""
+        """Make the client of the API that ``UPLIFT_API_URL`` names."""
         settings = Settings()
         return cls(settings.api_url, settings.api_timeout)
 
@@ -85,7 +85,7 @@ class ApiClient:
         """Ask for one user's decision.
 
         Raises:
-            ApiDownError: nothing answers, or it is not this API that does.
+            ApiDownError: nothing answers, or another program than this API does.
             ApiRefusedError: the API answered with a problem.
         """
         try:
@@ -94,18 +94,21 @@ class ApiClient:
             raise self._not_this_api() from error
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """The answer to a POST, as JSON. Raises as ``score``."""
-        return self._ask("POST", path, json=dict(body))
+        """Send a POST; return the answer, parsed from JSON. It raises what ``score`` raises."""
+        return self._send("POST", path, json=dict(body))
 
     def get(self, path: str, **query: JsonValue) -> Any:
-        """The answer to a GET, as JSON; None leaves a parameter out. Raises as ``score``."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._ask("GET", path, params=given)
+        """Send a GET, without the parameters that are None; return the answer, parsed from JSON.
 
-    def _ask(self, method: str, path: str, **request: Any) -> Any:
+        It raises what ``score`` raises.
+        """
+        parameters = {name: value for name, value in query.items() if value is not None}
+        return self._send("GET", path, params=parameters)
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
         headers = {"X-API-Key": os.environ[KEY]} if KEY in os.environ else {}
         try:
-            # The environment's proxies are for the network; the API is a neighbour.
+            # The environment's proxies are for the internet; the API is on this network.
             with httpx.Client(timeout=self._timeout, trust_env=False, headers=headers) as client:
                 answer = client.request(method, f"{self.url}{path}", **request)
         except httpx.TimeoutException as error:
@@ -115,13 +118,13 @@ class ApiClient:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise ApiDownError(f"The API does not answer at {self.url}.") from error
         try:
-            found = answer.json()
+            content = answer.json()
             if answer.is_success:
-                return found
-            detail = str(found["detail"])
+                return content
+            detail = str(content["detail"])
         except (ValueError, KeyError, TypeError) as error:
             raise self._not_this_api() from error
         raise ApiRefusedError(detail)
 
     def _not_this_api(self) -> ApiDownError:
-        return ApiDownError(f"Something else than this project's API answers at {self.url}.")
+        return ApiDownError(f"Another program than this project's API answers at {self.url}.")

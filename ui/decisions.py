@@ -1,26 +1,26 @@
-"""A decision beside what the newest list says, in words that do not contradict each other."""
+"""Describe a decision together with the newest list, without contradiction."""
 
 from __future__ import annotations
 
 from ui.client import Decision, Listed
 from ui.wording import LEARNERS, by_score, percent
 
-KEPT_OUT = {"holdout": "held out", "suppressed": "suppressed"}
+NEVER_TREATED = {"holdout": "held out", "suppressed": "suppressed"}
 HELD_OUT = "This user is held out for good, so that the effect of the lists can be measured."
 EXPLORES = "Chance decides about this user, an explorer, instead of the score."
 CONTACT_CAP = "This user has been treated as often as the contact cap allows."
 SUPPRESSED = "This user has been put on the list of those who are not to be contacted"
 TWO_RULES = (
-    "The list takes the best users until its exact size is reached; an answer goes by the held-out "
-    'threshold, which meets that size only about. With `cut = "threshold"` both go by the threshold.'
+    "The list takes the best users until its exact size is reached; an answer uses the held-out "
+    'threshold, which gives about that size. With `cut = "threshold"` both use the threshold.'
 )
 
 
 def headline(decision: Decision) -> str:
-    """What to do with this user and whether the newest list does so: one sentence, without its stop."""
+    """Say what to do with this user, and whether the newest list does so: a sentence without stop."""
     listed = decision.listed
-    if decision.role in KEPT_OUT:
-        return f"Must not be treated: {KEPT_OUT[decision.role]}"
+    if decision.role in NEVER_TREATED:
+        return f"Must not be treated: {NEVER_TREATED[decision.role]}"
     if listed is None:
         return verdict(decision)
     if two_rules_differ(decision):
@@ -30,36 +30,36 @@ def headline(decision: Decision) -> str:
 
 
 def verdict(decision: Decision) -> str:
-    """What to do at this budget."""
+    """Say what to do at this budget."""
     verb = "Treat" if decision.decision == "treat" else "Don't treat"
     return f"{verb} at a budget of {percent(decision.budget)}"
 
 
 def is_to_be_treated(decision: Decision) -> bool:
-    """Whether the headline says so: where the two rules differ, the list is what is carried out."""
+    """Whether the headline says to treat: if the two rules differ, the list is carried out."""
     if decision.listed is not None and two_rules_differ(decision):
         return decision.listed.treated
     return decision.decision == "treat"
 
 
 def why(decision: Decision) -> str | None:
-    """Why something else than the score decides; None where the score does."""
-    told = {
+    """Explain why the score does not decide; None if it decides."""
+    explanation = {
         "holdout": HELD_OUT,
         "explore": EXPLORES,
         "suppressed": CONTACT_CAP if decision.reason == "contact_cap" else _suppressed(decision),
     }.get(decision.role or "")
-    if told is None:
+    if explanation is None:
         return TWO_RULES if two_rules_differ(decision) else None
     listed = ""
-    if decision.role in KEPT_OUT and decision.listed is not None:
+    if decision.role in NEVER_TREATED and decision.listed is not None:
         says = "was made before and treats" if decision.listed.treated else "leaves out"
         listed = f" The list of {decision.listed.decision_date} {says} this user."
-    return f"{told}{listed}\n\nThe score alone would say: {by_score(decision)}."
+    return f"{explanation}{listed}\n\nThe score alone would say: {by_score(decision)}."
 
 
 def two_rules_differ(decision: Decision) -> bool:
-    """Whether list and threshold part at the same target, which only an exact size can bring about."""
+    """Whether list and threshold differ for the same target, which happens only at an exact size."""
     listed = decision.listed
     return (
         listed is not None
@@ -71,7 +71,7 @@ def two_rules_differ(decision: Decision) -> bool:
 
 
 def _list_says(decision: Decision, listed: Listed) -> str:
-    """For example: the list of 2026-03-01 at 30 % does not (place 25,000)."""
+    """Say what the list does, such as: the list of 2026-03-01 at 30 % does not (place 25,000)."""
     treats = decision.decision == "treat"
     if listed.treated:
         does = "does so, too" if treats else "does"
@@ -82,7 +82,7 @@ def _list_says(decision: Decision, listed: Listed) -> str:
 
 
 def _other_target(decision: Decision, listed: Listed) -> str:
-    """What the list was made for, where that is something else than was asked about."""
+    """Describe the list's budget, learner and model where they differ from the decision's."""
     target = "" if listed.budget == decision.budget else f" at {percent(listed.budget)}"
     if listed.learner != decision.learner:
         target += f" by the {LEARNERS.get(listed.learner, listed.learner)}"

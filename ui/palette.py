@@ -1,6 +1,6 @@
-"""Colours of charts: people of every colour vision can tell them apart, on light and on dark.
+"""Colours of charts, which people with any colour vision can distinguish, on light and on dark.
 
-What is drawn has a contrast of 3 at least to either background, text of 4.5 (WCAG 2.2).
+Marks have a contrast of at least 3 to both backgrounds, text of at least 4.5 (WCAG 2.2).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any
 
 import streamlit as st
 
-# Okabe and Ito's, but for the grey. Their orange and yellow are too light for white.
+# From Okabe and Ito, except for the grey. Their orange and yellow are too light for white.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#808080"
 INK = {"light": "#141414", "dark": "#edebe8"}  # as textColor in .streamlit/config.toml
 FILL = 0.2  # opacity of bands; their edges are drawn in the full colour
 
 
 def text_config() -> dict[str, Any]:
-    """Vega-Lite's configuration of text: Streamlit's own is too light on white."""
+    """Return Vega-Lite's configuration of text: Streamlit's default is too light on white."""
     theme = st.context.theme.type
     ink = INK["dark" if theme == "dark" else "light"]
     labels = {"labelColor": ink, "titleColor": ink}

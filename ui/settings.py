@@ -6,7 +6,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Where the API is and how long to wait for it."""
+    """The API's address, and how long to wait for its answers."""
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_")
 

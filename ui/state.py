@@ -1,4 +1,4 @@
-"""What is chosen once and holds on every page; kept in the address, so that a page can be shared."""
+"""Choices that apply to every page. The address holds them, so that a page can be shared."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ui.client import ApiClient, ApiDownError, ApiRefusedError, JsonValue
 from ui.wording import LEARNERS, not_shown, shown
 
 Show = Callable[[ApiClient, "Choice"], None]
-REMEMBERED = 60  # seconds
+CACHE_SECONDS = 60
 CHAMPION = "Champion"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An experiment and one of its treatments."""
+    """The chosen experiment and treatment."""
 
     model: dict[str, Any]  # as GET /models describes it
     arm: str
@@ -30,12 +30,12 @@ class Choice:
         return str(self.model["experiment"])
 
     def is_binary(self, outcome: str) -> bool:
-        """Whether an outcome's means are shares, and its effects percentage points."""
+        """Whether an outcome is binary: its means are shares, its effects percentage points."""
         return bool(self.model["kinds"][outcome] == "binary")
 
 
 def page(show: Show) -> None:
-    """Show a page, or say why it cannot be shown and what to do."""
+    """Show a page, or say why it cannot be shown and what to do about it."""
     client = ApiClient.from_environment()
     try:
         choice = _sidebar(client)
@@ -55,34 +55,34 @@ def page(show: Show) -> None:
         st.error(f"The API gave no answer: {error}", icon=":material/error:")
 
 
-def remembered(client: ApiClient, choice: Choice, path: str, **query: JsonValue) -> Any:
-    """A GET about an experiment whose answer changes with what is published alone; asked once a minute.
+def cached_get(client: ApiClient, choice: Choice, path: str, **query: JsonValue) -> Any:
+    """Send a GET about an experiment, at most once a minute; its answer depends on the publication only.
 
-    Moving a slider lays the page out anew, and these answers are of many rows.
+    The answers have many rows, and each move of a slider runs the page again.
     """
     version = (choice.model["model_version"], choice.model["published_at"])
-    return _remembered(client, client.url, version, path, query | {"experiment": choice.experiment})
+    return _cached_get(client, client.url, version, path, query | {"experiment": choice.experiment})
 
 
-@st.cache_data(ttl=REMEMBERED, max_entries=100, show_spinner=False)
-def _remembered(
+@st.cache_data(ttl=CACHE_SECONDS, max_entries=100, show_spinner=False)
+def _cached_get(
     _client: ApiClient, url: str, version: tuple[str, str], path: str, query: dict[str, JsonValue]
 ) -> Any:
-    del url, version  # they tell answers apart; the client does not
+    del url, version  # they are part of the cache's key; the client is not
     return _client.get(path, **query)
 
 
 def gate_of(
     client: ApiClient, choice: Choice, arm: str, learner: str | None = None
 ) -> dict[str, Any] | None:
-    """The word on a learner, or on the one that decides about the arm; None: none was given."""
-    answer = remembered(client, choice, "/evidence", arm=arm, learner=learner)
+    """Get the gate's result for a learner, by default the arm's deciding one; None: there is none."""
+    answer = cached_get(client, choice, "/evidence", arm=arm, learner=learner)
     gate: dict[str, Any] | None = answer["gate"]
     return gate
 
 
 def warn_of_gate(gate: Mapping[str, Any] | None) -> None:
-    """Say loudly where acting on the scores is not shown to pay off, and quietly where it is."""
+    """Warn if acting on the scores is not shown to pay off; else say so in a caption."""
     if gate is None:
         return
     if gate["gate"] == "passed":
@@ -92,7 +92,7 @@ def warn_of_gate(gate: Mapping[str, Any] | None) -> None:
         st.page_link("app_pages/evidence.py", label="See the evidence", icon=":material/fact_check:")
 
 
-def key_of(
+def widget_key(
     name: str,
     default: object,
     *,
@@ -100,28 +100,28 @@ def key_of(
     within: tuple[float, float] = (-math.inf, math.inf),
     scope: str = "",
 ) -> str:
-    """The key of a widget that starts with what the address says, or was chosen before, or the default.
+    """Set a widget's value from the address, the earlier choice or the default; return its key.
 
-    The value goes through the session, not through the widget's own argument: a widget whose arguments
-    change is another widget to Streamlit, and forgets what was chosen.
+    The value goes through the session, not through the widget's argument: for Streamlit a widget with
+    other arguments is another widget, which does not know the earlier choice.
     """
     key = f"{name} widget {scope}"
     text = st.query_params.get(name)
-    kept = st.session_state.get(name, default)
-    start: object = kept if text is None else _read(text, default)
+    chosen = st.session_state.get(name, default)
+    start: object = chosen if text is None else _read(text, default)
     value: object = st.session_state.get(key, start)
     if type(value) is not type(default) or (known and value not in known):
         value = default
     if isinstance(value, int | float) and not within[0] <= value <= within[1]:
         value = default
-    # Set anew in every run: the same widget on another page is another one, which would start at its own
-    # default, and may take other values.
+    # Set it in every run: on another page the widget is another one for Streamlit. It would start at its
+    # default, and may have other valid values.
     st.session_state[key] = value
     return key
 
 
 def _read(text: str, like: object) -> object:
-    """A value of the address, of the type of another; the text itself where it is none of that type."""
+    """Read a value of the address as the type of ``like``; return the text if that fails."""
     try:
         if isinstance(like, int):
             return int(text)
@@ -132,8 +132,8 @@ def _read(text: str, like: object) -> object:
     return text
 
 
-def keep(name: str, value: object, default: object = None) -> None:
-    """Remember a choice for the other pages, and in the address; what is the default is no choice."""
+def persist_choice(name: str, value: object, default: object = None) -> None:
+    """Store a choice for the other pages and in the address; the default is not stored."""
     if value == default:
         _forget(name)
         return
@@ -142,7 +142,7 @@ def keep(name: str, value: object, default: object = None) -> None:
 
 
 def forget_when_changed(choice: str, value: str, *names: str) -> None:
-    """Forget what was entered for one choice and means nothing for another, such as another's user."""
+    """Remove entries that belong to the previous value of a choice, such as its user."""
     before = f"{choice} before"
     if st.session_state.get(before, value) != value:
         for name in names:
@@ -156,20 +156,20 @@ def _forget(name: str) -> None:
 
 
 def choose_learner() -> str | None:
-    """Whose scores are looked at; None: the champion's."""
+    """Show the choice of a learner; return it, or None for the champion."""
     learner = st.selectbox(
         "Model",
         [CHAMPION, *LEARNERS],
-        key=key_of("learner", CHAMPION, known=[CHAMPION, *LEARNERS]),
+        key=widget_key("learner", CHAMPION, known=[CHAMPION, *LEARNERS]),
         format_func=lambda name: LEARNERS.get(name, name),
         help="The champion decides every night.",
     )
-    keep("learner", learner, CHAMPION)
+    persist_choice("learner", learner, CHAMPION)
     return None if learner == CHAMPION else learner
 
 
 def choose_arm(experiment: str, arm: str) -> None:
-    """Look at another treatment; for the callback of a button."""
+    """Choose another treatment; the callback of a button."""
     st.session_state[f"arm widget {experiment}"] = arm
 
 
@@ -182,17 +182,21 @@ def _sidebar(client: ApiClient) -> Choice | None:
         name = st.selectbox(
             "Experiment",
             names,
-            key=key_of("experiment", names[-1], known=names),
+            key=widget_key("experiment", names[-1], known=names),
             format_func=lambda key: models[key]["title"],
         )
         forget_when_changed("experiment", name, "user", "outcome", "cost", "value", "users")
         model = models[name]
         arms = model["arms"]
-        arm = st.selectbox("Treatment", arms, key=key_of("arm", model["arm"], known=arms, scope=name))
-        st.caption(f"**{model['title']}.** {model['description']}")  # the select box cuts a long title
+        arm = st.selectbox(
+            "Treatment", arms, key=widget_key("arm", model["arm"], known=arms, scope=name)
+        )
+        st.caption(
+            f"**{model['title']}.** {model['description']}"
+        )  # because the select box cuts a long title
         published = model["published_at"][:16].replace("T", " ")
         st.caption(f"Model {model['model_version']}, published {published} UTC")
     forget_when_changed("arm", arm, "cost")
-    keep("experiment", name)
-    keep("arm", arm)
+    persist_choice("experiment", name)
+    persist_choice("arm", arm)
     return Choice(model, arm)

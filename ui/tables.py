@@ -1,4 +1,4 @@
-"""Tables under headings that people read: no names of columns, digits that are even, ids as text."""
+"""Tables for people: headings instead of column names, equal digits in a column, ids as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 
 from ui.wording import decimals
 
-HEADINGS = {  # other columns are called as they are, without underscores
+HEADINGS = {  # other headings are the column's name without underscores
     "agrees": "promise kept",
     "budget_kind": "budget is a",
     "budget_used": "budget",
@@ -44,7 +44,7 @@ HEADINGS = {  # other columns are called as they are, without underscores
     "value": "by predicted effect",
 }
 SHARES = frozenset({"budget", "expected_treat_rate", "realised_rate", "share", "nominal", "propensity"})
-IDS = frozenset({"user_id"})  # 63 bits: more digits than a browser's numbers hold
+IDS = frozenset({"user_id"})  # shown as text: 63 bits are too many for a browser's numbers
 
 
 def show_table(
@@ -55,14 +55,14 @@ def show_table(
     shares: Collection[str] = (),
     height: int | None = None,
 ) -> None:
-    """Those of ``columns`` that the rows have, in this order.
+    """Show a table of those ``columns`` that the rows have, in this order.
 
     Args:
         rows: the rows.
-        columns: what is shown.
-        headings: of columns, other than the usual ones.
-        shares: columns that are shares here, beside those that always are.
-        height: pixels; else as high as it needs.
+        columns: names of the columns to show.
+        headings: column -> heading, if it is not the usual one.
+        shares: columns to show in percent, besides those in ``SHARES``.
+        height: pixels; by default the height of all rows.
     """
     frame = pd.DataFrame(rows)
     frame = frame[[name for name in columns if name in frame]]
@@ -79,7 +79,7 @@ def show_table(
 
 
 def heading(name: str) -> str:
-    """What a column is called."""
+    """Return the heading of a column."""
     return HEADINGS.get(name, name.replace("_", " "))
 
 

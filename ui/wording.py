@@ -1,4 +1,4 @@
-"""Decisions, evidence and figures in words."""
+"""Texts for decisions, evidence and figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ui.client import Decision
 
-# By the API's names; others are shown as they are called, in quotes.
+# Texts by the API's names; other names are shown in quotes.
 TREATMENTS = {
     "womens": "the e-mail with women's goods",
     "mens": "the e-mail with men's goods",
@@ -43,11 +43,11 @@ CLAIMS = {
     "gate opens": "the gate opens where no effect differs (at most)",
 }
 Z95 = 1.959963984540054
-ONE_ERROR = "± is one standard error."  # on every page that shows a ±; intervals are called so
+ONE_ERROR = "± is one standard error."  # on every page that shows a ±
 
 
 def decimals(*values: float) -> int:
-    """Decimals that show the largest value well, and the others beside it to the same digit."""
+    """Return the number of decimals for values shown together, chosen for the largest one."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     if largest >= 1000:  # noqa: PLR2004 - thousands need no cents
         return 0
@@ -57,21 +57,21 @@ def decimals(*values: float) -> int:
 
 
 def points(effect: float, *, binary: bool = True, digits: int | None = None) -> str:
-    """A difference, signed and short: of shares in percentage points, else in the outcome's units."""
+    """Format a difference, signed and short: in percentage points, or in the outcome's units."""
     digits = decimals(effect) if digits is None else digits
     text = f"{100 * effect:+.2f} pp" if binary else f"{effect:+,.{digits}f}"
     return text.replace("-", MINUS)
 
 
 def interval(value: float, low: float, high: float, *, binary: bool = True) -> str:
-    """A difference and its 95 % interval, all to the same digit."""
+    """Format a difference and its 95 % interval, with equal decimals."""
     digits = decimals(value, low, high)
     value_, low_, high_ = (points(v, binary=binary, digits=digits) for v in (value, low, high))
     return f"{value_} (95 % interval {low_} to {high_})"
 
 
 def with_error(value: float, error: float) -> str:
-    """A figure ± its standard error, to the second digit of the error."""
+    """Format a figure ± its standard error, to the second digit of the error."""
     digits = decimals(value)
     if math.isfinite(error) and error > 0:
         digits = max(0, 1 - math.floor(math.log10(error)))
@@ -79,52 +79,52 @@ def with_error(value: float, error: float) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """A 95 % interval of amounts."""
+    """Format a 95 % interval of amounts."""
     digits = decimals(low, high)
     return f"95 % interval {low:,.{digits}f} to {high:,.{digits}f}".replace("-", MINUS)
 
 
 def points_in_words(effect: float, *, binary: bool = True, digits: int | None = None) -> str:
-    """The same for a sentence."""
+    """Format a difference for a sentence, without a plus sign."""
     digits = decimals(effect) if digits is None else digits
     text = f"{100 * effect:.2f} percentage points" if binary else f"{effect:,.{digits}f}"
     return text.replace("-", MINUS)
 
 
 def level(value: float, *, binary: bool = True, digits: int | None = None) -> str:
-    """A share in percent, or a mean in the outcome's units."""
+    """Format a share in percent, or a mean in the outcome's units."""
     digits = decimals(value) if digits is None else digits
     return percent(value) if binary else f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def percent(share: float) -> str:
-    """A share in whole percents, with a decimal where there is one."""
+    """Format a share in percent, with one decimal if it is not whole."""
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def sentence(text: str) -> str:
-    """The text with a capital; what it names is left as it is."""
+    """Give the text a capital first letter; the rest stays."""
     return text[0].upper() + text[1:]
 
 
 def mean_of(outcome: str, *, binary: bool) -> str:
-    """What an outcome's mean is called."""
+    """Name the mean of an outcome."""
     return f"share of users with '{outcome}'" if binary else f"mean '{outcome}' per user"
 
 
 def added(outcome: str, *, binary: bool) -> str:
-    """What a sum of effects is called."""
+    """Name a sum of effects on an outcome."""
     return f"added users with '{outcome}'" if binary else f"added '{outcome}'"
 
 
 def by_score(decision: Decision) -> str:
-    """What the score alone says at this budget."""
+    """Say what the score alone would decide at this budget."""
     verdict = "Treat" if decision.score_decision == "treat" else "Don't treat"
     return f"{verdict} at a budget of {percent(decision.budget)}"
 
 
 def effect(decision: Decision, *, binary: bool = True) -> str:
-    """What the treatment is expected to change for this user, in shares where the outcome is binary."""
+    """Say how the treatment is expected to change the outcome of this user."""
     treatment = TREATMENTS.get(decision.arm, f"the treatment '{decision.arm}'")
     outcome = f"'{decision.outcome}'"
     chance = f"this user's {outcome}"
@@ -133,7 +133,7 @@ def effect(decision: Decision, *, binary: bool = True) -> str:
     if decision.score == 0:
         return f"{sentence(treatment)} should not change {chance}."
     change = "raise" if decision.score > 0 else "lower"
-    # Effect and outcome come from different models: their sum is about right, and may leave 0 to 1.
+    # Effect and outcome come from different models: their sum is approximate, and may be outside 0 to 1.
     treated = decision.response + decision.score
     if binary:
         treated = min(max(treated, 0.0), 1.0)
@@ -147,7 +147,7 @@ def effect(decision: Decision, *, binary: bool = True) -> str:
 
 
 def reason(decision: Decision, *, binary: bool = True) -> str:
-    """Why the score says so."""
+    """Explain the score's decision by the threshold."""
     if decision.threshold is None:
         return "This budget is too small to treat anybody."
     line = points_in_words(decision.threshold, binary=binary)
@@ -158,23 +158,23 @@ def reason(decision: Decision, *, binary: bool = True) -> str:
 
 
 def standing(decision: Decision) -> str:
-    """Where the user stands among held-out users."""
+    """Say which share of held-out users has this uplift or more."""
     return f"{percent(decision.top_share)} of users have this uplift or more."
 
 
 def gate_reason(gate: Mapping[str, Any]) -> str:
-    """The gate's own sentence, with the learner by its name."""
+    """Return the gate's reason, with the learner's full name."""
     name = LEARNERS.get(gate["learner"], gate["learner"])
     return str(gate["gate_reason"]).replace(f"'{gate['learner']}'", f"the {name}")
 
 
 def not_shown(gate: Mapping[str, Any]) -> str:
-    """What a gate that stays shut means for who acts on the scores."""
+    """Explain what an inconclusive gate means for acting on the scores."""
     needed = gate["needed_users"]
     settle = (
         f"About {needed:,} users would settle it."
         if needed
-        else "More users alone would not settle it: what was measured is not above both."
+        else "More users alone would not settle it: the measured gain is not above both."
     )
     name = LEARNERS.get(gate["learner"], gate["learner"])
     return (
@@ -185,7 +185,7 @@ def not_shown(gate: Mapping[str, Any]) -> str:
 
 
 def shown(gate: Mapping[str, Any]) -> str:
-    """The same of a gate that is open, quietly: about whom, and at which budget."""
+    """Explain what a passed gate means: the learner, and the budget."""
     name = LEARNERS.get(gate["learner"], gate["learner"])
     return (
         f"The gate is open: at a budget of {percent(gate['budget'])}, the {name} is shown to beat "
@@ -194,7 +194,7 @@ def shown(gate: Mapping[str, Any]) -> str:
 
 
 def promise(night: Mapping[str, Any], outcome: str, *, binary: bool) -> str | None:
-    """What a list promised per treated user, with its interval; None: nothing was."""
+    """Describe the effect per treated user that a list promised; None if it promised nothing."""
     if night["promised"] is None:
         return None
     low, high = _promised(night)
@@ -203,7 +203,7 @@ def promise(night: Mapping[str, Any], outcome: str, *, binary: bool) -> str | No
 
 
 def promise_holds_nothing(night: Mapping[str, Any]) -> bool:
-    """Whether a list promised an effect that is not above 0, its interval counted in."""
+    """Whether the interval of the promised effect is not above 0."""
     return night["promised"] is not None and not _promised(night)[0] > 0
 
 
@@ -213,7 +213,7 @@ def _promised(night: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def metric(name: str) -> str:
-    """A figure of the evaluation."""
+    """Name a figure of the evaluation."""
     at = re.fullmatch(r"gain_at_(\d+)", name)
     if at:
         return f"value at a budget of {at[1]} %"
@@ -221,7 +221,7 @@ def metric(name: str) -> str:
 
 
 def claim(name: str) -> str:
-    """A claim of the evaluator's proof."""
+    """Name a claim of the evaluator's proof."""
     covered = name.removeprefix("covers ")
     if covered != name:
         return f"the interval holds the true {metric(covered)}"

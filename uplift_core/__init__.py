@@ -1,4 +1,4 @@
-"""The science of the uplift engine, on arrays: nothing here reads a database, a file of users or HTTP.
+"""The science of the uplift engine, on arrays: this package reads no database, no users' file, no HTTP.
 
 Begin with ``learners`` (the meta-learners), ``evaluation`` (held-out figures with standard errors) and
 ``targeting`` (whom to treat within a budget).

@@ -1,4 +1,4 @@
-"""Types of arrays."""
+"""Types of arrays: float32 and float64."""
 
 from __future__ import annotations
 

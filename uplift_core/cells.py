@@ -1,16 +1,16 @@
-"""Cells: all users with equal binned features, arm and fold, as one weighted row.
+"""Cells: one weighted row for all users with equal binned features, arm and fold.
 
 Histogram trees see only binned features. A cell of ``n`` users with outcomes ``y`` therefore stands
-for them exactly: the logistic loss with label ``sum(y)/n`` and weight ``n`` has the gradient and the
-hessian of its users, and so has squared error on any pseudo-outcome that is affine in y within the
-cell, as those of the X-, R- and DR-learner are.
+for them exactly: the logistic loss with label ``sum(y)/n`` and weight ``n`` has the same gradient and
+hessian as its users. So has the squared error on any pseudo-outcome that is affine in y within the
+cell; the pseudo-outcomes of the X-, R- and DR-learner are.
 
-A bin is known by its lower edge, a value of the feature itself, and closed on the left. XGBoost's
-cut points on such data are edges, and ``x < cut`` sends a raw value and its bin's edge the same
-way. A model trained on cells thus scores raw features directly.
+A bin is represented by its lower edge, a value of the feature itself, and is closed on the left.
+XGBoost's cut points on such data are edges, and ``x < cut`` sends a raw value and its bin's edge the
+same way. So a model that is trained on cells scores raw features directly.
 
-NaN is a bin of its own, and XGBoost's missing-value direction is learned for it as on rows.
-Infinite values are refused before features are written.
+NaN is a separate bin, for which XGBoost learns its missing-value direction as on rows. Infinite values
+are refused before features are written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_BINS = 256  # XGBoost keeps a bin number of at most one byte in one byte
 
 @dataclass(frozen=True)
 class BinEdges:
-    """Lower edges of each feature's bins, ascending, unique and finite; from the train split only."""
+    """Lower edges of each feature's bins: ascending, unique and finite; from the train split only."""
 
     features: tuple[str, ...]
     edges: tuple[Floats, ...]
@@ -41,11 +41,11 @@ class BinEdges:
             if edge.dtype != np.float32 or not np.all(np.isfinite(edge)):
                 raise DataError(f"feature '{name}': edges must be finite float32 values")
             if len(edge) == 0 or np.any(np.diff(edge) <= 0):
-                raise DataError(f"feature '{name}': edges must be ascending and at least one")
+                raise DataError(f"feature '{name}': edges must be ascending, and at least one")
 
     @property
     def max_bin(self) -> int:
-        """The largest number of bins of any feature, and never below XGBoost's default."""
+        """The largest number of bins of any feature; at least XGBoost's default."""
         return max(MAX_BINS, *(len(edge) for edge in self.edges))
 
     def bin(self, x: Floats) -> Floats:
@@ -62,10 +62,10 @@ class BinEdges:
 
     @classmethod
     def of(cls, features: Sequence[str], x: Floats, max_bins: int = MAX_BINS) -> Self:
-        """Edges of the columns of ``x`` (n, n_features), as ``sql/training/edges.sql`` finds them.
+        """Compute the edges of the columns of ``x`` (n, n_features), as ``sql/training/edges.sql`` does.
 
-        Every distinct value where there are at most ``max_bins``, else quantiles of equal shares:
-        the values in places floor(k * (n - 1) / max_bins) of the sorted ones.
+        A feature with at most ``max_bins`` distinct values has one bin for each of them. Other features
+        have quantiles of equal shares: the sorted values in places floor(k * (n - 1) / max_bins).
         """
         edges = []
         for column in x.T:
@@ -78,13 +78,13 @@ class BinEdges:
         return cls(tuple(features), tuple(edges))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """For JSON: feature -> edges. float32 values survive the trip through float64 exactly."""
+        """Convert to JSON's types: feature -> edges. float64 holds float32 values exactly."""
         pairs = zip(self.features, self.edges, strict=True)
         return {name: [float(v) for v in edge] for name, edge in pairs}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Sequence[float]]) -> Self:
-        """The inverse of ``to_dict``; features keep their order."""
+        """Invert ``to_dict``; features keep their order."""
         edges = tuple(np.asarray(edge, dtype=np.float32) for edge in data.values())
         return cls(features=tuple(data), edges=edges)
 
@@ -100,12 +100,12 @@ class Cells:
         cell: (n_cells,) index into ``x``.
         w: (n_cells,) 1 under treatment, 0 under control.
         fold: (n_cells,) cross-fitting fold.
-        n: (n_cells,) users.
-        y_sum: (n_cells,) sum of their outcomes.
-        events: (n_cells,) users among them with a non-zero outcome.
+        n: (n_cells,) number of users.
+        y_sum: (n_cells,) sum of the users' outcomes.
+        events: (n_cells,) number of users with a non-zero outcome.
         propensity: e = P(W = 1), by design.
         binary: whether every outcome is 0 or 1.
-        max_bin: bins that XGBoost must be able to tell apart.
+        max_bin: number of bins that XGBoost must distinguish.
     """
 
     x: Floats
@@ -125,11 +125,13 @@ class Cells:
             raise DataError(f"cells: columns differ in length: {sorted(lengths)}")
         for value, name in ((0, "control"), (1, "treatment")):
             if not np.any(self.w == value):
-                raise DataError(f"cells: the train split holds no user under {name}")
+                raise DataError(
+                    f"cells: the train split has no user under {name}; check the arms' shares"
+                )
 
     @property
     def y_mean(self) -> Doubles:
-        """(n_cells,) mean outcome."""
+        """(n_cells,) mean outcome of each cell."""
         return np.asarray(self.y_sum / self.n, dtype=np.float64)
 
     @property
@@ -139,7 +141,7 @@ class Cells:
 
     @property
     def event_rate(self) -> float:
-        """Share of users under control with a non-zero outcome; at least one event is assumed."""
+        """Share of control users with a non-zero outcome; at least one such user is assumed."""
         control = self.w == 0
         events, users = sum_over_workers([self.events[control].sum(), self.n[control].sum()])
         return float(max(events, 1.0) / users)
@@ -150,19 +152,19 @@ class Cells:
         return max_over_workers(int(self.fold.max())) + 1
 
     def outside(self, folds: Collection[int]) -> npt.NDArray[np.bool_]:
-        """(n_cells,) which cells are of none of these folds."""
+        """Return (n_cells,) flags: True for cells in none of these folds."""
         return ~np.isin(self.fold, list(folds))
 
     def without(self, folds: Collection[int]) -> Cells:
-        """The cells of all other folds, which keep their numbers."""
+        """Select the cells of all other folds; the folds keep their numbers."""
         if not folds:
             return self
-        kept = self.outside(folds)
+        rest = self.outside(folds)
         names = ("cell", "w", "fold", "n", "y_sum", "events")
-        return replace(self, **{name: getattr(self, name)[kept] for name in names})
+        return replace(self, **{name: getattr(self, name)[rest] for name in names})
 
 
-def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
+def cells_of_rows(  # noqa: PLR0913 - the arrays and constants of one experiment
     edges: BinEdges,
     x: Floats,
     w: npt.ArrayLike,
@@ -172,15 +174,15 @@ def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
     propensity: float,
     binary: bool,
 ) -> Cells:
-    """Cells of users in memory, in the order of ``sql/training/cells.sql``.
+    """Add up users in memory to cells, in the order of ``sql/training/cells.sql``.
 
     Args:
-        edges: of the features.
+        edges: bin edges of the features.
         x: (n, n_features) raw features.
         w: (n,) 1 under treatment, 0 under control.
         y: (n,) outcomes.
         fold: (n,) cross-fitting folds.
-        propensity: e, by design.
+        propensity: e = P(W = 1), by design.
         binary: whether every outcome is 0 or 1.
     """
     w, fold = np.asarray(w, dtype=np.int8), np.asarray(fold, dtype=np.int8)
@@ -188,12 +190,12 @@ def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
     distinct, cell = np.unique(edges.bin(x), axis=0, return_inverse=True)
     n_folds = int(fold.max()) + 1
     key = (cell.ravel().astype(np.int64) * 2 + w) * n_folds + fold
-    kept, group = np.unique(key, return_inverse=True)
+    keys, group = np.unique(key, return_inverse=True)
     return Cells(
         x=distinct,
-        cell=kept // (2 * n_folds),
-        w=(kept // n_folds % 2).astype(np.int8),
-        fold=(kept % n_folds).astype(np.int8),
+        cell=keys // (2 * n_folds),
+        w=(keys // n_folds % 2).astype(np.int8),
+        fold=(keys % n_folds).astype(np.int8),
         n=np.bincount(group).astype(np.float64),
         y_sum=np.bincount(group, weights=y).astype(np.float64),
         events=np.bincount(group, weights=y != 0).astype(np.float64),
@@ -205,7 +207,7 @@ def cells_of_rows(  # noqa: PLR0913 - an experiment is made of exactly these
 
 @dataclass(frozen=True)
 class Regression:
-    """What one booster is fitted on: rows of features with a label and a weight each."""
+    """The data of one booster: rows of features, each with a label and a weight."""
 
     x: Floats
     label: Doubles
@@ -213,30 +215,30 @@ class Regression:
 
 
 def distinct(cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The feature cells that occur in ``cell``, ascending; as ``np.unique`` without its sort."""
+    """Return the feature cells that occur in ``cell``, ascending: ``np.unique`` without its sort."""
     return np.flatnonzero(np.bincount(cell))
 
 
 def add_up(
     key: npt.NDArray[np.int64], label: Doubles, weight: Doubles
 ) -> tuple[npt.NDArray[np.int64], Doubles, Doubles]:
-    """Add up rows of equal keys: the keys that carry weight, their mean labels and their weights.
+    """Add up rows of equal keys; return the keys with weight, their mean labels and their weights.
 
-    The gradient and the hessian of both losses in use are linear in the labels, so the sum of the
-    weights and the weighted mean of the labels leave the fit as it was, on fewer rows.
+    The gradient and the hessian of both losses in use are linear in the labels. So the sum of the
+    weights and the weighted mean of the labels give the same fit on fewer rows.
 
     Args:
-        key: (n,) what makes a row's features.
+        key: (n,) identifies a row's features.
         label: (n,) labels.
         weight: (n,) weights.
     """
     total: Doubles = np.bincount(key, weights=weight).astype(np.float64)
     sums = np.bincount(key, weights=weight * label)
-    kept = np.flatnonzero(total)
-    return kept, sums[kept] / total[kept], total[kept]
+    keys = np.flatnonzero(total)
+    return keys, sums[keys] / total[keys], total[keys]
 
 
 def merge(x: Floats, key: npt.NDArray[np.int64], label: Doubles, weight: Doubles) -> Regression:
-    """``add_up`` where ``key`` is a row of ``x`` (n_keys, n_features), the features."""
-    kept, labels, weights = add_up(key, label, weight)
-    return Regression(x=x[kept], label=labels, weight=weights)
+    """Add up rows as ``add_up`` does; ``key`` is a row number of ``x`` (n_keys, n_features)."""
+    keys, labels, weights = add_up(key, label, weight)
+    return Regression(x=x[keys], label=labels, weight=weights)

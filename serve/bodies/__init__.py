@@ -1,5 +1,5 @@
-"""Request bodies, read in pieces and refused early: JSON and Arrow.
+"""Request bodies in JSON and Arrow, read in pieces and refused early.
 
-In come bytes of a request; out come columns of numbers or an error that names the row. Begin with
+Bytes of a request come in; columns of numbers go out, or an error that names the row. Begin with
 ``json_batch`` and ``arrow_stream``.
 """

@@ -1,10 +1,10 @@
-"""What an Arrow stream declares, looked at before any of it is allocated.
+"""Check what an Arrow stream declares before any of it is allocated.
 
-Arrow's reader believes a stream: it decompresses a buffer into as many bytes as the buffer says that it
-holds, and copies a text as often as the metadata refers to it, so that a few kilobytes become gigabytes
-before a row can be counted. So all that a stream declares is added up first, from its metadata alone
-(https://arrow.apache.org/docs/format/Columnar.html). What passes is small, flat and little-endian;
-whether it is true is left to Arrow's own validation.
+Arrow's reader trusts a stream: it decompresses a buffer into as many bytes as the buffer declares, and
+copies a text as often as the metadata refers to it. So a few kilobytes can become gigabytes before a row
+is counted. Therefore this module first adds up all that a stream declares, from its metadata alone
+(https://arrow.apache.org/docs/format/Columnar.html). A stream that passes is small, flat and
+little-endian; Arrow's validation then checks whether the declarations are true.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from serve.bodies.flatbuffers import MalformedError, Table
 from serve.errors import RequestError
 
-MOST_MESSAGES = 10_000
-MOST_METADATA = 2**20  # bytes of one message
-MOST_NOTES = 1000  # pairs of key and value that a schema or a message carries
-REPEATS = 16  # times the largest body that all validation may look at
+MAX_MESSAGES = 10_000
+MAX_METADATA = 2**20  # bytes of one message's metadata
+MAX_NOTES = 1000  # pairs of key and value of a schema or a message
+REPEATS = 16  # validation may read so many times the bytes of the largest body
 CONTINUATION = b"\xff\xff\xff\xff"
 
-# Numbers of fields and kinds, as in Arrow's Message.fbs and Schema.fbs.
+# Numbers of fields and of kinds, from Arrow's Message.fbs and Schema.fbs.
 SCHEMA, DICTIONARY, RECORDS = 1, 2, 3
 VERSION, HEADER_TYPE, HEADER, BODY_LENGTH, MESSAGE_NOTES = 0, 1, 2, 3, 4
-V5 = 4  # of Arrow 1.0; before it, compression could be declared elsewhere
+V5 = 4  # since Arrow 1.0; earlier formats declare compression in another place
 ENDIANNESS, FIELDS, SCHEMA_NOTES = 0, 1, 2
 NAME, TYPE_TYPE, TYPE, ENCODING, CHILDREN, FIELD_NOTES = 0, 2, 3, 4, 5, 6
 TIMESTAMP, TIME_ZONE = 10, 1
@@ -37,7 +37,7 @@ KEY, VALUE = 0, 1
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a stream may declare: users, columns, and bytes once decompressed."""
+    """The most that a stream may declare: users, columns, and bytes once decompressed."""
 
     users: int
     columns: int
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass
 class _Totals:
-    """What has been declared so far."""
+    """Sums of what a stream has declared so far."""
 
     users: int = 0
     size: int = 0
@@ -55,17 +55,17 @@ class _Totals:
 
 
 def check(body: bytes | bytearray, limits: Limits) -> None:
-    """Refuse a stream that declares more than it may, or something other than flat columns.
+    """Refuse a stream that declares too much, or other columns than flat ones.
 
     Raises:
-        RequestError: says what is too much, or what is wrong.
+        RequestError: says what is too large, or what is wrong.
     """
     totals = _Totals()
     try:
         for count, (message, content) in enumerate(_messages(body)):
-            if count == MOST_MESSAGES:
+            if count == MAX_MESSAGES:
                 raise RequestError(
-                    f"body: more than {MOST_MESSAGES} messages; send larger record batches"
+                    f"body: more than {MAX_MESSAGES} messages; send larger record batches"
                 )
             _check_message(message, content, totals, limits, first=count == 0)
     except MalformedError as error:
@@ -89,7 +89,7 @@ def _check_message(
 
 
 def _messages(body: bytes | bytearray) -> Iterator[tuple[Table, memoryview]]:
-    """Metadata and content of each message, up to the end of the stream."""
+    """Yield metadata and content of each message, up to the end of the stream."""
     view, place = memoryview(body), 0
     while place < len(view):
         if view[place : place + 4] != CONTINUATION:
@@ -101,8 +101,8 @@ def _messages(body: bytes | bytearray) -> Iterator[tuple[Table, memoryview]]:
         if length == 0:
             return
         place += 8
-        if length > MOST_METADATA:
-            raise RequestError(f"body: a message has metadata of more than {MOST_METADATA} bytes")
+        if length > MAX_METADATA:
+            raise RequestError(f"body: a message has metadata of more than {MAX_METADATA} bytes")
         if place + length > len(view):
             raise MalformedError
         message = Table.root(view[place : place + length])
@@ -132,17 +132,17 @@ def _check_schema(schema: Table, limits: Limits) -> None:
             )
         zone = type_.length(TIME_ZONE) if kind == TIMESTAMP else 0
         copied += column.length(NAME) + zone + _check_notes(column, FIELD_NOTES)
-        if copied > MOST_METADATA:
-            raise RequestError(f"body: a schema of more than {MOST_METADATA} bytes")
+        if copied > MAX_METADATA:
+            raise RequestError(f"body: a schema of more than {MAX_METADATA} bytes")
 
 
 def _check_notes(table: Table, field: int) -> int:
-    """Bytes of the texts that are noted at a message, a schema or a column."""
-    if table.length(field) > MOST_NOTES:
-        raise RequestError(f"body: custom metadata of more than {MOST_NOTES} entries; leave it out")
+    """Check the custom metadata of a message, a schema or a column; return its size in bytes."""
+    if table.length(field) > MAX_NOTES:
+        raise RequestError(f"body: custom metadata of more than {MAX_NOTES} entries; leave it out")
     size = sum(pair.length(KEY) + pair.length(VALUE) for pair in table.tables(field))
-    if size > MOST_METADATA:
-        raise RequestError(f"body: custom metadata of more than {MOST_METADATA} bytes; leave it out")
+    if size > MAX_METADATA:
+        raise RequestError(f"body: custom metadata of more than {MAX_METADATA} bytes; leave it out")
     return size
 
 
@@ -173,7 +173,7 @@ def _check_records(records: Table, content: memoryview, totals: _Totals, limits:
 
 
 def _size(records: Table, content: memoryview, limits: Limits) -> int:
-    """Bytes of a batch's buffers, decompressed."""
+    """Add up the bytes of a batch's buffers once decompressed."""
     if records.length(NODES) > limits.columns or records.length(BUFFERS) > 3 * limits.columns:
         raise MalformedError
     compressed, size = records.table(COMPRESSION) is not None, 0
@@ -183,7 +183,7 @@ def _size(records: Table, content: memoryview, limits: Limits) -> int:
         plain = length
         if compressed and length >= 8:  # noqa: PLR2004 - a buffer begins with its size in 8 bytes
             plain = int.from_bytes(content[offset : offset + 8], "little", signed=True)
-            plain = length if plain == -1 else plain  # it was left as it is
+            plain = length if plain == -1 else plain  # -1: this buffer is not compressed
         if plain < 0:
             raise MalformedError
         size += plain

@@ -1,4 +1,4 @@
-"""Users from an Arrow stream that a stranger wrote."""
+"""Read users from an untrusted Arrow stream."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from serve.bodies.arrow_metadata import Limits
 from serve.errors import RequestError, shown
 
 OPTIONS = pa.ipc.IpcReadOptions(ensure_alignment=pa.ipc.Alignment.DataTypeSpecific)
-REASON = 200  # characters of Arrow's own words
-SURPLUS = 100  # columns too many that are told by name
+REASON = 200  # characters of Arrow's error that an answer repeats
+SURPLUS = 100  # columns beyond the expected ones that are still refused by name
 
 
 def read_stream(
     body: bytes | bytearray, schema: RawSchema, *, most_users: int, most_bytes: int
 ) -> pa.Table:
-    """The users of an Arrow stream: validated, flat, without dictionaries.
+    """Read the users of an Arrow stream: a validated, flat table without dictionaries.
 
-    What is declared is added up first; then the columns are compared with those of the experiment; then
-    one record batch after the other is read, and fully validated before anything else touches it.
+    First, the declared sizes are added up. Then the columns are compared with those of the experiment.
+    Then the record batches are read one by one, and each is fully validated before it is used.
 
     Raises:
-        RequestError: the stream is damaged, too large, or of other columns or types.
+        RequestError: the stream is damaged or too large, or its columns or types are wrong.
     """
     limits = Limits(users=most_users, columns=len(schema.columns) + SURPLUS, size=most_bytes)
     arrow_metadata.check(body, limits)
@@ -49,18 +49,18 @@ def _check_columns(sent: pa.Schema, schema: RawSchema) -> None:
         type_ = sent.field(name).type
         values = type_.value_type if pa.types.is_dictionary(type_) else type_
         if not _readable_as(values, kind.arrow):
-            raise RequestError(f"rows.{name} is {type_}: must be {schema.limits[name].wanted}")
+            raise RequestError(f"rows.{name} is {type_}: must be {schema.limits[name].expected}")
 
 
 def _readable_as(sent: pa.DataType, target: pa.DataType) -> bool:
-    """Whether values of the type that was sent may be those of an attribute, as they may be in JSON."""
+    """Whether an attribute of type ``target`` may be sent as type ``sent``, as it may be in JSON."""
     types = pa.types
     text = types.is_string(sent) or types.is_large_string(sent)
     if types.is_integer(target) or types.is_floating(target):
         fits = types.is_integer(sent) or types.is_floating(sent) or types.is_decimal(sent)
     elif types.is_date(target):
         fits = text or types.is_date(sent)
-    elif types.is_timestamp(target):  # a zone would be dropped, and the moment shifted
+    elif types.is_timestamp(target):  # a zone would be dropped, which shifts the moment
         fits = text or (types.is_timestamp(sent) and sent.tz is None)
     else:
         fits = text if types.is_string(target) else sent == target
@@ -68,10 +68,10 @@ def _readable_as(sent: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _plain(table: pa.Table, most_bytes: int) -> pa.Table:
-    """The table with each user's own values where a dictionary stood.
+    """Replace each dictionary column by its values, one per user.
 
     Raises:
-        RequestError: a few long texts of a dictionary would become too many.
+        RequestError: the values would be too large, because many users refer to a long text.
     """
     for place, column in enumerate(table.columns):
         if pa.types.is_dictionary(column.type):
@@ -89,6 +89,6 @@ def _plain(table: pa.Table, most_bytes: int) -> pa.Table:
 
 
 def _written_out(part: pa.DictionaryArray) -> int:
-    """Bytes of the texts of a dictionary's users."""
+    """Add up the bytes of the texts that a dictionary column refers to, one per user."""
     lengths = pc.binary_length(part.dictionary).cast(pa.int64())
     return int(pc.sum(lengths.take(part.indices)).as_py() or 0)

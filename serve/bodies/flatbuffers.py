@@ -1,6 +1,6 @@
-"""Reading a FlatBuffer that a stranger wrote: every position is checked before it is read.
+"""Read an untrusted FlatBuffer: every position is checked before it is read.
 
-As much of the format as Arrow's metadata needs: tables, vectors, texts and plain numbers, all of them
+This is the part of the format that Arrow's metadata needs: tables, vectors, texts and plain numbers, all
 little-endian (https://flatbuffers.dev/internals/).
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 
 class MalformedError(ValueError):
-    """A position lies outside of the buffer."""
+    """A position is outside of the buffer."""
 
 
 class Table:
-    """One table of a buffer; a field is named by its number in the schema."""
+    """One table of a buffer; a field is identified by its number in the schema."""
 
     def __init__(self, buffer: memoryview, place: int) -> None:
         self._buffer, self._place = buffer, place
@@ -24,40 +24,40 @@ class Table:
 
     @classmethod
     def root(cls, buffer: memoryview) -> Table:
-        """The table that the buffer begins with.
+        """Return the root table of the buffer.
 
         Raises:
-            MalformedError: it lies outside of the buffer, as for all methods.
+            MalformedError: a position is outside of the buffer; all methods raise it.
         """
         return cls(buffer, cls._read("I", buffer, 0))
 
     def number(self, field: int, kind: str, default: int = 0) -> int:
-        """A number of ``struct``'s format ``kind``."""
+        """Read a number of ``struct``'s format ``kind``."""
         place = self._where(field)
         return self._number(kind, place) if place else default
 
     def table(self, field: int) -> Table | None:
-        """A table within this one."""
+        """Return a table within this one; None if the field is absent."""
         place = self._where(field)
         return Table(self._buffer, place + self._number("I", place)) if place else None
 
     def length(self, field: int) -> int:
-        """How many entries a vector, or bytes a text, says that it has; 0 where it is left out."""
+        """Read the declared number of a vector's entries or a text's bytes; 0 if the field is absent."""
         place = self._where(field)
         return self._number("I", place + self._number("I", place)) if place else 0
 
     def tables(self, field: int) -> Iterator[Table]:
-        """The tables of a vector."""
+        """Yield the tables of a vector."""
         for place in self._entries(field, 4):
             yield Table(self._buffer, place + self._number("I", place))
 
     def structs(self, field: int, kind: str) -> Iterator[tuple[int, ...]]:
-        """The structs of a vector, each of ``struct``'s format ``kind``."""
+        """Yield the structs of a vector, each of ``struct``'s format ``kind``."""
         for place in self._entries(field, struct.calcsize("<" + kind)):
             yield struct.unpack_from("<" + kind, self._buffer, place)
 
     def _entries(self, field: int, size: int) -> range:
-        """Places of a vector's entries, all within the buffer."""
+        """Return the positions of a vector's entries, all within the buffer."""
         place = self._where(field)
         if not place:
             return range(0)
@@ -68,7 +68,7 @@ class Table:
         return range(first, end, size)
 
     def _where(self, field: int) -> int:
-        """Place of a field; 0 where it is left out."""
+        """Return the position of a field; 0 if it is absent."""
         slot = 4 + 2 * field
         if slot + 2 > self._size:
             return 0

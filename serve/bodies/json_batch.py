@@ -1,4 +1,4 @@
-"""A batch that came as JSON: read user by user, and given up at the first that is wrong."""
+"""Read a batch in JSON user by user, and stop at the first user who is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import FailFast, TypeAdapter, ValidationError
 
 from serve.bodies.json_stream import JsonReader
 from serve.errors import RequestError, shown
-from serve.problems import MOST_ERRORS
+from serve.problems import MAX_ERRORS
 from serve.schemas.requests import BatchRequest, UserId
 
 LISTS = ("rows", "user_ids")
@@ -17,11 +17,11 @@ USER_IDS: TypeAdapter[list[int]] = TypeAdapter(Annotated[list[UserId], FailFast(
 
 
 def read_batch(body: bytes | bytearray, *, most_users: int, largest_row: int) -> BatchRequest:
-    """The batch that a body describes; no row in it is of more than ``largest_row`` characters.
+    """Read the batch from a body; each row has at most ``largest_row`` characters.
 
     Raises:
-        RequestError: it is no JSON object, or holds a wrong or too many users.
-        RequestValidationError: something else in it is wrong.
+        RequestError: the body is no JSON object, a user is wrong, or there are too many users.
+        RequestValidationError: another member is wrong.
     """
     reader = JsonReader(body, largest_row)
     fields: dict[str, Any] = {}
@@ -32,9 +32,9 @@ def read_batch(body: bytes | bytearray, *, most_users: int, largest_row: int) ->
             fields[name] = _users(reader, name, most_users)
         else:
             fields[name] = reader.value()
-        if len(fields) > len(BatchRequest.model_fields) + MOST_ERRORS:
-            break  # most of them are not known, which is told below
-    # The users are checked; one of them stands for all while the rest of the request is.
+        if len(fields) > len(BatchRequest.model_fields) + MAX_ERRORS:
+            break  # most of them are unknown, which the validation below reports
+    # The users are checked already: validate the rest of the request with the first user only.
     first = {
         name: users[:1] for name, users in fields.items() if name in LISTS and isinstance(users, list)
     }

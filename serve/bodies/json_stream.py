@@ -1,8 +1,8 @@
-"""A large JSON object, read piece by piece.
+"""Read a large JSON object piece by piece.
 
-Reading it at once would keep the interpreter from answering anybody else meanwhile, and what is wrong
-would be known only when all of it was in memory, at many times its size. Here the entries of a list are
-read a few at a time, and whoever reads may stop.
+To read it at once would block the interpreter, so that nobody else is answered meanwhile, and an error
+would be noticed only when all of it is in memory, at many times its size. This reader returns the
+entries of a list a few at a time, and the caller may stop.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Iterator
 
 from serve.errors import RequestError
 
-WINDOW = 2**17  # bytes that are decoded at once
-TOGETHER = 2**15  # characters of entries that are read at once
+WINDOW = 2**17  # bytes per decoding step
+TOGETHER = 2**15  # characters of entries per parsing step
 SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class JsonReader:
-    """A JSON object's members, in the order in which they come.
+    """A reader of a JSON object's members, in their order.
 
-    ``members`` and ``entries`` share one place in the text: the entries of a list are to be read before
-    the next member is. No value but such a list may be of more than ``largest`` characters.
+    ``members`` and ``entries`` share one position in the text: read the entries of a list before the
+    next member. Except for such a list, a value may have at most ``largest`` characters.
 
     Raises:
         RequestError: the text is no JSON object, or a value in it is too large.
@@ -37,7 +37,7 @@ class JsonReader:
         self._scan = json.JSONDecoder().raw_decode
 
     def members(self) -> Iterator[str]:
-        """Names of the members; the value of each is to be read before the next one."""
+        """Yield the names of the members; read the value of each before the next name."""
         if self._next() != "{":
             raise RequestError("body: must be a JSON object")
         self._at += 1
@@ -60,7 +60,7 @@ class JsonReader:
         return self._next() == "["
 
     def entries(self) -> Iterator[list[object]]:
-        """The entries of the list that comes next, some at a time."""
+        """Yield the entries of the next list, some at a time."""
         self._at += 1
         if self._next() == "]":
             self._at += 1
@@ -71,10 +71,10 @@ class JsonReader:
                 return
 
     def _some(self) -> list[object]:
-        """The next entries as far as they are surely whole: none, if that cannot be told.
+        """Return the next entries that are surely complete; none if that is uncertain.
 
-        They are cut at a comma. If that lies within a text, an object or a list, what is before it is
-        not the inside of a list.
+        The text is cut at a comma. If this comma is within a text, an object or a list, the part before
+        it does not parse as entries of a list.
         """
         is_object = self._next() == "{"
         limit = self._at + self._together
@@ -93,12 +93,12 @@ class JsonReader:
         return entries
 
     def value(self) -> object:
-        """The value that comes next."""
+        """Return the next value."""
         self._next()
         try:
             value, end = self._scan(self._text, self._at)
         except json.JSONDecodeError as error:
-            # It may be cut off at the end of what was decoded so far, which is enough for a row.
+            # The value may continue after the decoded text, but that text is longer than a row may be.
             raise (_no_json() if self._is_last() else self._too_large()) from error
         except RecursionError as error:
             raise RequestError("body: nested too deeply") from error
@@ -112,7 +112,7 @@ class JsonReader:
         return value
 
     def _goes_on(self, close: str) -> bool:
-        """Step over what follows a value; returns whether it closes the object or list."""
+        """Step over the mark after a value; return whether it closes the object or list."""
         mark = self._next()
         if mark not in (",", close) or not mark:
             raise _no_json()
@@ -120,7 +120,7 @@ class JsonReader:
         return mark == close
 
     def _next(self) -> str:
-        """The next character that is no space; empty at the end. Behind it a whole value is decoded."""
+        """Return the next character that is no space, with a whole value decoded; empty at the end."""
         while True:
             if len(self._text) - self._at <= self._largest and not self._is_last():
                 self._more()
@@ -143,7 +143,7 @@ class JsonReader:
 
     def _too_large(self) -> RequestError:
         return RequestError(
-            f"body: not valid JSON, or one value in it is of more than {self._largest} characters"
+            f"body: not valid JSON, or one value in it has more than {self._largest} characters"
         )
 
 

@@ -1,1 +1,1 @@
-"""The endpoints, one file a noun; they do HTTP and delegate the rest."""
+"""The endpoints, one file per noun. They handle HTTP and delegate the rest."""

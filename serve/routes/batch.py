@@ -26,11 +26,11 @@ from serve.scoring import Job, Scored, resolve, score
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 
-AT_ONCE = 4  # batches in the works; others wait, so that their memory stays within bounds
-# Reading and writing JSON is the interpreter's work, which threads only take from one another, and from
-# the event loop: one batch at a time. Scoring is not.
+MAX_CONCURRENT = 4  # batches that are worked on; others wait, so that memory stays bounded
+# Reading and writing JSON holds the interpreter: threads would only delay each other and the event loop.
+# So one batch at a time does it. Scoring releases the interpreter.
 _interpreting = threading.Lock()
-PIECE = 10_000  # entries of a list that are written at once
+PIECE = 10_000  # entries of a list that are written in one step
 ARROW = "application/vnd.apache.arrow.stream"
 BODY = {
     "required": True,
@@ -48,7 +48,7 @@ async def query_target(
     arm: Annotated[Label | None, Query()] = None,
     learner: Annotated[Label | None, Query()] = None,
 ) -> Target:
-    """The target where the query names it: of an Arrow body, of a GET."""
+    """Read the target from the query: for an Arrow body, or a GET."""
     return Target(experiment=experiment, budget=budget, arm=arm, learner=learner)
 
 
@@ -58,8 +58,8 @@ QueryTarget = Annotated[Target, Depends(query_target)]
 @router.post(
     "/score/batch",
     response_model=Decisions,
-    # That 200 may be an Arrow stream is said in words alone: clients in typed languages that are made of
-    # the description would have to tell two types apart in every answer.
+    # The docstring alone says that 200 may be an Arrow stream: with two types in the description,
+    # generated clients in typed languages would have to distinguish them in every answer.
     responses=problems.responses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     openapi_extra={"requestBody": BODY},
 )
@@ -70,7 +70,7 @@ async def score_batch(
     follower: CurrentFollower,
     telemetry: CurrentTelemetry,
 ) -> Response:
-    """Score many users at one budget; the order is kept.
+    """Score many users at one budget; answers come in the order of the users.
 
     JSON names the target in the body. An Arrow stream has a column per attribute and names the target
     in the query. `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score,
@@ -78,7 +78,7 @@ async def score_batch(
     listed_rank and listed_reason, and the rest of the answer in the header X-Decision.
     """
     body = bytearray()
-    async for part in request.stream():  # request.body() would copy all of it at once in the end
+    async for part in request.stream():  # request.body() would copy all of it at once
         body += part
     return await to_thread.run_sync(
         _answer, request, body, target, release, follower, telemetry, limiter=request.app.state.batches
@@ -93,7 +93,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
     follower: Follower,
     telemetry: Telemetry,
 ) -> Response:
-    """All of the work, apart from the event loop, which answers others meanwhile."""
+    """Do all of the work, in a thread, so that the event loop answers others meanwhile."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     job, scored = _scored(release, target, kind, body, request.app.state.settings)
     decision_id, request_id = token_hex(16), request.state.request_id
@@ -121,7 +121,7 @@ def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
 
 
 def _in_pieces(answer: Decisions) -> bytes:
-    """The answer as JSON, its lists piece by piece: 100,000 entries at once would hold up others."""
+    """Write the answer as JSON, its lists in pieces: 100,000 entries at once would delay others."""
     lists = {name: value for name, value in answer if isinstance(value, list)}
     parts = [answer.model_dump_json(exclude={*lists}).encode()[:-1]]
     for name, entries in lists.items():
@@ -141,10 +141,10 @@ def _scored(
     else:
         with _interpreting:
             job = _json_job(release, kind, body, settings)
-    (found,) = score([job])
-    if isinstance(found, ServiceError):
-        raise found
-    return job, found
+    (result,) = score([job])
+    if isinstance(result, ServiceError):
+        raise result
+    return job, result
 
 
 def _json_job(release: Release, kind: str, body: bytearray, settings: Settings) -> Job:

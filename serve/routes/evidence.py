@@ -1,4 +1,4 @@
-"""``/evidence`` and ``/lists``: why to believe the scores, and what was last decided by them."""
+"""``/evidence`` and ``/lists``: the evaluation of the scores, and the last nights' lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(tags=["evidence"], responses=problems.COMMON)
 
 
 class Evidence(BaseModel):
-    """Rows of the evaluation tables for one contrast and outcome, on held-out users."""
+    """Rows of the evaluation tables for one arm and outcome, on held-out users."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,14 +31,16 @@ class Evidence(BaseModel):
     arm: str
     learner: str
     outcome: str
-    gate: Row | None = Field(description="The word on the learner: models.registry.")
+    gate: Row | None = Field(description="The gate's result for the learner, from models.registry.")
     metrics: list[Row]
-    qini_curve: list[Row] = Field(description="Of the learner and the response model, thinned out.")
+    qini_curve: list[Row] = Field(
+        description=f"Of the learner and the response model, at most about {CURVE_POINTS} points each."
+    )
     deciles: list[Row]
     calibration: list[Row]
     comparisons: list[Row]
-    crosscheck: list[Row] = Field(description="Every learner against econml.")
-    proof: list[Row] = Field(description="How often the evaluator's intervals hold a known truth.")
+    crosscheck: list[Row] = Field(description="Every learner compared with econml.")
+    proof: list[Row] = Field(description="How often the evaluator's intervals contain a known truth.")
 
 
 class Lists(BaseModel):
@@ -48,32 +50,32 @@ class Lists(BaseModel):
 
     experiment: str
     nights: list[Row] = Field(
-        description="With the gate's word on the learner that decided: evidence, evidence_reason."
+        description="With the gate's result for the learner that decided: evidence, evidence_reason."
     )
-    gates: list[Row] = Field(description="Of the newest night.")
+    gates: list[Row] = Field(description="The gates of the newest night's lists.")
     evidence: list[Row] = Field(
-        description="Of the newest night's lists: whether acting on their scores is shown to pay, and "
-        "how many users would settle it."
+        description="For each list of the newest night: whether acting on its scores is shown to pay, "
+        "and how many users would be needed to show it."
     )
     counts: list[Row] = Field(description="Users of the newest night by decision and reason.")
-    best: list[Row] = Field(description="The first of the newest list.")
-    realised: list[Row] = Field(description="What lists did, where outcomes were measured.")
+    best: list[Row] = Field(description="The first ten users of each of the newest night's lists.")
+    realised: list[Row] = Field(description="Measured effects of lists whose outcomes are known.")
 
 
 @router.get("/evidence")
 async def evidence(release: CurrentRelease, target: QueryTarget, outcome: Outcome = None) -> Evidence:
-    """Curves, deciles, calibration, comparisons, cross-check and proof."""
+    """Return curves, deciles, calibration, comparisons, cross-check and proof."""
     return await run_in_threadpool(_evidence, release, target, outcome)
 
 
 def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence:
     model = release.model(target.experiment)
-    arm, wanted = model.arm(target.arm), model.outcome(outcome)
+    arm, measured = model.arm(target.arm), model.outcome(outcome)
     learner = model.learner(target.learner, arm)
     name = model.experiment.name
     where = "where experiment = $experiment and arm = $arm and outcome = $outcome"
-    mine = f"{where} and learner in ($learner, 'response')"
-    contrast = {"experiment": name, "arm": arm, "outcome": wanted}
+    of_learner = f"{where} and learner in ($learner, 'response')"
+    contrast = {"experiment": name, "arm": arm, "outcome": measured}
     binds = contrast | {"learner": learner}
     rows = release.snapshot.rows
     gate = rows(
@@ -84,7 +86,7 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
     curve = (
         "select learner, targeted, incremental, std_error from ("
         "select *, row_number() over (partition by learner order by targeted) as place, "
-        f"count(*) over (partition by learner) as points from evaluation.qini_curve {mine}) "
+        f"count(*) over (partition by learner) as points from evaluation.qini_curve {of_learner}) "
         "where place = 1 or place = points or "
         f"place * {CURVE_POINTS} // points <> (place - 1) * {CURVE_POINTS} // points "
         "order by learner, targeted"
@@ -93,11 +95,11 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
         experiment=name,
         arm=arm,
         learner=learner,
-        outcome=wanted,
+        outcome=measured,
         gate=gate[0] if gate else None,
         metrics=rows(f"from evaluation.metrics {where} order by learner, metric", contrast),
         qini_curve=rows(curve, binds),
-        deciles=rows(f"from evaluation.deciles {mine} order by learner, decile", binds),
+        deciles=rows(f"from evaluation.deciles {of_learner} order by learner, decile", binds),
         calibration=rows(
             f"from evaluation.calibration {where} and learner = $learner order by quantile", binds
         ),
@@ -114,7 +116,7 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
 
 @router.get("/lists")
 async def lists(release: CurrentRelease, experiment: Annotated[Label | None, Query()] = None) -> Lists:
-    """What the nightly lists asked for, promised and did; none have been made: empty."""
+    """Return what the nightly lists were to do, promised and did; empty if there are none."""
     return await run_in_threadpool(_lists, release, release.model(experiment).experiment.name)
 
 

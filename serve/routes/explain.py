@@ -1,4 +1,4 @@
-"""``/explain``: what makes this user's predicted effect?"""
+"""``/explain``: why one user's predicted effect is what it is."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ router = APIRouter(tags=["score"], responses=problems.COMMON)
 async def explain_score(
     request: Request, body: ScoreRequest, release: CurrentRelease, follower: CurrentFollower
 ) -> Explanation:
-    """Contributions of the features that add up to the user's predicted effect (TreeSHAP).
+    """Return the contributions of the features; they add up to the user's predicted effect (TreeSHAP).
 
-    Where S or T predict probabilities, contributions to log odds are rescaled until they add up.
+    If S or T predict probabilities, contributions to log odds are rescaled so that they add up.
     """
     job = job_of(release, body)
     return await run_in_threadpool(

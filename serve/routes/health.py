@@ -20,20 +20,20 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The process is up; ``snapshot_id`` is null while nothing could be loaded."""
+    """The process is up; ``snapshot_id`` is null if no snapshot could be loaded yet."""
 
     status: Literal["ok"] = "ok"
     snapshot_id: str | None
 
 
 class Ready(BaseModel):
-    """Verified models have scored the snapshot's first users as the batch did."""
+    """The models are verified: they score the snapshot's first users as the batch did."""
 
     status: Literal["ready"] = "ready"
     snapshot_id: str
     stale: bool
     decision_log: Literal["off", "written", "failing"] = Field(
-        description="Whether decisions are logged; where they must be and cannot, the answer is 503."
+        description="Whether decisions are logged; if they must be and cannot, the answer is 503."
     )
 
 
@@ -42,7 +42,7 @@ QUERY = problems.responses(HTTPStatus.UNPROCESSABLE_ENTITY)
 
 @router.get("/healthz", responses=QUERY)
 async def healthz(follower: CurrentFollower) -> Health:
-    """Whether the process is up, and which snapshot it answers from."""
+    """Say that the process is up, and which snapshot it answers from."""
     try:
         release = await newest(follower)
         return Health(snapshot_id=release.snapshot.snapshot_id)
@@ -54,10 +54,10 @@ async def healthz(follower: CurrentFollower) -> Health:
 async def readyz(
     release: CurrentRelease, follower: CurrentFollower, telemetry: CurrentTelemetry
 ) -> Ready:
-    """Whether requests can be answered.
+    """Say whether requests can be answered.
 
-    503 until a verified release has scored its smoke rows; when its file was altered since; and when
-    decisions cannot be logged but must be.
+    The answer is 503 until a verified release has scored its test rows, if its file was altered since,
+    and if decisions cannot be logged but must be.
     """
     return await run_in_threadpool(_ready, release, follower, telemetry)
 
@@ -72,7 +72,8 @@ def _ready(release: Release, follower: Follower, telemetry: Telemetry) -> Ready:
     trouble = log.trouble() if log else None
     if log and log.required and trouble:
         raise UnavailableError(
-            f"decisions cannot be logged: {trouble}; free the disk, or decide without"
+            f"decisions cannot be logged: {trouble}; free the disk, or set "
+            "UPLIFT_DECISION_LOG_REQUIRED=false to decide without the log"
         )
     return Ready(
         snapshot_id=snapshot_id,
@@ -87,7 +88,7 @@ def _ready(release: Release, follower: Follower, telemetry: Telemetry) -> Ready:
     responses=QUERY | {HTTPStatus.OK: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(telemetry: CurrentTelemetry) -> Response:
-    """Requests, latency, decisions against what was expected, scores, age of the snapshot."""
+    """Return requests, latency, decisions and their expected number, scores, age of the snapshot."""
     return Response(
         await run_in_threadpool(telemetry.exposition), media_type="text/plain; version=0.0.4"
     )

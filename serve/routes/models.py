@@ -1,4 +1,4 @@
-"""``/models`` and ``/features``: what is answered from."""
+"""``/models`` and ``/features``: the models in use, and the attributes to send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["models"], responses=problems.COMMON)
 
 
 class Model(BaseModel):
-    """What one published experiment is answered from."""
+    """The model of one published experiment, with the experiment's defaults."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -35,10 +35,10 @@ class Model(BaseModel):
     learner: str
     outcome: str
     outcomes: list[str]
-    kinds: dict[str, str] = Field(description="Of each outcome: binary, count or continuous.")
+    kinds: dict[str, str] = Field(description="Kind of each outcome: binary, count or continuous.")
     budget: float
-    costs: dict[str, float] = Field(description="Of treating one user, by arm, in money.")
-    values: dict[str, float | None] = Field(description="Of one unit of each outcome, in money.")
+    costs: dict[str, float] = Field(description="Cost of treating one user, by arm, in money.")
+    values: dict[str, float | None] = Field(description="Value of one unit of each outcome, in money.")
 
 
 class Details(Model):
@@ -64,14 +64,14 @@ class Feature(BaseModel):
 
 
 class Features(BaseModel):
-    """What users are known by: the attributes to send, and the features made of them."""
+    """The attributes to send, and the features that are computed from them."""
 
     model_config = ConfigDict(frozen=True, title="ExperimentFeatures")  # no field has this name
 
     experiment: str
     attributes: list[RawColumn]
-    example: dict[str, Any] = Field(description="Attributes of one user, in the middle of the data.")
-    example_user: int = Field(description="The user_id of some user of the snapshot.")
+    example: dict[str, Any] = Field(description="Attributes of a typical user: medians and modes.")
+    example_user: int = Field(description="The user_id of one user of the snapshot.")
     features: list[Feature]
     features_sql: str
 
@@ -99,13 +99,13 @@ def _model(model: PublishedModel) -> dict[str, Any]:
 
 @router.get("/models")
 async def models(release: CurrentRelease) -> list[Model]:
-    """Every published experiment with its model and its defaults."""
+    """List every published experiment with its model and its defaults."""
     return [Model(**_model(model)) for model in release.models.values()]
 
 
 @router.get("/models/{version}")
 async def details(version: Annotated[Label, Path()], release: CurrentRelease) -> Details:
-    """One model: hashes, card, figures."""
+    """Return one model: hashes, card, figures."""
     for model in release.models.values():
         if model.bundle.version == version:
             return await run_in_threadpool(_details, release, model)
@@ -136,7 +136,7 @@ def _details(release: Release, model: PublishedModel) -> Details:
 async def features(
     release: CurrentRelease, experiment: Annotated[Label | None, Query()] = None
 ) -> Features:
-    """The attributes that a request sends, with their contract, and the features made of them."""
+    """Return the attributes to send, with their contract, and the features computed from them."""
     model = release.model(experiment)
     rows = await run_in_threadpool(
         release.snapshot.rows,
@@ -160,19 +160,19 @@ async def features(
 
 def _example(release: Release, model: PublishedModel) -> dict[str, Any]:
     name = model.experiment.name
-    found: dict[str, Any] = {}
+    example: dict[str, Any] = {}
     for table in ("", *model.experiment.tables):
-        own = [column for column in model.bundle.manifest.raw_columns if column.table == table]
-        if own:
+        raw_columns = [c for c in model.bundle.manifest.raw_columns if c.table == table]
+        if raw_columns:
             source = f"{name}_{table}" if table else name
-            columns = ", ".join(_typical(column) for column in own)
+            columns = ", ".join(_typical(column) for column in raw_columns)
             (row,) = release.snapshot.rows(f'select {columns} from (from raw."{source}" limit 100000)')
-            found |= row
-    return found
+            example |= row
+    return example
 
 
 def _typical(column: RawColumn) -> str:
-    """SQL of a value in the middle of a column's."""
+    """Return SQL of a column's mode (texts and flags) or median."""
     name, discrete = column.name.replace('"', '""'), column.type in {"VARCHAR", "BOOLEAN"}
     middle = f'mode("{name}")' if discrete else f'quantile_disc("{name}", 0.5)'
     return f'{middle} as "{column.attribute}"'

@@ -1,4 +1,4 @@
-"""``/policy``: what a budget is worth."""
+"""``/policy``: the value of a budget."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from serve.routes.batch import QueryTarget
 from serve.schemas.requests import Label
 
 router = APIRouter(tags=["policy"], prefix="/policy", responses=problems.COMMON)
-Outcome = Annotated[Label | None, Query(description="The fitted one if left out.")]
-MOST = 1e9  # of money
-Cost = Annotated[
-    float | None, Query(ge=0, le=MOST, description="Of treating one user; as declared if left out.")
+Outcome = Annotated[
+    Label | None, Query(description="If left out, the outcome that the learners were fitted on.")
 ]
-Value = Annotated[
-    float | None,
-    Query(ge=-MOST, le=MOST, description="Of one unit of the outcome; as declared if left out."),
-]
+MAX_MONEY = 1e9
+COST = "Cost of treating one user; the declared one if left out."
+VALUE = "Value of one unit of the outcome; the declared one if left out."
+Cost = Annotated[float | None, Query(ge=0, le=MAX_MONEY, description=COST)]
+Value = Annotated[float | None, Query(ge=-MAX_MONEY, le=MAX_MONEY, description=VALUE)]
 
 
 async def query_valuation(outcome: Outcome = None, cost: Cost = None, value: Value = None) -> Valuation:
-    """What figures are of, and what net values are computed with."""
+    """Read the outcome, cost and value from the query."""
     return Valuation(outcome, cost, value)
 
 
@@ -41,7 +40,7 @@ async def at_budget(
     follower: CurrentFollower,
     valuation: QueryValuation,
 ) -> Policy:
-    """Threshold, treat rate, held-out value and profit at one budget; the declared one if left out."""
+    """Return threshold, treat rate, held-out value and profit at one budget, or at the declared one."""
     budget = target.budget
     if budget is None:
         budget = release.model(target.experiment).experiment.defaults.budget
@@ -57,7 +56,7 @@ async def sweep(
     follower: CurrentFollower,
     valuation: QueryValuation,
 ) -> Policy:
-    """The same at every whole percent; a budget in the query makes no difference."""
+    """Return the figures of /policy at every whole percent; a budget in the query is ignored."""
     every = target.model_copy(update={"budget": None})
     return await _policy(request, every, release, follower, valuation)
 

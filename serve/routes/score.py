@@ -1,4 +1,4 @@
-"""``/score``: treat this user or not?"""
+"""``/score``: whether to treat one user."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from fastapi import APIRouter, Request, Response
 
 from serve import problems
 from serve.answering import listed
-from serve.dependencies import newest, only_known_parameters
-from serve.direct import DirectRoute
-from serve.following import Follower
+from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.release import Release
 from serve.schemas.answers import Decision
 from serve.schemas.requests import ScoreRequest
 from serve.scoring import Job, Scored, resolve
 
-router = APIRouter(route_class=DirectRoute, tags=["score"], responses=problems.COMMON)
+router = APIRouter(tags=["score"], responses=problems.COMMON)
 
 
 def job_of(release: Release, body: ScoreRequest) -> Job:
-    """One user's job."""
+    """Make the job of one user."""
     if body.attributes is not None:
         return resolve(release, body, rows=[body.attributes])
     return resolve(release, body, users=[body.user_id or 0])
 
 
 @router.post("/score", response_model=Decision)
-async def score(request: Request, body: ScoreRequest) -> Response:
+async def score(
+    request: Request,
+    body: ScoreRequest,
+    release: CurrentRelease,
+    follower: CurrentFollower,
+    telemetry: CurrentTelemetry,
+) -> Response:
     """Score one user and decide at a budget.
 
-    By `user_id` the answer is about a known user: who is held out or suppressed is never treated,
-    whatever the score, and `listed` says what the newest list decided.
+    By `user_id` the answer is about a known user: users who are held out or suppressed are never
+    treated, whatever their score, and `listed` says what the newest list decided.
     """
-    await only_known_parameters(request)
-    state = request.app.state
-    follower: Follower = state.follower
-    release = await newest(follower)
     job = job_of(release, body)
-    scored: Scored = await state.scorer.score(job)
+    scored: Scored = await request.app.state.scorer.score(job)
     decision_id, request_id = token_hex(16), request.state.request_id
-    state.telemetry.decided(job, scored, decision_id, request_id)
+    telemetry.decided(job, scored, decision_id, request_id)
     known = scored.known
     decision = Decision(
         **job.labels(),
@@ -57,4 +57,5 @@ async def score(request: Request, body: ScoreRequest) -> Response:
         own_id=None if known is None else release.snapshot.own_id(job.model.experiment, job.users[0]),
         listed=listed(known),
     )
+    # A response, not the model: FastAPI would validate a model once more.
     return Response(decision.model_dump_json(), media_type="application/json")

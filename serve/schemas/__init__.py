@@ -1,1 +1,1 @@
-"""What requests and answers look like; the OpenAPI description is made of these models."""
+"""Models of requests and answers; the OpenAPI description is generated from them."""

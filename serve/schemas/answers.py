@@ -1,4 +1,4 @@
-"""What is answered about one user and about many."""
+"""Models of the answers about one user and about many."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from uplift_core.evaluation.gate import Word
 
 EVIDENCE = (
     "Whether acting on the scores of the learner that decides is shown to pay: passed if they beat "
-    "random targeting and the response model, out of fold."
+    "random targeting and the response model on out-of-fold users."
 )
 Verdict = Literal["treat", "no_treat"]
 
 
 class Answer(BaseModel):
-    """What every decision carries, and all that is needed to repeat it."""
+    """Fields that every decision has, with all that is needed to repeat it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     threshold: float | None = Field(
-        description="Score from which on users are treated, a float32; null: nobody is."
+        description="Smallest score that is treated, a float32; null: nobody is treated."
     )
     budget: float
     arm: str
@@ -31,80 +31,88 @@ class Answer(BaseModel):
     outcome: str
     experiment: str
     evidence: Word = Field(description=EVIDENCE)
-    evidence_reason: str = Field(description="The same in a sentence, with the figures.")
+    evidence_reason: str = Field(description="Evidence in a sentence, with the figures.")
     model_version: str
     snapshot_id: str
-    stale: bool = Field(description="Whether what is published is old, or something newer is broken.")
+    stale: bool = Field(
+        description="Whether the published snapshot is old, or a newer one exists and cannot be loaded."
+    )
     request_id: str
 
 
 class PublishedList(BaseModel):
-    """The newest list about an arm: of the campaign called as the arm is, or else of any other."""
+    """The newest list about an arm: of the campaign with the arm's name, or else of any other."""
 
     model_config = ConfigDict(frozen=True)
 
     decision_date: date
     campaign: str
     arm: str
-    learner: str = Field(description="That decided.")
-    model_version: str = Field(description="That the list was made by.")
-    budget: float = Field(description="Share of users that the list asked for.")
+    learner: str = Field(description="The learner that decided.")
+    model_version: str = Field(description="The model that the list was made with.")
+    budget: float = Field(description="Share of users that the list was to treat.")
     cut: Literal["size", "threshold"] = Field(
         description="Whether the list ends at its exact size, or at the held-out threshold."
     )
 
 
 class Listed(PublishedList):
-    """What that list says of a user."""
+    """What the newest list says about a user."""
 
     decision: str = Field(description="treat, no_treat, holdout, explore or suppressed.")
     treated: bool = Field(description="Whether the list treats the user.")
-    rank: int | None = Field(description="Place in its order; null for who cannot be treated.")
-    reason: str = Field(description="In the ledger's words, such as within_budget.")
+    rank: int | None = Field(
+        description="Place in the list's order; null for users who cannot be treated."
+    )
+    reason: str = Field(description="As in decisions.treat_list, such as within_budget.")
 
 
 class Decision(Answer):
     """The answer about one user."""
 
-    # In the API's description: clients that are made of it confuse a model with a field of its name.
+    # The title in the OpenAPI description: generated clients confuse a model and a field of one name.
     model_config = ConfigDict(title="ScoreAnswer")
 
     decision_id: str
     decision: Verdict = Field(
-        description="What to do. Users who are held out or suppressed are never treated; about "
-        "explorers chance decides, at the budget's rate; about all others, and by attributes, the score."
+        description="What to do. Users who are held out or suppressed are never treated. Chance decides "
+        "about explorers, at the budget's rate. The score decides about all others, and by attributes."
     )
     reason: str = Field(
-        description="above_threshold (or at it) or below_threshold where the score decides; holdout; "
-        "why the user is suppressed, such as unsubscribed or contact_cap; explore."
+        description="Where the score decides: above_threshold (or at it) or below_threshold. Else "
+        "holdout, explore, or why the user is suppressed, such as unsubscribed or contact_cap."
     )
-    score_decision: Verdict = Field(description="What the score alone would say.")
+    score_decision: Verdict = Field(description="What the score alone would decide.")
     score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     response: float = Field(description="Predicted outcome under control, a float32.")
     top_share: float = Field(description="Share of held-out users with this score or a better one.")
-    role: Role | None = Field(None, description="Of a user_id: the part that the user plays in lists.")
+    role: Role | None = Field(None, description="With user_id only: the user's role in the lists.")
     own_id: str | None = Field(
         None,
-        description="Of a user_id: the user's id as it is written in the experiment's file, where that "
-        "has another.",
+        description="With user_id only: the user's id as the experiment's file writes it, if that "
+        "file has another id than user_id.",
     )
     listed: Listed | None = Field(
-        None, description="Of a user_id: what the newest list about the arm says; null: not on it."
+        None,
+        description="With user_id only: what the newest list about the arm says; null: not on it.",
     )
 
 
 class Decisions(Answer):
     """The answers about many users, in the order in which they were sent.
 
-    What begins with `listed` says what the newest list about the arm says of each user. By attributes
-    nothing is known of users: `treat` is what the score says, and all that is left out here is null.
+    Fields that begin with `listed` say what the newest list about the arm says about each user. Users
+    who are sent by attributes are not known: `treat` is what the score says, and the optional fields are
+    null.
     """
 
     decision_id: str
     scores: list[float]
     responses: list[float]
-    treat: list[bool] = Field(description="Whom to treat, as `decision` of /score.")
-    score_treat: list[bool] | None = Field(None, description="Whom the score alone would treat.")
+    treat: list[bool] = Field(description="Whether to treat each user, as `decision` of /score.")
+    score_treat: list[bool] | None = Field(
+        None, description="Whether the score alone would treat each user."
+    )
     roles: list[Role] | None = None
     reasons: list[str] | None = Field(None, description="As `reason` of /score.")
     listed_in: PublishedList | None = Field(

@@ -1,4 +1,4 @@
-"""What requests look like."""
+"""Models of the requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Budget = Annotated[
 
 
 def _number_of(value: object) -> object:
-    """A user id that came as text: numbers of JavaScript hold 53 bits only."""
+    """Read a user id that was sent as text: JavaScript's numbers hold 53 bits only."""
     return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else value
 
 
@@ -51,22 +51,22 @@ EXAMPLE: dict[str, JsonValue] = {
 
 
 class Target(BaseModel):
-    """What is asked for. What is left out is the experiment's default."""
+    """The experiment, budget, arm and learner to decide with; what is left out is the default."""
 
     model_config = STRICT
 
     experiment: Label | None = Field(
-        None, description="May be left out where only one experiment is published."
+        None, description="May be left out if only one experiment is published."
     )
     budget: Budget | None = None
     arm: Label | None = Field(None, description="The treatment to decide about.")
     learner: Label | None = Field(
-        None, description="s, t, x, r or dr; the one that decides about the arm, if left out."
+        None, description="s, t, x, r or dr; if left out, the learner that decides about the arm."
     )
 
 
 class ScoreRequest(Target):
-    """Who is asked about: raw attributes, or the id of a user of the published snapshot, one of both."""
+    """One user: either raw attributes, or the id of a user of the published snapshot."""
 
     model_config = STRICT | ConfigDict(
         json_schema_extra={
@@ -80,12 +80,12 @@ class ScoreRequest(Target):
     attributes: dict[str, Any] | None = Field(
         None,
         description="Every raw column that the features are computed from; null: not known. "
-        "Left out where user_id is sent.",
+        "Leave it out if you send user_id.",
     )
     user_id: UserId | None = Field(
         None,
-        description="As in the lists; a number, or its digits as text. "
-        "Left out where attributes are sent.",
+        description="As in the lists: a number, or its digits as text. "
+        "Leave it out if you send attributes.",
     )
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class ScoreRequest(Target):
 
 
 class BatchRequest(Target):
-    """Many users, by raw attributes or by id, one of both."""
+    """Many users: either raw attributes of each, or the id of each."""
 
     model_config = STRICT | ConfigDict(
         json_schema_extra={
@@ -105,10 +105,10 @@ class BatchRequest(Target):
     )
 
     rows: list[dict[str, Any]] | None = Field(
-        None, min_length=1, description="Attributes of each user. Left out where user_ids are sent."
+        None, min_length=1, description="Attributes of each user. Leave it out if you send user_ids."
     )
     user_ids: list[UserId] | None = Field(
-        None, min_length=1, description="The id of each user. Left out where rows are sent."
+        None, min_length=1, description="The id of each user. Leave it out if you send rows."
     )
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ from dagster_project.inputs.sources.lookalike import write_lookalike
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from tests.e2e.test_criteo import on_file
-from tests.serve.equality import check_batch
+from tests.serve.equality import assert_batch_equals_table
 from tests.serve.support import api_of
 from tests.support import failure_text, few_rounds, opened, run_job, run_unchecked
 from uplift_core.artifacts.home import Home
@@ -173,7 +173,7 @@ def test_the_api_answers_from_views_as_the_batch_scored(clustered: Path) -> None
     with opened(Home(clustered)) as db:
         assert db.kind(Identifier.of("scores", "criteo")) == "VIEW"
     with api_of(clustered) as api:
-        check_batch(api, clustered, "criteo", 1_000)
+        assert_batch_equals_table(api, clustered, "criteo", 1_000)
 
 
 def test_killed_workers_leave_nothing_half_written(clustered: Path) -> None:

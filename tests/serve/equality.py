@@ -1,4 +1,4 @@
-"""Online against batch: the same users, every way in, to the bit."""
+"""Online against batch: the same users by every route have the same scores, to the bit."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def thresholds(home: Path, experiment: str) -> dict[tuple[str, float], float]:
     return {(r["learner"], r["budget"]): r["threshold"] for r in query(home, sql, e=experiment, arm=arm)}
 
 
-def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
-    """Arrow with every learner and budget; JSON and ids with every learner, and with every budget.
+def assert_batch_equals_table(api: TestClient, home: Path, experiment: str, n: int) -> None:
+    """Compare Arrow at every learner and budget; JSON and ids at every learner and at every budget.
 
     By attributes the score decides; by id the decision is that of the user's role.
     """
@@ -85,30 +85,30 @@ def check_batch(api: TestClient, home: Path, experiment: str, n: int) -> None:
         for body in ({"rows": rows}, {"user_ids": ids}) if in_json else ():
             answer = api.post("/score/batch", json=target | body)
             assert answer.status_code == 200, answer.text[:500]
-            found = answer.json()
-            assert np.array_equal(np.asarray(found["scores"], np.float32), expected)
+            decided = answer.json()
+            assert np.array_equal(np.asarray(decided["scores"], np.float32), expected)
             if "rows" in body:
-                assert found["treat"] == treat.tolist()
-                assert found["roles"] is found["score_treat"] is found["listed_in"] is None
+                assert decided["treat"] == treat.tolist()
+                assert decided["roles"] is decided["score_treat"] is decided["listed_in"] is None
             else:
-                assert found["score_treat"] == treat.tolist()
+                assert decided["score_treat"] == treat.tolist()
                 by_role = decisions(home, experiment, budget)
-                assert found["treat"] == [
+                assert decided["treat"] == [
                     by_role.get(user, by_score)
                     for user, by_score in zip(ids, treat.tolist(), strict=True)
                 ]
-            assert found["threshold"] == limits[learner, budget]
+            assert decided["threshold"] == limits[learner, budget]
         headers = {"content-type": ARROW, "accept": ARROW}
         answer = api.post("/score/batch", params=target, content=stream, headers=headers)
         with pa.ipc.open_stream(answer.content) as reader:
-            found = reader.read_all()
-        assert found.column("score").to_numpy().tobytes() == expected.tobytes()
-        assert np.array_equal(found.column("treat").to_numpy(zero_copy_only=False), treat)
+            answered = reader.read_all()
+        assert answered.column("score").to_numpy().tobytes() == expected.tobytes()
+        assert np.array_equal(answered.column("treat").to_numpy(zero_copy_only=False), treat)
 
 
 @cache
 def decisions(home: Path, experiment: str, budget: float) -> dict[int, bool]:
-    """What the newest list's rows say of users about whom the score does not decide, at any budget."""
+    """Decisions, at any budget, about the newest list's users about whom the score does not decide."""
     rows = query(
         home,
         "select user_id, decision, rank, count(*) over () as users from decisions.treat_list "
@@ -121,8 +121,8 @@ def decisions(home: Path, experiment: str, budget: float) -> dict[int, bool]:
     }
 
 
-def check_single(home: Path, experiment: str, n: int) -> None:
-    """One request a user, many at once: half by attributes, half by id."""
+def assert_single_equals_table(home: Path, experiment: str, n: int) -> None:
+    """Compare single requests, many at once: half of the users by attributes, half by id."""
     users, limits = users_of(home, experiment, n), thresholds(home, experiment)
     names = [c.name for c in manifest_of(home, experiment).raw_columns]
     asyncio.run(_ask_all(home, experiment, users, names, limits))
@@ -145,14 +145,14 @@ async def _ask_all(
             target = {"experiment": experiment, "learner": learner, "budget": budget}
             answer = await client.post("/score", json=target | who)
             assert answer.status_code == 200, answer.text
-            found, score = answer.json(), np.float32(user[f"cate_{learner}"])
-            assert np.float32(found["score"]).tobytes() == score.tobytes()
-            assert np.float32(found["response"]) == np.float32(user["response"])
+            decided, score = answer.json(), np.float32(user[f"cate_{learner}"])
+            assert np.float32(decided["score"]).tobytes() == score.tobytes()
+            assert np.float32(decided["response"]) == np.float32(user["response"])
             treat = bool(score >= np.float32(limits[learner, budget]))
-            assert found["score_decision"] == ("treat" if treat else "no_treat")
+            assert decided["score_decision"] == ("treat" if treat else "no_treat")
             if i % 2:
                 treat = decisions(home, experiment, budget).get(user["user_id"], treat)
-            assert found["decision"] == ("treat" if treat else "no_treat")
+            assert decided["decision"] == ("treat" if treat else "no_treat")
 
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:

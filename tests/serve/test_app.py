@@ -78,9 +78,9 @@ def test_an_unexpected_error_is_a_problem_that_tells_nothing(
 
 
 def test_the_description_tells_of_problems(simulated_api: TestClient) -> None:
-    answers = simulated_api.get("/openapi.json").json()["paths"]["/score"]["post"]["responses"]
-    assert set(answers) == {"200", "400", "401", "404", "413", "422", "503"}
-    assert set(answers["422"]["content"]) == {PROBLEM}
+    responses = simulated_api.get("/openapi.json").json()["paths"]["/score"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "401", "404", "413", "422", "503"}
+    assert set(responses["422"]["content"]) == {PROBLEM}
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/redoc"])

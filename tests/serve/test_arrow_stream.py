@@ -94,7 +94,7 @@ def test_users_are_counted_over_all_record_batches() -> None:
 def test_messages_and_repeated_work_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = stream_of(table_of(500), rows=1)
     check(stream, LIMITS)
-    monkeypatch.setattr(arrow_metadata, "MOST_MESSAGES", 500)
+    monkeypatch.setattr(arrow_metadata, "MAX_MESSAGES", 500)
     with pytest.raises(RequestError, match="more than 500 messages"):
         check(stream, LIMITS)
     large = stream_of(table_of(40, town=coded(["a" * 50_000], [0] * 40)), rows=1)

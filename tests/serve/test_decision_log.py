@@ -92,7 +92,7 @@ def test_it_counts_as_failing_for_a_while_and_until_there_is_room(
     assert log.trouble() == "No space left on device"
     now[0] += 5.1
     assert log.trouble() is None
-    monkeypatch.setattr(module, "ROOM", 2**62)
+    monkeypatch.setattr(module, "MIN_FREE", 2**62)
     assert log.trouble() == "less than 1 MiB is free"
     assert log.append(LINE)
 

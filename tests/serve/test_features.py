@@ -36,9 +36,9 @@ def test_features_are_the_batchs_in_the_models_order(simulated_served: Path, man
             simulated_served, "from features.simulated where user_id = $u", u=row["user_id"]
         )
         expected = np.array([[stored[name] for name in manifest.features]], dtype=np.float32)
-        found = features(FeatureQuery(manifest), attributes)
-        assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, expected)
+        computed = features(FeatureQuery(manifest), attributes)
+        assert computed.dtype == np.float32
+        np.testing.assert_array_equal(computed, expected)
         np.testing.assert_array_equal(features(FeatureQuery(backwards), attributes), expected[:, ::-1])
 
 
@@ -71,8 +71,8 @@ def test_one_query_answers_many_requests_and_survives_a_bad_one(manifest: Manife
     for n in (1, 3000, 2, 1):
         values = [None if v < -2 else str(v) for v in rng.normal(size=n).astype(np.float32)]
         expected = [np.nan if v is None else np.float32(v) + np.float32(1) for v in values]
-        found = of.features(of.schema.table([of.schema.rows([{"a": v} for v in values])]))
-        np.testing.assert_array_equal(found[:, 0], np.asarray(expected, np.float32))
+        computed = of.features(of.schema.table([of.schema.rows([{"a": v} for v in values])]))
+        np.testing.assert_array_equal(computed[:, 0], np.asarray(expected, np.float32))
         with pytest.raises(RequestError, match="'abc'"):
             features(of, {"a": "abc"})
 

@@ -159,6 +159,6 @@ def test_first_requests_wait_for_one_load(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(following, "load_release", counted)
     follower = follower_on(home)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: follower.current(), range(8)))
+        releases = list(pool.map(lambda _: follower.current(), range(8)))
     assert len(attempts) == 1
-    assert all(release is found[0] for release in found)
+    assert all(release is releases[0] for release in releases)

@@ -63,9 +63,9 @@ def test_a_request_id_is_kept_or_given(simulated_api) -> None:
     given = simulated_api.get("/readyz", headers={"x-request-id": "abc-123"})
     assert given.headers["x-request-id"] == "abc-123"
     for bad in ("a b", "x" * 65, ""):
-        own = simulated_api.get("/readyz", headers={"x-request-id": bad}).headers["x-request-id"]
-        assert own != bad
-        assert len(own) == 32
+        generated = simulated_api.get("/readyz", headers={"x-request-id": bad}).headers["x-request-id"]
+        assert generated != bad
+        assert len(generated) == 32
 
 
 def test_metrics_count_decisions_beside_what_was_expected(

@@ -349,12 +349,12 @@ def test_of_several_campaigns_the_one_called_as_the_arm_is_told(
     later = TODAY + timedelta(days=0)
     run_job(small_simulation(), home, only=NIGHT, decision_date=str(later), config=config)
     with api_of(home) as api:
-        told = ask_many(api, [1], budget=0.1)["listed_in"]
-        assert (told["campaign"], told["budget"]) == ("treated", 0.3)
+        newest = ask_many(api, [1], budget=0.1)["listed_in"]
+        assert (newest["campaign"], newest["budget"]) == ("treated", 0.3)
     publish_again(home, "later", "delete from decisions.listed where campaign = 'treated'")
     with api_of(home) as api:
-        told = ask_many(api, [1], budget=0.1)["listed_in"]
-        assert (told["campaign"], told["budget"]) == ("spring", 0.1)
+        newest = ask_many(api, [1], budget=0.1)["listed_in"]
+        assert (newest["campaign"], newest["budget"]) == ("spring", 0.1)
 
 
 def test_where_no_list_was_made_explorers_are_drawn_at_the_budgets_rate(home: Path) -> None:
@@ -410,7 +410,7 @@ def test_every_answer_carries_the_word_on_the_learner_that_decides(
         learner=learner,
     )
     target = {"experiment": "hillstrom", "arm": arm} | ({"learner": learner} if learner else {})
-    answers = [
+    records = [
         hillstrom_api.post("/score", json=target | {"user_id": 7}).json(),
         hillstrom_api.post("/score", json=target | {"attributes": hillstrom_user}).json(),
         hillstrom_api.post("/score/batch", json=target | {"user_ids": [7, 8]}).json(),
@@ -422,8 +422,8 @@ def test_every_answer_carries_the_word_on_the_learner_that_decides(
     arrow = hillstrom_api.post(
         "/score/batch", json=target | {"user_ids": [7]}, headers={"accept": ARROW}
     )
-    answers.append(json.loads(arrow.headers["x-decision"]))
-    for answer in answers:
+    records.append(json.loads(arrow.headers["x-decision"]))
+    for answer in records:
         assert {name: answer[name] for name in word} == word
         assert f"'{word['learner']}' " in answer["evidence_reason"]
     gate = hillstrom_api.get("/evidence", params=target).json()["gate"]

@@ -41,8 +41,8 @@ def app(hillstrom_served: Path) -> Iterator[FastAPI]:
 @pytest.fixture(scope="module")
 def operations(app: FastAPI) -> dict[str, schemathesis.schemas.APIOperation]:
     described = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"X-API-Key": KEY})
-    found = (result.ok() for result in described.get_all_operations())
-    return {operation.label: operation for operation in found}
+    operations = (result.ok() for result in described.get_all_operations())
+    return {operation.label: operation for operation in operations}
 
 
 def test_every_operation_is_tried(operations: dict[str, schemathesis.schemas.APIOperation]) -> None:

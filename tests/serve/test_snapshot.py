@@ -22,8 +22,8 @@ def test_thresholds_are_the_batchs_at_every_whole_percent(
     rows = query(home, "from decisions.thresholds where experiment = $e", e=experiment)
     assert len(rows) >= 500
     for row in rows:
-        found = snapshot.threshold(experiment, row["arm"], row["learner"], row["budget"])
-        assert np.float32(found) == np.float32(row["threshold"])
+        threshold = snapshot.threshold(experiment, row["arm"], row["learner"], row["budget"])
+        assert np.float32(threshold) == np.float32(row["threshold"])
 
 
 def test_the_scores_are_read_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def children(pid: int) -> set[int]:
     return workers
 
 
-def told(url: str) -> float:
+def reported(url: str) -> float:
     """When the snapshot was published, as the metrics have it."""
     text = httpx.get(f"{url}/metrics", trust_env=False).text
     (line,) = (line for line in text.splitlines() if line.startswith(AGE + " "))
@@ -62,7 +62,7 @@ def until(condition: Callable[[], bool], seconds: float = 240) -> None:
 def test_a_dead_worker_says_nothing_of_the_snapshots_age(service: tuple[str, int], home: Path) -> None:
     url, parent = service
     first = read_pointer(home / "published").published_at
-    until(lambda: len(children(parent)) == 2 and told(url) == pytest.approx(first.timestamp()))
+    until(lambda: len(children(parent)) == 2 and reported(url) == pytest.approx(first.timestamp()))
     dead = min(children(parent))
     os.kill(dead, signal.SIGKILL)
     until(lambda: len(children(parent) - {dead}) == 2)  # another one has taken its place
@@ -71,5 +71,5 @@ def test_a_dead_worker_says_nothing_of_the_snapshots_age(service: tuple[str, int
     )
     write_pointer(home / "published", second)
     until(
-        lambda: told(url) == pytest.approx(second.published_at.timestamp())
+        lambda: reported(url) == pytest.approx(second.published_at.timestamp())
     )  # of workers nobody asked, too

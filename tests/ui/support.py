@@ -46,12 +46,12 @@ ANSWER = {
 
 @dataclass
 class FakeApi:
-    """Answers every request alike, and remembers what was asked."""
+    """A fake API that answers every request alike, and records the requests."""
 
     status: int = 200
     body: object = field(default_factory=lambda: dict(ANSWER))
     delay: float = 0.0
-    asked: list[dict] = field(default_factory=list)
+    requests: list[dict] = field(default_factory=list)
     url: str = ""
 
 
@@ -69,7 +69,7 @@ def fake_api() -> Iterator[FakeApi]:
             self._answer({})
 
         def _answer(self, body: dict) -> None:
-            api.asked.append({"path": self.path, "key": self.headers.get("X-API-Key")} | body)
+            api.requests.append({"path": self.path, "key": self.headers.get("X-API-Key")} | body)
             time.sleep(api.delay)
             text = api.body if isinstance(api.body, str) else json.dumps(api.body)
             with suppress(BrokenPipeError):  # a client that did not wait
@@ -121,8 +121,8 @@ def run_page(name: str, **query_: str) -> AppTest:
 
 
 def widget(app: AppTest, kind: str, label: str):
-    (found,) = [w for w in app.get(kind) if w.label.startswith(label)]
-    return found
+    (widget,) = [w for w in app.get(kind) if w.label.startswith(label)]
+    return widget
 
 
 def metrics(app: AppTest) -> dict[str, str]:

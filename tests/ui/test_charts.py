@@ -187,11 +187,11 @@ def test_users_are_counted_by_what_decides_about_them() -> None:
 
 
 def test_bars_lead_from_the_average_to_the_users_effect() -> None:
-    found = bars(EXPLAINED)
-    assert list(found["label"]) == [
+    frame = bars(EXPLAINED)
+    assert list(frame["label"]) == [
         "average effect", "recency = 3", "history = missing", "this user's effect",
     ]  # fmt: skip
-    first, *parts, last = found.itertuples()
+    first, *parts, last = frame.itertuples()
     assert (first.start, first.end) == (0.0, EXPLAINED["base"])
     at = first.end
     for part in parts:
@@ -204,9 +204,9 @@ def test_bars_lead_from_the_average_to_the_users_effect() -> None:
 def test_the_many_small_parts_are_one_bar_and_still_add_up() -> None:
     many = [{"feature": f"f{i}", "value": 1.0, "contribution": 0.02 / 2**i} for i in range(20)]
     score = 0.04 + sum(part["contribution"] for part in many)
-    found = bars({"base": 0.04, "score": score, "contributions": many})
-    assert found["label"].iloc[-2] == "12 more features"
-    assert found["end"].iloc[-2] == pytest.approx(score)
+    frame = bars({"base": 0.04, "score": score, "contributions": many})
+    assert frame["label"].iloc[-2] == "12 more features"
+    assert frame["end"].iloc[-2] == pytest.approx(score)
 
 
 def test_one_small_part_is_told_by_its_name() -> None:

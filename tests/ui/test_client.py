@@ -15,7 +15,7 @@ ASKED = {
 
 def test_it_asks_as_it_is_told_and_reads_the_answer(api: FakeApi) -> None:
     assert ApiClient(api.url + "/", 5).score(ASKED) == Decision(**ANSWER)
-    assert api.asked == [{"path": "/score", "key": None} | ASKED]
+    assert api.requests == [{"path": "/score", "key": None} | ASKED]
 
 
 def test_it_sends_its_key_and_leaves_out_what_is_none(
@@ -23,7 +23,7 @@ def test_it_sends_its_key_and_leaves_out_what_is_none(
 ) -> None:
     monkeypatch.setenv("UPLIFT_API_KEY", "a key")
     ApiClient(api.url, 5).get("/policy", budget=0.3, arm=None)
-    assert api.asked == [{"path": "/policy?budget=0.3", "key": "a key"}]
+    assert api.requests == [{"path": "/policy?budget=0.3", "key": "a key"}]
 
 
 def test_a_threshold_may_be_null_and_new_keys_do_no_harm(api: FakeApi) -> None:
@@ -64,5 +64,5 @@ def test_an_api_that_hangs(api: FakeApi) -> None:
 )
 def test_another_server_at_that_address(api: FakeApi, status: int, body: object) -> None:
     api.status, api.body = status, body
-    with pytest.raises(ApiDownError, match="Something else"):
+    with pytest.raises(ApiDownError, match="Another program"):
         ApiClient(api.url, 5).score(ASKED)

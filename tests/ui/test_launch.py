@@ -22,11 +22,11 @@ ROOT = Path(ui.__file__).parent.parent
 def test_the_app_listens_on_this_machine_alone_unless_told(
     environment: dict[str, str], address: str
 ) -> None:
-    own = {name: value for name, value in os.environ.items() if name != "STREAMLIT_SERVER_ADDRESS"}
+    inherited = {name: value for name, value in os.environ.items() if name != "STREAMLIT_SERVER_ADDRESS"}
     said = subprocess.run(
         [sys.executable, "-m", "streamlit", "config", "show"],
         cwd=ROOT,
-        env=own | environment,
+        env=inherited | environment,
         capture_output=True,
         text=True,
         check=True,

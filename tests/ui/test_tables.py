@@ -30,9 +30,9 @@ def test_columns_are_those_asked_for_in_their_order_under_headings() -> None:
 
 
 def test_an_id_of_63_bits_is_text() -> None:
-    found = table().dataframe[0].value
-    assert list(found["user id"]) == [str(LARGE)]
-    assert pd.api.types.is_integer_dtype(found["rank"])
+    frame = table().dataframe[0].value
+    assert list(frame["user id"]) == [str(LARGE)]
+    assert pd.api.types.is_integer_dtype(frame["rank"])
 
 
 def test_no_heading_is_a_column_name() -> None:
@@ -41,8 +41,8 @@ def test_no_heading_is_a_column_name() -> None:
 
 def test_shares_are_shown_as_percentages() -> None:
     page = PAGE.replace('"rank"])', '"rank"], shares=["promised"])')
-    (found,) = AppTest.from_string(page).run().dataframe
-    columns = json.loads(found.proto.columns)
+    (table_shown,) = AppTest.from_string(page).run().dataframe
+    columns = json.loads(table_shown.proto.columns)
     assert columns["promised"]["type_config"]["format"] == "percent"
     assert table().dataframe[0].value["promised"].tolist() == [-0.25]
 

@@ -50,11 +50,11 @@ def test_binning_is_the_definition_and_does_nothing_twice(
 ) -> None:
     x = np.asarray(values, np.float32)[:, None]
     binned = edges_of(edges).bin(x)
-    for value, found in zip(x.ravel(), binned.ravel(), strict=True):
+    for value, edge in zip(x.ravel(), binned.ravel(), strict=True):
         if math.isnan(value):
-            assert math.isnan(found)
+            assert math.isnan(edge)
         else:
-            assert found == max((e for e in edges if e <= value), default=edges[0])
+            assert edge == max((e for e in edges if e <= value), default=edges[0])
     assert bits(edges_of(edges).bin(binned)) == bits(binned)
 
 

@@ -1,4 +1,4 @@
-"""Evidence: why to believe the scores, or not."""
+"""Evidence: whether the scores can be trusted, and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKS = {
 
 
 def show_crosscheck(checks: pd.DataFrame) -> None:
-    """Our learners beside econml's."""
+    """Compare the learners with econml's."""
     st.subheader("Against econml")
     if not len(checks):
         st.caption("Not compared for this treatment: a run compares the one that lists are made for.")
@@ -44,12 +44,12 @@ def show_crosscheck(checks: pd.DataFrame) -> None:
 
 
 def show_proof(proof: pd.DataFrame) -> None:
-    """How often the evaluator's intervals hold a known truth."""
+    """Show how often the evaluator's intervals contain a known truth."""
     st.subheader("The evaluator's own proof")
     if len(proof):
-        held = int(proof["holds"].sum())
+        confirmed = int(proof["holds"].sum())
         st.markdown(
-            f"**{held} of {len(proof)} claims hold** on simulated experiments with known effects."
+            f"**{confirmed} of {len(proof)} claims hold** on simulated experiments with known effects."
         )
         proof["claim"] = proof["claim"].map(claim)
         columns = ["claim", "design", "share", "nominal", "holds"]
@@ -96,7 +96,7 @@ def show(client: ApiClient, choice: Choice) -> None:
             "On the diagonal, users gain what was predicted for them. Lines are 95 % intervals.",
         )
     st.subheader("Against others")
-    others = [*("random", "response"), *LEARNERS]  # what a learner must beat comes first
+    others = [*("random", "response"), *LEARNERS]  # first those that a learner must beat
     against = [
         row | {"metric": metric(row["metric"]), "other": RANKINGS.get(row["other"], row["other"])}
         for row in sorted(answer["comparisons"], key=lambda row: others.index(row["other"]))

@@ -1,4 +1,4 @@
-"""Tonight's list: what was last decided, and what came of earlier lists."""
+"""Tonight's list: the last decisions, and the measured effects of earlier lists."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import streamlit as st
 from ui.charts import counts_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, choose_arm, gate_of, keep, key_of, page, warn_of_gate
+from ui.state import Choice, choose_arm, gate_of, page, persist_choice, warn_of_gate, widget_key
 from ui.tables import show_table
 from ui.wording import ONE_ERROR, percent, points, promise, promise_holds_nothing
 
-# What is promised and whether it was kept comes first: tables are cut on the right.
+# The promise and whether it was kept come first: narrow screens cut tables on the right.
 MEASURED = (
     *("decision_date", "campaign", "outcome", "promised", "agrees", "uplift", "ci_low", "ci_high"),
     *("comparison", "n_treated", "n_control", "mean_treated", "mean_control"),
 )
-ASKED = (
+PLANNED = (
     *("decision_date", "campaign", "promised", "promised_std_error", "treated", "users"),
     *("realised_rate", "holdout", "suppressed", "explored", "entered", "exited", "budget_kind"),
     *("budget_used", "spent", "override", "arm", "learner", "model_version"),
@@ -28,21 +28,21 @@ ASKED = (
 
 
 def newest(nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lists of the newest night."""
+    """Select the lists of the newest night."""
     return [night for night in nights if night["decision_date"] == nights[0]["decision_date"]]
 
 
 def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The newest night's list of the chosen treatment; None: there is none, the others are offered."""
+    """Choose the newest night's list for the treatment; if there is none, offer the others."""
     lists = newest(nights)
     campaigns = {night["campaign"]: night for night in lists if night["arm"] == choice.arm}
     if len(campaigns) > 1:
         scope = f"{choice.experiment} {choice.arm}"
         names = list(campaigns)
         name = st.selectbox(
-            "Campaign", names, key=key_of("campaign", names[0], known=names, scope=scope)
+            "Campaign", names, key=widget_key("campaign", names[0], known=names, scope=scope)
         )
-        keep("campaign", name, names[0])
+        persist_choice("campaign", name, names[0])
         return campaigns[name]
     for night in campaigns.values():
         return night
@@ -61,7 +61,7 @@ def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] 
 
 
 def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None:
-    """Whether the list is shown to pay off: the gate's word, and the list's own promise."""
+    """Show whether the list pays off: the gate's result, and the promise of the list."""
     warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
     outcome = choice.model["outcome"]
     promised = promise(night, outcome, binary=choice.is_binary(outcome))
@@ -76,15 +76,15 @@ def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None
 
 
 def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]) -> None:
-    """The head of the list, and where all of it is."""
+    """Show the first users of the list, and where its files are."""
     st.subheader("The first of the list")
     binary = choice.is_binary(choice.model["outcome"])
     best = [row | {"score": points(row["score"], binary=binary)} for row in best]
     show_table(best, ["rank", "user_id", "decision", "score", "propensity"])
     st.caption(
-        "Users of equal predicted effect follow one another by a draw that is made once for good. Whom "
-        "to treat is the file `treat.csv`: these users, and explorers who drew the treatment. This "
-        "manifest names it first, then what was decided about every user (`decisions.csv`), who entered "
+        "Users with equal predicted effects are ordered by a draw that is made once for good. The file "
+        "`treat.csv` says whom to treat: these users, and explorers who drew the treatment. This "
+        "manifest names it first, then the decision about every user (`decisions.csv`), who entered "
         "and left, and the holdout, each as Parquet, too (in another place if UPLIFT_EXPORTS names one):"
     )
     place = f"{choice.experiment}/{night['decision_date']}/{night['campaign']}"
@@ -92,7 +92,7 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
 
 
 def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night: dict[str, Any]) -> None:
-    """One list: how many, whether it pays off, what was asked of it before it could leave the house."""
+    """Show one list: its size, whether it pays off, and its gates."""
     counts, gates, best = (
         [row for row in answer[name] if row["campaign"] == night["campaign"]]
         for name in ("counts", "gates", "best")
@@ -118,11 +118,11 @@ def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night:
     with left:
         show_chart(
             counts_chart(pd.DataFrame(counts)),
-            "Chance decides about explorers, not the score. Who is held out or suppressed must not be "
-            "treated.",
+            "Chance decides about explorers, not the score. Users who are held out or suppressed must "
+            "not be treated.",
         )
     with right:
-        st.subheader("Gates", help="What was asked of the list before it could leave the house.")
+        st.subheader("Gates", help="Checks that a list must pass before it is written.")
         for gate in gates:
             icon = ":green[:material/check:]" if gate["passed"] else ":red[:material/close:]"
             st.markdown(f"{icon} **{gate['gate'].replace('_', ' ')}**: {gate['message']}")
@@ -151,8 +151,8 @@ def show(client: ApiClient, choice: Choice) -> None:
     if realised:
         show_table(realised, MEASURED)
         st.caption(
-            "Effect per treated user against the holdout, beside what had been promised, in units of "
-            "the outcome: of a share, 0.01 is one percentage point."
+            "Measured effect per treated user against the holdout, beside the promised effect, in units "
+            "of the outcome: for a share, 0.01 is one percentage point."
         )
     else:
         st.caption(
@@ -161,12 +161,12 @@ def show(client: ApiClient, choice: Choice) -> None:
         )
     if nights:
         st.subheader("Nights")
-        show_table(nights, [name for name in ASKED if not idle(name, nights)])
+        show_table(nights, [name for name in PLANNED if not idle(name, nights)])
         st.caption(f"All lists for '{choice.arm}', the newest first. {ONE_ERROR}")
 
 
 def idle(name: str, nights: list[dict[str, Any]]) -> bool:
-    """Whether a column says nothing of any night: no cost is declared, no gate was overruled."""
+    """Whether a column is empty for every night: no cost is declared, no gate was overruled."""
     return name in {"spent", "override", "suppressed"} and not any(night[name] for night in nights)
 
 

@@ -1,4 +1,4 @@
-"""Model: what is answered from."""
+"""Model: the card, the features and the hashes of the model in use."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ HASHES = {
     "sql_sha256": "SQL, sha256",
     "published_at": "published at",
 }
-PLOT = re.compile(r"!\[[^\]]*\]\([^)]*\)")  # the card's plots stand on the page Evidence
+PLOT = re.compile(r"!\[[^\]]*\]\([^)]*\)")  # plots are shown on the page Evidence
 
 
 def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Model")
-    found = client.get(f"/models/{choice.model['model_version']}")
+    details = client.get(f"/models/{choice.model['model_version']}")
     features = client.get("/features", experiment=choice.experiment)
     card, inputs, hashes = st.tabs(["Card", "Features", "Hashes and versions"])
     with card:
-        st.markdown(PLOT.sub("", found["card"] or "This model has no card."))
+        st.markdown(PLOT.sub("", details["card"] or "This model has no card."))
         st.caption(ONE_ERROR)
     with inputs:
-        st.markdown("What a request sends:")
+        st.markdown("Attributes that a request sends:")
         attributes = pd.DataFrame(features["attributes"])
         table = ["table"] if attributes["table"].any() else []
         show_table(attributes, [*table, "name", "type", "low", "high", "levels"])
-        st.markdown("What is made of it:")
+        st.markdown("Features that are computed from it:")
         show_table(features["features"], ["name", "type", "description", "sql_file", "sql_sha256"])
         st.code(features["features_sql"], language="sql")
     with hashes:
-        rows = {what: found[name] for name, what in HASHES.items()} | found["libraries"]
+        rows = {what: details[name] for name, what in HASHES.items()} | details["libraries"]
         st.dataframe(pd.DataFrame(list(rows.items()), columns=["what", "value"]), hide_index=True)
 
 

@@ -1,4 +1,4 @@
-"""Score a user: attributes or an id and a budget in, a decision in words out."""
+"""Score a user: enter attributes or an id, and a budget; get a decision in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ui.charts import contributions_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient, Decision, JsonValue
 from ui.decisions import headline, is_to_be_treated, why
-from ui.state import Choice, choose_learner, gate_of, keep, key_of, page, warn_of_gate
+from ui.state import Choice, choose_learner, gate_of, page, persist_choice, warn_of_gate, widget_key
 from ui.wording import (
     LEARNERS,
     effect,
@@ -21,11 +21,11 @@ from ui.wording import (
     standing,
 )
 
-SLIDER = 30  # whole numbers of so many values are shown as a slider
+MAX_SLIDER = 30  # largest range of a whole number that is shown as a slider
 
 
 def attribute_form(features: dict[str, Any]) -> dict[str, JsonValue]:
-    """A form of the raw attributes, made from their contract; returns those last sent."""
+    """Show a form of the raw attributes, made from their contract; return the values last submitted."""
     help_ = {feature["name"]: feature["description"] for feature in features["features"]}
     values: dict[str, JsonValue] = {}
     with st.form("attributes"):
@@ -42,7 +42,8 @@ def _field(column: dict[str, Any], example: Any, help_: str | None) -> JsonValue
     label = column["name"].replace("_", " ").capitalize()
     if column["levels"] is not None:
         levels = column["levels"]
-        return st.selectbox(label, levels, index=levels.index(example), help=help_)
+        level: JsonValue = st.selectbox(label, levels, index=levels.index(example), help=help_)
+        return level
     if column["type"] in {"VARCHAR", "DATE", "TIMESTAMP"}:
         return st.text_input(label, str(example), help=help_)
     if column["type"] == "BOOLEAN":
@@ -57,15 +58,15 @@ def _number(label: str, column: dict[str, Any], example: Any, help_: str | None)
     if (low, high) == (0, 1):
         return int(st.toggle(label, bool(example), help=help_))
     whole = (None if low is None else int(low)), (None if high is None else int(high))
-    if low is not None and high - low <= SLIDER:
+    if low is not None and high - low <= MAX_SLIDER:
         return st.slider(label, *whole, int(example), help=help_)
     return st.number_input(label, *whole, int(example), help=help_)
 
 
 def show_decision(decision: Decision, *, binary: bool) -> None:
-    """What to do with this user, why, and what that rests on."""
-    told = [effect(decision, binary=binary), reason(decision, binary=binary), standing(decision)]
-    text = " ".join([*filter(None, [why(decision)]), *told])
+    """Show what to do with this user, why, and the figures behind it."""
+    explanation = [effect(decision, binary=binary), reason(decision, binary=binary), standing(decision)]
+    text = " ".join([*filter(None, [why(decision)]), *explanation])
     if decision.role in {"holdout", "suppressed"}:
         box, icon = st.info, ":material/front_hand:"
     elif is_to_be_treated(decision):
@@ -80,20 +81,20 @@ def show_decision(decision: Decision, *, binary: bool) -> None:
     figures.metric(
         "Threshold",
         "none" if decision.threshold is None else points(decision.threshold, binary=binary),
-        help="Least uplift that is treated at this budget, from held-out users.",
+        help="Smallest uplift that is treated at this budget, from held-out users.",
     )
     figures.metric(
         "Without treatment",
         level(decision.response, binary=binary),
-        help="Predicted outcome all the same.",
+        help="Predicted outcome if the user is not treated.",
     )
 
 
 def show_drivers(client: ApiClient, body: dict[str, Any], *, binary: bool) -> None:
-    """What the effect is made of."""
+    """Show what each feature adds to the effect."""
     show_chart(
         contributions_chart(client.post("/explain", body), binary=binary),
-        "From the average effect, before anything is known of the user, each feature's part leads to "
+        "From the average effect, before anything is known about the user, each feature's part leads to "
         "this user's: blue raises it, orange lowers it. Parts of 0 are left out.",
     )
 
@@ -103,19 +104,19 @@ def show(client: ApiClient, choice: Choice) -> None:
     st.title("Score a user")
     st.markdown("Would the treatment change what this user does, and is that change worth the budget?")
     features = client.get("/features", experiment=choice.experiment)
-    asked, answered = st.columns([2, 3], gap="large")
-    with asked:
+    question, answered = st.columns([2, 3], gap="large")
+    with question:
         by = st.segmented_control("Who?", ["User id", "Attributes"], default="User id")
         if by == "Attributes":
             who: dict[str, Any] = {"attributes": attribute_form(features)}
         else:
-            # As text: ids may have more digits than a browser's numbers.
+            # As text: an id may have too many digits for a browser's numbers.
             text = st.text_input(
                 "User id",
-                key=key_of("user", str(features["example_user"]), scope=choice.experiment),
+                key=widget_key("user", str(features["example_user"]), scope=choice.experiment),
                 help="As in the column user_id of the lists.",
             )
-            keep("user", text)
+            persist_choice("user", text)
             who = {"user_id": int(text)} if text.isdecimal() else {}
     if not who:
         answered.warning("A user id is a whole number: user_id in the lists.", icon=":material/badge:")
@@ -125,11 +126,11 @@ def show(client: ApiClient, choice: Choice) -> None:
             "Budget: share of users who may be treated",
             0,
             100,
-            key=key_of("budget", round(100 * choice.model["budget"]), known=range(101)),
+            key=widget_key("budget", round(100 * choice.model["budget"]), known=range(101)),
             format="%d %%",
-            help="Turned into the least uplift that is treated, so that this share of users reaches it.",
+            help="It gives the smallest uplift that is treated: this share of users reaches it.",
         )
-        keep("budget", budget)
+        persist_choice("budget", budget)
         learner = choose_learner()
         body = {"experiment": choice.experiment, "arm": choice.arm, "budget": budget / 100, **who}
         if learner:

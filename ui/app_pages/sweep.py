@@ -1,4 +1,4 @@
-"""Budget sweep: what each budget is worth, by held-out users."""
+"""Budget sweep: the value of each budget, measured on held-out users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 from ui.charts import against_random
 from ui.charts import show as show_chart
 from ui.client import ApiClient
-from ui.state import Choice, forget_when_changed, gate_of, keep, key_of, page, remembered
+from ui.state import Choice, cached_get, forget_when_changed, gate_of, page, persist_choice, widget_key
 from ui.sweep_charts import incremental_chart, profit_chart, value_chart
 from ui.tables import show_table
 from ui.wording import (
@@ -28,13 +28,13 @@ from ui.wording import (
     with_error,
 )
 
-MONEY = (0.0, 1e9)  # what the API takes
+MONEY = (0.0, 1e9)  # the API's limits
 STEPS = {"cost": 0.1, "value": 1.0}
-MOST_USERS = 10**10
+MAX_USERS = 10**10
 
 
 def frame(policy: dict[str, Any], *, users: int) -> pd.DataFrame:
-    """One row a budget: the API's figures, scaled to ``users``, and money."""
+    """Make one row per budget: the API's figures, scaled to ``users``, and money."""
     rows = pd.DataFrame(policy["rows"])
     rows["treated"] = (rows["budget"] * users).round()
     rows["outcomes"] = rows["incremental"] * users
@@ -51,15 +51,15 @@ def frame(policy: dict[str, Any], *, users: int) -> pd.DataFrame:
 
 
 def finding(at: pd.Series, outcome: str, *, binary: bool) -> str:
-    """What the budget that is looked at is worth, in a sentence."""
+    """State the value of the chosen budget in a sentence."""
     word = against_random(at["gain_ci_low"], at["gain_ci_high"])
     gain = interval(at["gain_over_random"], at["gain_ci_low"], at["gain_ci_high"], binary=binary)
     return f"Treating the best {percent(at['budget'])} {word}: {mean_of(outcome, binary=binary)} {gain}."
 
 
 def users_of(client: ApiClient, choice: Choice, evaluated: int) -> int:
-    """As many as the last list was about; without one, the experiment's users in the two arms."""
-    nights = remembered(client, choice, "/lists")["nights"]
+    """Return the number of users of the last list; without a list, of the experiment's two arms."""
+    nights = cached_get(client, choice, "/lists")["nights"]
     if nights:
         return int(nights[0]["users"])
     gate = gate_of(client, choice, choice.arm)
@@ -67,7 +67,7 @@ def users_of(client: ApiClient, choice: Choice, evaluated: int) -> int:
 
 
 def show_money(rows: pd.DataFrame, at: pd.Series, best_budget: float) -> None:
-    """Profit by budget: the chosen one, the best one, and how far the two can be told apart."""
+    """Show profit by budget: at the chosen one and the best one, and whether the two differ."""
     best = rows.loc[rows["budget"] == best_budget].iloc[0]
     near = rows.loc[rows["behind"] <= Z95 * rows["behind_error"], "budget"]
     reach = Z95 * at["profit_error"]
@@ -90,7 +90,7 @@ def show_money(rows: pd.DataFrame, at: pd.Series, best_budget: float) -> None:
 
 @dataclass(frozen=True)
 class Question:
-    """What the page is about: an outcome, money, a budget, and how many users."""
+    """The inputs of the page: an outcome, money, a budget, and a number of users."""
 
     outcome: str
     cost: float
@@ -100,19 +100,19 @@ class Question:
 
     @property
     def in_money(self) -> bool:
-        """Whether profit can be told."""
+        """Whether the profit can be computed."""
         return bool(self.cost and self.value)
 
 
 def ask(choice: Choice, client: ApiClient) -> tuple[Question, dict[str, Any]]:
-    """The widgets, all kept in the address; and the API's answer."""
+    """Show the widgets, whose values are in the address; return them and the API's answer."""
     model, here = choice.model, choice.experiment
     columns, outcomes = st.columns(3), model["outcomes"]
     outcome: str = columns[0].selectbox(
-        "Outcome", outcomes, key=key_of("outcome", model["outcome"], known=outcomes, scope=here)
+        "Outcome", outcomes, key=widget_key("outcome", model["outcome"], known=outcomes, scope=here)
     )
     forget_when_changed("outcome", outcome, "value")
-    keep("outcome", outcome, model["outcome"])
+    persist_choice("outcome", outcome, model["outcome"])
     with columns[1]:
         declared = model["costs"].get(choice.arm)
         help_ = "In money; with a value it gives profit by budget."
@@ -129,47 +129,47 @@ def ask(choice: Choice, client: ApiClient) -> tuple[Question, dict[str, Any]]:
             "Budget: share of users who may be treated",
             1,
             100,
-            key=key_of("budget", round(100 * model["budget"]), known=range(1, 101)),
+            key=widget_key("budget", round(100 * model["budget"]), known=range(1, 101)),
             format="%d %%",
         )
-        keep("budget", budget)
+        persist_choice("budget", budget)
     with right:
         users = ask_users(choice, users_of(client, choice, policy["n_evaluated"]))
     return Question(outcome, cost, value, budget, users), policy
 
 
 def ask_money(name: str, label: str, declared: float | None, scope: str, help_: str) -> float:
-    """An amount of money, at first the declared one."""
+    """Show the input of an amount of money; it starts with the declared amount."""
     default = float(declared or 0.0)
-    key = key_of(name, default, within=MONEY, scope=scope)
+    key = widget_key(name, default, within=MONEY, scope=scope)
     amount: float = st.number_input(label, *MONEY, step=STEPS[name], key=key, help=help_)
-    keep(name, amount, default)
+    persist_choice(name, amount, default)
     return amount
 
 
 def ask_users(choice: Choice, default: int) -> int:
-    """How many users outcomes and money are scaled to."""
+    """Show the input of the number of users that outcomes and money are scaled to."""
     scope = f"{choice.experiment} {choice.arm}"
     users: int = st.number_input(
         "Users to decide about",
         1,
-        MOST_USERS,
+        MAX_USERS,
         step=1000,
-        key=key_of("users", default, within=(1, MOST_USERS), scope=scope),
-        help="Scales outcomes and money. At first, as many as the last list was about, or else the "
-        "experiment's users with this treatment or none.",
+        key=widget_key("users", default, within=(1, MAX_USERS), scope=scope),
+        help="Scales outcomes and money. It starts with the number of users of the last list, or else "
+        "with the experiment's users with this treatment or none.",
     )
-    keep("users", users, default)
+    persist_choice("users", users, default)
     return users
 
 
 def show_figures(question: Question, at: pd.Series, *, binary: bool, trained: bool) -> None:
-    """The chosen budget in numbers; ``trained``: whether the threshold is an effect in points."""
+    """Show the figures of the chosen budget; ``trained``: whether the fitted outcome is binary."""
     figures = st.container(horizontal=True)  # wraps where there is no room
     figures.metric(
         "Threshold",
         "none" if pd.isna(at["threshold"]) else points(at["threshold"], binary=trained),
-        help="The least predicted effect that is treated at this budget.",
+        help="The smallest predicted effect that is treated at this budget.",
     )
     figures.metric("Users treated", f"{at['treated']:,.0f}")
     figures.metric(
@@ -186,7 +186,7 @@ def show_figures(question: Question, at: pd.Series, *, binary: bool, trained: bo
 
 
 def show_rows(question: Question, rows: pd.DataFrame, *, binary: bool) -> None:
-    """All budgets as a table, and as a file."""
+    """Show all budgets as a table, and offer them as a file."""
     columns = ["budget", "threshold", "expected_treat_rate", "value", "random", "response",
                "gain_over_random", "treated", "outcomes", "outcomes_error"]  # fmt: skip
     if question.in_money:

@@ -1,8 +1,8 @@
-"""A model bundle: the boosters of every contrast as UBJSON beside a JSON manifest.
+"""A model bundle: a folder with the boosters of every contrast as UBJSON and a JSON manifest.
 
-The manifest holds the sha256 of every file, verified before anything is loaded. A bundle is
-immutable and its version is its content: the same boosters and the same description give the same
-version. Nothing in it is executable; no pickle.
+The manifest holds the sha256 of every file, which is verified before anything is loaded. A bundle is
+immutable, and its version depends on its content only: equal boosters and equal descriptions give equal
+versions. Nothing in it is executable; it holds no pickle.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ FORMAT = 2
 class RawColumn(BaseModel):
     """A column of the raw file that the features are computed from, with its DuckDB type.
 
-    ``levels`` are the categories of a text, or the only numbers that there are, ``low`` and ``high`` the
-    least and the largest number that a caller may send; None: anything of the type. ``table`` is the
-    history table that holds the column, if it is not the raw table.
+    ``levels`` are the categories of a text, or the only valid numbers; ``low`` and ``high`` are the
+    smallest and the largest number that a caller may send. None means any value of the type. ``table``
+    is the history table that holds the column; empty for the raw table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,12 +48,12 @@ class RawColumn(BaseModel):
 
     @property
     def attribute(self) -> str:
-        """What a caller sends the value as."""
+        """The name under which a caller sends the value."""
         return f"{self.table}.{self.name}" if self.table else self.name
 
 
 class Manifest(BaseModel):
-    """All that is known about a bundle. ``files`` maps each file to its sha256."""
+    """The description of a bundle. ``files`` maps each file to its sha256."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +85,7 @@ class Bundle:
 
 
 def save(root: Path, manifest: Manifest, models: dict[str, ContrastModel]) -> tuple[str, Path]:
-    """Write a bundle below ``root``, atomically; an equal one that is there already is kept.
+    """Write a bundle below ``root``, atomically; an equal bundle that exists stays.
 
     Returns:
         The version, ``<experiment>-<first 12 hex digits of the manifest's sha256>``, and the folder.
@@ -104,7 +104,7 @@ def save(root: Path, manifest: Manifest, models: dict[str, ContrastModel]) -> tu
         version = f"{manifest.experiment.name}-{digest[:12]}"
         target = root / version
         if target.exists():
-            load(target)  # refuses one that was altered since
+            load(target)  # raises if it was altered since
         else:
             temporary.chmod(0o755)
             temporary.replace(target)
@@ -118,11 +118,13 @@ def load(folder: Path) -> Bundle:
     """Read a bundle after verifying every file against the manifest.
 
     Raises:
-        BundleError: a file is missing, altered or surplus, or the format is another one.
+        BundleError: a file is missing, altered or surplus, or the format is not supported.
     """
     manifest, digest = _read_manifest(folder)
     if folder.name != f"{manifest.experiment.name}-{digest[:12]}":
-        raise BundleError(f"{folder}: the manifest's sha256 {digest[:12]}… is not in its name")
+        raise BundleError(
+            f"{folder}: the manifest's sha256 {digest[:12]}… is not in the folder's name; train again"
+        )
     surplus = {path.name for path in folder.iterdir()} - {MANIFEST, *manifest.files}
     if surplus:
         raise BundleError(f"{folder}: {', '.join(sorted(surplus))} is not in the manifest; remove it")
@@ -144,26 +146,28 @@ def load(folder: Path) -> Bundle:
 
 
 def manifest_sha256(folder: Path) -> str:
-    """sha256 of a bundle's manifest, and through it of all that the bundle holds."""
+    """Return the sha256 of a bundle's manifest, which covers all of the bundle's files."""
     return sha256_file(folder / MANIFEST)
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that the models' numbers depend on."""
+    """Return the versions of the libraries that the models' numbers depend on."""
     return {"numpy": np.__version__, "xgboost": xgboost.__version__}
 
 
 def _read_manifest(folder: Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{folder}: no {MANIFEST}; not a model bundle")
+        raise BundleError(f"{folder}: no {MANIFEST}; not a model bundle, train again")
     content = path.read_bytes()
     try:
         data: dict[str, Any] = dict(json.loads(content))
     except (TypeError, ValueError) as error:
         raise BundleError(f"{path}: not readable as JSON ({error}); train again") from error
     if data.get("format") != FORMAT:
-        raise BundleError(f"{path}: format {data.get('format')!r}, this version reads {FORMAT}")
+        raise BundleError(
+            f"{path}: format {data.get('format')!r}, this version reads {FORMAT}; train again"
+        )
     try:
         return Manifest.model_validate(data), hashlib.sha256(content).hexdigest()
     except ValidationError as error:

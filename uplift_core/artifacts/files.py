@@ -1,4 +1,4 @@
-"""Writing files that others read: whole or not at all."""
+"""Write files that others read: completely, or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def write_synced(path: Path, content: bytes) -> str:
-    """Write a file through to the disk; returns its sha256. For files in a folder of one's own."""
+    """Write a file through to the disk; return its sha256. Use it in a folder that nobody reads yet."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -21,7 +21,7 @@ def write_synced(path: Path, content: bytes) -> str:
 
 
 def replace_file(path: Path, content: bytes) -> str:
-    """Write or replace a file atomically; a reader sees the old or the new. Returns its sha256."""
+    """Write or replace a file atomically: a reader sees the old or the new one. Return its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(handle)
@@ -38,7 +38,7 @@ def replace_file(path: Path, content: bytes) -> str:
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Where to write a file that then takes the place of ``path``: whole, or not at all."""
+    """Yield a temporary path; the file written there replaces ``path`` at the end, or not at all."""
     aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     try:
         yield aside
@@ -64,6 +64,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

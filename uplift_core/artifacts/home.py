@@ -19,40 +19,40 @@ class Home:
 
     @property
     def bundles(self) -> Path:
-        """Model bundles, one folder a version."""
+        """The folder of model bundles: one subfolder per version."""
         return self.root / "bundles"
 
     @property
     def published(self) -> Path:
-        """Snapshots and the pointer to the current one."""
+        """The folder of snapshots and of the pointer to the current one."""
         return self.root / "published"
 
     @property
     def exports(self) -> Path:
-        """Treat lists for campaign tools."""
+        """The folder of exported treat lists."""
         return self.root / "exports"
 
     @property
     def scratch(self) -> Path:
-        """Files on their way out, and DuckDB's own that do not fit into memory."""
+        """The folder of temporary files: of exports, and of DuckDB when memory is not enough."""
         return self.root / "tmp"
 
     @property
     def partitions(self) -> Path:
-        """What a cluster's workers wrote: Parquet, read by views of the warehouse and of snapshots."""
+        """The folder of a cluster's Parquet files; views of the warehouse and of snapshots read them."""
         return self.root / "partitions"
 
     @property
     def cards(self) -> Path:
-        """Model cards with their plots, one folder a version."""
+        """The folder of model cards with their plots: one subfolder per version."""
         return self.root / "cards"
 
     @property
     def sources(self) -> Path:
-        """The cache of source files."""
+        """The folder that caches source files."""
         return self.root / "sources"
 
     @property
     def generated_sql(self) -> Path:
-        """SQL that was generated, to be read by people."""
+        """The folder of generated SQL, for people to read."""
         return self.root / "sql"

@@ -1,8 +1,8 @@
-"""The pointer to what is published: ``published/CURRENT.json``.
+"""The pointer to the current snapshot: ``published/CURRENT.json``.
 
-The batch replaces it atomically as its last act; the service and the UI follow it. A snapshot file
-is immutable and has a name of its own, so nobody reads a half-written or a changed one. Snapshots are
-counted: which came first is told by their numbers, not by their times, since clocks are set back.
+The batch replaces it atomically as its last step; the service follows it. A snapshot file is immutable
+and has a unique name, so nobody reads an incomplete or changed one. Snapshots are numbered: the numbers
+give their order, not the times, since a clock may be set back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NothingPublishedError(UpliftError):
 
 
 class PublishedExperiment(BaseModel):
-    """What one experiment's tables in the snapshot were made by."""
+    """The model and the learner of one experiment's tables in the snapshot."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,12 +38,12 @@ class PublishedExperiment(BaseModel):
 
 
 class Pointer(BaseModel):
-    """Which snapshot is current, what is in it, and how to verify it."""
+    """The current snapshot: its file, its sha256 and its experiments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    number: int = 0  # counts up with each snapshot; 0: of a version that did not count
+    number: int = 0  # grows with each snapshot; 0: an earlier version published it without a number
     snapshot_id: str
     file: str
     sha256: str
@@ -52,7 +52,7 @@ class Pointer(BaseModel):
 
     @property
     def place(self) -> tuple[int, str]:
-        """What snapshots are ordered by: those that were not counted by their names, which are times."""
+        """The sort key of snapshots: the number, then the name, which is a time."""
         return self.number, self.file
 
 
@@ -60,7 +60,7 @@ def read_pointer(published: Path) -> Pointer:
     """Read ``published/CURRENT.json``.
 
     Raises:
-        NothingPublishedError: it is missing or of another format.
+        NothingPublishedError: the file is missing or has another format.
     """
     path = published / POINTER
     try:
@@ -68,7 +68,7 @@ def read_pointer(published: Path) -> Pointer:
     except FileNotFoundError as error:
         raise NothingPublishedError(f"{path}: nothing is published yet; run `make run`") from error
     except ValidationError as error:
-        raise NothingPublishedError(f"{path}: unreadable pointer: {error}") from error
+        raise NothingPublishedError(f"{path}: unreadable pointer: {error}; run `make run`") from error
 
 
 def write_pointer(published: Path, pointer: Pointer) -> None:
@@ -77,12 +77,12 @@ def write_pointer(published: Path, pointer: Pointer) -> None:
 
 
 def record_pointer(published: Path, pointer: Pointer) -> None:
-    """Keep the pointer beside its snapshot, so that it can be made current again."""
+    """Write the pointer beside its snapshot, so that it can be made current again."""
     replace_file(_record(published, pointer.file), _json(pointer))
 
 
 def recorded_pointers(published: Path) -> list[Pointer]:
-    """The pointers of all snapshots that are kept, the first published first; unreadable ones not."""
+    """Read the pointers of all stored snapshots, the oldest first; skip unreadable ones."""
     pointers = []
     for path in published.glob("snapshot-*.json"):
         with suppress(ValidationError):
@@ -91,7 +91,7 @@ def recorded_pointers(published: Path) -> list[Pointer]:
 
 
 def forget_pointer(published: Path, file: str) -> None:
-    """Remove the record of a snapshot that is gone."""
+    """Remove the pointer of a snapshot that was deleted."""
     _record(published, file).unlink(missing_ok=True)
 
 

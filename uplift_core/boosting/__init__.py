@@ -1,5 +1,5 @@
 """Gradient-boosted trees: parameters, fitting and predicting, TreeSHAP, sums over several workers.
 
-In come cells with sums of outcomes and weights; out come XGBoost boosters. Begin with ``booster``;
-``parameters`` is importable without XGBoost.
+The input is cells with mean outcomes and weights; the output is XGBoost boosters. Begin to read with
+``booster``; ``parameters`` can be imported without XGBoost.
 """

@@ -1,8 +1,7 @@
 """The one place that calls XGBoost.
 
-Learners speak of outcome models and effect models; this module knows how XGBoost is told about
-them: histograms with the cells' own bins as cut points, an explicit base score, leaves sized by
-expected events, one seed.
+Learners have outcome models and effect models; this module translates them to XGBoost: histograms with
+the cells' bins as cut points, an explicit base score, leaves sized by expected events, one seed.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from uplift_core.boosting.workers import weighted_mean
 Objective = Literal["binary:logistic", "reg:squarederror"]
 
 
-# Below this many rows one thread does nearly as well as two, and does not stall for long when other
-# work holds a core: threads wait for each other at every level of every tree.
+# Below this number of rows one thread is nearly as fast as two, and does not stall when other work uses
+# a core: threads wait for each other at every level of every tree.
 ONE_THREAD_ROWS = 50_000
 
 
-def fit_booster(  # noqa: PLR0913 - a booster is made of exactly these
+def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
     x: Floats,
     label: Doubles,
     weight: Doubles,
@@ -41,14 +40,14 @@ def fit_booster(  # noqa: PLR0913 - a booster is made of exactly these
     Args:
         x: (n, n_features) float32, lower edges of bins; NaN is missing.
         label: (n,) mean outcome or pseudo-outcome of each cell.
-        weight: (n,) users in each cell, times the loss's own weight.
-        objective: logistic takes labels in [0, 1], squared error any.
+        weight: (n,) users in each cell, times the weight of the loss.
+        objective: the loss; logistic takes labels in [0, 1], squared error takes any.
         min_child_weight: smallest sum of hessians in a leaf: of weights under squared error, of
             weight * p * (1 - p) under the logistic loss.
-        parameters: how the booster is grown.
+        parameters: boosting parameters.
         max_bin: at least the number of bins of every feature, or XGBoost would merge some.
-        seed: XGBoost's; equal seeds and threads give equal bytes.
-        threads: to train with at most; 0 takes all cores.
+        seed: XGBoost's seed; equal seeds and threads give equal bytes.
+        threads: largest number of threads; 0 means all cores.
     """
     base = weighted_mean(label, weight)
     if objective == "binary:logistic":
@@ -76,7 +75,7 @@ def fit_booster(  # noqa: PLR0913 - a booster is made of exactly these
 
 
 def predict_booster(booster: xgboost.Booster, x: Floats) -> Floats:
-    """Predicted mean of each row of ``x``: (n,) float32. Equal for one row and for many."""
+    """Predict the mean of each row of ``x``: (n,) float32. One row and many give equal results."""
     if not len(x):
         return np.empty(0, dtype=np.float32)
     return np.asarray(booster.inplace_predict(x), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How boosters are grown."""
+"""Boosting parameters, with cautious defaults."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class BoostingParameters(BaseModel):
-    """How one kind of booster is grown."""
+    """Parameters of one kind of booster."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rounds: Annotated[int, Field(ge=1)]
     max_depth: Annotated[int, Field(ge=1, le=16)]
     learning_rate: Annotated[float, Field(gt=0, le=1)]
-    # Users with a non-zero outcome that a leaf should hold under control, in expectation; at most a
-    # tenth of all there are.
+    # Expected number of control users with a non-zero outcome in a leaf; it is limited to a tenth of all
+    # such users.
     min_leaf_events: Annotated[float, Field(ge=0)]
     reg_lambda: Annotated[float, Field(ge=0)] = 1.0
 
@@ -30,12 +30,11 @@ EFFECT_DEFAULTS = BoostingParameters(rounds=100, max_depth=2, learning_rate=0.05
 class LearnerParameters(BaseModel):
     """Parameters of all boosters of an experiment; a declaration may override any of them.
 
-    ``outcome`` is for models of E[Y | ...], ``effect`` for models of the effect itself, ``s`` for the
-    S-learner's model, an outcome model that is judged by the effect it implies; as ``outcome`` unless
-    given. The defaults
-    are cautious (shallow trees, few rounds, large leaves): effects are small beside the outcome's
-    noise, and an over-fitted learner ranks users worse than no learner. They were chosen by
-    cross-validated R-loss (``uplift_core.learners.tuning``), never by a known truth.
+    ``outcome`` is for models of E[Y | ...], ``effect`` for models of the effect itself. ``s`` is for the
+    S-learner's model, an outcome model that is judged by the effect that it implies; its default is
+    ``outcome``. The defaults are cautious (shallow trees, few rounds, large leaves): effects are small
+    compared with the outcome's noise, and an over-fitted learner ranks users worse than no learner. They
+    were chosen by cross-validated R-loss (``uplift_core.learners.tuning``), never by a known truth.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,25 +43,27 @@ class LearnerParameters(BaseModel):
     effect: BoostingParameters = EFFECT_DEFAULTS
     s: BoostingParameters | None = None
     seed: Annotated[int, Field(ge=0)] = 7
-    # Bins of a feature. On simulated experiments 64 rank users as well as 256 do, and rows fall into
-    # half as many cells.
+    # Largest number of bins of a feature. On simulated experiments 64 bins rank users as well as 256 do,
+    # and give half as many cells.
     max_bins: Annotated[int, Field(ge=2, le=256)] = 64
 
     @model_validator(mode="before")
     @classmethod
-    def _keep_defaults_of_what_is_not_said(cls, data: Any) -> Any:
+    def _merge_with_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         defaults = {"outcome": OUTCOME_DEFAULTS, "effect": EFFECT_DEFAULTS, "s": OUTCOME_DEFAULTS}
-        said = {
+        declared = {
             kind: value for kind, value in data.items() if isinstance(value, dict) and kind in defaults
         }
-        return data | {kind: defaults[kind].model_dump() | value for kind, value in said.items()}
+        return data | {kind: defaults[kind].model_dump() | value for kind, value in declared.items()}
 
     def with_rounds(self, rounds: int) -> Self:
-        """The same with so many boosting rounds for every kind of model."""
+        """Return a copy with this number of boosting rounds for every kind of model."""
         kinds = {name: getattr(self, name) for name in ("outcome", "effect", "s")}
         changed = {
-            name: found.model_copy(update={"rounds": rounds}) for name, found in kinds.items() if found
+            name: parameters.model_copy(update={"rounds": rounds})
+            for name, parameters in kinds.items()
+            if parameters
         }
         return self.model_copy(update=changed)

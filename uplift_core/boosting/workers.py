@@ -1,4 +1,4 @@
-"""Sums over all workers that train together."""
+"""Sums over all workers that train one model together."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from uplift_core.arrays import Doubles
 
 
 def weighted_mean(values: Doubles, weight: Doubles) -> float:
-    """Weighted mean over the rows of everybody who trains together, see ``sum_over_workers``."""
+    """Compute the weighted mean over the rows of all workers, see ``sum_over_workers``."""
     sums = sum_over_workers([np.multiply(values, weight).sum(), weight.sum()])
     return float(sums[0] / sums[1])
 
 
 def sum_over_workers(values: npt.ArrayLike) -> Doubles:
-    """Sums over all workers that train together; of one that trains alone, the values themselves.
+    """Sum values over all workers that train together; a single worker gets its values back.
 
-    Workers that train together have opened XGBoost's communicator. Each holds some of the feature cells,
-    all arms and folds of them, and calls the same functions in the same order.
+    Workers that train together have opened XGBoost's communicator. Each has some of the feature cells,
+    in all arms and folds, and calls the same functions in the same order.
     """
-    own = np.asarray(values, dtype=np.float64)
+    local = np.asarray(values, dtype=np.float64)
     if not collective.is_distributed():
-        return own
-    return np.asarray(collective.allreduce(own, collective.Op.SUM))
+        return local
+    return np.asarray(collective.allreduce(local, collective.Op.SUM))
 
 
 def max_over_workers(value: int) -> int:
-    """The largest value of all workers that train together."""
+    """Return the largest value of all workers that train together."""
     if not collective.is_distributed():
         return value
     return int(collective.allreduce(np.asarray([value], dtype=np.int64), collective.Op.MAX)[0])

@@ -1,5 +1,5 @@
-"""Is the experiment what it claims to be? Sample ratio, balance of features, and their statistics.
+"""Checks that the experiment is randomized as designed: sample ratio and balance of features.
 
-In come counts and features by arm; out come test statistics with p-values. Begin with
+The input is counts and features by arm; the output is test statistics. Begin to read with
 ``sample_ratio``.
 """

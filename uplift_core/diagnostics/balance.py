@@ -1,9 +1,9 @@
-"""Whether features predict the arm, which nothing known before a fair coin can do.
+"""Test whether features predict the arm, which a randomized assignment rules out.
 
-Shares that are constant, counted or designed, are the propensities only if the arm does not depend on
-the features. A model that finds the arm better than chance, among users that did not train it, says that
-it does: the arms were chosen by the features, or a feature came after the treatment (classifier
-two-sample test, Lopez-Paz & Oquab 2017).
+Constant shares, counted or designed, are the propensities only if the arm does not depend on the
+features. If a model predicts the arm better than chance, among users that did not train it, the arm
+depends on them: somebody chose arms by the features, or a feature was measured after the treatment
+(classifier two-sample test, Lopez-Paz & Oquab 2017).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from uplift_core.diagnostics.statistics import auc
 from uplift_core.evaluation.estimate import Estimate
 
 PARAMETERS = BoostingParameters(rounds=50, max_depth=3, learning_rate=0.1, min_leaf_events=0)
-LEAST_LEAF = 50.0  # hessian of a leaf: about 200 users of two equal arms
-MAX_Z = 4.0  # beyond chance; of ten thousand fair experiments with ten arms, one is refused
-MIN_AUC = 0.52  # below it the shares differ by a point or two among users, whatever the sample
+MIN_LEAF_HESSIAN = 50.0  # about 200 users of two equal arms
+MAX_Z = 4.0  # beyond it is no chance: one of ten thousand fair experiments with ten arms is refused
+MIN_AUC = 0.52  # below it the arms' shares differ by a few points among users, in samples of any size
 
 
 def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
@@ -36,22 +36,22 @@ def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
     max_bin: int = 64,
     threads: int = 0,
 ) -> Estimate:
-    """AUC with which features tell an arm from other users, each half predicted by the other.
+    """Compute the AUC with which features predict an arm; each half is scored by the other's model.
 
     Args:
         x: (n_groups, n_features) features; NaN is missing.
         in_arm: (n_groups,) 1 in the arm, 0 outside of it.
-        n: (n_groups,) users.
+        n: (n_groups,) number of users.
         half: (n_groups,) 0 or 1.
-        max_bin: of the trees.
-        threads: to train with; 0 takes all cores.
+        max_bin: largest number of bins of a feature.
+        threads: number of threads; 0 means all cores.
 
     Returns:
-        AUC (0.5 is chance) and standard error; (nan, nan) where a half lacks one of the two.
+        AUC (0.5 is chance) and standard error; (nan, nan) if a half lacks users inside or outside.
     """
     halves = []
-    for own in (0, 1):
-        train, test = half != own, half == own
+    for test_half in (0, 1):
+        train, test = half != test_half, half == test_half
         if min(in_arm[train].sum(), (1 - in_arm[train]).sum(), test.sum()) == 0:
             return Estimate(math.nan, math.nan)
         model = fit_booster(
@@ -59,7 +59,7 @@ def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
             in_arm[train].astype(np.float64),
             n[train],
             objective="binary:logistic",
-            min_child_weight=LEAST_LEAF,
+            min_child_weight=MIN_LEAF_HESSIAN,
             parameters=PARAMETERS,
             max_bin=max_bin,
             seed=7,
@@ -67,17 +67,17 @@ def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
         )
         score = predict_booster(model, x[test]).astype(np.float64)
         halves.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test])))
-    # Scores of two models cannot be ranked together: one area each, then their mean.
-    value = float(np.mean([found.value for found in halves]))
-    return Estimate(value, math.hypot(*(found.std_error for found in halves)) / 2)
+    # Scores of two models cannot be ranked together: compute one area each, then their mean.
+    value = float(np.mean([area.value for area in halves]))
+    return Estimate(value, math.hypot(*(area.std_error for area in halves)) / 2)
 
 
 @dataclass(frozen=True)
 class Balance:
-    """How well features tell one arm from the others.
+    """The ability of features to predict one arm against the others.
 
     Attributes:
-        together: AUC of all features, by a model.
+        together: AUC of a model of all features.
         smd: (n_features,) standardized mean difference of each feature between the arm and the others.
         alone: (n_features,) AUC of each feature alone, at least 0.5.
     """
@@ -89,23 +89,23 @@ class Balance:
     @property
     def predictable(self) -> bool:
         """Whether the arm depends on the features."""
-        found = self.together
-        return found.value > MIN_AUC and found.value - 0.5 > MAX_Z * found.std_error
+        area = self.together
+        return area.value > MIN_AUC and area.value - 0.5 > MAX_Z * area.std_error
 
     def worst(self, names: Sequence[str]) -> tuple[str, float, float]:
-        """The feature that tells the arm best: its name, its AUC alone and its SMD."""
+        """Return the feature that predicts the arm best: its name, its AUC alone and its SMD."""
         place = int(np.argmax(self.alone))
         return names[place], float(self.alone[place]), float(self.smd[place])
 
 
 def arm_balance(x: Floats, in_arm: npt.NDArray[np.bool_], *, seed: int = 7, threads: int = 0) -> Balance:
-    """Try to tell an arm's users from the others by their features.
+    """Measure how well features predict one arm against the others.
 
     Args:
         x: (n, n_features) float32; NaN is missing.
-        in_arm: (n,) whether the user is in the arm; both must occur.
-        seed: of the halves.
-        threads: to train with; 0 takes all cores.
+        in_arm: (n,) whether the user is in the arm; True and False must both occur.
+        seed: random seed of the halves.
+        threads: number of threads; 0 means all cores.
     """
     half = np.random.default_rng(seed).permutation(len(x)) % 2
     inside, ones = in_arm.astype(np.float64), np.ones(len(x))

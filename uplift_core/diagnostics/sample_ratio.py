@@ -1,4 +1,4 @@
-"""Whether the arms have the sizes that the design gave them."""
+"""Test whether the arms have their designed sizes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy.stats import chisquare
 
 from uplift_core.errors import DataError
 
-SIGNIFICANCE = 0.001  # as is usual for this alarm: Fabijan et al. 2019
+SIGNIFICANCE = 0.001  # usual for this test: Fabijan et al. 2019
 
 
 @dataclass(frozen=True)
 class SampleRatio:
-    """How far the arms' shares are from the designed ones, and how likely that is by chance."""
+    """Largest difference between an arm's share and its designed share, with the test's p-value."""
 
     p_value: float
     deviation: float
@@ -24,13 +24,13 @@ class SampleRatio:
     def mismatch(self, limit: float) -> bool:
         """Whether the difference is beyond chance *and* beyond ``limit``.
 
-        With millions of users a difference that does no harm is beyond chance too, so both count.
+        With millions of users even a harmless difference is beyond chance, so both conditions count.
         """
         return self.p_value < SIGNIFICANCE and self.deviation > limit
 
 
 def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
-    """Chi-square test of the arms' counts against the designed shares.
+    """Test the arms' counts against the designed shares (chi-square).
 
     Fabijan et al., Diagnosing Sample Ratio Mismatch in Online Controlled Experiments, KDD 2019.
 
@@ -42,10 +42,12 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
         The test's p-value, and the largest difference in shares with its arm.
 
     Raises:
-        DataError: an arm lacks a share or there are no users.
+        DataError: an arm lacks a share, or there are no users.
     """
     if sorted(counts) != sorted(shares) or sum(counts.values()) == 0:
-        raise DataError(f"users are counted in arms {sorted(counts)}, shares are of {sorted(shares)}")
+        raise DataError(
+            f"arms {sorted(counts)} have users, arms {sorted(shares)} have shares; give each arm both"
+        )
     arms = sorted(counts)
     observed = np.asarray([counts[arm] for arm in arms], dtype=np.float64)
     expected = observed.sum() * np.asarray([shares[arm] for arm in arms])

@@ -1,4 +1,4 @@
-"""Figures that tell whether an experiment's data are what its design promises."""
+"""Statistics that compare an experiment's data with its design."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from scipy.stats import norm
 from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate
 
-LEAST_SHARE = 1e-4  # an empty bin counts as this share of users, or one user would be infinitely far
+MIN_SHARE = 1e-4  # share of users of an empty bin; with 0 the index would be infinite
 
 
 def auc(score: Doubles, positives: Doubles, negatives: Doubles) -> Estimate:
-    """Area under the ROC curve from groups of equal score, and its standard error.
+    """Compute the area under the ROC curve from groups of equal score, and its standard error.
 
     DeLong, DeLong & Clarke-Pearson, Biometrics 1988; ties count one half.
 
     Args:
-        score: (n,) of each group; groups may repeat a score.
-        positives: (n,) users of the class that should score high.
-        negatives: (n,) the others.
+        score: (n,) score of each group; groups may repeat a score.
+        positives: (n,) number of users in the class that should score high.
+        negatives: (n,) number of users in the other class.
 
     Returns:
-        AUC and standard error; (nan, nan) where a class has fewer than two users.
+        AUC and standard error; (nan, nan) if a class has fewer than two users.
     """
     levels, place = np.unique(score, return_inverse=True)
     one = np.bincount(place, weights=positives, minlength=len(levels))
@@ -42,15 +42,15 @@ def auc(score: Doubles, positives: Doubles, negatives: Doubles) -> Estimate:
 
 
 def stability_index(expected: Doubles, actual: Doubles) -> float:
-    """Population stability index between two histograms with equal bins.
+    """Compute the population stability index between two histograms with equal bins.
 
-    The sum over bins of (a - b) ln(a / b), with a and b the bins' shares; 0 if they are equal.
+    It is the sum over bins of (a - b) ln(a / b), where a and b are the bins' shares; 0 means equal.
 
     Args:
-        expected: (n_bins,) users by bin before.
-        actual: (n_bins,) users by bin now.
+        expected: (n_bins,) earlier number of users by bin.
+        actual: (n_bins,) current number of users by bin.
     """
-    a, b = (np.maximum(counts / counts.sum(), LEAST_SHARE) for counts in (actual, expected))
+    a, b = (np.maximum(counts / counts.sum(), MIN_SHARE) for counts in (actual, expected))
     return float(np.sum((a - b) * np.log(a / b)))
 
 
@@ -64,19 +64,21 @@ class Moments:
 
 
 def mean_difference(arm: Moments, control: Moments) -> Estimate:
-    """Standardized mean difference: difference of means over the pooled standard deviation.
+    """Compute the standardized mean difference: difference of means over pooled standard deviation.
 
-    Austin, Statistics in Medicine 2009; its standard error is that of two equal distributions. Equal
-    constants differ by 0, unequal ones infinitely.
+    Austin, Statistics in Medicine 2009. The standard error assumes two equal distributions. Equal
+    constants differ by 0, unequal constants by infinity.
     """
     error = math.sqrt(1 / max(arm.n, 1) + 1 / max(control.n, 1))
-    apart = arm.mean - control.mean
+    gap = arm.mean - control.mean
     pooled = math.sqrt((arm.variance + control.variance) / 2)
     if pooled == 0:
-        return Estimate(math.copysign(math.inf, apart) if apart else 0.0, error)
-    return Estimate(apart / pooled, error)
+        return Estimate(math.copysign(math.inf, gap) if gap else 0.0, error)
+    return Estimate(gap / pooled, error)
 
 
-def beyond_chance(found: Estimate, comparisons: int, significance: float = 0.001) -> bool:
-    """Whether a difference is not 0, at a significance shared by so many comparisons (Bonferroni)."""
-    return abs(found.value) > float(norm.isf(significance / (2 * comparisons))) * found.std_error
+def beyond_chance(difference: Estimate, comparisons: int, significance: float = 0.001) -> bool:
+    """Whether a difference is not 0, at a significance that all comparisons share (Bonferroni)."""
+    return (
+        abs(difference.value) > float(norm.isf(significance / (2 * comparisons))) * difference.std_error
+    )

@@ -1,5 +1,5 @@
-"""The declaration of an experiment, checked: arms, outcomes, features, sources, decision rules.
+"""Read and check an experiment's declaration: arms, outcomes, features, sources, decision rules.
 
-In comes the text of ``experiment.toml``; out comes an ``Experiment`` or an error that names key, value
-and remedy. Begin with ``declaration``.
+The input is ``experiment.toml``; the output is an ``Experiment``, or an error that names key, value and
+remedy. Begin to read with ``declaration``.
 """

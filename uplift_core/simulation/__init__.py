@@ -1,4 +1,4 @@
-"""Simulated experiments with known effects, to prove learners and intervals on.
+"""Simulated experiments with known effects, to test learners and intervals.
 
-Out come users with features, arm, outcome and true effect. Begin with ``rct.simulate_rct``.
+The output is users with features, arm, outcome and true effect. Begin with ``rct.marketing_rct``.
 """

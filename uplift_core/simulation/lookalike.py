@@ -1,9 +1,9 @@
-"""A public look-alike of Criteo's uplift experiment: as many users as wanted, with known effects.
+"""A public look-alike of Criteo's uplift experiment: any number of users, with known effects.
 
-No row and no parameter is taken from Criteo's data. What is imitated is its shape, as published and as
-seen: twelve anonymous features of which most users hold one value, the rest of them few or very many;
-features that leave that value together; 85 % treated; few visits, fewer conversions. Users are drawn in
-chunks, each with a random stream of its own, so that any number streams.
+No row and no parameter comes from Criteo's data. The look-alike imitates its shape, as published and as
+seen: twelve anonymous features with one usual value that most users have, and few or very many other
+values; features that leave the usual value together; 85 % treated; few visits, fewer conversions. Users
+are drawn in chunks, each with a separate random stream, so that any number of users fits into memory.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ CHUNK = 250_000
 
 @dataclass(frozen=True)
 class _Feature:
-    """One feature: the value that most hold, and how the others leave it.
+    """One feature: its usual value, and the distribution of its other values.
 
-    ``signal`` is the hidden trait that moves it away. ``share`` of users stand at ``usual``; the others
-    lie ``scale`` * t away, t being the trait's excess, mixed with ``own`` noise and rounded to ``step``.
+    ``signal`` is the hidden trait that moves the feature away from ``usual``. The distance is ``scale``
+    * t, where t is the trait's excess, mixed with the share ``noise`` of noise and rounded to ``step``.
     """
 
     signal: int
     usual: float
     scale: float
-    own: float
+    noise: float
     step: float
 
 
-# Traits: the share of users that a trait leaves at the usual values, and its weight in activity.
+# By trait: the share of users whom it leaves at the usual values, and its weight in the activity.
 _SHARES = (0.27, 0.52, 0.80, 0.95, 0.94, 0.987)
 _ACTIVITY = (0.2, 0.5, 0.7, 0.5, 0.4, 0.4)
 _LAYOUT = (
@@ -58,7 +58,7 @@ _LAYOUT = (
 
 @dataclass(frozen=True)
 class Lookalike:
-    """Users of the look-alike, and the truth about them.
+    """Users of the look-alike, with their true effects.
 
     Attributes:
         x: (n, 12) float32 features.
@@ -89,16 +89,16 @@ def lookalike_rct(
     expit(-3.2 + 0.5 a), under treatment expit(-3.1 + 0.5 a).
 
     Args:
-        n_users: users in all.
-        seed: of all streams.
+        n_users: total number of users.
+        seed: random seed of all streams.
         treated_share: e, the chance of being treated.
-        chunk: users at a time.
+        chunk: number of users per chunk.
 
     Raises:
-        DataError: the share does not lie between 0 and 1.
+        DataError: the share is not between 0 and 1.
     """
     if not 0 < treated_share < 1:
-        raise DataError(f"treated_share {treated_share!r}: must lie between 0 and 1")
+        raise DataError(f"treated_share {treated_share!r}: must be between 0 and 1")
     starts = range(0, n_users, chunk)
     streams = np.random.SeedSequence(seed).spawn(len(starts))
     for start, stream in zip(starts, streams, strict=True):
@@ -134,8 +134,8 @@ def _features(rng: np.random.Generator, excess: Doubles) -> Floats:
     x = np.empty((len(excess), len(_LAYOUT)), dtype=np.float32)
     for column, feature in enumerate(_LAYOUT):
         t = excess[:, feature.signal]
-        noise = np.abs(rng.standard_normal(len(t))) if feature.own else 0.0
-        away = feature.scale * ((1 - feature.own) * t + feature.own * noise)
-        steps = np.sign(away) * np.maximum(np.round(np.abs(away) / feature.step), 1.0)
+        noise = np.abs(rng.standard_normal(len(t))) if feature.noise else 0.0
+        distance = feature.scale * ((1 - feature.noise) * t + feature.noise * noise)
+        steps = np.sign(distance) * np.maximum(np.round(np.abs(distance) / feature.step), 1.0)
         x[:, column] = np.where(t > 0, feature.usual + steps * feature.step, feature.usual)
     return x

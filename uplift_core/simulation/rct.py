@@ -1,7 +1,7 @@
-"""Randomized experiments with known truth, to prove learners and evaluators on.
+"""Randomized experiments with known truth, to test learners and evaluators.
 
-Every design streams: users come in chunks, each with a random stream of its own, so that a chunk's
-users do not depend on how many follow.
+Every design yields users in chunks, each with a separate random stream: the users of a chunk do not
+depend on the number of later chunks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Simulated:
         x: (n, n_features) features.
         w: (n,) 1 under treatment, 0 under control.
         y: (n,) outcomes.
-        mu0: (n,) E[Y | x] under control; a chance where the outcome is binary.
+        mu0: (n,) E[Y | x] under control; a probability if the outcome is binary.
         mu1: (n,) E[Y | x] under treatment.
     """
 
@@ -41,7 +41,7 @@ class Simulated:
 
     @property
     def cate(self) -> Doubles:
-        """(n,) the true effect mu1 - mu0."""
+        """(n,) true effects mu1 - mu0."""
         return self.mu1 - self.mu0
 
     @property
@@ -50,9 +50,10 @@ class Simulated:
         return float(self.cate.mean())
 
     def policy_value(self, score: Doubles, budget: float) -> float:
-        """True mean outcome if the best ``budget`` of these users by ``score`` (n,) is treated.
+        """Compute the true mean outcome if the best share ``budget`` of users by ``score`` is treated.
 
-        With ``score = cate`` it is the oracle's. Ties share the cut, so order does not matter.
+        With ``score = cate`` (n,) it is the value of the best policy. A budget that cuts a tie takes the
+        tied users in equal shares, so the order does not matter.
         """
         _, place, counts = np.unique(-score, return_inverse=True, return_counts=True)
         before = np.cumsum(counts) - counts
@@ -63,16 +64,16 @@ class Simulated:
 def marketing_rct(
     n_users: int, seed: int, *, treated_share: float = 0.5, chunk: int = CHUNK
 ) -> Iterator[Simulated]:
-    """A marketing RCT with sure things, lost causes, persuadables and sleeping dogs, in chunks.
+    """Draw a marketing RCT with sure things, lost causes, persuadables and sleeping dogs, in chunks.
 
     x ~ N(0, I_10); logit p0 = -1.2 + 0.8 x1 + 0.5 x2 - 0.4 x3 1[x2 > 0];
     logit p1 = logit p0 + 0.5 tanh(1.5 x4) + 0.4 1[x5 > 0] - 0.3 1[x6 > 1] + 0.2 x1.
 
     Args:
-        n_users: users in all.
-        seed: of all streams.
+        n_users: total number of users.
+        seed: random seed of all streams.
         treated_share: e, the chance of being treated.
-        chunk: users at a time.
+        chunk: number of users per chunk.
     """
 
     def draw(rng: np.random.Generator, n: int) -> Simulated:
@@ -88,7 +89,7 @@ def marketing_rct(
     return _stream(draw, n_users, seed, treated_share, chunk)
 
 
-def nie_wager_rct(  # noqa: PLR0913 - the paper's own parameters
+def nie_wager_rct(  # noqa: PLR0913 - the parameters of the paper
     setup: NieWagerSetup,
     n_users: int,
     seed: int,
@@ -98,23 +99,23 @@ def nie_wager_rct(  # noqa: PLR0913 - the paper's own parameters
     treated_share: float = 0.5,
     chunk: int = CHUNK,
 ) -> Iterator[Simulated]:
-    """Setups A to D of Nie & Wager (2021, section 6.1), all with *randomized* treatment.
+    """Draw setups A to D of Nie & Wager (2021, section 6.1), all with *randomized* treatment.
 
-    Y = b(x) + (W - 1/2) tau(x) + noise * N(0, 1). Setup B is randomized in the paper too; A, C and D
-    have confounded treatment there, so their figures are not comparable with the paper's.
+    Y = b(x) + (W - 1/2) tau(x) + noise * N(0, 1). Setup B is randomized in the paper, too. A, C and D
+    are confounded there, so their figures are not comparable with the paper's.
 
     Args:
         setup: A: difficult baseline, easy effect. B: randomized, both mildly complex. C: hard
             baseline, constant effect. D: unrelated response surfaces of the two arms.
-        n_users: users in all.
-        seed: of all streams.
-        n_features: d, at least 5.
+        n_users: total number of users.
+        seed: random seed of all streams.
+        n_features: d, 5 or more.
         noise: sigma.
         treated_share: e, the chance of being treated.
-        chunk: users at a time.
+        chunk: number of users per chunk.
     """
     if n_features < 5:  # noqa: PLR2004 - x1 to x5 appear in the surfaces
-        raise DataError(f"n_features {n_features}: Nie & Wager's setups read x1 to x5")
+        raise DataError(f"n_features {n_features}: Nie & Wager's setups read x1 to x5; take 5 or more")
 
     def draw(rng: np.random.Generator, n: int) -> Simulated:
         shape = (n, n_features)
@@ -135,7 +136,7 @@ def _stream(
     chunk: int,
 ) -> Iterator[Simulated]:
     if not 0 < treated_share < 1:
-        raise DataError(f"treated_share {treated_share!r}: must lie between 0 and 1")
+        raise DataError(f"treated_share {treated_share!r}: must be between 0 and 1")
     starts = range(0, n_users, chunk)
     streams = np.random.SeedSequence(seed).spawn(len(starts))
     for start, stream in zip(starts, streams, strict=True):

@@ -1,5 +1,5 @@
-"""Whom to treat within a budget, when the scores are known.
+"""Decide whom to treat within a budget, for known scores.
 
-In come scores and costs; out come list sizes, thresholds and, for several arms, the order in which
-money is spent best. Begin with ``budget``; ``arm_path`` decides between several arms.
+The input is scores and costs; the output is list sizes, thresholds and, for several arms, the best order
+of spending. Begin to read with ``budget``; ``arm_path`` decides between several arms.
 """

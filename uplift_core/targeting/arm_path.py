@@ -1,10 +1,10 @@
-"""Which of several arms each user gets within a budget: the greedy path over users' convex hulls.
+"""Choose one of several arms for each user within a budget: the greedy path over convex hulls.
 
-Every user is offered the arms as points (cost, effect), and no treatment as (0, 0). Only points on the
-upper convex hull can be part of a best policy. Walking all users' hulls at once, the steepest move first
-- most effect for its cost - gives for every budget the policy with the largest total effect: the
-fractional multiple-choice knapsack. Sverdrup, Wu, Athey & Wager, "Qini curves for multi-armed treatment
-rules" (2023), as grf-labs' maq computes it.
+Each user's arms are points (cost, effect), and no treatment is (0, 0). Only points on the upper convex
+hull can be part of a best policy. The path walks along all users' hulls at once and makes the steepest
+move first, the one with the most effect for its cost. So it gives, for every budget, the policy with the
+largest total effect: the fractional multiple-choice knapsack. It follows Sverdrup, Wu, Athey & Wager,
+"Qini curves for multi-armed treatment rules" (2023), as grf-labs' maq computes it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Path:
-    """The order in which groups of alike users move from arm to arm as the budget grows.
+    """The order in which groups of equal users move from arm to arm as the budget grows.
 
-    Moves of equal effect per cost form one level and enter as a whole; a budget that ends within a level
-    takes an equal share of each of its moves. So no figure depends on the order of the groups.
+    Moves of equal effect per cost form one level. A level enters as a whole; if a budget ends within a
+    level, it takes an equal share of each of the level's moves. So no figure depends on the order of the
+    groups.
 
     Attributes:
-        arm: (n_groups, n_arms) the arm that each of a group's moves leads to; -1 beyond its last.
-        level: (n_groups, n_arms) the level of each move, ascending; n_levels beyond its last.
-        slope: (n_levels,) effect per cost, descending; infinite where arms are free.
-        spend: (n_levels,) cost per user of all users once a level is done.
+        arm: (n_groups, n_arms) the arm that each of a group's moves leads to; -1 after its last move.
+        level: (n_groups, n_arms) the level of each move, ascending; n_levels after its last move.
+        slope: (n_levels,) effect per cost, descending; infinite if the arms are free.
+        spend: (n_levels,) total cost divided by the number of all users, after each level.
     """
 
     arm: npt.NDArray[np.int8]
@@ -41,10 +42,10 @@ class Path:
     spend: Doubles
 
     def cut(self, budget: float) -> tuple[int, float]:
-        """Where a budget ends: how many levels are done, and the share of the next one.
+        """Find where a budget ends: the number of complete levels, and the share of the next one.
 
         Args:
-            budget: cost per user of all users, 0 or more.
+            budget: total cost divided by the number of all users, 0 or more.
 
         Raises:
             DataError: the budget is negative or not a number.
@@ -58,14 +59,14 @@ class Path:
         return done, float((budget - before) / (self.spend[done] - before))
 
     def shares(self, budget: float) -> Doubles:
-        """pi: (n_groups, n_arms) the share of each group's users that gets each arm."""
+        """Return pi: (n_groups, n_arms), the share of each group's users that gets each arm."""
         done, share = self.cut(budget)
         groups = np.arange(len(self.arm))
         moves = (self.level < done).sum(axis=1)
-        held = np.where(moves > 0, self.arm[groups, moves - 1], NO_ARM)
+        current = np.where(moves > 0, self.arm[groups, moves - 1], NO_ARM)
         shares = np.zeros(self.arm.shape)
-        treated = held != NO_ARM
-        shares[groups[treated], held[treated]] = 1.0
+        treated = current != NO_ARM
+        shares[groups[treated], current[treated]] = 1.0
         if share > 0:
             on, move = np.nonzero(self.level == done)
             shares[on] *= 1 - share
@@ -73,10 +74,10 @@ class Path:
         return shares
 
     def along(self, sums: Doubles) -> Doubles:
-        """(n_levels,) total of what the policy collects once each level is done.
+        """Return (n_levels,) totals of a quantity under the policy, after each level.
 
         Args:
-            sums: (n_groups, n_arms) what a group's users add together under each arm.
+            sums: (n_groups, n_arms) the quantity's sum over a group's users under each arm.
         """
         on, move = np.nonzero(self.level < len(self.slope))
         added = sums[on, self.arm[on, move]]
@@ -87,15 +88,15 @@ class Path:
 
 
 def find_path(effect: Doubles, cost: npt.ArrayLike, n: Doubles | None = None) -> Path:
-    """The path of best policies for predicted effects.
+    """Find the path of best policies for predicted effects.
 
-    Nobody gets an arm that is predicted not to help, however large the budget. Of arms that are equal to
-    a user in cost and effect the first one counts.
+    No user gets an arm without a positive predicted effect, however large the budget is. Of arms with
+    equal cost and effect for a user, the first one is taken.
 
     Args:
-        effect: (n_groups, n_arms) predicted effect of each arm on a user of the group.
+        effect: (n_groups, n_arms) predicted effect of each arm for a user of the group.
         cost: (n_arms,) or (n_groups, n_arms) cost of each arm for a user; 0 is free.
-        n: (n_groups,) users of each group; one each unless given.
+        n: (n_groups,) users of each group; default: one user each.
 
     Raises:
         DataError: a value is not finite, a cost is negative, or shapes do not fit.
@@ -116,12 +117,12 @@ def find_path(effect: Doubles, cost: npt.ArrayLike, n: Doubles | None = None) ->
     level[on, move] = place.ravel()
     path = Path(arm, level, -negative, np.zeros(len(negative)))
     spend = path.along(costs * users[:, None]) / users.sum()
-    # Rounding must not let the path go backwards.
+    # Without this, rounding could let the spend decrease.
     return Path(arm, level, path.slope, np.maximum.accumulate(spend))
 
 
 def _hulls(effect: Doubles, cost: Doubles) -> tuple[npt.NDArray[np.int8], Doubles]:
-    """Each group's moves: the arm they lead to, and their effect per cost; both (n_groups, n_arms)."""
+    """Find each group's moves: the target arm and the effect per cost, both (n_groups, n_arms)."""
     groups = np.arange(len(effect))
     arm = np.full(effect.shape, NO_ARM, dtype=np.int8)
     slope = np.full(effect.shape, -np.inf)
@@ -134,12 +135,12 @@ def _hulls(effect: Doubles, cost: Doubles) -> tuple[npt.NDArray[np.int8], Double
         moving = best > 0
         if not moving.any():
             break
-        # Of equally steep moves the shortest, as maq does; of free ones the best.
+        # Of equally steep moves take the shortest, as maq does; of free moves take the best.
         length = np.where(np.isinf(best), -1.0, 1.0)[:, None] * more
         chosen = np.where(steep == best[:, None], length, np.inf).argmin(axis=1)[moving]
         on = groups[moving]
         arm[on, move] = chosen
-        # Slopes fall along a hull; of equal ones each is a level of its own, the cheaper arm first.
+        # Slopes fall along a hull. Equal slopes become separate levels, the cheaper arm first.
         limit = np.nextafter(last[on], -np.inf) if move else last[on]
         slope[on, move] = np.minimum(best[on], limit)
         at[on], spent[on], last[on] = effect[on, chosen], cost[on, chosen], slope[on, move]

@@ -1,4 +1,4 @@
-"""From a budget - a share of users, a number of them, or money - to a list's size and threshold."""
+"""Turn a budget (a share of users, a number of users, or money) into a list's size and threshold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uplift_core.errors import DataError
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent: a share of all users, a number of them, or an amount of money."""
+    """The limit of a list: a share of all users, a number of users, or an amount of money."""
 
     share: float | None = None
     users: int | None = None
@@ -22,26 +22,26 @@ class Budget:
 
     @property
     def kind(self) -> str:
-        """Which of the three is given.
+        """The kind of the budget: share, users or money.
 
         Raises:
-            DataError: none is, or more than one.
+            DataError: none of the three is set, or more than one.
         """
         given = [kind for kind in ("share", "users", "money") if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise DataError(f"a budget is a share, users or money; given are {given or 'none'}")
+            raise DataError(f"budget: must be one of share, users or money; given are {given or 'none'}")
         return given[0]
 
     @property
     def amount(self) -> float:
-        """How much of it."""
+        """The amount, in the unit of ``kind``."""
         return float(getattr(self, self.kind))
 
     def size(self, n_users: int) -> int | None:
-        """How many of ``n_users`` may be treated; None where money decides.
+        """Return how many of ``n_users`` may be treated; None for a budget in money.
 
         Raises:
-            DataError: the amount cannot be meant.
+            DataError: the amount is invalid.
         """
         if self.kind == "money":
             if not (math.isfinite(self.amount) and self.amount >= 0):
@@ -56,17 +56,18 @@ class Budget:
 
 @dataclass(frozen=True)
 class Quota:
-    """How many of a list are treated for their score, and how many explorers are."""
+    """The numbers of ranked users and of explorers that a list treats."""
 
     ranked: int
     explorers: int
 
 
 def quota(size: int, ranked: int, explorers: int) -> Quota:
-    """Divide a list of ``size`` between ranked users and explorers, in proportion to how many there are.
+    """Divide a list of ``size`` between ranked users and explorers, in proportion to their numbers.
 
-    Explorer k of E comes in place ceil((2k - 1) T / 2E) of all T users, so that a list of any size
-    treats the same share of both, and a larger list holds every smaller one.
+    Explorer k of E has place ceil((2k - 1) T / 2E) among all T users. So a list of any size treats the
+    same share of both, and a larger list contains every smaller one. For example, with 8 ranked users
+    and 2 explorers, explorers have places 3 and 8, so a list of 5 treats 4 ranked users and 1 explorer.
     """
     total = ranked + explorers
     size = min(size, total)
@@ -75,15 +76,16 @@ def quota(size: int, ranked: int, explorers: int) -> Quota:
 
 
 def rank_of(place: int, ranked: int, explorers: int) -> int:
-    """Place in the whole list of the ranked user in ``place`` among the ranked.
+    """Return the rank in the whole list of the user in ``place`` among the ranked users.
 
-    Explorers stand between them as ``quota`` divides a list, see ``sql/decisions/places.sql``.
+    Explorers have places between them, as ``quota`` divides a list; see ``sql/decisions/places.sql``.
+    For example, with 8 ranked users and 2 explorers in places 3 and 8, ranked user 3 has rank 4.
     """
     return place + (2 * (place - 1) * explorers + ranked + explorers) // (2 * ranked)
 
 
 def list_size(budget: float, n_users: int) -> int:
-    """round(budget * n_users), halves up: how many users a list of exact size holds."""
+    """Return the number of users of a list of exact size: budget * n_users, rounded, halves up."""
     _check(budget)
     return math.floor(budget * n_users + 0.5)
 
@@ -95,8 +97,8 @@ class Explorers:
     Attributes:
         draw: (E,) float64, ascending; see ``sql/rules/draw_of.sql``.
         user_id: (E,) int64, ascending among equal draws.
-        n_users: all users of the list.
-        n_ranked: those whom the score decides about.
+        n_users: number of all users of the list.
+        n_ranked: number of users whom the score decides about.
     """
 
     draw: npt.NDArray[np.float64]
@@ -107,9 +109,9 @@ class Explorers:
     def treated(
         self, budget: float, draw: npt.NDArray[np.float64], user_id: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Which explorers a list of the share ``budget`` treats; (n,), by their draws and ids.
+        """Decide, by draws and ids (n,), which explorers a list of the share ``budget`` treats; (n,).
 
-        One who is not on the list is treated if the draw comes before that of the last one treated.
+        An explorer who is not on the list is treated if the draw is before that of the last one treated.
         """
         size = list_size(budget, self.n_users)
         treated = quota(size, self.n_ranked, len(self.draw)).explorers
@@ -120,13 +122,13 @@ class Explorers:
 
 
 class Distribution:
-    """How many users have which score: what thresholds are quantiles of."""
+    """The distribution of scores over users, whose quantiles are the thresholds."""
 
     def __init__(self, scores: Floats, counts: npt.NDArray[np.int64]) -> None:
         """Take (n,) distinct float32 scores, descending, and (n,) users of each.
 
         Raises:
-            DataError: there are none, or a score is not finite.
+            DataError: there are no scores, or a score is not finite.
         """
         if len(scores) == 0 or not np.all(np.isfinite(scores)):
             raise DataError("scores: a threshold needs at least one user and finite scores only")
@@ -136,20 +138,20 @@ class Distribution:
 
     @property
     def n_users(self) -> int:
-        """All users."""
+        """Number of users."""
         return int(self._reached[-1])
 
     def threshold(self, budget: float) -> float:
-        """The (1 - budget) quantile, as a value that occurs.
+        """Return the (1 - budget) quantile, as a value that occurs.
 
-        Treating all users whose score is at least this value treats the share ``budget`` of them, and
-        more where the value is tied.
+        If all users with at least this score are treated, they are the share ``budget`` of all users, or
+        more if several users have exactly this score.
 
         Args:
             budget: share of users to treat, from 0 to 1.
 
         Returns:
-            The score of the user in place round(budget * N); infinity where that place is 0.
+            The score of the user in place round(budget * N); infinity if that place is 0.
         """
         place = list_size(budget, self.n_users)
         if place == 0:
@@ -157,7 +159,7 @@ class Distribution:
         return float(self._scores[int(np.searchsorted(self._reached, place))])
 
     def share_from(self, score: float) -> float:
-        """Share of users at or above a score."""
+        """Return the share of users at or above a score."""
         above = int(np.searchsorted(self._ascending, -np.float32(score), side="right"))
         return float(self._reached[above - 1]) / self.n_users if above else 0.0
 

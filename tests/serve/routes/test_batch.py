@@ -12,18 +12,18 @@ from bench.streams import crashing_stream, odd_streams, stream_of
 from serve.routes import batch
 from serve.routes.batch import ARROW
 from serve.schemas.answers import Decisions
-from tests.serve.equality import check_batch, check_single
+from tests.serve.equality import assert_batch_equals_table, assert_single_equals_table
 from tests.serve.support import api_of, copy_home
 
 
 def test_batches_of_hillstroms_customers_equal_the_batch_job(
     hillstrom_api: TestClient, hillstrom_served: Path
 ) -> None:
-    check_batch(hillstrom_api, hillstrom_served, "hillstrom", 10_000)
+    assert_batch_equals_table(hillstrom_api, hillstrom_served, "hillstrom", 10_000)
 
 
 def test_single_requests_side_by_side_equal_the_batch_job(hillstrom_served: Path) -> None:
-    check_single(hillstrom_served, "hillstrom", 10_000)
+    assert_single_equals_table(hillstrom_served, "hillstrom", 10_000)
 
 
 def test_real_criteo_users_equal_the_batch_job_every_way_in(
@@ -31,8 +31,8 @@ def test_real_criteo_users_equal_the_batch_job_every_way_in(
 ) -> None:
     home = copy_home(criteo_home, tmp_path_factory.mktemp("serve") / "criteo")
     with api_of(home) as api:
-        check_batch(api, home, "criteo", 10_000)
-    check_single(home, "criteo", 10_000)
+        assert_batch_equals_table(api, home, "criteo", 10_000)
+    assert_single_equals_table(home, "criteo", 10_000)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_bad_rows_among_many_are_found(hillstrom_api: TestClient, hillstrom_user
     lost, early = hillstrom_user | {"zip_code": "Mars"}, hillstrom_user | {"recency": -1}
     rows = [hillstrom_user] * 5 + [lost, early, lost]
     known = "a text, one of the known categories: Rural, Surburban, Urban"
-    told = [
+    refusals = [
         f"rows[5].zip_code = 'Mars': must be {known} (and so of 1 more)",
         "rows[6].recency = -1: must be a whole number from 1 to 12",
     ]
     answer = hillstrom_api.post("/score/batch", json={"experiment": "hillstrom", "rows": rows})
     assert answer.status_code == 422
-    assert sorted(answer.json()["detail"].split("; ")) == told
+    assert sorted(answer.json()["detail"].split("; ")) == refusals
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pylist(rows)
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -69,7 +69,7 @@ def test_bad_rows_among_many_are_found(hillstrom_api: TestClient, hillstrom_user
     answer = hillstrom_api.post(
         "/score/batch", content=sink.getvalue().to_pybytes(), headers={"content-type": ARROW}
     )
-    assert sorted(answer.json()["detail"].split("; ")) == told
+    assert sorted(answer.json()["detail"].split("; ")) == refusals
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def test_the_published_model_is_described(hillstrom_api: TestClient, hillstrom_s
 
 
 def test_features_say_what_to_send(hillstrom_api: TestClient) -> None:
-    found = hillstrom_api.get("/features").json()
-    attributes = {column["name"]: column for column in found["attributes"]}
+    features = hillstrom_api.get("/features").json()
+    attributes = {column["name"]: column for column in features["attributes"]}
     assert attributes["zip_code"]["levels"] == ["Rural", "Surburban", "Urban"]
     assert (attributes["mens"]["low"], attributes["mens"]["high"]) == (0, 1)
-    assert found["features"][0]["description"]
-    answer = hillstrom_api.post("/score", json={"attributes": found["example"]})
+    assert features["features"][0]["description"]
+    answer = hillstrom_api.post("/score", json={"attributes": features["example"]})
     assert answer.status_code == 200
 
 
@@ -40,12 +40,12 @@ def test_contributions_add_up_to_the_score(hillstrom_api: TestClient, learner: s
     bases = set()
     for user in (1, 17, 4711):
         body = {"user_id": user, "learner": learner, "arm": "mens"}
-        found = hillstrom_api.post("/explain", json=body).json()
-        total = found["base"] + sum(part["contribution"] for part in found["contributions"])
-        assert total == pytest.approx(found["score"], abs=1e-6)
-        assert found["score"] == hillstrom_api.post("/score", json=body).json()["score"]
-        bases.add(round(found["base"], 6))
-        sizes = [abs(part["contribution"]) for part in found["contributions"]]
+        explanation = hillstrom_api.post("/explain", json=body).json()
+        total = explanation["base"] + sum(part["contribution"] for part in explanation["contributions"])
+        assert total == pytest.approx(explanation["score"], abs=1e-6)
+        assert explanation["score"] == hillstrom_api.post("/score", json=body).json()["score"]
+        bases.add(round(explanation["base"], 6))
+        sizes = [abs(part["contribution"]) for part in explanation["contributions"]]
         assert sizes == sorted(sizes, reverse=True)
     assert len(bases) == 1, "before anything is known of a user, all are alike"
 
@@ -61,20 +61,20 @@ def test_a_user_id_knows_the_part_that_the_list_gives(
     )
     assert {row["decision"] for row in rows} == {"holdout", "explore", "ranked"}
     for row in rows:
-        found = hillstrom_api.post("/score", json={"user_id": row["user_id"]}).json()
-        assert found["role"] == row["decision"]
+        answer = hillstrom_api.post("/score", json={"user_id": row["user_id"]}).json()
+        assert answer["role"] == row["decision"]
 
 
 def test_lists_say_whether_acting_on_the_scores_is_shown_to_pay(
     hillstrom_api: TestClient, hillstrom_served: Path
 ) -> None:
-    found = hillstrom_api.get("/lists").json()
+    lists = hillstrom_api.get("/lists").json()
     (word,) = query(
         hillstrom_served,
         "select learner, gate as evidence, gate_reason as evidence_reason, needed_users "
         "from models.registry where arm = 'womens' and champion and is_current",
     )
-    assert found["evidence"] == [{"campaign": "womens", "arm": "womens"} | word]
-    for entry in (*found["nights"], *found["best"]):
+    assert lists["evidence"] == [{"campaign": "womens", "arm": "womens"} | word]
+    for entry in (*lists["nights"], *lists["best"]):
         assert entry["evidence"] == word["evidence"]
         assert entry["evidence_reason"] == word["evidence_reason"]

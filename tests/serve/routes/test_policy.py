@@ -12,28 +12,28 @@ from uplift_core.artifacts.publication import read_pointer
 
 
 def test_a_sweep_has_the_evaluations_figures(hillstrom_api: TestClient, hillstrom_served: Path) -> None:
-    found = hillstrom_api.get("/policy/sweep", params={"arm": "mens", "learner": "x"}).json()
+    sweep = hillstrom_api.get("/policy/sweep", params={"arm": "mens", "learner": "x"}).json()
     where = "where arm = 'mens' and learner = $l and outcome = 'visit'"
     for key, learner in (("rows", "x"), ("response_model", "response")):
         sql = f"from evaluation.policy_value {where} and estimator = 'aipw' order by budget"
         expected = query(hillstrom_served, sql, l=learner)
-        assert [row["budget"] for row in found[key]] == [row["budget"] for row in expected]
+        assert [row["budget"] for row in sweep[key]] == [row["budget"] for row in expected]
         for name in ("value", "gain_over_random", "incremental"):
-            assert [row[name] for row in found[key]] == [row[name] for row in expected]
+            assert [row[name] for row in sweep[key]] == [row[name] for row in expected]
     limits = query(
         hillstrom_served,
         "select threshold, treated_share from decisions.thresholds where arm = 'mens' and learner = 'x' "
         "order by budget",
     )
-    assert [row["threshold"] for row in found["rows"]] == [row["threshold"] for row in limits]
-    assert [row["expected_treat_rate"] for row in found["rows"]] == pytest.approx(
+    assert [row["threshold"] for row in sweep["rows"]] == [row["threshold"] for row in limits]
+    assert [row["expected_treat_rate"] for row in sweep["rows"]] == pytest.approx(
         [row["treated_share"] for row in limits]
     )
 
 
 def test_one_budget_says_where_it_was_evaluated(hillstrom_api: TestClient) -> None:
-    found = hillstrom_api.get("/policy", params={"budget": 0.1234}).json()
-    (row,) = found["rows"]
+    policy = hillstrom_api.get("/policy", params={"budget": 0.1234}).json()
+    (row,) = policy["rows"]
     assert (row["budget"], row["evaluated_at"]) == (0.1234, 0.12)
     scored = hillstrom_api.post("/score", json={"user_id": 5, "budget": 0.1234}).json()
     assert scored["threshold"] == row["threshold"]

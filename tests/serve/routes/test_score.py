@@ -270,8 +270,8 @@ def test_every_arm_is_decided_by_its_own_champion(
         body = {"attributes": hillstrom_user, "arm": row["arm"]}
         assert ask(hillstrom_api, body)["learner"] == row["learner"]
         for path in ("/policy", "/evidence"):
-            found = hillstrom_api.get(path, params={"arm": row["arm"]}).json()
-            assert found["learner"] == row["learner"]
+            policy = hillstrom_api.get(path, params={"arm": row["arm"]}).json()
+            assert policy["learner"] == row["learner"]
 
 
 def test_a_user_id_may_be_text(hillstrom_api: TestClient) -> None:
@@ -374,12 +374,12 @@ KINDS = ["application/json", "Application/JSON; charset=utf-8", "application/a+j
 def test_score_takes_and_refuses_what_fastapis_own_routes_do(
     hillstrom_api: TestClient, kind: str
 ) -> None:
-    found = {
+    statuses = {
         path: [
             hillstrom_api.post(path, content=body, headers={"Content-Type": kind}).status_code
             for body in BODIES
         ]
         for path in ("/score", "/explain")
     }
-    assert found["/score"] == found["/explain"]
-    assert (200 in found["/score"]) == kind.lower().startswith("application/")
+    assert statuses["/score"] == statuses["/explain"]
+    assert (200 in statuses["/score"]) == kind.lower().startswith("application/")

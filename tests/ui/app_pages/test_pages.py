@@ -41,11 +41,11 @@ def altered(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Any], 
     """The API's answer at a path is changed before the app sees it."""
     get = ApiClient.get
 
-    def changed(self: ApiClient, asked: str, **query: Any) -> Any:
-        found = get(self, asked, **query)
-        if asked == path:
-            change(found)
-        return found
+    def changed(self: ApiClient, requested: str, **query: Any) -> Any:
+        answer = get(self, requested, **query)
+        if requested == path:
+            change(answer)
+        return answer
 
     monkeypatch.setattr(ApiClient, "get", changed)
 
@@ -129,8 +129,8 @@ def test_the_form_is_made_of_the_contract_and_scores_what_it_says(client: ApiCli
 
 
 def test_a_held_out_user_is_told_apart(client: ApiClient, served: Path) -> None:
-    held = "select min(user_id) as user_id from decisions.treat_list where decision = 'holdout'"
-    (row,) = query(served, held)
+    held_out = "select min(user_id) as user_id from decisions.treat_list where decision = 'holdout'"
+    (row,) = query(served, held_out)
     app = run_page("score", user=str(row["user_id"]), budget="100")
     assert not app.success
     headline, _, rest = app.info[0].value.partition("\n\n")
@@ -153,7 +153,7 @@ def listed(served: Path, where: str) -> dict[str, Any]:
     return row
 
 
-def told(app: AppTest) -> tuple[str, str]:
+def decision_text(app: AppTest) -> tuple[str, str]:
     """The headline and the rest of what is said of a user."""
     (text,) = [box.value for box in (*app.success, *app.info)]
     headline, _, rest = text.partition("\n\n")
@@ -165,7 +165,7 @@ def test_a_listed_user_below_the_threshold_is_not_said_to_be_left_untreated(
 ) -> None:
     row = listed(served, "decision = 'treat' and score < threshold")
     app = run_page("score", user=str(row["user_id"]))
-    headline, rest = told(app)
+    headline, rest = decision_text(app)
     place = f"On the list of {row['decision_date']} (place {row['rank']:,}), though below the threshold"
     assert headline.endswith(place)
     assert app.success
@@ -187,13 +187,13 @@ def test_decision_and_list_are_told_in_one_sentence(
     client: ApiClient, served: Path, where: str, words: str
 ) -> None:
     row = listed(served, where)
-    headline, _ = told(run_page("score", user=str(row["user_id"])))
+    headline, _ = decision_text(run_page("score", user=str(row["user_id"])))
     assert headline.endswith(f"{words.format(row['decision_date'])} (place {row['rank']:,})")
 
 
 def test_at_another_budget_the_lists_own_is_told(client: ApiClient, served: Path) -> None:
     row = listed(served, "decision = 'treat' and rank between 15000 and 16000")
-    headline, _ = told(run_page("score", user=str(row["user_id"]), budget="10"))
+    headline, _ = decision_text(run_page("score", user=str(row["user_id"]), budget="10"))
     assert headline.endswith(
         f"Don't treat at a budget of 10 %; the list of {row['decision_date']} at 30 % does "
         f"(place {row['rank']:,})"
@@ -207,7 +207,9 @@ def test_at_another_budget_the_lists_own_is_told(client: ApiClient, served: Path
 def test_a_decision_is_not_shown_without_the_gates_word(
     client: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, word: str, needed: int | None
 ) -> None:
-    altered(monkeypatch, "/evidence", lambda found: found["gate"].update(gate=word, needed_users=needed))
+    altered(
+        monkeypatch, "/evidence", lambda answer: answer["gate"].update(gate=word, needed_users=needed)
+    )
     app = run_page(name)
     assert ("Not shown to pay off" in warnings(app)) is (word == "inconclusive")
     assert ("1,234,567 users would settle it" in warnings(app)) is (needed is not None)
@@ -237,7 +239,7 @@ def test_a_list_that_promises_nothing_says_so(
     altered(
         monkeypatch,
         "/lists",
-        lambda found: found["nights"][0].update(promised=promised, promised_std_error=error),
+        lambda answer: answer["nights"][0].update(promised=promised, promised_std_error=error),
     )
     app = run_page("lists")
     assert ("The promise is not above 0" in warnings(app)) is warned
@@ -409,7 +411,7 @@ def test_a_sweep_is_about_as_many_users_as_the_last_list(client: ApiClient) -> N
 def test_without_a_list_a_sweep_is_about_the_users_of_the_experiment(
     client: ApiClient, served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    altered(monkeypatch, "/lists", lambda found: found.update(nights=[]))
+    altered(monkeypatch, "/lists", lambda answer: answer.update(nights=[]))
     two = "select count(*) as n from assignment.hillstrom where arm in ('womens', 'none')"
     (row,) = query(served, two)
     assert widget(run_page("sweep"), "number_input", "Users to decide about").value == row["n"]
@@ -445,7 +447,7 @@ def test_tonights_list_counts_as_the_snapshot_does(
     place = f"exports/hillstrom/{row['decision_date']}/{row['campaign']}/manifest.json"
     assert place in app.code[0].value
     assert (hillstrom_home / place).is_file()
-    assert any("Whom to treat is the file `treat.csv`" in text.value for text in app.caption)
+    assert any("The file `treat.csv` says whom to treat" in text.value for text in app.caption)
 
 
 def test_a_treatment_without_a_list_says_so_and_offers_the_others(client: ApiClient) -> None:

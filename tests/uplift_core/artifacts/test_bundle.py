@@ -142,7 +142,7 @@ def test_one_altered_bit_in_any_model_is_refused(saved: Path) -> None:
 def test_one_altered_character_in_the_manifest_is_refused(saved: Path) -> None:
     path = saved / MANIFEST
     path.write_text(path.read_text().replace("abababab", "abababac", 1))
-    with pytest.raises(BundleError, match=r"manifest's sha256 .* is not in its name"):
+    with pytest.raises(BundleError, match=r"manifest's sha256 .* is not in the folder's name"):
         bundle.load(saved)
 
 
@@ -160,7 +160,7 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
 def test_a_bundle_under_another_name_is_refused(saved: Path) -> None:
     other = saved.with_name("simulated-000000000000")
     shutil.copytree(saved, other)
-    with pytest.raises(BundleError, match="is not in its name"):
+    with pytest.raises(BundleError, match="is not in the folder's name"):
         bundle.load(other)
 
 

@@ -77,11 +77,13 @@ def test_contributions_add_up_to_the_predicted_mean(objective):
     x[:, 3] = 0  # no tree can use it
     label = (x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=len(x)) > 1).astype(float)
     booster = fit(x, label, objective=objective)
-    found = shapley_values(booster, x)
-    assert found.sum(axis=1) == pytest.approx(predict_booster(booster, x), abs=1e-6)
-    assert (found[:, 3] == 0).all()
+    contributions = shapley_values(booster, x)
+    assert contributions.sum(axis=1) == pytest.approx(predict_booster(booster, x), abs=1e-6)
+    assert (contributions[:, 3] == 0).all()
     log_odds = booster.predict(xgboost.DMatrix(x), pred_contribs=True)
-    assert np.allclose(found[:, 0] * log_odds[:, 1], found[:, 1] * log_odds[:, 0], atol=1e-6)
+    assert np.allclose(
+        contributions[:, 0] * log_odds[:, 1], contributions[:, 1] * log_odds[:, 0], atol=1e-6
+    )
 
 
 def test_contributions_that_cancel_are_told_by_the_links_slope():
@@ -106,10 +108,10 @@ def test_a_booster_with_a_known_feature_is_taken_apart_by_the_others():
         left = fix_feature(booster, 3, value)
         assert np.array_equal(predict_booster(left, x), predict_booster(booster, known))
         assert not (left.trees_to_dataframe()["Feature"] == "f3").any()
-        found = shapley_values(left, x[:5])
-        for row, parts in zip(x[:5], found, strict=True):
+        contributions = shapley_values(left, x[:5])
+        for row, parts in zip(x[:5], contributions, strict=True):
             assert parts == pytest.approx([*shapley(booster, row, value), parts[-1]], abs=1e-5)
-        assert np.ptp(found[:, -1]) == 0
+        assert np.ptp(contributions[:, -1]) == 0
 
 
 def shapley(booster, row, value):

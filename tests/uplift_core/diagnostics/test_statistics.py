@@ -34,12 +34,12 @@ def test_auc_is_scikit_learns_also_with_ties(levels: int) -> None:
 def test_the_interval_of_an_auc_holds_the_truth_as_often_as_it_says() -> None:
     """Two normal distributions one standard deviation apart: AUC = Phi(1 / sqrt 2)."""
     rng, truth = np.random.default_rng(1), 0.5 * (1 + math.erf(0.5))
-    held, ones = 0, np.ones(150)
+    covered, ones = 0, np.ones(150)
     for _ in range(500):
         score = np.r_[rng.normal(1, 1, 150), rng.normal(0, 1, 150)]
-        found = auc(score, np.r_[ones, 0 * ones], np.r_[0 * ones, ones])
-        held += found.ci_low <= truth <= found.ci_high
-    assert 0.92 <= held / 500 <= 0.975
+        estimate = auc(score, np.r_[ones, 0 * ones], np.r_[0 * ones, ones])
+        covered += estimate.ci_low <= truth <= estimate.ci_high
+    assert 0.92 <= covered / 500 <= 0.975
 
 
 def test_auc_of_one_class_says_nothing() -> None:
@@ -54,13 +54,13 @@ def test_stability_index() -> None:
 
 
 def test_mean_difference_is_in_standard_deviations() -> None:
-    found = mean_difference(Moments(3.0, 4.0, 200), Moments(2.0, 4.0, 200))
-    assert (found.value, found.std_error) == (0.5, 0.1)
+    difference = mean_difference(Moments(3.0, 4.0, 200), Moments(2.0, 4.0, 200))
+    assert (difference.value, difference.std_error) == (0.5, 0.1)
     assert mean_difference(Moments(1.0, 0.0, 5), Moments(1.0, 0.0, 5)).value == 0
     assert mean_difference(Moments(1.0, 0.0, 5), Moments(0.0, 0.0, 5)).value == math.inf
 
 
 def test_many_comparisons_need_a_larger_difference() -> None:
-    found = Estimate(3.6, 1.0)
-    assert beyond_chance(found, 1)
-    assert not beyond_chance(found, 100)
+    difference = Estimate(3.6, 1.0)
+    assert beyond_chance(difference, 1)
+    assert not beyond_chance(difference, 100)

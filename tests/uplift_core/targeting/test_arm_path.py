@@ -48,7 +48,7 @@ def greedy(effect: np.ndarray, cost: np.ndarray) -> list[tuple[float, float]]:
     queue = [s for s in (step(user, None) for user in range(len(effect))) if s]
     heapq.heapify(queue)
     spend = gain = 0.0
-    found = []
+    points = []
     while queue:
         _, user, arm = heapq.heappop(queue)
         if user in at:
@@ -56,10 +56,10 @@ def greedy(effect: np.ndarray, cost: np.ndarray) -> list[tuple[float, float]]:
             gain -= effect[user, at[user]]
         spend, gain = spend + cost[user, arm], gain + effect[user, arm]
         at[user] = arm
-        found.append((spend / len(effect), gain / len(effect)))
+        points.append((spend / len(effect), gain / len(effect)))
         if following := step(user, arm):
             heapq.heappush(queue, following)
-    return found
+    return points
 
 
 def knapsack(effect: np.ndarray, cost: np.ndarray, budget: float) -> float:

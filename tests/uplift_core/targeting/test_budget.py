@@ -33,16 +33,16 @@ def test_a_threshold_treats_the_budget_and_would_not_without_its_last_score(
     distribution: tuple[np.ndarray, np.ndarray], budget: float
 ) -> None:
     scores, counts = distribution
-    wanted = list_size(budget, int(counts.sum()))
+    size = list_size(budget, int(counts.sum()))
     value = Distribution(scores, counts).threshold(budget)
-    assert treated(scores, counts, value) >= wanted
+    assert treated(scores, counts, value) >= size
     assert (
         Distribution(scores, counts).share_from(value) == treated(scores, counts, value) / counts.sum()
     )
-    if wanted:
+    if size:
         assert value in scores.tolist()
         strictly_above = int(counts[scores > np.float32(value)].sum())
-        assert strictly_above < wanted
+        assert strictly_above < size
     else:
         assert value == math.inf
 
@@ -120,7 +120,7 @@ def test_each_kind_of_budget_has_its_size() -> None:
 
 @pytest.mark.parametrize("given_", [{}, {"share": 0.1, "users": 3}])
 def test_a_budget_is_one_of_three(given_: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="a budget is a share, users or money"):
+    with pytest.raises(DataError, match="must be one of share, users or money"):
         assert Budget(**given_).kind
 
 
@@ -153,8 +153,8 @@ def test_explorers_are_treated_in_the_places_that_the_list_gives_them(
     expected = [rank <= list_size(budget, users) for rank in ranks]
     order = list(range(n))
     random.shuffle(order)
-    found = explorers.treated(budget, np.asarray(draws)[order], ids[order])
-    assert found.tolist() == [expected[i] for i in order]
+    treats = explorers.treated(budget, np.asarray(draws)[order], ids[order])
+    assert treats.tolist() == [expected[i] for i in order]
 
 
 def test_without_explorers_there_is_nobody_to_draw() -> None:
