@@ -40,6 +40,8 @@ FIGURES = {
 }
 CLAIMS = {
     "paired test rejects": "a comparison finds a difference where there is none",
+    "learner beats random": "a learner beats random targeting where no effect differs (at most)",
+    "learner beats response": "a learner beats the response model where no effect differs (at most)",
     "gate opens": "the gate opens where no effect differs (at most)",
 }
 Z95 = 1.959963984540054

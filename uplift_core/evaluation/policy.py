@@ -143,11 +143,11 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
 
     def off_budget(column: Doubles) -> Doubles:
         """Sum of (pi - b)**2 * column."""
-        return second(column) - 2 * b * first(column) + b**2 * column.sum()
+        return np.asarray(second(column) - 2 * b * first(column) + b**2 * column.sum())
 
     def between(column: Doubles) -> Doubles:
         """Sum of (pi - b) * (1 - pi) * column."""
-        return (1 + b) * first(column) - second(column) - b * column.sum()
+        return np.asarray((1 + b) * first(column) - second(column) - b * column.sum())
 
     phi0, phi0_sq = groups.phi0.sum(), groups.phi0_sq.sum()
     phi, phi_sq, phi0_phi = groups.phi, groups.phi_sq, groups.phi0_phi
