@@ -93,7 +93,8 @@ def main() -> None:
     error = 100 * math.sqrt(LEVEL * (1 - LEVEL) / given.runs)
     print(
         f"{given.runs} experiments of {given.users:,} users a design, {given.rounds} rounds; "
-        f"how often, in %; one Monte-Carlo error is {error:.1f} at a true 5 %, at most {50 / math.sqrt(given.runs):.1f}"
+        f"how often, in %; Monte-Carlo error {error:.1f} at a true 5 %, "
+        f"at most {50 / math.sqrt(given.runs):.1f}"
     )
     print(
         f"{'design':24} {'':5}{'runs':>5}"

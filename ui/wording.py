@@ -172,6 +172,8 @@ def gate_reason(gate: Mapping[str, Any]) -> str:
 
 def not_shown(gate: Mapping[str, Any]) -> str:
     """What a gate that stays shut means for who acts on the scores."""
+    if gate["gate"] == "contradicted":
+        return f"**Contradicted by held-out users.** {gate_reason(gate)}"
     needed = gate["needed_users"]
     settle = (
         f"About {needed:,} users would settle it."

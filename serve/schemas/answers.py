@@ -12,7 +12,8 @@ from uplift_core.evaluation.gate import EvidenceStatus
 
 EVIDENCE = (
     "Whether acting on the scores of the learner that decides is shown to pay: passed if they beat "
-    "random targeting and the response model, out of fold."
+    "random targeting and the response model inside train, contradicted if held-out users speak "
+    "against them."
 )
 Verdict = Literal["treat", "no_treat"]
 

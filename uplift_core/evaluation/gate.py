@@ -214,15 +214,20 @@ def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: 
         (found.z_random, comparison.critical_random),
         (found.z_response, comparison.critical_response),
     )
-    missing = [(z, critical) for z, critical in tests if z <= critical]
-    needed = _needed(missing, n, events)
-    passed = not missing and events >= LEAST_EVENTS
+    word = status(tests, events)
+    needed = _needed([(z, critical) for z, critical in tests if z <= critical], n, events)
     return Finding(
-        word="passed" if passed else "inconclusive",
+        word=word,
         reason=_reason(learner, comparison, budget, events, needed),
-        needed=None if passed else needed,
+        needed=None if word == "passed" else needed,
         detectable=(comparison.critical_random + Z_POWER) * found.over_random.std_error,
     )
+
+
+def status(tests: Sequence[tuple[float, float]], events: int) -> EvidenceStatus:
+    """The word of tests inside train: (z, what it must exceed), ...; ``events`` as in ``Verdict``."""
+    passed = events >= LEAST_EVENTS and all(z > critical for z, critical in tests)
+    return "passed" if passed else "inconclusive"
 
 
 Z_POWER = NormalDist().inv_cdf(POWER)

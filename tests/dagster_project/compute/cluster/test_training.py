@@ -46,7 +46,9 @@ def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
     assert np.abs(ours - theirs).max() <= 1e-6
     assert ours.std(axis=0).min() > 1e-3  # all of them rank
     assert (told.champion, told.word, told.n) == (verdict.champion, verdict.word, verdict.n)
-    for name, candidate in verdict.candidates.items():
-        found = told.candidates[name].over_random
+    assert told.events == verdict.events
+    for name, candidate in verdict.comparison.candidates.items():
+        found = told.comparison.candidates[name].over_random
         assert found.value == pytest.approx(candidate.over_random.value, abs=1e-9)
         assert found.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)
+        assert told.comparison.candidates[name].z_random == pytest.approx(candidate.z_random, abs=1e-4)
