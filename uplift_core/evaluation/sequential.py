@@ -110,14 +110,14 @@ def _noise(n: int) -> Doubles:
 
 
 def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
+    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
 
 
 def _terms(figures: Sequence[Estimate], term: str, groups: slice) -> Doubles:
     """(n_figures, n_groups) one coefficient of all influences; of no influence, 0."""
+    none = np.zeros(groups.stop - groups.start)
     columns = [figure.influence.get(term) for figure in figures]
-    width = next((len(c[groups]) for c in columns if c is not None), 1)
-    return np.stack([np.zeros(width) if c is None else c[groups] for c in columns])
+    return np.stack([none if c is None else c[groups] for c in columns])
 
 
 def _less(rows: Doubles, place: int | None) -> Doubles:

@@ -80,6 +80,18 @@ def test_a_ranking_without_variance_is_no_candidate() -> None:
     assert found.critical == pytest.approx(critical_value(sums.products[1:, 1:] / np.outer(sd, sd)))
 
 
+def test_rankings_of_equal_scores_show_nothing() -> None:
+    """As where events are so rare that no tree splits."""
+    joint = fold(1)
+    flat = JointGroups(**{**vars(joint), "scores": dict.fromkeys(RANKINGS, np.zeros(400))})
+    sums = SequentialSums(2)
+    sums.add(flat, figures(flat), 1.0, less=2)
+    found = sums.evidence()
+    assert not found.z.any()
+    assert not found.value.any()
+    assert found.critical > 1.6
+
+
 def test_averaged_over_budgets_it_is_the_mean_of_the_gains() -> None:
     from uplift_core.evaluation.policy import gain_over_random  # noqa: PLC0415
 
