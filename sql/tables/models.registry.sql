@@ -16,7 +16,7 @@ create table if not exists models.registry (
     libraries varchar not null, -- JSON: name -> version
     champion boolean not null, -- the best on the evidence; it decides unless the declaration names another
     runner_up boolean not null, -- the next best
-    gate varchar not null, -- the word on the learner: passed, inconclusive or contradicted; on the arm, that of its champion
+    gate varchar not null, -- on the learner: passed, inconclusive or contradicted; the arm's is that of its champion
     gate_reason varchar not null, -- the learner's evidence in a sentence
     budget double not null, -- of the comparison
     gain_over_random double not null, -- of the learner's ranking
