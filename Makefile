@@ -103,6 +103,11 @@ bench-evaluation: $(BENCH_READY) ## all figures of 14M scored users against one 
 bench-coverage: $(READY) ## how often the evaluator's intervals hold a known truth
 	$(BIN)/python -m bench.coverage
 
+RUNS ?= 100
+USERS ?= 3000
+bench-gate: $(READY) ## how often the gate opens, in six designs without anything to choose and in four with (RUNS=100 USERS=3000)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m bench.gate --runs $(RUNS) --users $(USERS) $(OPTIONS)
+
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
 

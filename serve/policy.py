@@ -12,7 +12,7 @@ from serve.release import Release
 from serve.schemas.answers import EVIDENCE
 from serve.schemas.requests import Target
 from uplift_core.evaluation.estimate import Z95
-from uplift_core.evaluation.gate import Word
+from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.evaluation.profit import profit
 from uplift_core.targeting.budget import Distribution
 
@@ -61,7 +61,7 @@ class Policy(BaseModel):
     arm: str
     learner: str
     outcome: str
-    evidence: Word = Field(description=EVIDENCE)
+    evidence: EvidenceStatus = Field(description=EVIDENCE)
     evidence_reason: str
     model_version: str
     snapshot_id: str

@@ -19,7 +19,7 @@ from uplift_core.artifacts import bundle
 from uplift_core.artifacts.bundle import Bundle
 from uplift_core.artifacts.publication import PublishedExperiment, read_pointer
 from uplift_core.errors import BundleError
-from uplift_core.evaluation.gate import Word
+from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES, LearnerName
 from uplift_core.learners.contrast import ContrastModel
@@ -29,7 +29,7 @@ from uplift_core.learners.contrast import ContrastModel
 class Evidence:
     """The gate's result for one learner: whether acting on its scores is shown to pay, and why."""
 
-    word: Word
+    word: EvidenceStatus
     reason: str
 
 

@@ -299,6 +299,7 @@ class Users:
             yy_control=sums((1 - w) * y**2),
             phi=sums(self.phi),
             phi_sq=sums(self.phi**2),
+            phi_cu=sums(self.phi**3),
             phi0=sums(self.phi0),
             phi0_sq=sums(self.phi0**2),
             phi0_phi=sums(self.phi0 * self.phi),

@@ -40,6 +40,8 @@ FIGURES = {
 }
 CLAIMS = {
     "paired test rejects": "a comparison finds a difference where there is none",
+    "learner beats random": "a learner beats random targeting where no effect differs (at most)",
+    "learner beats response": "a learner beats the response model where no effect differs (at most)",
     "gate opens": "the gate opens where no effect differs (at most)",
 }
 Z95 = 1.959963984540054
@@ -169,7 +171,9 @@ def gate_reason(gate: Mapping[str, Any]) -> str:
 
 
 def not_shown(gate: Mapping[str, Any]) -> str:
-    """Explain what an inconclusive gate means for acting on the scores."""
+    """Explain what a gate that is not passed means for acting on the scores."""
+    if gate["gate"] == "contradicted":
+        return f"**Contradicted by held-out users.** {gate_reason(gate)}"
     needed = gate["needed_users"]
     settle = (
         f"About {needed:,} users would settle it."

@@ -13,6 +13,7 @@ from dagster_project.checks.dagster_checks import WORTH
 from dagster_project.checks.findings import Finding
 from dagster_project.decisions.multi_arm_list import Proposal
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import (
@@ -54,6 +55,8 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             context.log.info(
                 f"{experiment.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
+            for told in write_contradictions(db, experiment):
+                context.log.warning(f"{experiment.name}/evaluation: contradicted: {told}")
             metrics = describe_table(
                 db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
             )

@@ -36,8 +36,9 @@ class ProofConfig(dg.Config):
     owners=OWNERS,
     pool=WAREHOUSE_POOL,
     description="How often the evaluator's 95 % intervals hold the truth, over simulated experiments "
-    "with known effects; how often a test of equally good rankings rejects, and how often the gate "
-    "opens where no effect differs. One row per design and claim.",
+    "with known effects; how often a test of equally good rankings rejects, and how often learners "
+    "that are fitted and judged on one experiment beat random targeting or the response model where no "
+    "effect differs. One row per design and claim.",
     check_specs=[
         dg.AssetCheckSpec(
             "holds",

@@ -70,6 +70,7 @@ def _judge(db: Warehouse, experiment: BatchExperiment, night: Night, share: floa
         f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
         passed=off <= limits.realised_rate,
     )
+    yield _evidence_gate(db, night)
     apart = abs(night.threshold_rate - night.expected_rate)
     yield Gate(
         "threshold_rate",
@@ -79,6 +80,18 @@ def _judge(db: Warehouse, experiment: BatchExperiment, night: Night, share: floa
         f"{night.expected_rate:.4f} were expected (at most {limits.threshold_rate} apart is accepted)",
         passed=apart <= limits.threshold_rate,
     )
+
+
+def _evidence_gate(db: Warehouse, night: Night) -> Gate:
+    """A list must not be ranked by scores that held-out users speak against."""
+    word, reason = db.one(
+        "select gate, gate_reason from models.registry "
+        "where model_version = $model_version and arm = $arm and learner = $learner",
+        {name: getattr(night, name) for name in ("model_version", "arm", "learner")},
+    )
+    contradicted = word == "contradicted"
+    said = reason if contradicted else f"held-out users do not contradict '{night.learner}'"
+    return Gate("evidence", float(contradicted), 0.0, said, passed=not contradicted)
 
 
 def _change_gate(night: Night, limit: float) -> Gate:

@@ -18,7 +18,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate
-from uplift_core.evaluation.multi_arm import ArmScores, arm_scores
+from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.targeting.arm_path import find_path
@@ -92,10 +92,10 @@ def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
     for learner, effects in held.effects.items():
         policies = _policies(declaration, effects, costs, held.n)
         for budget in budgets:
-            shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
+            at = {name: PolicyAt.of(policy, budget * costs.max()) for name, policy in policies.items()}
             for outcome, scores in held.scores.items():
                 label = {"experiment": experiment.name, "outcome": outcome, "learner": learner}
-                rows += [label | {"budget": budget} | row for row in _compared(scores, shares, costs)]
+                rows += [label | {"budget": budget} | row for row in _compared(scores, at, costs)]
     names = declaration.treatments
     return [row | {"arm_shares": _named(row["arm_shares"], names)} for row in rows]
 
@@ -112,8 +112,8 @@ def judge_choice(db: Warehouse, experiment: BatchExperiment, budget: float) -> C
         declaration.defaults.outcome,
     )
     policies = _policies(declaration, users.effects[DECIDING], costs, users.n)
-    shares = {name: policy(budget * costs.max()) for name, policy in policies.items()}
-    rows = _compared(users.scores[outcome], shares, costs)
+    at = {name: PolicyAt.of(policy, budget * costs.max()) for name, policy in policies.items()}
+    rows = _compared(users.scores[outcome], at, costs)
     row = next(row for row in rows if row["policy"] == MULTI_ARM)
     difference = Estimate(row["difference"], row["difference_std_error"])
     return Choice(outcome, budget, row["best_single"], difference, row["verdict"])
@@ -209,14 +209,18 @@ def _policies(
 
 
 def _compared(
-    scores: ArmScores, shares: Mapping[str, Doubles], costs: Doubles
+    scores: ArmScores, policies: Mapping[str, PolicyAt], costs: Doubles
 ) -> Iterator[dict[str, Any]]:
-    gains = {name: scores.gain(pi) for name, pi in shares.items()}
+    shares = {name: policy.shares for name, policy in policies.items()}
+    at_cut = {name: scores.at_cut(policy, costs) for name, policy in policies.items()}
+    gains = {name: scores.gain(pi, at_cut[name]) for name, pi in shares.items()}
     best = max((name for name in gains if name != MULTI_ARM), key=lambda name: gains[name].value)
     users = scores.n.sum()
     for name, gain in gains.items():
         other = best if name == MULTI_ARM else name
-        apart = scores.gain(shares[MULTI_ARM] - shares[other])
+        apart = scores.gain(
+            shares[MULTI_ARM] - shares[other], np.asarray(at_cut[MULTI_ARM] - at_cut[other])
+        )
         by_arm = scores.n @ shares[name] / users
         yield {
             "policy": name,

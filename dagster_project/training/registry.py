@@ -80,7 +80,8 @@ def write_registry(db: Warehouse, experiment: BatchExperiment, version: str, row
 
 
 def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
-    gains, finding = verdict.candidates[learner], verdict.findings[learner]
+    comparison, finding = verdict.comparison, verdict.findings[learner]
+    gains = comparison.candidates[learner]
     return {
         "champion": learner == verdict.champion,
         "runner_up": learner == verdict.runner_up,
@@ -90,6 +91,14 @@ def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
         "gain_over_random_std_error": gains.over_random.std_error,
         "gain_over_response": gains.over_response.value,
         "gain_over_response_std_error": gains.over_response.std_error,
+        "mean_gain": gains.mean_gain,
+        "z_over_random": gains.z_random,
+        "z_over_response": gains.z_response,
+        "critical_over_random": comparison.critical_random,
+        "critical_over_response": comparison.critical_response,
+        "procedure_gain": comparison.procedure.value,
+        "procedure_gain_std_error": comparison.procedure.std_error,
+        "events": verdict.events,
         "n": verdict.n,
         "needed_users": finding.needed,
         "detectable_gain": finding.detectable,

@@ -8,11 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.known_users import Role
-from uplift_core.evaluation.gate import Word
+from uplift_core.evaluation.gate import EvidenceStatus
 
 EVIDENCE = (
     "Whether acting on the scores of the learner that decides is shown to pay: passed if they beat "
-    "random targeting and the response model on out-of-fold users."
+    "random targeting and the response model inside train, contradicted if held-out users speak "
+    "against them."
 )
 Verdict = Literal["treat", "no_treat"]
 
@@ -30,7 +31,7 @@ class Answer(BaseModel):
     learner: str
     outcome: str
     experiment: str
-    evidence: Word = Field(description=EVIDENCE)
+    evidence: EvidenceStatus = Field(description=EVIDENCE)
     evidence_reason: str = Field(description="Evidence in a sentence, with the figures.")
     model_version: str
     snapshot_id: str

@@ -4,7 +4,9 @@
    cell (and fold). Bound: $arm, $control, $split, $propensity (by design).
    phi is the doubly robust score of the effect, phi0 of the outcome under control. Within a cell and
    arm both are linear in y, so the sums over its users follow from n, sum(y) and sum(y * y). Sums over
-   cells are exact (DECIMAL), so no order of rows or threads can change them. */
+   cells are exact (DECIMAL), so no order of rows or threads can change them.
+   sum(y * y * y), which skewness needs, is exact where at most two of a cell's outcomes are not 0, or
+   where those are equal, as 0 and 1 are; of others the skewness within the cell is taken as 0. */
 with observed as (
     select
         cell,
@@ -12,7 +14,8 @@ with observed as (
         (arm = {{ bind.arm }})::integer as w,
         sum(n)::double as n,
         sum({{ sums.sum }}::decimal(38, 10))::double as y,
-        sum({{ sums.sum_sq }}::decimal(38, 10))::double as yy
+        sum({{ sums.sum_sq }}::decimal(38, 10))::double as yy,
+        sum({{ sums.events }})::double as events
     from {{ cells }}
     where split = {{ bind.split }} and arm in ({{ bind.arm }}, {{ bind.control }})
     group by all
@@ -41,6 +44,7 @@ joined as (
 linear as (
     select
         *,
+        case when events > 0 then (3 * yy - 2 * y * y / events) * y / events else 0 end as yyy,
         mu1 - mu0 - w * mu1 / {{ bind.propensity }} + (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level,
         w / {{ bind.propensity }} - (1 - w) / (1 - {{ bind.propensity }}) as slope,
         mu0 - (1 - w) * mu0 / (1 - {{ bind.propensity }}) as level0,
@@ -59,6 +63,13 @@ select
     sum(((1 - w) * yy)::decimal(38, 10))::double as yy_control,
     sum((level * n + slope * y)::decimal(38, 12))::double as phi,
     sum((level * level * n + 2 * level * slope * y + slope * slope * yy)::decimal(38, 12))::double as phi_sq,
+    -- Kept within what DECIMAL holds: outcomes of 1e9 are rather counted in other units.
+    sum(
+        greatest(least(
+            level * level * level * n + 3 * level * level * slope * y + 3 * level * slope * slope * yy
+            + slope * slope * slope * yyy, 1e28
+        ), -1e28)::decimal(38, 6)
+    )::double as phi_cu,
     sum((level0 * n + slope0 * y)::decimal(38, 12))::double as phi0,
     sum((level0 * level0 * n + 2 * level0 * slope0 * y + slope0 * slope0 * yy)::decimal(38, 12))::double
         as phi0_sq,

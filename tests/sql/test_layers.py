@@ -244,13 +244,13 @@ def make_cells(db):
         db,
         "training.hillstrom_cells",
         "cell bigint, arm varchar, split varchar, fold tinyint, n bigint, visit_sum double, "
-        "visit_sum_sq double",
+        "visit_sum_sq double, visit_events bigint",
         [
-            (0, "mens", "holdout", 0, 1, 1, 1),
-            (1, "none", "holdout", 1, 1, 1, 1),
-            (2, "none", "holdout", 0, 1, 0, 0),
-            (0, "mens", "train", 0, 7, 3, 3),
-            (1, "womens", "holdout", 0, 5, 5, 5),
+            (0, "mens", "holdout", 0, 1, 1, 1, 1),
+            (1, "none", "holdout", 1, 1, 1, 1, 1),
+            (2, "none", "holdout", 0, 1, 0, 0, 0),
+            (0, "mens", "train", 0, 7, 3, 3, 3),
+            (1, "womens", "holdout", 0, 5, 5, 5, 5),
         ],
     )
 
@@ -273,6 +273,7 @@ def test_joint_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
         (1, 1, 0, 0, 0),
     ]
     assert [(r["phi"], r["phi_sq"]) for r in found] == [(0, 2), (1, 1)]
+    assert [r["phi_cu"] for r in found] == [0, 1]
     assert [r["phi0"] for r in found] == [0.25 + 0.25 + 0.75 / 0.5, 0.25 - 0.25 / 0.5]
 
 
@@ -287,6 +288,8 @@ def test_out_of_fold_groups_take_each_folds_own_predictions(db):
     (found,) = joint_groups_of(db, by_fold=True, split="train")
     assert (found["fold"], found["cate_r"], found["n"], found["y_treated"]) == (0, 2, 7, 3)
     assert found["phi"] == 7 * (0.75 - 0.25) + (3 - 7 * 0.75) / 0.5
+    # Three of the seven came: phi is .5 + .25/.5 = 1 for them, .5 - .75/.5 = -1 for the others.
+    assert (found["phi_sq"], found["phi_cu"]) == (7, 3 - 4)
 
 
 def test_holdout_scores_count_all_arms_users(db):

@@ -12,7 +12,11 @@ from ui.state import Choice, choose_learner, page
 from ui.tables import show_table
 from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
 
-WORDS = {"passed": "The gate is open", "inconclusive": "The gate says: inconclusive"}
+WORDS = {
+    "passed": "The gate is open",
+    "inconclusive": "The gate says: inconclusive",
+    "contradicted": "Held-out users contradict the evidence",
+}
 CHECKS = {
     ("max_abs_difference", 1): "largest difference",
     ("spearman", 2): "ranks, econml's folds",

@@ -61,6 +61,7 @@ class Sums:
         yy_control: sum of squared outcomes under control.
         phi: sum of phi.
         phi_sq: sum of phi squared.
+        phi_cu: sum of phi cubed; only the skewness of a test needs it.
         phi0: sum of phi0.
         phi0_sq: sum of phi0 squared.
         phi0_phi: sum of phi0 * phi.
@@ -75,6 +76,7 @@ class Sums:
     yy_control: Doubles
     phi: Doubles
     phi_sq: Doubles
+    phi_cu: Doubles
     phi0: Doubles
     phi0_sq: Doubles
     phi0_phi: Doubles

@@ -1,12 +1,13 @@
 """The champion, and whether the evidence bears it.
 
-Candidates are compared on out-of-fold scores inside the train split, so that the holdout is still
-untouched when it reports. Each fold is ranked by itself, with models that saw none of its users, and
-the folds' figures are pooled.
+Learners are compared inside the train split, so that the holdout is still untouched when it reports.
+Each fold but the first is ranked by models of the folds before it, see ``sequential.py``: the test is
+valid however the models were learned. It is about the gain averaged over budgets up to twice the
+declared one, which is less noisy than the gain at one budget; the gain at exactly the budget is told.
 
-The champion is the best of several candidates, and the best of several looks better than it is. So
-each is tested at 5 % divided by their number (Bonferroni), one-sided: if no effect differs between
-users, the gate opens in at most 5 % of experiments.
+The best of several learners looks better than it is. So z must exceed what the *largest* z of all
+learners exceeds in 5 % of experiments in which no ranking is worth anything, given how they correlate:
+then the gate opens in at most 5 % of experiments.
 """
 
 from __future__ import annotations
@@ -17,38 +18,74 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from uplift_core.evaluation.estimate import Estimate, difference, pooled, spread
 from uplift_core.evaluation.groups import JointGroups
 from uplift_core.evaluation.policy import gain_over_random
+from uplift_core.evaluation.rate import mean_gain
+from uplift_core.evaluation.sequential import Evidence, SequentialSums
 
-Word = Literal["passed", "inconclusive", "contradicted"]
+EvidenceStatus = Literal["passed", "inconclusive", "contradicted"]
 RESPONSE = "response"
-LEVEL = 0.05  # that the gate opens where it should not
+LEADS_AT_FIRST = "x"  # before any fold is judged
+LEAST_EVENTS = 30  # of each arm, among the judged users: with fewer, skewness beats every correction
 POWER = 0.8
 MOST_USERS = 10**12  # more than that settles nothing for anybody
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One learner's out-of-fold evidence: what acting on it adds to random and to the response model."""
+    """What acting on one learner's ranking adds to random and to the response model.
+
+    Attributes:
+        over_random: gain at the budget, on the judged users.
+        over_response: the paired difference to the response model's gain.
+        mean_gain: over random, averaged over budgets up to twice the budget, later folds weighing more.
+        z_random: of ``mean_gain``; what is tested.
+        z_response: of the paired difference to the response model's.
+    """
 
     over_random: Estimate
     over_response: Estimate
+    mean_gain: float
+    z_random: float
+    z_response: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The evidence on all learners.
+
+    Attributes:
+        candidates: the evidence on each.
+        critical_random: what ``z_random`` must exceed.
+        critical_response: what ``z_response`` must exceed.
+        procedure: gain, at the budget, of acting on whichever learner led on the folds before: what
+            choosing a learner achieves. No choice flatters it, unlike the champion's own.
+    """
+
+    candidates: Mapping[str, Candidate]
+    critical_random: float
+    critical_response: float
+    procedure: Estimate
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the out-of-fold evidence says of one learner.
+    """What the evidence says of one learner.
 
     Attributes:
         word: ``passed`` if the learner beats random targeting and the response model.
-        reason: one or two sentences for people.
+        reason: some sentences for people.
         needed: users that would settle it with 80 % power if the estimates are the truth; None if it
             is settled, or if an estimate is not above what it should beat.
-        detectable: the smallest gain over random that this many users show with 80 % power.
+        detectable: the smallest gain over random that this many users show with 80 % power, by the
+            budget alone.
     """
 
-    word: Word
+    word: EvidenceStatus
     reason: str
     needed: int | None
     detectable: float
@@ -56,26 +93,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the out-of-fold evidence says of all learners.
+    """What the evidence says of all learners.
 
     Attributes:
         champion: the learner that decides.
         runner_up: the next best.
-        candidates: the evidence on each learner.
-        findings: what that says of each.
-        n: users behind it.
-        level: at which each learner was tested, one-sided.
+        comparison: the evidence.
+        findings: what that says of each learner.
+        n: train users.
+        events: of the arm with fewer of them, among the judged users.
     """
 
     champion: str
     runner_up: str
-    candidates: Mapping[str, Candidate]
+    comparison: Comparison
     findings: Mapping[str, Finding]
     n: int
-    level: float
+    events: int
 
     @property
-    def word(self) -> Word:
+    def word(self) -> EvidenceStatus:
         """The word on the champion."""
         return self.findings[self.champion].word
 
@@ -85,74 +122,152 @@ class Verdict:
         return f"{self.word}. {self.findings[self.champion].reason}"
 
 
-def compare(
-    folds: Sequence[JointGroups], learners: Sequence[str], budget: float
-) -> dict[str, Candidate]:
-    """Every learner's gain over random and over the response model at a budget, folds pooled."""
-    parts: dict[str, list[tuple[float, Estimate, Estimate]]] = {name: [] for name in learners}
-    for joint in folds:
-        groups, place = joint.by(RESPONSE)
-        response = spread(gain_over_random(groups, budget), place)
+Side = tuple[Estimate, Estimate]  # the gain at the budget, and averaged
+
+
+def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float) -> Comparison:
+    """Test every learner's ranking against random targeting and the response model.
+
+    Args:
+        folds: the judged ones in order, each with scores by models of the folds before it.
+        learners: names of rankings; the response model's is there, too.
+        budget: share of users.
+    """
+    over_random, over_response = (SequentialSums(len(learners)) for _ in range(2))
+    gains: dict[str, list[tuple[float, Estimate, Estimate]]] = {name: [] for name in learners}
+    procedure: list[tuple[float, Estimate]] = []
+    for trained, joint in enumerate(folds, start=1):
+        sides = {name: _side(joint, name, budget) for name in (*learners, RESPONSE)}
+        leader = learners[int(np.argmax(over_random.total))]
+        if not procedure and LEADS_AT_FIRST in learners:
+            leader = LEADS_AT_FIRST
+        procedure.append((joint.n_users, sides[leader][0]))
+        means = [mean for _, mean in sides.values()]
+        over_random.add(joint, means[:-1], trained**0.5, less=None)
+        over_response.add(joint, means, trained**0.5, less=len(learners))
+        response = sides[RESPONSE][0]
         for name in learners:
-            groups, place = joint.by(name)
-            gain = spread(gain_over_random(groups, budget), place)
-            parts[name].append((joint.n_users, gain, difference(joint, gain, response)))
-    return {
+            gain = sides[name][0]
+            apart = difference(joint, gain, response)
+            gains[name].append((joint.n_users, _bare(gain), _bare(apart)))
+    return _comparison(gains, over_random.evidence(), over_response.evidence(), procedure)
+
+
+def _side(joint: JointGroups, name: str, budget: float) -> Side:
+    groups, place = joint.by(name)
+    return (
+        spread(gain_over_random(groups, budget), place),
+        spread(mean_gain(groups, budget), place),
+    )
+
+
+def _bare(figure: Estimate) -> Estimate:
+    """Without influences, which take memory."""
+    return Estimate(figure.value, figure.std_error)
+
+
+def _comparison(
+    gains: Mapping[str, list[tuple[float, Estimate, Estimate]]],
+    over_random: Evidence,
+    over_response: Evidence,
+    procedure: list[tuple[float, Estimate]],
+) -> Comparison:
+    candidates = {
         name: Candidate(
-            over_random=pooled([(n, gain) for n, gain, _ in found]),
-            over_response=pooled([(n, apart) for n, _, apart in found]),
+            over_random=_pooled([(n, gain) for n, gain, _ in by_fold]),
+            over_response=_pooled([(n, apart) for n, _, apart in by_fold]),
+            mean_gain=float(over_random.value[i]),
+            z_random=float(over_random.z[i]),
+            z_response=float(over_response.z[i]),
         )
-        for name, found in parts.items()
+        for i, (name, by_fold) in enumerate(gains.items())
     }
+    return Comparison(candidates, over_random.critical, over_response.critical, _pooled(procedure))
 
 
-def judge(candidates: Mapping[str, Candidate], n: int, budget: float) -> Verdict:
+def _pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
+    return pooled(parts) if parts else Estimate(0.0, 0.0)
+
+
+def judge(comparison: Comparison, n: int, events: int, budget: float) -> Verdict:
     """Choose the champion and say whether it is proven.
 
     Args:
-        candidates: from ``compare``.
-        n: users behind them.
-        budget: that they were compared at.
+        comparison: from ``compare``.
+        n: train users.
+        events: users with an outcome that is not 0 among the judged ones, of the arm with fewer.
+        budget: that the learners were compared at.
     """
-    level = LEVEL / len(candidates)
-    bar = NormalDist().inv_cdf(1 - level)
-    findings = {name: _finding(name, c, n, budget, bar) for name, c in candidates.items()}
-    ranking = sorted(candidates, key=lambda name: -candidates[name].over_random.value)
+    candidates = comparison.candidates
+    findings = {name: _finding(name, comparison, n, events, budget) for name in candidates}
+    ranking = sorted(candidates, key=lambda name: -candidates[name].mean_gain)
     passing = [name for name in ranking if findings[name].word == "passed"]
     champion = (passing or ranking)[0]
     runner_up = next((name for name in ranking if name != champion), champion)
-    return Verdict(champion, runner_up, candidates, findings, n, level)
+    return Verdict(champion, runner_up, comparison, findings, n, events)
 
 
-def _finding(learner: str, candidate: Candidate, n: int, budget: float, bar: float) -> Finding:
-    """The word on one learner, of ``n`` users; z must exceed ``bar`` in both comparisons."""
-    missing = [e for e in (candidate.over_random, candidate.over_response) if e.z <= bar]
-    needed = _needed(missing, n, bar)
+def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: float) -> Finding:
+    """The word on one learner, of ``n`` users."""
+    found = comparison.candidates[learner]
+    tests = (
+        (found.z_random, comparison.critical_random),
+        (found.z_response, comparison.critical_response),
+    )
+    word = status(tests, events)
+    needed = _needed([(z, critical) for z, critical in tests if z <= critical], n, events)
     return Finding(
-        word="inconclusive" if missing else "passed",
-        reason=_reason(learner, candidate, budget, bar, needed),
-        needed=needed,
-        detectable=(bar + NormalDist().inv_cdf(POWER)) * candidate.over_random.std_error,
+        word=word,
+        reason=_reason(learner, comparison, budget, events, needed),
+        needed=None if word == "passed" else needed,
+        detectable=(comparison.critical_random + Z_POWER) * found.over_random.std_error,
     )
 
 
-def _needed(missing: Sequence[Estimate], n: int, bar: float) -> int | None:
-    if not missing or min(e.z for e in missing) <= 0:
+def status(tests: Sequence[tuple[float, float]], events: int) -> EvidenceStatus:
+    """The word of tests inside train: (z, what it must exceed), ...; ``events`` as in ``Verdict``."""
+    passed = events >= LEAST_EVENTS and all(z > critical for z, critical in tests)
+    return "passed" if passed else "inconclusive"
+
+
+Z_POWER = NormalDist().inv_cdf(POWER)
+
+
+def _needed(missing: Sequence[tuple[float, float]], n: int, events: int) -> int | None:
+    if any(z <= 0 for z, _ in missing) or events == 0:
         return None
-    wanted = bar + NormalDist().inv_cdf(POWER)
-    return min(math.ceil(n * (wanted / min(e.z for e in missing)) ** 2), MOST_USERS)
+    times = [((critical + Z_POWER) / z) ** 2 for z, critical in missing]
+    if events < LEAST_EVENTS:
+        times.append(LEAST_EVENTS / events)
+    return min(math.ceil(n * max(times)), MOST_USERS) if times else None
 
 
-def _reason(learner: str, candidate: Candidate, budget: float, bar: float, needed: int | None) -> str:
-    def side(what: str, found: Estimate) -> str:
-        verb = "beats" if found.z > bar else "is not shown to beat"
-        error = f"standard error {found.std_error:.5f}"  # the sentence stands alone in answers
-        return f"{verb} {what} ({found.value:+.5f} per user, {error}, z = {found.z:.1f})"
+def _reason(learner: str, comparison: Comparison, budget: float, events: int, needed: int | None) -> str:
+    def side(what: str, gain: Estimate, z: float, critical: float) -> str:
+        verb = "beats" if z > critical else "is not shown to beat"
+        error = f"standard error {gain.std_error:.5f}"  # the sentence stands alone in answers
+        return f"{verb} {what} ({gain.value:+.5f} per user, {error}; z = {z:.2f}, needed {critical:.2f})"
 
-    text = (
-        f"Treating {budget:.0%}, '{learner}' {side('random targeting', candidate.over_random)} and "
-        f"{side('the response model', candidate.over_response)}; z must exceed {bar:.2f}."
+    found = comparison.candidates[learner]
+    random = side("random targeting", found.over_random, found.z_random, comparison.critical_random)
+    response = side(
+        "the response model", found.over_response, found.z_response, comparison.critical_response
     )
+    text = (
+        f"Treating {budget:.0%}, '{learner}' {random} and {response}; z is that of the gain averaged "
+        f"over budgets up to {min(2 * budget, 1):.0%}."
+    )
+    if events < LEAST_EVENTS:
+        text += (
+            f" That cannot be tested yet: the judged users of one arm hold {events} with an outcome, "
+            f"and {LEAST_EVENTS} are needed."
+        )
     if needed is not None:
         text += f" If the estimates are right, about {needed:,} users would show it (80 % power)."
     return text
+
+
+def fewer_events(y: npt.ArrayLike, w: npt.ArrayLike) -> int:
+    """Users with an outcome that is not 0, of the arm with fewer: ``y``, ``w`` are (n,)."""
+    happened, treated = np.asarray(y) != 0, np.asarray(w) == 1
+    return int(min(np.sum(happened & treated), np.sum(happened & ~treated)))

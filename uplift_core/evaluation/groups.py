@@ -109,6 +109,7 @@ def joint_groups(  # noqa: PLR0913 - what a held-out user is known by
         yy_control=(1 - w) * y**2,
         phi=phi,
         phi_sq=phi**2,
+        phi_cu=phi**3,
         phi0=phi0,
         phi0_sq=phi0**2,
         phi0_phi=phi0 * phi,

@@ -1,4 +1,10 @@
-"""The value of acting on a score: treat the best share ``b`` of users, and nobody else."""
+"""The value of acting on a score: treat the best share ``b`` of users, and nobody else.
+
+The cut lies at a rank, not at a score: one more good user pushes out the last one that is treated. So
+the influence of a user on a value or a gain holds ``-c (pi - b)`` beside the user's own term, ``c``
+being the mean effect about the cut. Without it, errors are too wide by as much as the effect there is
+large beside the noise.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +17,18 @@ from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
+NEAR_CUT = 0.05  # of all users, to each side of the cut: where the effect at the cut is read off
+ROUNDING = 1e-6  # users
+
 
 def policy_value(groups: ScoreGroups, budget: float) -> Estimate:
     """Mean outcome per user if the best ``budget`` of users is treated, doubly robust (AIPW).
 
-    V = mean(phi0 + pi * phi); standard error sd / sqrt(n) of the same term.
+    V = mean(phi0 + pi * phi); standard error sd / sqrt(n) of phi0 + pi * phi - c * (pi - b).
     """
-    return _value(groups, groups.treated_share(budget))
+    pi = groups.treated_share(budget)
+    at_cut = effect_at_cut(groups, groups.phi, budget) * (pi - budget)
+    return _value(groups, pi, at_cut)
 
 
 def random_value(groups: Sums, budget: float) -> Estimate:
@@ -32,18 +43,27 @@ def policy_value_ipw(groups: ScoreGroups, budget: float) -> Estimate:
     control = (1 - groups.treated_share(budget)) / (1 - e)
     total = np.sum(treated * groups.y_treated + control * groups.y_control)
     value = float(total) / groups.n_users
-    constant = np.full(len(groups.n), -value)
+    weighted = groups.y_treated / e - groups.y_control / (1 - e)
+    at_cut = effect_at_cut(groups, weighted, budget) * (groups.treated_share(budget) - budget)
+    constant = -value - at_cut
     influence = {"y_treated": treated, "y_control": control, "treated": constant, "control": constant}
     return estimate(groups, value, influence)
 
 
 def gain_over_random(groups: ScoreGroups, budget: float) -> Estimate:
-    """What the ranking adds to random targeting of the same size: mean((pi - b) * phi)."""
-    return _effect(groups, groups.treated_share(budget) - budget)
+    """What the ranking adds to random targeting of the same size: mean((pi - b) * phi).
+
+    Standard error sd / sqrt(n) of (pi - b) * (phi - c).
+    """
+    weight = groups.treated_share(budget) - budget
+    return _effect(groups, weight, effect_at_cut(groups, groups.phi, budget) * weight)
 
 
 def gain_over_none(groups: ScoreGroups, budget: float) -> Estimate:
-    """What treating the best ``budget`` of users adds to treating nobody: mean(pi * phi)."""
+    """What treating the best ``budget`` of users adds to treating nobody: mean(pi * phi).
+
+    Its standard error takes the cut as given: ``profit.py`` tells by it how budgets differ.
+    """
     return _effect(groups, groups.treated_share(budget))
 
 
@@ -64,6 +84,27 @@ def average_effect_ipw(groups: Sums) -> Estimate:
         "control": constant,
     }
     return estimate(groups, value, influence)
+
+
+def effect_at_cut(groups: ScoreGroups, effect: Doubles, budgets: npt.ArrayLike) -> Doubles:
+    """c: the mean effect about the cut of each budget, in the shape of ``budgets``.
+
+    About the cut are all groups that reach into the shares of users within ``NEAR_CUT`` of it; the
+    group that is cut is always one of them, and groups enter as a whole.
+
+    Args:
+        groups: users by score.
+        effect: (n_groups,) sums of each user's score of the effect.
+        budgets: shares of users.
+    """
+    b, users = np.asarray(budgets, dtype=np.float64), groups.n_users
+    first = np.searchsorted(np.cumsum(groups.n), (b - NEAR_CUT) * users + ROUNDING, side="right")
+    first = np.minimum(first, len(groups.n) - 1)
+    last = np.maximum(
+        np.searchsorted(groups.before, (b + NEAR_CUT) * users - ROUNDING, side="left"), first + 1
+    )
+    effects, n = (np.r_[0.0, np.cumsum(column)] for column in (effect, groups.n))
+    return np.asarray((effects[last] - effects[first]) / (n[last] - n[first]))
 
 
 @dataclass(frozen=True)
@@ -100,24 +141,39 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
         value = total / n
         return value, np.sqrt(np.maximum(squares / n - value**2, 0.0) / n)
 
+    def off_budget(column: Doubles) -> Doubles:
+        """Sum of (pi - b)**2 * column."""
+        return np.asarray(second(column) - 2 * b * first(column) + b**2 * column.sum())
+
+    def between(column: Doubles) -> Doubles:
+        """Sum of (pi - b) * (1 - pi) * column."""
+        return np.asarray((1 + b) * first(column) - second(column) - b * column.sum())
+
     phi0, phi0_sq = groups.phi0.sum(), groups.phi0_sq.sum()
     phi, phi_sq, phi0_phi = groups.phi, groups.phi_sq, groups.phi0_phi
-    value = mean(phi0 + first(phi), phi0_sq + 2 * first(phi0_phi) + second(phi_sq))
+    spread, at_cut = off_budget(groups.n), effect_at_cut(groups, phi, b)
+    crossed = first(groups.phi0) - b * phi0 + second(phi) - b * first(phi)
+    squares = phi0_sq + 2 * first(phi0_phi) + second(phi_sq)
+    value = mean(phi0 + first(phi), squares - 2 * at_cut * crossed + at_cut**2 * spread)
     incremental = mean(first(phi), second(phi_sq))
-    squares = second(phi_sq) - 2 * b * first(phi_sq) + b**2 * phi_sq.sum()
+    squares = off_budget(phi_sq) - 2 * at_cut * off_budget(phi) + at_cut**2 * spread
     if len(groups.n) == 1:
         squares = np.zeros(len(b))  # one score for all is random targeting, to the bit
     gain = mean(first(phi) - b * phi.sum(), squares)
     y1, y0, yy1, yy0 = groups.y_treated, groups.y_control, groups.yy_treated, groups.yy_control
+    weighted = y1 / e - y0 / (1 - e)
+    at_cut = effect_at_cut(groups, weighted, b)
+    crossed = (second(y1) - b * first(y1)) / e + between(y0) / (1 - e)
+    squares = second(yy1) / e**2 + (yy0.sum() - 2 * first(yy0) + second(yy0)) / (1 - e) ** 2
     ipw = mean(
         first(y1) / e + (y0.sum() - first(y0)) / (1 - e),
-        second(yy1) / e**2 + (yy0.sum() - 2 * first(yy0) + second(yy0)) / (1 - e) ** 2,
+        squares - 2 * at_cut * crossed + at_cut**2 * spread,
     )
     random_ipw = (b * y1.sum() / e + (1 - b) * y0.sum() / (1 - e)) / n
+    squares = off_budget(yy1) / e**2 + off_budget(yy0) / (1 - e) ** 2
     gain_ipw = mean(
         (first(y1) - b * y1.sum()) / e - (first(y0) - b * y0.sum()) / (1 - e),
-        (second(yy1) - 2 * b * first(yy1) + b**2 * yy1.sum()) / e**2
-        + (second(yy0) - 2 * b * first(yy0) + b**2 * yy0.sum()) / (1 - e) ** 2,
+        squares - 2 * at_cut * off_budget(weighted) + at_cut**2 * spread,
     )
     return PolicyCurve(
         b,
@@ -157,12 +213,13 @@ class _Cut:
         return np.asarray(np.r_[0.0, np.cumsum(column)][self.group])
 
 
-def _value(groups: Sums, pi: Doubles) -> Estimate:
+def _value(groups: Sums, pi: Doubles, at_cut: Doubles | float = 0.0) -> Estimate:
     value = float(np.sum(groups.phi0 + pi * groups.phi)) / groups.n_users
     ones = np.ones(len(groups.n))
-    return estimate(groups, value, {"phi": pi, "phi0": ones, "one": -value * ones})
+    return estimate(groups, value, {"phi": pi, "phi0": ones, "one": -value * ones - at_cut})
 
 
-def _effect(groups: Sums, weight: Doubles) -> Estimate:
+def _effect(groups: Sums, weight: Doubles, at_cut: Doubles | float = 0.0) -> Estimate:
     value = float(np.sum(weight * groups.phi)) / groups.n_users
-    return estimate(groups, value, {"phi": weight, "one": np.full(len(groups.n), -value)})
+    constant = np.full(len(groups.n), -value) - at_cut
+    return estimate(groups, value, {"phi": weight, "one": constant})

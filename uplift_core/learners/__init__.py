@@ -8,9 +8,9 @@ from uplift_core.learners.contrast import (
     LEARNERS,
     ContrastModel,
     Predictions,
-    cross_fit,
     fit_contrast,
     fit_learners,
+    sequential_fit,
 )
 from uplift_core.learners.nuisance import ArmModels, OutcomeModels
 
@@ -23,7 +23,7 @@ __all__ = [
     "LearnerName",
     "OutcomeModels",
     "Predictions",
-    "cross_fit",
     "fit_contrast",
     "fit_learners",
+    "sequential_fit",
 ]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import predict_booster
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells
 from uplift_core.errors import DataError
 from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
 from uplift_core.learners.dr import DRLearner
-from uplift_core.learners.nuisance import NO_FOLDS, ArmModels, Folds, OutcomeModels, fit_nuisances
+from uplift_core.learners.nuisance import (
+    NO_FOLDS,
+    ArmModels,
+    Folds,
+    Nuisances,
+    OutcomeModels,
+    fit_nuisances,
+    predict_at,
+)
 from uplift_core.learners.r import RLearner
 from uplift_core.learners.s import SLearner
 from uplift_core.learners.t import TLearner
@@ -121,13 +131,52 @@ def fit_learners(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> ContrastM
     return ContrastModel(learners, nuisances.mu0, cells.propensity)
 
 
-def cross_fit(models: OutcomeModels) -> Iterator[tuple[int, ContrastModel]]:
-    """For each fold, all learners fitted on the cells of the others: (fold, model), ....
+def sequential_fit(
+    cells: Cells, parameters: LearnerParameters, threads: int = 0
+) -> Iterator[tuple[int, ContrastModel]]:
+    """For each fold but the first, all learners fitted on the folds before it: (fold, model), ....
 
-    The other folds cross-fit the nuisances among themselves, so there must be at least three.
+    What the learners need cross-fitted is predicted by models of the folds before, too, which are fitted
+    in any case; the first two folds predict each other. The models that judge the second fold have seen
+    the first alone, in sample: that costs power, no validity. Leaves are sized by the folds that train.
+    A fold is left out while the folds before it hold nobody of an arm.
     """
-    folds = models.cells.n_folds
-    if folds < 3:  # noqa: PLR2004 - one to hold out, two to cross-fit
-        raise DataError(f"{folds} folds: three or more are needed to compare learners in train")
-    for fold in range(folds):
-        yield fold, fit_learners(models, frozenset({fold}))
+    if cells.n_folds < 3:  # noqa: PLR2004 - fewer are hardly a comparison
+        raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
+    folds = range(cells.n_folds)
+    before = {
+        k: OutcomeModels.of(cells.without(folds[k:]), parameters, threads)
+        for k in folds[1:]
+        if _both_arms(cells, folds[:k])
+    }
+    second = before.get(1)
+    if _both_arms(cells, [1]):
+        second = OutcomeModels.of(cells.without([k for k in folds if k != 1]), parameters, threads)
+    for k, models in before.items():
+        # Folds that no earlier models can predict are predicted by the models themselves.
+        sources = {j: before.get(j, models) for j in range(k)}
+        sources[0] = models if k == 1 or second is None else second
+        nuisances = _sequential_nuisances(models, sources)
+        learners = {
+            n: learner.fit(models.cells, nuisances, models.fitter) for n, learner in LEARNERS.items()
+        }
+        yield k, ContrastModel(learners, nuisances.mu0, cells.propensity)
+
+
+def _both_arms(cells: Cells, folds: Collection[int]) -> bool:
+    inside = ~cells.outside(folds)
+    users = [cells.n[inside & (cells.w == w)].sum() for w in (0, 1)]
+    return bool(np.all(sum_over_workers(users) > 0))
+
+
+def _sequential_nuisances(models: OutcomeModels, sources: Mapping[int, OutcomeModels]) -> Nuisances:
+    """Both arms' models, and what those of ``sources`` predict of each fold."""
+    cells, arms = models.cells, models.arms()
+    m, mu0, mu1 = (np.empty(len(cells.n)) for _ in range(3))
+    for fold, source in sources.items():
+        rows = cells.fold == fold
+        at = cells.cell[rows]
+        m[rows] = predict_at(source.pooled(), cells.x, at)
+        mu0[rows] = predict_at(source.arm(0), cells.x, at)
+        mu1[rows] = predict_at(source.arm(1), cells.x, at)
+    return Nuisances(arms.mu0, arms.mu1, m_oof=m, mu0_oof=mu0, mu1_oof=mu1)

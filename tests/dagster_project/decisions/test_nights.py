@@ -11,6 +11,7 @@ from dagster_project.decisions.records import Night
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import SMALL, dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
@@ -106,6 +107,41 @@ def test_a_gate_that_fails_writes_nothing_unless_overruled(
         (gate,) = limits
         failed = db.rows("select gate from decisions.gates where not passed")
         assert failed == [(gate,)]
+
+
+def test_a_list_of_a_contradicted_learner_is_not_written_unless_overruled(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    words = "select learner, gate, gate_reason from models.registry order by learner"
+    folder = limited(simulated, list_change=1.0)
+    with opened(home) as db:
+        before = db.rows(words)
+        assert write_contradictions(db, simulated) == []
+        assert db.rows(words) == before
+        (champion,) = db.one("select learner from models.registry where champion")
+        db.rows("update models.registry set procedure_gain = 1.0")
+        (told,) = write_contradictions(db, simulated)
+        assert f"treated, '{champion}': on held-out users it gains" in told
+        assert write_contradictions(db, simulated) == [told]  # said once, however often it is asked
+        after = {learner: (word, reason) for learner, word, reason in db.rows(words)}
+        assert after[champion][0] == "contradicted"
+        assert after[champion][1].count("Held-out users contradict that") == 1
+        others = [word for name, (word, _) in after.items() if name != champion]
+        assert "contradicted" not in others
+    refused = pytest.raises(
+        GateError, match="Held-out users contradict that: on held-out users it gains"
+    )
+    with refused, opened(home) as db:
+        write(db, folder, 0.3)
+    with opened(home) as db:
+        assert LATER not in str(db.rows("select decision_date from decisions.nights"))
+        night = write(db, folder, 0.3, override="the product owner knows")
+        assert night.override == "the product owner knows"
+        failed = db.rows("select gate from decisions.gates where not passed")
+        assert failed == [("evidence",)]
+        db.rows("update models.registry set procedure_gain = 0.0")
+        assert write_contradictions(db, simulated) == []
+        assert db.rows(words) == before
 
 
 def test_a_list_cut_by_the_threshold_passes_the_gate_of_what_the_threshold_promises(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from uplift_core.evaluation import coverage
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.cells import Cells
+from uplift_core.evaluation import coverage, procedure
 from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.gate import Candidate, Comparison, judge
+from uplift_core.learners import fit_contrast
 
 
 def shares(**options: int) -> dict[tuple[str, str], coverage.Proof]:
@@ -22,9 +27,13 @@ def found() -> dict[tuple[str, str], coverage.Proof]:
 def test_every_figure_is_proven_at_both_shares(found) -> None:
     designs = {"marketing, e = 0.5", "marketing, e = 0.85"}
     covers = {f"covers {name}" for name in coverage.FIGURES}
-    tests = {("constant effect", "paired test rejects"), ("constant effect", "gate opens")}
-    assert set(found) == {(d, c) for d in designs for c in covers} | tests
-    assert all(p.replications == 60 for p in found.values())
+    tests = {("constant effect", "paired test rejects")}
+    nothing = {
+        (coverage.NULL, claim)
+        for claim in ("learner beats random", "learner beats response", "gate opens")
+    }
+    assert set(found) == {(d, c) for d in designs for c in covers} | tests | nothing
+    assert all(p.replications == (6 if key in nothing else 60) for key, p in found.items())
 
 
 def test_the_claims_hold(found) -> None:
@@ -50,7 +59,21 @@ def test_intervals_of_half_the_width_are_noticed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_gate_that_always_opens_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_gate = type("Verdict", (), {"word": "passed"})
-    monkeypatch.setattr(coverage, "judge", lambda *_: open_gate)
-    (opens,) = (p for p in coverage._no_difference(60, 500, 0) if p.claim == "gate opens")
-    assert not opens.holds
+    sure = Candidate(Estimate(1.0, 0.1), Estimate(1.0, 0.1), 1.0, 9.0, 9.0)
+    opens = judge(Comparison({"x": sure}, 2.0, 2.0, sure.over_random), 1_000, 400, 0.3)
+    monkeypatch.setattr(coverage, "judge_experiment", lambda *_, **__: opens)
+    assert not any(p.holds for p in coverage._nothing_to_find(12, 500, 0, 1))
+
+
+def test_learners_that_are_judged_by_the_users_that_trained_them_are_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the proof is for: with fixed rankings no such fault could show."""
+
+    def in_sample(cells: Cells, parameters: LearnerParameters, threads: int) -> Iterator:
+        model = fit_contrast(cells, parameters, threads)
+        return ((fold, model) for fold in range(1, cells.n_folds))
+
+    monkeypatch.setattr(procedure, "sequential_fit", in_sample)
+    proofs = coverage._nothing_to_find(12, 2_000, 0, 1)
+    assert not next(p for p in proofs if p.claim == "learner beats random").holds

@@ -6,33 +6,41 @@ import numpy as np
 import pytest
 
 from uplift_core.evaluation.estimate import Estimate
-from uplift_core.evaluation.gate import Candidate, compare, judge
+from uplift_core.evaluation.gate import (
+    Candidate,
+    Comparison,
+    Verdict,
+    compare,
+    fewer_events,
+    judge,
+)
 from uplift_core.evaluation.groups import joint_groups
+from uplift_core.evaluation.policy import gain_over_random
+
+CRITICAL = 2.1
 
 
-def candidate(gain: float, over_response: float, error: float = 0.001) -> Candidate:
-    return Candidate(Estimate(gain, error), Estimate(over_response, error))
+def candidate(z_random: float, z_response: float, error: float = 0.001) -> Candidate:
+    """Figures of which each is ``error`` times its z."""
+    gain, over = z_random * error, z_response * error
+    return Candidate(Estimate(gain, error), Estimate(over, error), gain, z_random, z_response)
+
+
+def verdict_on(candidates: dict[str, Candidate], events: int = 400, n: int = 1000) -> Verdict:
+    comparison = Comparison(candidates, CRITICAL, CRITICAL, Estimate(0.0, 1.0))
+    return judge(comparison, n, events, 0.3)
 
 
 def test_the_best_of_those_that_beat_both_is_the_champion() -> None:
-    found = {
-        "s": candidate(0.010, 0.001),
-        "t": candidate(0.008, 0.006),
-        "x": candidate(0.009, 0.005),
-    }
-    verdict = judge(found, 1000, 0.3)
+    verdict = verdict_on({"s": candidate(10, 1), "t": candidate(8, 6), "x": candidate(9, 5)})
     assert (verdict.word, verdict.champion, verdict.runner_up) == ("passed", "x", "s")
     assert verdict.findings["x"].needed is None
     assert "'x' beats random targeting" in verdict.findings["x"].reason
 
 
 def test_each_learner_has_a_word_of_its_own() -> None:
-    found = {
-        "s": candidate(0.010, 0.001),
-        "t": candidate(0.008, 0.006),
-        "x": candidate(0.009, -0.005, error=0.002),
-    }
-    verdict = judge(found, 1000, 0.3)
+    found = {"s": candidate(10, 1), "t": candidate(8, 6), "x": candidate(4.5, -2.5, error=0.002)}
+    verdict = verdict_on(found)
     words = {name: finding.word for name, finding in verdict.findings.items()}
     assert words == {"s": "inconclusive", "t": "passed", "x": "inconclusive"}
     assert verdict.champion == "t"
@@ -46,31 +54,45 @@ def test_each_learner_has_a_word_of_its_own() -> None:
 
 
 def test_beating_random_alone_is_inconclusive_and_says_what_would_settle_it() -> None:
-    verdict = judge({"s": candidate(0.010, 0.001), "t": candidate(0.004, -0.002)}, 1000, 0.3)
+    verdict = verdict_on({"s": candidate(10, 1), "t": candidate(4, -2)})
     assert (verdict.word, verdict.champion) == ("inconclusive", "s")
     finding = verdict.findings["s"]
     assert "is not shown to beat the response model" in finding.reason
-    # Two candidates: 2.5 % one-sided and 80 % power want z = 1.96 + .84; it is 1 with 1,000 users.
-    assert finding.needed == pytest.approx(1000 * (1.95996 + 0.84162) ** 2, abs=1)
-    assert finding.detectable == pytest.approx(0.001 * (1.95996 + 0.84162), abs=1e-7)
+    # 80 % power want z = 2.1 + .84; it is 1 with 1,000 users.
+    assert finding.needed == pytest.approx(1000 * (CRITICAL + 0.84162) ** 2, abs=1)
+    assert finding.detectable == pytest.approx(0.001 * (CRITICAL + 0.84162), abs=1e-7)
 
 
-def test_the_sentence_says_what_its_errors_are() -> None:
+def test_the_sentence_says_what_its_errors_are_and_what_z_is_of() -> None:
     """It stands alone in the API's answers and in manifests."""
-    text = judge({"s": candidate(0.010, 0.001)}, 1000, 0.3).text
-    assert "(+0.01000 per user, standard error 0.00100, z = 10.0)" in text
+    text = verdict_on({"s": candidate(10, 1)}).text
+    assert "(+0.01000 per user, standard error 0.00100; z = 10.00, needed 2.10)" in text
+    assert "z is that of the gain averaged over budgets up to 60%" in text
     assert "±" not in text
 
 
 def test_no_number_of_users_settles_a_gain_below_0() -> None:
-    verdict = judge({"s": candidate(-0.001, 0.002)}, 1000, 0.3)
+    verdict = verdict_on({"s": candidate(-0.5, 3)})
     assert (verdict.word, verdict.findings["s"].needed) == ("inconclusive", None)
 
 
-def test_more_candidates_must_show_more() -> None:
-    just = candidate(0.0018, 0.0018)  # z = 1.8
-    assert judge({"s": just}, 1000, 0.3).word == "passed"
-    assert judge({"s": just, "t": just, "x": just}, 1000, 0.3).word == "inconclusive"
+def test_few_events_are_refused_whatever_z_says() -> None:
+    few = verdict_on({"s": candidate(10, 10)}, events=29)
+    assert few.word == "inconclusive"
+    assert "the judged users of one arm hold 29 with an outcome, and 30 are needed" in few.text
+    assert few.findings["s"].needed == pytest.approx(1000 * 30 / 29, abs=1)
+    assert verdict_on({"s": candidate(10, 10)}, events=30).word == "passed"
+    assert verdict_on({"s": candidate(10, 10)}, events=0).findings["s"].needed is None
+
+
+def test_without_a_judged_fold_nothing_is_shown() -> None:
+    verdict = judge(compare([], ["s", "x"], 0.3), 10, 0, 0.3)
+    assert verdict.word == "inconclusive"
+    assert verdict.comparison.critical_random == pytest.approx(1.645, abs=0.02)
+
+
+def test_events_are_those_of_the_arm_with_fewer() -> None:
+    assert fewer_events(np.array([1, 2.5, 0, -1, 0]), np.array([1, 1, 1, 0, 0])) == 1
 
 
 def test_each_fold_is_ranked_by_itself() -> None:
@@ -88,9 +110,37 @@ def test_each_fold_is_ranked_by_itself() -> None:
         return joint_groups(own, w[rows], y[rows], **fitted, propensity=0.5)
 
     halves = (slice(None, n // 2), slice(n // 2, None))
-    level = compare([part(rows, 0) for rows in halves], ["s"], 0.3)
-    moved = compare([part(rows, shift) for rows, shift in zip(halves, (0, 5), strict=True)], ["s"], 0.3)
-    assert moved["s"].over_random.value == pytest.approx(level["s"].over_random.value, abs=1e-12)
+
+    def compared(shifts: tuple[int, int]) -> Candidate:
+        folds = [part(rows, shift) for rows, shift in zip(halves, shifts, strict=True)]
+        return compare(folds, ["s"], 0.3).candidates["s"]
+
+    level, moved = compared((0, 0)), compared((0, 5))
+    assert moved.over_random.value == pytest.approx(level.over_random.value, abs=1e-12)
+    assert moved.z_random == pytest.approx(level.z_random, abs=1e-9)
     # The true gain of treating the best 30 % of x: E[(1{x > .7} - .3) .3 x].
     truth = 0.3 * (0.3 * 0.85 - 0.3 * 0.5)
-    assert abs(level["s"].over_random.value - truth) < 3 * level["s"].over_random.std_error
+    assert abs(level.over_random.value - truth) < 3 * level.over_random.std_error
+
+
+def test_the_procedures_gain_is_that_of_who_led_before() -> None:
+    """X at first; then whoever leads. What is chosen by a fold is not told by it."""
+    rng = np.random.default_rng(4)
+    n = 3000
+    x = rng.random(n)
+    w = (rng.random(n) < 0.5).astype(float)
+    y = (rng.random(n) < 0.2 + 0.3 * w * x).astype(float)
+    scores = {"s": x, "x": -x, "response": rng.random(n)}
+
+    def part(rows: slice):
+        own = {name: score[rows] for name, score in scores.items()}
+        fitted = np.full(n, 0.2)[rows]
+        return joint_groups(own, w[rows], y[rows], mu0=fitted, mu1=fitted + 0.15, propensity=0.5)
+
+    folds = [part(slice(start, start + 1000)) for start in (0, 1000, 2000)]
+    gains = [{name: gain_over_random(fold.by(name)[0], 0.3) for name in ("s", "x")} for fold in folds]
+    found = compare(folds, ["s", "x"], 0.3).procedure
+    expected = [gains[0]["x"], gains[1]["s"], gains[2]["s"]]
+    assert found.value == pytest.approx(np.mean([gain.value for gain in expected]))
+    errors = np.array([gain.std_error for gain in expected])
+    assert found.std_error == pytest.approx(np.sqrt(np.sum(errors**2)) / 3)

@@ -29,6 +29,7 @@ SMOOTH: dict[str, Statistic] = {
     "ate_ipw": policy.average_effect_ipw,
     "autoc": rate.autoc,
     "qini": rate.qini,
+    "mean_gain": lambda g: rate.mean_gain(g, 0.3),
     "auuc": curves.auuc,
     "slope": calibration.calibration_slope,
 }
@@ -52,6 +53,7 @@ def heavier(groups: ScoreGroups, users: Users, i: int, weight: float) -> ScoreGr
         "yy_control": (1 - w) * y * y,
         "phi": phi,
         "phi_sq": phi**2,
+        "phi_cu": phi**3,
         "phi0": phi0,
         "phi0_sq": phi0**2,
         "phi0_phi": phi0 * phi,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from uplift_core.errors import DataError
-from uplift_core.evaluation.multi_arm import ArmScores, arm_scores
+from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores
 from uplift_core.targeting.arm_path import find_path
 
 SHARES = np.array([0.5, 0.2, 0.3])
@@ -83,6 +83,39 @@ def test_intervals_hold_the_true_gain() -> None:
         found = scores.gain(find_path(own, [1.0, 0.4], scores.n).shares(0.15))
         held.append(found.ci_low <= truth <= found.ci_high)
     assert np.mean(held) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
+
+
+@pytest.mark.parametrize("base", [0.0, 4.0])
+def test_intervals_hold_the_true_gain_however_large_the_effects_are(base: float) -> None:
+    """The cut is estimated, too: with it as given, intervals hold .99 where effects are large."""
+    cost, share, runs, n = np.array([1.0, 2.0]), np.full(3, 1 / 3), 400, 1_000
+
+    def draw(rng: np.random.Generator, users: int) -> tuple[np.ndarray, np.ndarray]:
+        x = rng.standard_normal((users, 2))
+        return x, np.column_stack([base + 0.5 * x[:, 0], 1.5 * base + 0.8 * x[:, 1]])
+
+    _, effect = draw(np.random.default_rng(7), 100_000)
+    truth = float(np.sum(find_path(effect, cost).shares(0.4) * effect)) / len(effect)
+    held = []
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        x, tau = draw(rng, n)
+        w = rng.choice(3, n, p=share)
+        own = np.column_stack([np.zeros(n), tau])[np.arange(n), w]
+        y = 0.3 * x[:, 0] + own + rng.standard_normal(n)
+        arms = (w[:, None] == np.arange(3)).astype(float)
+        mu = np.tile([0.0, 0.8 * base, 1.2 * base], (n, 1))
+        scores = arm_scores(arms, arms * y[:, None], arms * y[:, None] ** 2, mu=mu, propensity=share)
+        policy = PolicyAt.of(find_path(tau, cost).shares, 0.4)
+        found = scores.gain(policy.shares, scores.at_cut(policy, cost))
+        held.append(found.ci_low <= truth <= found.ci_high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
+
+
+def test_a_budget_that_is_not_spent_has_no_cut() -> None:
+    scores, effect, _ = by_group(trial(1))
+    policy = PolicyAt.of(find_path(effect, [1.0, 0.4], scores.n).shares, 5.0)
+    assert not scores.at_cut(policy, np.array([1.0, 0.4])).any()
 
 
 def test_shares_that_are_no_whole_are_refused() -> None:

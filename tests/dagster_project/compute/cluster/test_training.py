@@ -46,7 +46,9 @@ def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
     assert np.abs(ours - theirs).max() <= 1e-6
     assert ours.std(axis=0).min() > 1e-3  # all of them rank
     assert (other.champion, other.word, other.n) == (verdict.champion, verdict.word, verdict.n)
-    for name, candidate in verdict.candidates.items():
-        gain = other.candidates[name].over_random
+    assert other.events == verdict.events
+    for name, candidate in verdict.comparison.candidates.items():
+        gain = other.comparison.candidates[name].over_random
         assert gain.value == pytest.approx(candidate.over_random.value, abs=1e-9)
         assert gain.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)
+        assert other.comparison.candidates[name].z_random == pytest.approx(candidate.z_random, abs=1e-4)

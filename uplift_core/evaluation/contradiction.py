@@ -1,0 +1,37 @@
+"""Whether held-out users contradict what the evidence inside train said of a learner.
+
+Two one-sided looks at the held-out gain over random targeting, at the declared budget: does the 95 %
+interval end below 0, or does the gain lie below what choosing a learner achieved inside train? The
+second takes ``Comparison.procedure``, not the champion's own gain inside train: that is the largest of
+several, and held-out gains fall below it by its choice alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+from uplift_core.evaluation.estimate import Z95, Estimate
+
+BELOW = -1.6448536269514722  # the normal distribution's 5 % quantile
+
+
+def contradiction(held_out: Estimate, procedure: Estimate | None) -> str | None:
+    """What held-out users say against acting on a learner, in a sentence; None if nothing.
+
+    Args:
+        held_out: gain over random of the learner, per held-out user.
+        procedure: gain of choosing a learner inside train; None where this learner was not chosen so.
+    """
+    said = f"on held-out users it gains {_figure(held_out)} over random targeting"
+    if held_out.z < -Z95:
+        return f"{said}: its 95 % interval ends below 0."
+    if procedure is None:
+        return None
+    error = math.hypot(held_out.std_error, procedure.std_error)
+    if error > 0 and (held_out.value - procedure.value) / error < BELOW:
+        return f"{said}, less than choosing a learner gained inside train ({_figure(procedure)})."
+    return None
+
+
+def _figure(gain: Estimate) -> str:
+    return f"{gain.value:+.5f} per user (standard error {gain.std_error:.5f})"

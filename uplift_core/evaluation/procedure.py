@@ -1,0 +1,76 @@
+"""The whole procedure on users in memory: learners fitted fold after fold, compared, judged."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import numpy.typing as npt
+
+from uplift_core.arrays import Floats
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.cells import BinEdges, cells_of_rows, distinct
+from uplift_core.evaluation.gate import RESPONSE, Verdict, compare, fewer_events, judge
+from uplift_core.evaluation.groups import JointGroups, joint_groups
+from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
+from uplift_core.simulation.rct import Simulated
+
+FOLDS = 5
+
+
+def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
+    users: Simulated,
+    *,
+    propensity: float,
+    binary: bool,
+    budget: float,
+    parameters: LearnerParameters,
+    threads: int = 1,
+) -> Verdict:
+    """What the gate says of an experiment, as ``models.registry`` would have it.
+
+    Args:
+        users: all of them are train users; user i is in fold i modulo 5.
+        propensity: e, by design.
+        binary: whether every outcome is 0 or 1.
+        budget: share of users that the learners are compared at.
+        parameters: of all boosters.
+        threads: of XGBoost.
+    """
+    x = users.x.astype(np.float32)
+    fold = np.arange(len(x)) % FOLDS
+    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, parameters.max_bins)
+    cells = cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    binned, place = np.unique(edges.bin(x), axis=0, return_inverse=True)
+    folds, judged = [], np.zeros(len(x), dtype=bool)
+    for k, model in sequential_fit(cells, parameters, threads):
+        rows = fold == k
+        inside = Simulated(*(getattr(users, f.name)[rows] for f in fields(Simulated)))
+        folds.append(_judged(inside, model, binned, place.ravel()[rows]))
+        judged |= rows
+    events = fewer_events(users.y[judged], users.w[judged])
+    return judge(compare(folds, LEARNER_NAMES, budget), len(x), events, budget)
+
+
+def _judged(
+    users: Simulated,
+    model: ContrastModel,
+    binned: Floats,
+    cell: npt.NDArray[np.int64],
+) -> JointGroups:
+    """The users of a fold by their scores; equal users are predicted once."""
+    present = distinct(cell)
+    place = np.empty(len(binned), dtype=np.int64)
+    place[present] = np.arange(len(present))
+    at = place[cell]
+    found = model.predict_all(binned[present])
+    mu0, mu1 = (mu.astype(np.float64)[at] for mu in (found.mu0, found.mu1))
+    scores = {str(name): score.astype(np.float64)[at] for name, score in found.cate.items()}
+    return joint_groups(
+        scores | {RESPONSE: mu0},
+        users.w,
+        users.y,
+        mu0=mu0,
+        mu1=mu1,
+        propensity=model.propensity,
+    )
