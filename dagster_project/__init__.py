@@ -2,5 +2,5 @@
 
 Each folder is one layer. Data flows through ``inputs``, ``training``, ``scores``, ``evaluation``,
 ``decisions`` and ``delivery``, in this order. ``assets`` lists the tables that Dagster materializes,
-one file a layer; begin to read there.
+one file per layer; begin to read there.
 """

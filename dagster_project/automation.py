@@ -1,4 +1,4 @@
-"""Every night's lists: the job ``nightly_decisions`` and its schedule."""
+"""Automation: the job ``nightly_decisions`` with its schedule, and the sensor of source files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LAYERS = ("treat_list", "export", "published")
 
 
 def nightly_job(folders: Sequence[BatchExperiment]) -> dg.UnresolvedAssetJobDefinition:
-    """Lists, exports and snapshot of a date, from the scores that there are."""
+    """Define the job that makes a date's lists, exports and snapshot from the current scores."""
     keys = [key for folder in folders for key in _keys(folder)]
     return dg.define_asset_job(
         name="nightly_decisions",
         selection=dg.AssetSelection.assets(*keys),
-        description="Tonight's lists of every published experiment, from the scores that there are: "
-        "decided, exported, published. Choose a range of dates to catch up in one run.",
+        description="Tonight's lists of every published experiment, from the current scores: decide, "
+        "export, publish. Choose a range of dates to catch up in one run.",
     )
 
 
 def nightly_schedule(
     job: dg.UnresolvedAssetJobDefinition, folders: Sequence[BatchExperiment], engine: Engine
 ) -> dg.ScheduleDefinition:
-    """Once a night for every published experiment; off until somebody switches it on."""
+    """Define a nightly schedule for every published experiment; it is off until somebody turns it on."""
     declared = {folder.name: folder for folder in folders}
 
     @dg.schedule(
@@ -63,20 +63,20 @@ def nightly_schedule(
 def _keys(experiment: BatchExperiment) -> list[dg.AssetKey]:
     several = len(experiment.declaration.treatments) > 1
     layers = (*LAYERS, "multi_arm_list") if several else LAYERS
-    if experiment.declaration.population:  # its users are other ones every night
+    if experiment.declaration.population:  # its users may change every night
         layers = ("population", "population_scores", *layers)
     return [dg.AssetKey([experiment.name, layer]) for layer in layers]
 
 
-EVERY = 300  # seconds
+EVERY = 300  # seconds between two checks
 
 
 def source_sensor(
     folders: Sequence[BatchExperiment], jobs: Sequence[dg.UnresolvedAssetJobDefinition], engine: Engine
 ) -> dg.SensorDefinition:
-    """Looks at size and time of the files; off until somebody switches it on.
+    """Define a sensor of the source files' size and time; it is off until somebody turns it on.
 
-    The first look only remembers the files: what is there already needs no run.
+    The first check only remembers the files: existing files need no run.
     """
 
     @dg.sensor(
@@ -84,7 +84,7 @@ def source_sensor(
         jobs=list(jobs),
         minimum_interval_seconds=EVERY,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Trains, scores and publishes an experiment anew when its source file changes.",
+        description="Trains, scores and publishes an experiment again when its source file changes.",
     )
     def source_changed(
         context: dg.SensorEvaluationContext,
@@ -108,16 +108,16 @@ def source_sensor(
 
 
 def _state(experiment: BatchExperiment, engine: Engine) -> str:
-    """Size and time of an experiment's file, or of all parts of it; empty where there is none."""
+    """Return size and time of an experiment's file, or of all its parts; empty if there is none."""
     source = experiment.declaration.source
     if isinstance(source, OwnFile):
-        # A relative path belongs to the experiment's folder.
+        # A relative path is relative to the experiment's folder.
         path = experiment.path / source.path
-        found = sorted(path.parent.glob(path.name))
+        present = sorted(path.parent.glob(path.name))
     elif isinstance(source, FileSource):
-        places = [Path(engine.data_dir)] if engine.data_dir else []
-        files = (place / source.filename for place in [*places, engine.paths.sources])
-        found = [file for file in files if file.is_file()][:1]
+        data_dirs = [Path(engine.data_dir)] if engine.data_dir else []
+        files = (folder / source.filename for folder in [*data_dirs, engine.paths.sources])
+        present = [file for file in files if file.is_file()][:1]
     else:
-        found = []
-    return " ".join(f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in found)
+        present = []
+    return " ".join(f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in present)

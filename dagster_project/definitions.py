@@ -1,4 +1,4 @@
-"""What Dagster loads: the assets and jobs of every experiment, built-in or found by the settings."""
+"""The Dagster definitions: assets and jobs of every experiment, built-in or from the settings."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from uplift_core.experiment.declaration import Experiment, discover
 
 
 def experiment_folders(settings: Settings) -> list[BatchExperiment]:
-    """Every experiment that is declared, in the form and on the file that the settings choose."""
-    found = discover(SQL_FOLDER / "experiments", *settings.experiment_roots)
-    unknown = sorted({*settings.variants, *settings.files} - found.keys())
+    """Read every declared experiment, with the variant and the file that the settings choose."""
+    declared = discover(SQL_FOLDER / "experiments", *settings.experiment_roots)
+    unknown = sorted({*settings.variants, *settings.files} - declared.keys())
     if unknown:
-        raise ExperimentError(f"settings name {unknown}; declared experiments are {sorted(found)}")
+        raise ExperimentError(f"settings name {unknown}; declared experiments are {sorted(declared)}")
     return [
         BatchExperiment.read(_chosen(experiment, settings), folder)
-        for experiment, folder in found.values()
+        for experiment, folder in declared.values()
     ]
 
 
 def _chosen(experiment: Experiment, settings: Settings) -> Experiment:
-    variant, own = settings.variants.get(experiment.name), settings.files.get(experiment.name)
-    if variant and own:
+    variant, file = settings.variants.get(experiment.name), settings.files.get(experiment.name)
+    if variant and file:
         raise ExperimentError(f"{experiment.name}: choose a variant or a file of your own, not both")
-    if own:
-        path = own.path if url_of(own.path) else own.path.absolute()
-        return experiment.with_file(path, own.shares)
+    if file:
+        path = file.path if url_of(file.path) else file.path.absolute()
+        return experiment.with_file(path, file.shares)
     return experiment.as_variant(variant) if variant else experiment
 
 
 def build_definitions(folders: Sequence[BatchExperiment], engine: Engine) -> dg.Definitions:
-    """Assets and jobs of ``folders``, run by ``engine``."""
+    """Define the assets and jobs of ``folders``; ``engine`` runs them."""
     uplift_jobs = [_uplift_job(folder) for folder in folders]
     assets = [asset for f in folders for asset in experiment_assets(f, engine.first_night)]
     return dg.Definitions(
@@ -84,7 +84,7 @@ def _measuring_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefiniti
         selection=dg.AssetSelection.assets(
             [experiment.name, "realised"], [experiment.name, "published"]
         ),
-        description="Measures the list of a date by a file of its users' outcomes, and publishes that.",
+        description="Measures a date's list on a file of its users' outcomes, and publishes the result.",
         tags={"experiment": experiment.name},
     )
 

@@ -1,4 +1,4 @@
-"""The home of the Dagster instance, where runs and their logs are kept."""
+"""The home of the Dagster instance, which stores runs and their logs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TEMPLATE = Path(__file__).with_name("dagster.yaml")
 
 
 def prepare_dagster_home(home: Home) -> Path:
-    """Make ``UPLIFT_HOME/dagster`` with its settings; returns it, absolute.
+    """Create ``UPLIFT_HOME/dagster`` with its settings; return its absolute path.
 
-    From now on the home remembers the first date that lists can be made for.
+    From then on, the home remembers the first date of lists.
     """
     remember_first_night(home)
     folder = (home.root / "dagster").resolve()

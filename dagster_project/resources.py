@@ -1,4 +1,4 @@
-"""What assets need besides data: where the home is and how much of the machine they may use."""
+"""The resource of the assets: the home, the data folder and the limits of the machine's use."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
-from dagster_project.inputs.sources import SourceFile, Tell, find_source
+from dagster_project.inputs.sources import Log, SourceFile, find_source
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
-WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml puts its words into the run's log
+WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml writes its lines into the run's log
 
 
 class Engine(dg.ConfigurableResource):
-    """The batch's surroundings: home, data folder, limits."""
+    """The batch's environment: home, data folder, limits."""
 
     home: str
     data_dir: str | None = None
     exports: str = ""
-    first_night: str = "2025-01-01"  # that lists can be made for, YYYY-MM-DD
+    first_night: str = "2025-01-01"  # the first date of lists, YYYY-MM-DD
     memory_limit: str = "4GB"
     threads: int = 0
     download: bool = True
@@ -48,7 +48,7 @@ class Engine(dg.ConfigurableResource):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The engine that the environment describes."""
+        """Build the engine from the settings."""
         return cls(
             home=str(settings.home.resolve()),
             data_dir=str(settings.data_dir.resolve()) if settings.data_dir else None,
@@ -74,19 +74,19 @@ class Engine(dg.ConfigurableResource):
 
     @property
     def store(self) -> Store:
-        """Where exports go."""
+        """The store of exports."""
         return open_store(self.exports or str(self.paths.exports), self.paths.scratch)
 
     @property
     def compute(self) -> Compute:
-        """Where rows are worked on: here, or on a cluster's workers.
+        """The ``Compute`` that processes rows: local, or a cluster.
 
         Raises:
-            dagster.Failure: a cluster is asked for, and Dask is not installed.
+            dagster.Failure: a cluster is configured, but Dask is not installed.
         """
         if not self.cluster:
             return LocalCompute(self.threads)
-        try:  # an extra, and seconds to import
+        try:  # Dask is an extra, and its import takes seconds
             from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
             from dagster_project.compute.cluster.dask_client import Address  # noqa: PLC0415
         except ModuleNotFoundError as error:
@@ -110,15 +110,15 @@ class Engine(dg.ConfigurableResource):
         )
 
     def where(self) -> dict[str, dg.MetadataValue]:
-        """Metadata that says where the work can be watched, if it can."""
+        """Return metadata with the link to the page that shows the work, if there is one."""
         link = self.compute.link
         return {"dask": dg.MetadataValue.url(link)} if link else {}
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        """The warehouse in one transaction; expected errors become Dagster failures.
+        """Open the warehouse in one transaction; expected errors become Dagster failures.
 
-        Another process that has the file open, such as an analyst's shell, is waited for.
+        If another process has the file open, such as an analyst's shell, wait for it.
         """
         with (
             expected_errors(),
@@ -126,20 +126,20 @@ class Engine(dg.ConfigurableResource):
                 self.paths,
                 memory_limit=self.memory_limit,
                 threads=self.threads,
-                tell=WAITING.warning,
+                log=WAITING.warning,
             ) as db,
         ):
             yield db
 
     @contextmanager
     def ledger(self, experiment: BatchExperiment) -> Iterator[Warehouse]:
-        """The warehouse, for what an experiment's ledger must be there for."""
+        """Open the warehouse for a step that needs an experiment's ledger; refuse a lost ledger."""
         with self.warehouse() as db:
             refuse_lost_ledger(db, self.paths, experiment.name, start_anew=self.new_ledger)
             yield db
 
-    def source(self, experiment: BatchExperiment, tell: Tell) -> SourceFile:
-        """The experiment's source file, verified."""
+    def source(self, experiment: BatchExperiment, log: Log) -> SourceFile:
+        """Find the experiment's source file and verify it."""
         with expected_errors():
             return find_source(
                 experiment.declaration,
@@ -147,13 +147,13 @@ class Engine(dg.ConfigurableResource):
                 folder=experiment.path,
                 data_dir=Path(self.data_dir) if self.data_dir else None,
                 may_download=self.download,
-                tell=tell,
+                log=log,
             )
 
 
 @contextmanager
 def expected_errors() -> Iterator[None]:
-    """Turn this project's own errors into a Dagster failure that shows the message alone."""
+    """Turn this project's errors into a Dagster failure that shows only the message."""
     try:
         yield
     except UpliftError as error:

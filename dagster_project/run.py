@@ -1,4 +1,4 @@
-"""The main job: materialize experiments through Dagster and say what came of it.
+"""The main job: materialize experiments through Dagster and print the results.
 
 ``python -m dagster_project.run simulated hillstrom``
 """
@@ -37,11 +37,11 @@ from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-INTERRUPTED = "UNEXPECTED_TERMINATION"  # as Dagster calls a run that a signal ended
+INTERRUPTED = "UNEXPECTED_TERMINATION"  # Dagster's failure reason of a run that a signal ended
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the experiments in turn, also if one of them fails. Returns the exit code."""
+    """Run the experiments one after the other, also if one fails; return the exit code."""
     console, settings = Console(highlight=False), Settings()
     folders = {folder.name: folder for folder in experiment_folders(settings)}
     parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _materialize(  # noqa: PLR0913, PLR0917 - what is run, where, for when
+def _materialize(  # noqa: PLR0913, PLR0917 - the inputs of one run
     console: Console,
     definitions: dg.Definitions,
     experiment: BatchExperiment,
@@ -79,10 +79,10 @@ def _materialize(  # noqa: PLR0913, PLR0917 - what is run, where, for when
 ) -> bool:
     console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
     job, run_id = definitions.resolve_job_def(f"uplift_{experiment.name}"), str(uuid.uuid4())
-    tell = partial(_show, console)
-    with turn_of_run(instance, home.root, job.name, run_id, tell) as dead:
+    log = partial(_show, console)
+    with turn_of_run(instance, home.root, job.name, run_id, log) as dead:
         for run in dead:
-            tell(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
+            log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
         started = time.monotonic()
         result = job.execute_in_process(
             instance=instance,
@@ -100,7 +100,7 @@ def _materialize(  # noqa: PLR0913, PLR0917 - what is run, where, for when
         step, text = failure(result)
         console.print(f"[bold red]stopped at {step}[/bold red]: ", end="")
         console.print(text, markup=False)
-        console.print("Nothing new was published; what was published before still stands.")
+        console.print("Nothing new was published; the published snapshot is unchanged.")
         return False
     console.print(f"  done in {time.monotonic() - started:.0f} s")
     return True
@@ -112,7 +112,7 @@ def _show(console: Console, text: str) -> None:
 
 @contextmanager
 def _waits_shown(console: Console) -> Iterator[None]:
-    """Whom a step waits for stands on the console, too."""
+    """Also print on the console which process a step waits for."""
     handler = logging.Handler()
     handler.emit = lambda record: _show(console, record.getMessage())  # type: ignore[method-assign]
     WAITING.addHandler(handler)
@@ -123,14 +123,14 @@ def _waits_shown(console: Console) -> Iterator[None]:
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether a signal ended a run: while it executes, Dagster takes signals itself."""
+    """Return true if a signal ended a run: while it executes, Dagster handles signals itself."""
     failures = (event.event_specific_data for event in result.all_events if event.is_job_failure)
     reasons = (getattr(failure, "failure_reason", None) for failure in failures)
     return any(reason is not None and reason.value == INTERRUPTED for reason in reasons)
 
 
 def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
-    """The step that stopped a run, and what it told: of a check, what it found."""
+    """Return the step that stopped a run and its error; for a check, its findings."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             return (
@@ -180,13 +180,6 @@ def _table(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UpliftError as error:
-        sys.exit(f"error: {error}")
-
-
 QUERY = """
 select policy.learner, policy.value, policy.std_error, policy.random_value,
     policy.gain_over_random, policy.gain_std_error, metrics.value as qini, policy.n
@@ -217,13 +210,13 @@ class Summary:
 
 
 def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
-    """Policy value, gain and Qini of each learner at the default budget."""
+    """Read policy value, gain and Qini of each learner at the default budget."""
     defaults = experiment.declaration.defaults
     pointer = read_pointer(home.published)
     decides = pointer.experiments[experiment.name].learner
     named = {"experiment": experiment.name, "arm": defaults.arm}
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
-        found = con.execute(
+        figures = con.execute(
             QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
         ).fetchall()
         ((word, reason),) = con.execute(GATE, named | {"learner": decides}).fetchall()
@@ -235,12 +228,19 @@ def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
             f"{gain:+.4f} ± {gain_error:.4f}",
             "" if qini is None else f"{qini:.4f}",
         )
-        for learner, value, error, random, gain, gain_error, qini, _ in found
+        for learner, value, error, random, gain, gain_error, qini, _ in figures
     ]
     return Summary(
         title=f"{experiment.name}: {defaults.arm} against {experiment.declaration.control}, "
         f"{defaults.outcome}, {defaults.budget:.0%} treated",
         rows=rows,
-        note=f"{defaults.outcome} per user on {found[0][-1]:,} held-out users, doubly robust; "
+        note=f"{defaults.outcome} per user on {figures[0][-1]:,} held-out users, doubly robust; "
         f"± one standard error; * decides\nGate: {word}. {reason}",
     )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dagster_project.assets import experiment_assets
-from dagster_project.checks.dagster_checks import LOOKS
+from dagster_project.checks.dagster_checks import CHECK_FUNCTIONS
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
@@ -125,7 +125,7 @@ def run_unchecked(
     engine = Engine(home=str(home), threads=1, download=False, **cluster)
     nightly = NIGHTLY & set(layers)
     assets = experiment_assets(experiment, engine.first_night)
-    with mock.patch.dict(LOOKS, clear=True):
+    with mock.patch.dict(CHECK_FUNCTIONS, clear=True):
         dg.materialize(
             [asset for asset in assets if asset.key.path[-1] in layers],
             resources={"engine": engine},

@@ -1,4 +1,4 @@
-"""The assets of every experiment, made by one factory: ``<experiment>/<layer>``."""
+"""The assets of every experiment, ``<experiment>/<layer>``; one factory makes them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ LAYERS = (
     thresholds_asset,
     published_asset,
 )
-NIGHTLY_LAYERS = (treat_list_asset, export_asset, realised_asset)  # of a decision date
-POPULATION_LAYERS = (population_asset, population_scores_asset)  # where one is declared
+NIGHTLY_LAYERS = (treat_list_asset, export_asset, realised_asset)  # layers of one decision date
+POPULATION_LAYERS = (population_asset, population_scores_asset)  # layers of a declared population
 
 
 def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.AssetsDefinition]:
-    """All assets of one experiment, with their checks.
+    """Build all assets of one experiment, with their checks.
 
     Args:
         experiment: the experiment.

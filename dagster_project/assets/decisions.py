@@ -1,6 +1,6 @@
-"""treat_list, export, published: what leaves the warehouse."""
+"""The assets treat_list, realised, thresholds and multi_arm_list: decisions and their measurement."""
 
-# No postponed annotations here: Dagster reads those of an asset as they stand.
+# No postponed annotations here: Dagster reads an asset's annotations at run time.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,12 +29,12 @@ from uplift_core.targeting.budget import Budget
 
 
 class ListConfig(dg.Config):
-    """What list to make; empty: the declared defaults."""
+    """The list to make; an empty value means the declared default."""
 
     arm: str = Field(default="", description="the arm to treat with; the declared one if empty")
-    campaign: str = Field(default="", description="what the list is for; the arm's name if empty")
+    campaign: str = Field(default="", description="the purpose of the list; the arm's name if empty")
     budget: float | None = Field(
-        default=None, description="share of users to treat, 0 to 1; the declared one if nothing is said"
+        default=None, description="share of users to treat, 0 to 1; the declared one if all are empty"
     )
     users: int | None = Field(default=None, description="instead: number of users to treat")
     money: float | None = Field(
@@ -42,49 +42,49 @@ class ListConfig(dg.Config):
     )
     learner: Literal["declared", "s", "t", "x", "r", "dr"] = Field(
         default="declared",
-        description="whose score decides; declared: the champion, unless experiment.toml names another",
+        description="learner whose score decides; declared: the champion or the one in experiment.toml",
     )
     override: str = Field(
-        default="", description="why the list is to be written even if a gate fails; recorded"
+        default="", description="reason to write the list even if a gate fails; recorded"
     )
 
-    def asked(self, default: float) -> Budget:
-        """The budget that is asked for; the default share if none is."""
+    def requested_budget(self, default: float) -> Budget:
+        """Return the requested budget; the default share if none is requested."""
         if self.budget is None and self.users is None and self.money is None:
             return Budget(share=default)
         return Budget(share=self.budget, users=self.users, money=self.money)
 
 
-def scored(experiment: BatchExperiment) -> list[str]:
-    """The layers that hold the scores of whom lists are about."""
+def score_layers(experiment: BatchExperiment) -> list[str]:
+    """List the layers with the scores of the users to decide about."""
     return ["scores", "population_scores"] if experiment.declaration.population else ["scores"]
 
 
 def treat_list_asset(
     experiment: BatchExperiment, nights: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """Whom to treat within the budget."""
+    """Define the asset of the users to treat within the budget."""
     defaults = experiment.declaration.defaults
-    deps = [*scored(experiment), "thresholds", "evaluation"]
+    deps = [*score_layers(experiment), "thresholds", "evaluation"]
 
     @dg.asset(
         **asset_options(experiment, "treat_list", deps, partitions=nights),
         **NIGHTLY,
-        description="Whom to treat: a list of the budget's exact size, a random holdout that is never "
-        "treated and explorers who are treated whatever their score, with their chances. Gates refuse a "
-        "list that looks wrong. One row per decision date, campaign and user.",
+        description="Users to treat: a list of exactly the budget's size, a random holdout that is "
+        "never treated and explorers who are treated whatever their score, with probabilities. Gates "
+        "refuse a list that looks wrong. One row per decision date, campaign and user.",
     )
     def treat_list(context: dg.AssetExecutionContext, config: ListConfig, engine: Engine) -> Results:
         written: list[Night] = []
         write = LayerWrite(context, engine, experiment, "treat_list")
-        for date in context.partition_keys:  # in order: each list looks back at the ones before
-            with _refusals_kept(engine), write.transaction([date]) as db:
+        for date in context.partition_keys:  # in order: each list depends on earlier ones
+            with _record_refusals(engine), write.transaction([date]) as db:
                 night = write_treat_list(
                     db,
                     experiment,
                     decision_date=date,
                     arm=config.arm or defaults.arm,
-                    budget=config.asked(defaults.budget),
+                    budget=config.requested_budget(defaults.budget),
                     campaign=config.campaign,
                     learner="" if config.learner == "declared" else config.learner,
                     override=config.override,
@@ -103,8 +103,8 @@ def treat_list_asset(
 
 
 @contextmanager
-def _refusals_kept(engine: Engine) -> Iterator[None]:
-    """What gates said of a list that they refused outlives the list's own transaction."""
+def _record_refusals(engine: Engine) -> Iterator[None]:
+    """Record the gates' results of a refused list after the list's transaction was rolled back."""
     try:
         yield
     except dg.Failure as failure:
@@ -115,25 +115,25 @@ def _refusals_kept(engine: Engine) -> Iterator[None]:
 
 
 class OutcomesConfig(dg.Config):
-    """Where the outcomes of a list are."""
+    """The file with the outcomes of a list."""
 
     file: str = Field(
         default="",
-        description="CSV or Parquet file with the users' own id, or user_id, and a column per outcome; "
-        "nothing is measured without it",
+        description="CSV or Parquet file with the declared id of users, or user_id, and a column per "
+        "outcome; nothing is measured without it",
     )
     absent_is_zero: bool = Field(
-        default=False, description="whether users that the file lacks had no outcome"
+        default=False, description="true if users that the file lacks had no outcome"
     )
 
 
 def realised_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """What a list did."""
+    """Define the asset of a list's realised uplift."""
 
     @dg.asset(
         **asset_options(experiment, "realised", ["treat_list"], partitions=nights),
-        description="A list measured afterwards: outcomes of the treated beside those of the holdout, "
-        "and what was promised. One row per campaign, outcome and comparison.",
+        description="A list measured afterwards: outcomes of treated users and of the holdout, and the "
+        "promised uplift. One row per campaign, outcome and comparison.",
     )
     def realised(context: dg.AssetExecutionContext, config: OutcomesConfig, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "realised")
@@ -149,8 +149,8 @@ def realised_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition)
                 context.log.info(f"{experiment.name}/realised: {rows} rows of {context.partition_key}")
             else:
                 context.log.warning(
-                    f"{experiment.name}/realised: nothing is measured; name the file of outcomes by the "
-                    "run configuration `file`"
+                    f"{experiment.name}/realised: nothing is measured; set the file of outcomes in the "
+                    "run configuration, `file`"
                 )
             metadata = describe_table(db, REALISED, experiment=experiment.name)
         yield from write.results(metadata)
@@ -159,7 +159,7 @@ def realised_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition)
 
 
 def _report(nights: list[Night]) -> dg.MetadataValue:
-    """What each night asked for, expected and did."""
+    """Format each night's requested, expected and realised figures."""
     shown = (
         *("decision_date", "campaign", "budget_kind", "budget_asked", "budget_used", "treated"),
         *("expected_rate", "threshold_rate", "realised_rate", "promised", "promised_std_error"),
@@ -170,11 +170,11 @@ def _report(nights: list[Night]) -> dg.MetadataValue:
 
 
 def thresholds_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The held-out thresholds that the list and the service share."""
+    """Define the asset of the held-out thresholds, which the list and the service share."""
 
     @dg.asset(
         **asset_options(experiment, "thresholds", ["scores"]),
-        description="The score from which on a user is treated, by budget, from held-out users. "
+        description="The lowest score that is treated, by budget, from held-out users. "
         "One row per model version, arm, learner and budget.",
     )
     def thresholds(context: dg.AssetExecutionContext, engine: Engine) -> Results:
@@ -196,11 +196,12 @@ def thresholds_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 class MultiArmConfig(dg.Config):
-    """How much may be spent; empty: the declared budget."""
+    """The budget of a proposal; empty: the declared budget."""
 
     budget: float | None = Field(
         default=None,
-        description="cost per user over the dearest arm's, 0 to 1; users' share if arms cost alike",
+        description="cost per user over the dearest arm's, 0 to 1; share of users if all arms cost the "
+        "same",
     )
     money: float | None = Field(default=None, description="instead: cost of the whole list")
 
@@ -208,14 +209,14 @@ class MultiArmConfig(dg.Config):
 def multi_arm_list_asset(
     experiment: BatchExperiment, nights: dg.PartitionsDefinition
 ) -> dg.AssetsDefinition:
-    """Who would get which arm."""
-    deps = [*scored(experiment), "multi_arm", "treat_list"]
+    """Define the asset of the proposed arm of each user."""
+    deps = [*score_layers(experiment), "multi_arm", "treat_list"]
 
     @dg.asset(
         **asset_options(experiment, "multi_arm_list", deps, partitions=nights),
         **NIGHTLY,
-        description="Who would get which arm within the budget: the newest proposal, no campaign, and "
-        "not in the ledger; none where one arm alone is shown to do better. One row per user.",
+        description="The proposed arm of each user within the budget: the newest proposal, not a "
+        "campaign and not in the ledger; none if one arm alone is shown to do better. One row per user.",
     )
     def multi_arm_list(
         context: dg.AssetExecutionContext, config: MultiArmConfig, engine: Engine

@@ -1,4 +1,4 @@
-"""export, published: files for campaign tools, and the snapshot that others read."""
+"""The assets export and published: files for campaign tools, and the snapshot that others read."""
 
 import dagster as dg
 
@@ -13,15 +13,15 @@ from dagster_project.resources import Engine
 
 
 def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The lists of a date as files for a campaign tool."""
+    """Define the asset that exports a date's lists as files for a campaign tool."""
     own_id = experiment.declaration.own_id
 
     @dg.asset(
         **asset_options(experiment, "export", ["treat_list"], ("parquet", "csv"), nights),
         **NIGHTLY,
-        description="Files for campaign tools, as Parquet and CSV, with a manifest: whom to treat, what "
-        "was decided about every user, who entered and left since the list before, and the holdout. One "
-        "row per user.",
+        description="Files for campaign tools, as Parquet and CSV, with a manifest: the users to treat, "
+        "the decision about every user, the changes since the previous list, and the holdout. One row "
+        "per user.",
     )
     def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         manifest = ""
@@ -46,7 +46,7 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
 
 
 def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The snapshot that the service, the UI and analysts read."""
+    """Define the asset of the snapshot that the service, the UI and analysts read."""
     before = [
         "raw",
         "features",
@@ -62,7 +62,7 @@ def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_options(experiment, "published", before, kinds=("duckdb",)),
-        description="An immutable copy of all tables, made current by replacing one pointer.",
+        description="An immutable copy of all tables; replacing one pointer file makes it current.",
     )
     def published(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "published")

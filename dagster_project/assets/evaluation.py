@@ -1,6 +1,6 @@
-"""evaluation and thresholds: what acting on the scores is worth on held-out users."""
+"""The assets evaluation, model_card, crosscheck and multi_arm: evidence on held-out users."""
 
-# No postponed annotations here: Dagster reads those of an asset as they stand.
+# No postponed annotations here: Dagster reads an asset's annotations at run time.
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -35,7 +35,7 @@ CARDS = Identifier.of("models", "cards")
 
 
 def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Figures, curves and deciles of every learner."""
+    """Define the asset of every learner's figures, curves and deciles."""
 
     @dg.asset(
         **asset_options(experiment, "evaluation", ["scores", EVALUATOR], kinds=("duckdb", "python")),
@@ -65,33 +65,33 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The model card and its plots."""
+    """Define the asset of the model card and its plots."""
 
     @dg.asset(
         **asset_options(experiment, "model_card", ["evaluation"], kinds=("markdown", "altair")),
-        description="What the current model version is, on what evidence it decides and how far to "
-        "believe it, with plots. One row per model version in models.cards.",
+        description="The current model version: its parameters, its evidence and its limits, with "
+        "plots. One row per model version in models.cards.",
     )
     def model_card(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "model_card")
         with write.transaction() as db:
             version = current_version(db, experiment.name)
-            found = make_plots(db, experiment)
-            rows = pa.Table.from_pylist(plot_rows(experiment, found))
+            plots = make_plots(db, experiment)
+            rows = pa.Table.from_pylist(plot_rows(experiment, plots))
             db.replace_rows(PLOTS, {"experiment": experiment.name}, rows)
             home = engine.paths.cards / version
-            files = {(p.arm, p.name): f"{p.arm}-{p.name}.svg" for p in found}
-            for plot in found:
+            files = {(p.arm, p.name): f"{p.arm}-{p.name}.svg" for p in plots}
+            for plot in plots:
                 drawn = svg(plot.specification).encode()
                 replace_file(home / files[plot.arm, plot.name], drawn)
-            images = {(p.arm, p.name): f"![{p.title}]({files[p.arm, p.name]})" for p in found}
+            images = {(p.arm, p.name): f"![{p.title}]({files[p.arm, p.name]})" for p in plots}
             card = write_card(db, experiment, images)
             replace_file(home / "card.md", card.encode())
             entry = {"model_version": version, "experiment": experiment.name, "card": card}
             now = datetime.now(UTC).replace(tzinfo=None)
             row = pa.Table.from_pylist([entry | {"written_at": now}])
             db.replace_rows(CARDS, {"model_version": version}, row)
-            within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in found}
+            within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in plots}
             context.log.info(f"{experiment.name}/model_card: {home / 'card.md'}")
             metadata = {
                 "model_version": dg.MetadataValue.text(version),
@@ -104,14 +104,14 @@ def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Agreement with econml."""
+    """Define the asset of the agreement with econml."""
 
     @dg.asset(
         **asset_options(
             experiment, "crosscheck", ["features", "assignment"], kinds=("python", "duckdb")
         ),
-        description="How far the learners agree with econml's: with equal folds and models the "
-        "largest difference, with folds of its own the rank correlation. "
+        description="Agreement of the learners with econml's: the largest difference with equal folds "
+        "and models, the rank correlation with econml's default folds. "
         "One row per arm, learner and tier.",
     )
     def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> Results:
@@ -129,12 +129,12 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def multi_arm_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Policies over all arms beside each arm alone."""
+    """Define the asset that compares policies over all arms with each arm alone."""
 
     @dg.asset(
         **asset_options(experiment, "multi_arm", ["scores", EVALUATOR], kinds=("duckdb", "python")),
-        description="What it gains to choose each user's arm within a budget, beside each arm alone, on "
-        "held-out users. One row per outcome, learner, budget and policy.",
+        description="The gain of choosing each user's arm within a budget, compared with each arm "
+        "alone, on held-out users. One row per outcome, learner, budget and policy.",
     )
     def multi_arm(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         table = Identifier.of("evaluation", "multi_arm")
@@ -157,7 +157,7 @@ def _worth(proposal: Proposal) -> Finding:
         rule=f"better than {choice.best_single} alone",
         column="arm",
         value=f"{choice.difference.value:+.6g}",
-        message=proposal.told,
+        message=proposal.summary,
         passed=choice.verdict == BETTER,
         warn=True,
     )

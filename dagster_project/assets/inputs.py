@@ -1,6 +1,6 @@
-"""raw, features, assignment: from the file to what is known of each user."""
+"""The assets raw, features, assignment and population: the data about each user, from the files."""
 
-# No postponed annotations here: Dagster reads those of an asset as they stand.
+# No postponed annotations here: Dagster reads an asset's annotations at run time.
 import json
 
 import dagster as dg
@@ -25,7 +25,7 @@ from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 
 def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The source file as it came."""
+    """Define the asset of the unchanged source file."""
     declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
@@ -59,20 +59,20 @@ def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The features, by the experiment's own SQL."""
+    """Define the asset of the features, which the experiment's SQL makes."""
     declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
         **asset_options(experiment, "features", ["raw"]),
-        description="What was known of each user before the treatment. One row per user.",
+        description="Facts about each user that were known before the treatment. One row per user.",
     )
     def features(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         sql = experiment.features_sql.text
         write = LayerWrite(context, engine, experiment, "features")
         write.besides = {"sql": sql_sha256(sql)}
         with write.transaction() as db:
-            whose = f"{experiment.name}: {FEATURES_SQL}"
-            rows = engine.compute.per_user(db, experiment, "features", sql, whose=whose)
+            author = f"{experiment.name}: {FEATURES_SQL}"
+            rows = engine.compute.per_user(db, experiment, "features", sql, author=author)
             registry = check_features(db, experiment)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": declaration.name}, registry)
@@ -85,7 +85,7 @@ def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Arm, split, fold and outcomes."""
+    """Define the asset of each user's arm, split, fold and outcomes."""
     declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
@@ -109,13 +109,13 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def _raw_tables(experiment: BatchExperiment) -> dict[str, dg.AssetKey]:
-    """The raw asset's tables: the users and their histories."""
+    """Return the raw asset's tables: the users and their histories."""
     names = [experiment.name, *(f"{experiment.name}_{table}" for table in experiment.declaration.tables)]
     return {f"raw.{name}": dg.AssetKey([experiment.name, "raw"]) for name in names}
 
 
 def check_features(db: Warehouse, experiment: BatchExperiment) -> pa.Table:
-    """Refuse features of wrong types; returns the experiment's rows of the registry.
+    """Refuse features of wrong types; return the experiment's rows of the registry.
 
     Raises:
         ExperimentError: a column is not FLOAT, or user_id is not BIGINT.
@@ -142,7 +142,7 @@ def check_features(db: Warehouse, experiment: BatchExperiment) -> pa.Table:
 
 
 def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The users to decide about, and their features."""
+    """Define the asset of the users to decide about, with their features."""
     declared, tables = experiment.declaration.population, experiment.tables.population
     path = declared.path if declared else experiment.path
 
@@ -169,7 +169,7 @@ def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def population_scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """The population's scores by the experiment's models."""
+    """Define the asset of the population's scores, by the experiment's models."""
     declaration, tables = experiment.declaration, experiment.tables.population
 
     @dg.asset(

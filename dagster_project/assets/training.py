@@ -1,6 +1,6 @@
-"""cells and models: from features to a model bundle."""
+"""The assets cells, tuning, models and scores: from features to a model bundle and scores."""
 
-# No postponed annotations here: Dagster reads those of an asset as they stand.
+# No postponed annotations here: Dagster reads an asset's annotations at run time.
 import json
 from functools import partial
 from typing import Literal
@@ -31,32 +31,32 @@ from uplift_core.learners.tuning import tune
 
 
 class ModelConfig(dg.Config):
-    """Which parameters to train with."""
+    """The parameters to train with."""
 
     parameters: Literal["declared", "tuned"] = Field(
         default="declared",
-        description="declared: those of experiment.toml; tuned: those that the asset tuning chose",
+        description="declared: the parameters of experiment.toml; tuned: the choice of the asset tuning",
     )
     rounds: int = Field(
         default=0,
         ge=0,
         le=5000,
-        description="boosting rounds (trees) of every model; 0: as in the parameters. More of them fit "
-        "the outcome's noise sooner than the effect; the model card tells what came of it",
+        description="boosting rounds (trees) of every model; 0: as in the parameters. More rounds fit "
+        "the outcome's noise sooner than the effect; the model card shows the result",
     )
 
-    def grown(self, parameters: LearnerParameters) -> LearnerParameters:
-        """The parameters with the rounds that are asked for."""
+    def with_rounds(self, parameters: LearnerParameters) -> LearnerParameters:
+        """Return the parameters with the requested number of rounds."""
         return parameters.with_rounds(self.rounds) if self.rounds else parameters
 
 
 def cells_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Users added up by binned features, arm, split and fold."""
+    """Define the asset of the cells: users aggregated by binned features, arm, split and fold."""
     declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
         **asset_options(experiment, "cells", ["features", "assignment"]),
-        description="Users added up. One row per combination of binned features, arm, split and fold.",
+        description="Aggregated users. One row per combination of binned features, arm, split and fold.",
     )
     def cells(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "cells")
@@ -74,7 +74,7 @@ def cells_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """All learners of all contrasts."""
+    """Define the asset of all learners of all contrasts."""
     declaration = experiment.declaration
 
     @dg.asset(
@@ -87,23 +87,23 @@ def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         with write.transaction() as db:
             edges, tuned = read_edges(db, experiment), config.parameters == "tuned"
             used = {
-                arm: config.grown(
+                arm: config.with_rounds(
                     tuned_parameters(db, experiment, arm) if tuned else declaration.learners
                 )
                 for arm in declaration.treatments
             }
-            tell = partial(_tell, context, f"{declaration.name}/models")
-            trained = engine.compute.train(db, experiment, edges, used, tell)
+            log = partial(_log, context, f"{declaration.name}/models")
+            trained = engine.compute.train(db, experiment, edges, used, log)
             fitted = {arm: model for arm, (model, _) in trained.items()}
             verdicts = {arm: verdict for arm, (_, verdict) in trained.items()}
             for arm, verdict in verdicts.items():
-                tell(f"{arm}: {verdict.text}")
+                log(f"{arm}: {verdict.text}")
             version, path = write_bundle(db, engine.paths.bundles, experiment, edges, fitted)
             write_registry(
                 db, experiment, version, registry_rows(experiment, version, path, used, verdicts)
             )
             write_profile(db, experiment, edges)
-            tell(version)
+            log(version)
             metadata = describe_table(db, REGISTRY, experiment=experiment.name) | engine.where()
             metadata |= {f"gate_{arm}": dg.MetadataValue.text(v.text) for arm, v in verdicts.items()}
             metadata |= {
@@ -116,12 +116,12 @@ def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     return models
 
 
-def _tell(context: dg.AssetExecutionContext, what: str, text: str) -> None:
+def _log(context: dg.AssetExecutionContext, what: str, text: str) -> None:
     context.log.info(f"{what}: {text}")
 
 
 def scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Score each distinct cell once, and hand the scores to its users."""
+    """Define the asset of the scores: predict each distinct cell once for all its users."""
     declaration, tables = experiment.declaration, experiment.tables
 
     @dg.asset(
@@ -148,13 +148,13 @@ def scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 def tuning_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
-    """Search the grid for every contrast."""
+    """Define the asset of the grid search for every contrast."""
     declaration = experiment.declaration
 
     @dg.asset(
         **asset_options(experiment, "tuning", ["cells"], kinds=("xgboost", "duckdb")),
-        description="Cross-validated losses of a grid of parameters, and which were chosen. Models use "
-        "them if asked to (parameters: tuned). One row per arm, kind of model and candidate.",
+        description="Cross-validated losses of a grid of parameters, and the choice. Models use it with "
+        "`parameters: tuned`. One row per arm, kind of model and candidate.",
     )
     def tuning(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "tuning")

@@ -1,6 +1,6 @@
-"""The checks as Dagster shows them: part of the step that makes a table, one result a check.
+"""The checks as Dagster shows them: they run in the step that makes a table; each check has one result.
 
-A critical finding fails the step, and nothing of the table gets into the warehouse; a warning is shown.
+A critical finding fails the step, and the warehouse keeps its former table. A warning is only shown.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from dagster_project.reporting.markdown import markdown_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 
-# That a check knows the dates of its list is all that we use of it.
+# We use partitions_def only to give a check the dates of its list.
 warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: a layer of an experiment; of lists those of some dates."""
+    """The subject of checks: a layer of an experiment; for lists, those of ``dates``."""
 
     folder: BatchExperiment
     engine: Engine
@@ -43,17 +43,17 @@ class Subject:
 
     @property
     def docs(self) -> Path:
-        """Folder of Great Expectations' pages."""
+        """The folder of Great Expectations' pages."""
         return self.engine.paths.root / "data_docs" / self.folder.name / self.layer
 
 
-WORTH = "worth"  # of a proposal; its finding comes from what makes it
-Look = Callable[[Warehouse, Subject], Iterator[Finding]]
+WORTH = "worth"  # the check of a proposal; the asset that makes the proposal reports the finding
+CheckFunction = Callable[[Warehouse, Subject], Iterator[Finding]]
 
 
 def expectations(db: Warehouse, subject: Subject) -> Iterator[Finding]:
-    """The layer's suite, by Great Expectations."""
-    # Its import takes seconds, which only a check that runs should pay for.
+    """Run the layer's suite by Great Expectations."""
+    # The import takes seconds, so only a check that runs imports it.
     from dagster_project.checks import expected as suites  # noqa: PLC0415
     from dagster_project.checks.great_expectations_duckdb import validate  # noqa: PLC0415
 
@@ -95,17 +95,17 @@ def _population(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     from dagster_project.checks import expected as suites  # noqa: PLC0415 - as above
     from dagster_project.checks.great_expectations_duckdb import validate  # noqa: PLC0415
 
-    folder, own = subject.folder, subject.folder.tables.population
-    batches = suites.features_suite(db, folder, own)
+    folder, population = subject.folder, subject.folder.tables.population
+    batches = suites.features_suite(db, folder, population)
     yield from validate(db, f"{folder.name}/population", batches, subject.docs)
-    yield from check_feature_drift(db, folder, own.features)
+    yield from check_feature_drift(db, folder, population.features)
 
 
 def _treat_list(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     yield from expectations(db, subject)
 
 
-LOOKS: dict[str, Look] = {
+CHECK_FUNCTIONS: dict[str, CheckFunction] = {
     "raw": _raw,
     "features": _features,
     "assignment": _assignment,
@@ -114,24 +114,24 @@ LOOKS: dict[str, Look] = {
     "population": _population,
     "treat_list": _treat_list,
 }
-CHECKS = {  # layer -> check -> what it asks
+CHECKS = {  # layer -> check -> the requirement
     "raw": {
         "schema": "every column that the declaration or features.sql names exists",
-        "keys": "one row a user",
+        "keys": "one row per user",
         "arms": "every user is in a declared arm",
-        "outcomes": "outcomes are complete, of their kind, and imply what they are declared to imply",
-        "columns": "columns hold what is declared of them",
-        "published": "rows and rates are those that are published about the file",
-        "maturity": "outcomes had the days that they need",
+        "outcomes": "outcomes are complete, of their kind, and imply each other as declared",
+        "columns": "columns hold the declared values",
+        "published": "rows and rates equal the published ones of the file",
+        "maturity": "all users were assigned the declared number of days ago",
     },
     "features": {
-        "keys": "one row a user, every user",
+        "keys": "one row per user, for every user",
         "values": "finite, within the declared range",
         "missing": "known for as many users as declared (warning)",
-        "drift": "as in the training before (warning)",
+        "drift": "distributed as in the previous training (warning)",
     },
     "assignment": {
-        "keys": "one row a user",
+        "keys": "one row per user",
         "arms": "all arms have users",
         "splits": "both splits have users",
         "outcomes": "outcomes happen to some users and not to all",
@@ -139,25 +139,25 @@ CHECKS = {  # layer -> check -> what it asks
     },
     "cells": {
         "balance": "features have the same means in every arm",
-        "predictability": "features do not tell the arm",
-        "leakage": "no feature knows an outcome",
+        "predictability": "features do not predict the arm",
+        "leakage": "no feature alone predicts an outcome almost perfectly",
     },
     "scores": {
-        "keys": "one row a user and treatment",
-        "values": "finite, and effects that the outcome can have",
-        "drift": "held-out users are scored as train users are (warning)",
+        "keys": "one row per user and treatment",
+        "values": "finite, and possible effects on the outcome",
+        "drift": "scores of held-out users are distributed as those of train users (warning)",
     },
     "population": {
-        "keys": "one row a user, every user",
+        "keys": "one row per user, for every user",
         "values": "finite, within the declared range",
         "missing": "known for as many users as declared (warning)",
-        "drift": "as in the training (warning)",
+        "drift": "distributed as in the training (warning)",
     },
     "treat_list": {
-        "keys": "one row a user and campaign",
-        "decisions": "known decisions with their chances",
+        "keys": "one row per user and campaign",
+        "decisions": "known decisions with their probabilities",
         "values": "finite scores",
-        "kept_out": "who is held out or suppressed is not treated",
+        "kept_out": "held-out and suppressed users are not treated",
     },
     "multi_arm_list": {WORTH: "choosing arms does better than the best one alone (warning)"},
 }
@@ -166,13 +166,13 @@ CHECKS = {  # layer -> check -> what it asks
 def check_specs(
     experiment: BatchExperiment, layer: str, partitions: dg.PartitionsDefinition | None = None
 ) -> list[dg.AssetCheckSpec]:
-    """The checks of one layer of an experiment, for its asset."""
+    """Return the check specs of one layer of an experiment, for its asset."""
     return [
         dg.AssetCheckSpec(
             name,
             asset=dg.AssetKey([experiment.name, layer]),
             description=question[0].upper() + question[1:] + ".",
-            blocking=True,  # a warning stops nothing all the same
+            blocking=True,  # a warning still stops nothing
             partitions_def=partitions,
         )
         for name, question in CHECKS.get(layer, {}).items()
@@ -180,20 +180,20 @@ def check_specs(
 
 
 def look(db: Warehouse, subject: Subject) -> list[Finding]:
-    """All findings about a layer; none where it has no checks."""
+    """Run all checks of a layer and return their findings; none if the layer has no checks."""
     findings: list[Finding] = []
-    if subject.layer in LOOKS:
+    if subject.layer in CHECK_FUNCTIONS:
         try:
-            findings.extend(LOOKS[subject.layer](db, subject))
+            findings.extend(CHECK_FUNCTIONS[subject.layer](db, subject))
         except duckdb.TransactionException:
-            # The error of a rule ended the transaction. What it says is enough to refuse the layer.
+            # A rule raised an error, which ended the transaction; its finding refuses the layer.
             if not any(finding.refuses for finding in findings):
                 raise
     return findings
 
 
 def refusal(subject: Subject, findings: Sequence[Finding]) -> dg.Failure:
-    """What the failed step says: every check that refuses the layer, with its sentence."""
+    """Build the failed step's error: every check that refuses the layer, with its message."""
     refusing = [finding for finding in findings if finding.refuses]
     checks = dict.fromkeys(finding.check for finding in refusing)
     sentences = (f"check {c}: {summary([f for f in refusing if f.check == c])}" for c in checks)
@@ -205,23 +205,23 @@ def refusal(subject: Subject, findings: Sequence[Finding]) -> dg.Failure:
 
 
 def check_result(subject: Subject, name: str, findings: Sequence[Finding]) -> dg.AssetCheckResult:
-    """The result of one check, by all findings about the layer."""
-    answers = [finding for finding in findings if finding.check == name]
+    """Build the result of one check from all findings about the layer."""
+    layer_findings = [finding for finding in findings if finding.check == name]
     heading = ["rule", "column", "found", "passed"]
-    rows = [(f.rule, f.column, f.value, "yes" if f.passed else "NO") for f in answers]
+    rows = [(f.rule, f.column, f.value, "yes" if f.passed else "NO") for f in layer_findings]
     metadata: dict[str, dg.MetadataValue] = {
         "findings": dg.MetadataValue.md(markdown_table(heading, rows)),
     }
     page = subject.docs / "index.html"
     if page.is_file():
-        # No link: browsers follow none from a web page to a file.
+        # This is a path, not a link: browsers follow no link from a web page to a file.
         metadata["data_docs"] = dg.MetadataValue.path(str(page.resolve()))
-    refuses = any(finding.refuses for finding in answers)
+    refuses = any(finding.refuses for finding in layer_findings)
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([subject.folder.name, subject.layer]),
         check_name=name,
-        passed=all(finding.passed for finding in answers),
+        passed=all(finding.passed for finding in layer_findings),
         severity=dg.AssetCheckSeverity.ERROR if refuses else dg.AssetCheckSeverity.WARN,
-        description=summary(answers),
+        description=summary(layer_findings),
         metadata=metadata,
     )

@@ -1,7 +1,7 @@
-"""What is expected of every table, made from the experiment's declaration.
+"""The expectations of every table, built from the experiment's declaration.
 
-One builder a layer, so that an experiment of one's own has its suites without writing any. What an
-experiment's data may hold beyond that is declared: ``[columns]``, ``[features]``, ``implies``.
+There is one builder per layer, so a new experiment has its suites without extra code. The declaration
+adds expectations for one experiment: ``[columns]``, ``[features]``, ``implies``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CORRECT = "correct the file or the declaration"
 
 
 def raw_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
-    """Ids, arms, outcomes as declared; columns in their ranges; rows and rates as published."""
+    """Expect ids, arms and outcomes as declared, columns in range, rows and rates as published."""
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {experiment.tables.raw}")}
     rules = [
         *_needed_columns(experiment),
@@ -48,7 +48,7 @@ def raw_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
 def features_suite(
     db: Warehouse, experiment: BatchExperiment, of: UserTables | None = None
 ) -> list[Batch]:
-    """One row a user, finite numbers within their declared ranges, missing no more than declared."""
+    """Expect one row per user, finite numbers in declared ranges, no more missing than declared."""
     of = of or experiment.tables.users
     names = [str(row[0]) for row in db.rows(f"describe {of.features}")][1:]
     users = db.count(of.raw)
@@ -60,7 +60,7 @@ def features_suite(
         ),
         _known_users(),
     ]
-    # NaN is a missing value here, which SQL would compare as the largest number.
+    # NaN is a missing value here, but SQL compares it as the largest number.
     columns = ", ".join(
         f"case when not isnan({c}) then {c} end as {c}" for c in map(Identifier.of, names)
     )
@@ -74,7 +74,7 @@ def features_suite(
 
 
 def assignment_suite(_: Warehouse, experiment: BatchExperiment) -> list[Batch]:
-    """One row a user, every arm and both splits used, outcomes that happen."""
+    """Expect one row per user, users in every arm and both splits, and outcomes that happen."""
     declaration = experiment.declaration
     names = [arm.name for arm in declaration.arms]
     binary = [outcome.name for outcome in declaration.outcomes if outcome.kind == "binary"]
@@ -108,7 +108,7 @@ def assignment_suite(_: Warehouse, experiment: BatchExperiment) -> list[Batch]:
 
 
 def scores_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
-    """One row a user and treatment, finite scores, effects that an outcome can have."""
+    """Expect one row per user and treatment, finite scores, and possible effects on the outcome."""
     declaration = experiment.declaration
     users, arms = db.count(experiment.tables.raw), list(declaration.treatments)
     binary = declaration.outcome(declaration.defaults.outcome).kind == "binary"
@@ -121,20 +121,20 @@ def scores_suite(db: Warehouse, experiment: BatchExperiment) -> list[Batch]:
         Rule(
             "keys",
             gxe.ExpectColumnValuesToBeInSet(column="arm", value_set=arms),
-            f"be one of {arms}; materialize scores anew",
+            f"be one of {arms}; materialize scores again",
         ),
     ]
     for column in SCORES.values():
         rules += _finite(column, low=-1.0 if binary else None, high=1.0 if binary else None)
     return [
         Batch("scores", table=("scores", experiment.name), rules=rules),
-        _unique("scores", str(experiment.tables.scores), ["arm", "user_id"], "materialize scores anew"),
+        _unique("scores", str(experiment.tables.scores), ["arm", "user_id"], "materialize scores again"),
     ]
 
 
 def treat_list_suite(experiment: BatchExperiment, dates: Sequence[str]) -> list[Batch]:
-    """One row a user and campaign; who is held out or suppressed is not treated."""
-    # Great Expectations takes no bound values: they are quoted by a library instead.
+    """Expect one row per user and campaign, and no treatment of held-out and suppressed users."""
+    # Great Expectations takes no bound values, so a library quotes them.
     listed_dates = ", ".join(exp.Literal.string(date).sql("duckdb") for date in dates)
     name = exp.Literal.string(experiment.name).sql("duckdb")
     of = f"experiment = {name} and decision_date in ({listed_dates})"
@@ -148,7 +148,7 @@ def treat_list_suite(experiment: BatchExperiment, dates: Sequence[str]) -> list[
         Rule(
             "decisions",
             gxe.ExpectColumnValuesToBeBetween(column="propensity", min_value=0, max_value=1),
-            "be a chance, 0 to 1",
+            "be a probability, 0 to 1",
         ),
         *_finite("score"),
     ]
@@ -161,12 +161,12 @@ def treat_list_suite(experiment: BatchExperiment, dates: Sequence[str]) -> list[
     ]
     columns = "decision_date, campaign, user_id, decision, treated, propensity, score"
     lists = f"select {columns} from {TREAT_LIST} where {of}"
-    apart = "and decision in ('holdout', 'suppressed')"
+    untreatable = "and decision in ('holdout', 'suppressed')"
     key = ["decision_date", "campaign", "user_id"]
     return [
         Batch("treat list", query=lists, rules=listed),
-        _unique("treat list", f"({lists})", key, "materialize treat_list anew"),
-        Batch("kept out", query=f"{lists} {apart}", rules=kept_out),
+        _unique("treat list", f"({lists})", key, "materialize treat_list again"),
+        Batch("kept out", query=f"{lists} {untreatable}", rules=kept_out),
     ]
 
 
@@ -186,9 +186,10 @@ def _known_users() -> Rule:
 
 
 def _unique(name: str, source: str, key: Sequence[str], remedy: str) -> Batch:
-    """That no key has two rows, asked of the keys that have.
+    """Expect that no key has two rows; the batch holds only the keys that have.
 
-    Great Expectations' own rules count in three windows over all rows, at several times the price.
+    Great Expectations' built-in rules count in three windows over all rows, which takes several times
+    as long.
     """
     listed = Identifier.listed(key)
     return Batch(
@@ -232,7 +233,7 @@ def _outcome(outcome: Outcome) -> Iterator[Rule]:
 def _finite(
     column: str, *, low: float | None = None, high: float | None = None, check: str = "values"
 ) -> Iterator[Rule]:
-    """Not missing, not NaN, not infinite, and within its bounds."""
+    """Expect values that are not missing, not NaN, not infinite, and within the bounds."""
     room = "a finite number" if low is None else f"a number from {low:g} to {high:g}"
     must = f"be {room}; {CORRECT}"
     yield Rule(check, gxe.ExpectColumnValuesToNotBeNull(column=column), must)
@@ -242,7 +243,7 @@ def _finite(
 def _between(
     column: str, low: float | None, high: float | None, severity: str = "critical"
 ) -> gxe.Expectation:
-    """Between two bounds; without them, any number but the infinite ones and NaN."""
+    """Expect values between two bounds; without a bound, any number but infinity and NaN."""
     return gxe.ExpectColumnValuesToBeBetween(
         column=column,
         min_value=-LARGEST if low is None else low,
@@ -251,7 +252,7 @@ def _between(
     )
 
 
-LARGEST = 1.7976931348623157e308  # finite doubles end here
+LARGEST = 1.7976931348623157e308  # the largest finite double
 
 
 def _declared_columns(experiment: BatchExperiment) -> Iterator[Rule]:
@@ -293,13 +294,13 @@ def _implications(experiment: BatchExperiment, present: set[str]) -> Iterator[Ba
     column = {outcome.name: outcome.column for outcome in experiment.declaration.outcomes}
     for outcome in experiment.declaration.outcomes:
         if outcome.implies and {outcome.column, column[outcome.implies]} <= present:
-            implied, own = (Identifier.of(c) for c in (column[outcome.implies], outcome.column))
+            implied, implying = (Identifier.of(c) for c in (column[outcome.implies], outcome.column))
             rule = Rule(
                 "outcomes",
                 gxe.ExpectColumnValuesToBeInSet(column=column[outcome.implies], value_set=[1]),
                 f"be 1 where '{outcome.name}' is, which implies it; {CORRECT}",
             )
-            query = f"select user_id, {implied} from {experiment.tables.raw} where {own} = 1"
+            query = f"select user_id, {implied} from {experiment.tables.raw} where {implying} = 1"
             yield Batch(f"{outcome.name} implies {outcome.implies}", query=query, rules=[rule])
 
 

@@ -1,4 +1,4 @@
-"""What a check found, and where it is written down."""
+"""The findings of checks, and the table that records them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 
 RESULTS = Identifier.of("quality", "results")
-SHOWN = 3  # messages of one check; the table has all
+SHOWN = 3  # number of messages shown of one check; the table has all
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule's word about one column.
+    """The result of one rule for one column.
 
-    ``warn``: a failure is to be looked at, and does not stop the run. ``value`` is what was found, a
-    figure or a value of the column, as text.
+    ``warn``: a failure is a warning and does not stop the run. ``value`` is the observed figure or value
+    of the column, as text.
     """
 
     check: str
@@ -33,19 +33,19 @@ class Finding:
 
     @property
     def refuses(self) -> bool:
-        """Whether what was checked must not be used."""
+        """True if the checked table must not be used."""
         return not self.passed and not self.warn
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """What failed, in one text; empty if nothing did."""
+    """Join the messages of failed findings into one text; empty if none failed."""
     failed = [finding.message for finding in findings if not finding.passed]
     more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
     return "; ".join(failed[:SHOWN]) + more
 
 
 def record(db: Warehouse, experiment: str, table: str, findings: Iterable[Finding]) -> None:
-    """Replace what is known of one table."""
+    """Replace the recorded findings of one table."""
     now = datetime.now(UTC).replace(tzinfo=None)
     key = {"experiment": experiment, "table_name": table}
     rows = [key | {"checked_at": now} | _row(finding) for finding in findings]

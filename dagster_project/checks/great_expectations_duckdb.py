@@ -1,11 +1,11 @@
-"""Great Expectations on DuckDB, in place: the one module that knows how the two are brought together.
+"""Great Expectations on DuckDB: the one module that connects the two.
 
-Great Expectations asks through SQLAlchemy and reads results after it has given the connection back;
-DuckDB's open results die with theirs. The dialect here reads every result at once, on the connection of
-the warehouse that is open and inside its transaction: what is checked is not yet visible to others. An
-error ends that transaction, so nothing is asked after one.
+Great Expectations queries through SQLAlchemy and reads results after it has returned the connection; a
+DuckDB result is invalid then. So this dialect reads every result at once. It uses the open connection of
+the warehouse and its transaction: the checked rows are not yet visible to others. An error ends that
+transaction, so no rule is checked after an error.
 
-Importing this takes seconds: only checks do, when they run.
+The import takes seconds, so only running checks import this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # before its import: it would call home
+os.environ.setdefault(
+    "GX_ANALYTICS_ENABLED", "false"
+)  # set before the import, which would send usage data
 
 import duckdb
 import duckdb_engine
@@ -37,19 +39,19 @@ from dagster_project.warehouse.opening import INTERRUPTED
 from dagster_project.warehouse.sql import Identifier
 
 SCHEME = "duckdb"
-ABORTED = "Current transaction is aborted"  # as DuckDB says after an error
+ABORTED = "Current transaction is aborted"  # DuckDB's message after an error
 _open: ContextVar[Warehouse] = ContextVar("open_warehouse")
 RESULT_FORMAT = {
     "result_format": "SUMMARY",
     "partial_unexpected_count": 1,
     "unexpected_index_column_names": ["user_id"],
-    # A query for people to copy, in which it takes every "?" for a value, that of a column's name, too.
+    # The query for people to copy is off: it takes every "?" for a value, also one in a column's name.
     "return_unexpected_index_query": False,
 }
 
 
 class _Buffered(default.DefaultExecutionContext):
-    """Reads a result to its end as soon as the statement has run."""
+    """An execution context that reads the whole result as soon as the statement has run."""
 
     def post_exec(self) -> None:
         super().post_exec()
@@ -60,34 +62,34 @@ class _Buffered(default.DefaultExecutionContext):
 
 
 class _Borrowed(duckdb_engine.ConnectionWrapper):
-    """A connection that others close."""
+    """A connection that its owner closes, not this dialect."""
 
     def close(self) -> None:
         pass
 
 
 class BufferedDuckDB(duckdb_engine.Dialect):
-    """duckdb-engine's dialect on the open warehouse's connection; its transaction is left alone."""
+    """duckdb-engine's dialect on the open warehouse's connection; it never ends the transaction."""
 
     execution_ctx_cls = _Buffered
     supports_statement_cache = False
 
     def connect(self, *_: Any, **__: Any) -> Any:
-        """The connection of the warehouse that is being validated."""
+        """Return the connection of the warehouse that is being validated."""
         return _Borrowed(_open.get().con)
 
     def get_pk_constraint(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """None is told: duckdb-engine would ask PostgreSQL's catalog for it, an error in DuckDB."""
+        """Return no key: duckdb-engine would query PostgreSQL's catalog, which is an error in DuckDB."""
         return {"constrained_columns": [], "name": None}
 
     def do_begin(self, connection: Any) -> None:
-        """It has begun."""
+        """Do nothing: the transaction has begun."""
 
     def do_commit(self, connection: Any) -> None:
-        """Whoever opened the warehouse does."""
+        """Do nothing: the code that opened the warehouse commits."""
 
     def do_rollback(self, connection: Any) -> None:
-        """Likewise."""
+        """Do nothing: the code that opened the warehouse rolls back."""
 
 
 registry.register(SCHEME, __name__, BufferedDuckDB.__name__)
@@ -95,7 +97,7 @@ registry.register(SCHEME, __name__, BufferedDuckDB.__name__)
 
 @dataclass(frozen=True)
 class Rule:
-    """An expectation, the check that it belongs to, and what it asks in words."""
+    """An expectation, its check, and the requirement in words."""
 
     check: str
     expectation: Expectation
@@ -103,16 +105,16 @@ class Rule:
 
     @property
     def column(self) -> str:
-        """The column that it is about; empty for a table."""
+        """The column of the expectation; empty for a table."""
         named = self.expectation.configuration.kwargs
         return str(named.get("column") or ", ".join(named.get("column_list", ())))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that rules are asked of: a table, or a query over one.
+    """The rows that rules are checked on: a table, or a query over one.
 
-    ``few``: the query is dear and has few rows; it is run once, not anew for every question.
+    ``few``: the query is expensive and gives few rows; it runs once, not once per rule.
     """
 
     name: str
@@ -123,11 +125,11 @@ class Batch:
 
 
 def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) -> list[Finding]:
-    """Ask every rule, inside DuckDB; rows stay where they are.
+    """Check every rule inside DuckDB; no rows are copied.
 
     Args:
         db: the warehouse.
-        subject: what is checked, for messages: ``<experiment>/<layer>``.
+        subject: the checked layer in messages: ``<experiment>/<layer>``.
         batches: rows and rules.
         docs: folder of the page with all results; replaced.
     """
@@ -141,8 +143,8 @@ def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) 
         checked = []
         for batch in batches:
             if batch.rules:
-                with _place(db, batch) as place:
-                    results = _run(context, source, batch, place).results
+                with _batch_table(db, batch) as table:
+                    results = _run(context, source, batch, table).results
                     checked.append(Checked(batch.name, list(_findings(subject, batch, results))))
                 if any(_errors(result) for result in results):
                     break
@@ -154,24 +156,24 @@ def validate(db: Warehouse, subject: str, batches: Sequence[Batch], docs: Path) 
 
 
 @contextmanager
-def _place(db: Warehouse, batch: Batch) -> Iterator[tuple[str, str]]:
-    """Schema and table of a batch; a query becomes a view or a table for a while.
+def _batch_table(db: Warehouse, batch: Batch) -> Iterator[tuple[str, str]]:
+    """Yield schema and table of a batch; a query becomes a view or a table, which is dropped afterwards.
 
     Great Expectations would run a query asset without any limit to learn its columns.
     """
     if batch.table:
         yield batch.table
         return
-    place = "quality", f"checked_{batch.name.replace(' ', '_')}"
+    name = "quality", f"checked_{batch.name.replace(' ', '_')}"
     kind = "table" if batch.few else "view"
-    db.rows(f"create or replace {kind} {Identifier.of(*place)} as {batch.query}")
-    yield place
-    with suppress(duckdb.TransactionException):  # after an error, which undoes this, too
-        db.rows(f"drop {kind} {Identifier.of(*place)}")
+    db.rows(f"create or replace {kind} {Identifier.of(*name)} as {batch.query}")
+    yield name
+    with suppress(duckdb.TransactionException):  # after an error, whose rollback drops it, too
+        db.rows(f"drop {kind} {Identifier.of(*name)}")
 
 
-def _run(context: Any, source: Any, batch: Batch, place: tuple[str, str]) -> Any:
-    schema, table = place
+def _run(context: Any, source: Any, batch: Batch, schema_and_table: tuple[str, str]) -> Any:
+    schema, table = schema_and_table
     asset = source.add_table_asset(name=batch.name, schema_name=schema, table_name=table)
     suite = context.suites.add(gx.ExpectationSuite(name=batch.name))
     for rule in batch.rules:
@@ -190,8 +192,8 @@ def _findings(subject: str, batch: Batch, results: Sequence[Any]) -> Iterator[Fi
         if any(INTERRUPTED in error for error in errors):
             raise KeyboardInterrupt
         if errors and all(ABORTED in error for error in errors):
-            continue  # it was not asked any more, after the error of another rule
-        value = _seen(result)
+            continue  # it was not checked, because another rule had raised an error
+        value = _observed(result)
         yield Finding(
             check=rule.check,
             rule=result.expectation_config.type.removeprefix("expect_"),
@@ -204,18 +206,18 @@ def _findings(subject: str, batch: Batch, results: Sequence[Any]) -> Iterator[Fi
 
 
 def _key(configuration: Any) -> str:
-    """What makes an expectation itself: a suite keeps one of two equal ones."""
+    """Return the identity of an expectation: a suite keeps only one of two equal ones."""
     named = {k: v for k, v in configuration.kwargs.items() if k != "batch_id"}
     return json.dumps([configuration.type, named], sort_keys=True, default=str)
 
 
-def _seen(result: Any) -> str:
-    """What was found: the first value that is not as expected, or the figure that was compared."""
+def _observed(result: Any) -> str:
+    """Return the first unexpected value, or the figure that was compared."""
     unexpected = result.result.get("partial_unexpected_list")
     if unexpected:
         return str(unexpected[0])
     observed = result.result.get("observed_value", "")
-    if isinstance(observed, list):  # of a set, in no order
+    if isinstance(observed, list):  # a set without an order
         return ", ".join(sorted(map(str, observed)))
     return f"{observed:.6g}" if isinstance(observed, float) else str(observed)
 
@@ -227,29 +229,29 @@ def _message(subject: str, rule: Rule, value: str, result: Any) -> str:
     what = f"column '{rule.column}'" if rule.column else "the table"
     count = result.result.get("unexpected_count")
     if count:
-        places = result.result.get("partial_unexpected_index_list") or [{}]
-        user = f" at user_id {places[0]['user_id']}" if "user_id" in places[0] else ""
+        rows = result.result.get("partial_unexpected_index_list") or [{}]
+        user = f" at user_id {rows[0]['user_id']}" if "user_id" in rows[0] else ""
         more = f" and {count - 1} more rows" if count > 1 else ""
         return f"{subject}: {what} holds {value}{user}{more}; it must {rule.must}"
     return f"{subject}: {what}: found {value}; it must {rule.must}"
 
 
 def _errors(result: Any) -> list[dict[str, Any]]:
-    """What was raised while a rule was asked."""
+    """Return the exceptions that were raised while a rule was checked."""
     info = result.exception_info or {}
     several = [info] if "raised_exception" in info else [e for e in info.values() if isinstance(e, dict)]
     return [error for error in several if error.get("raised_exception")]
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """What an error says; of one without words its type, the first that its traceback names."""
+    """Return an error's message; without a message its type, the first one in the traceback."""
     lines = str(error.get("exception_traceback") or "").splitlines()
     types = (line for line in lines if line and not line.startswith((" ", "Traceback")))
-    return str(error.get("exception_message") or next(types, "an error without words"))
+    return str(error.get("exception_message") or next(types, "an error without a message"))
 
 
 def _write_docs(context: Any, docs: Path, subject: str, checked: Sequence[Checked]) -> None:
-    """Build the page aside, then put it in the old one's place."""
+    """Build the pages in a temporary folder, then replace the old folder."""
     aside = docs.with_name(f".{docs.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     for name in list(context.get_config().data_docs_sites or {}):

@@ -1,4 +1,4 @@
-"""Whether outcomes had their time."""
+"""A check that enough days have passed for the outcomes to be complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster_project.warehouse.sql import Identifier
 
 
 def check_maturity(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """Users must have been assigned long enough ago; said only where dates are declared."""
+    """Check that all users were assigned long enough ago; no finding if no dates are declared."""
     declaration = experiment.declaration
     days, name = declaration.quality.outcome_days, declaration.assigned_at
     if not days or not name:
@@ -30,7 +30,7 @@ def check_maturity(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findi
         column=name,
         value=str(last or ""),
         message=f"{experiment.name}: column '{name}': {count} users were assigned less than {days} days "
-        f"ago (last: {last}) or nobody knows when; their outcomes are not complete: leave them out"
+        f"ago (last: {last}) or at an unknown time; their outcomes are not complete: leave them out"
         if count
         else "",
         passed=not count,

@@ -1,7 +1,7 @@
-"""Great Expectations' pages, made to be read without the network.
+"""Rewrite Great Expectations' pages so that they work without the network.
 
-They would load styles and scripts from half a dozen public servers, and the list of pages is drawn by a
-script. Here they get a small style of their own, no scripts, and a list that is plain HTML.
+The original pages load styles and scripts from several public servers, and a script draws the list of
+pages. The rewritten pages have a small built-in style, no scripts, and a list in plain HTML.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROW = """<tr><td><i class="fas {mark}"></i></td><td><a href="{page}">{name}</a><
 
 @dataclass(frozen=True)
 class Checked:
-    """What was asked of one batch of rows, and what was found."""
+    """One batch of rows that was checked, with its findings."""
 
     name: str
     findings: Sequence[Finding]

@@ -1,4 +1,4 @@
-"""What features looked like when models were last trained, and how far they have moved since."""
+"""Histograms of the features at the last training, and their drift since then."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Histogram = dict[float, int]  # upper end of a bin -> users; NaN -> users withou
 
 
 def write_profile(db: Warehouse, experiment: BatchExperiment, edges: BinEdges) -> None:
-    """Keep the features' histograms; bins end at values that hold equal shares of train users."""
+    """Write the features' histograms; each bin holds an equal share of train users."""
     bounds = {
         name: [float(v) for v in edge[:: math.ceil(len(edge) / BINS)]]
         for name, edge in zip(edges.features, edges.edges, strict=True)
@@ -39,11 +39,12 @@ def write_profile(db: Warehouse, experiment: BatchExperiment, edges: BinEdges) -
 def check_feature_drift(
     db: Warehouse, experiment: BatchExperiment, features: Identifier | None = None
 ) -> Iterator[Finding]:
-    """The features against those of the training before; nothing is said before there was one.
+    """Compare the features with those of the previous training; no finding if there was none.
 
-    ``features`` is another table of them, such as the population's; then against the current training.
+    ``features`` is another table of features, such as the population's; it is compared with the current
+    training.
     """
-    moved = "differs from the training's" if features else "has moved since the training before"
+    drift = "differs from the training's" if features else "has drifted since the previous training"
     limit = experiment.declaration.quality.drift
     before = _profile(db, experiment)
     names = [name for name in features_of(db, experiment) if name in before]
@@ -51,30 +52,30 @@ def check_feature_drift(
     now = _histograms(db, features or experiment.tables.features, bounds) if names else {}
     for name in names:
         ends = sorted(before[name].keys() | now[name].keys(), key=str)
-        found = stability_index(_at(before[name], ends), _at(now[name], ends))
+        index = stability_index(_at(before[name], ends), _at(now[name], ends))
         yield Finding(
             check="drift",
             rule="stability index",
             column=name,
-            value=f"{found:.4f}",
-            message=f"{experiment.name}: column '{name}' {moved} (stability "
-            f"index {found:.3f}, {limit} is a lot); look for a change at its source"
-            if found > limit
+            value=f"{index:.4f}",
+            message=f"{experiment.name}: column '{name}' {drift} (stability "
+            f"index {index:.3f}, {limit} is a lot); look for a change at its source"
+            if index > limit
             else "",
-            passed=found <= limit,
+            passed=index <= limit,
             warn=True,
         )
 
 
 def _profile(db: Warehouse, experiment: BatchExperiment) -> dict[str, Histogram]:
-    found: dict[str, Histogram] = {}
+    histograms: dict[str, Histogram] = {}
     rows = db.rows(
         f"select feature, bound, n from {PROFILES} where experiment = $name order by feature, bound",
         {"name": experiment.name},
     )
     for feature, bound, n in rows:
-        found.setdefault(feature, {})[_one_nan(bound)] = n
-    return found
+        histograms.setdefault(feature, {})[_one_nan(bound)] = n
+    return histograms
 
 
 def _histograms(
@@ -95,7 +96,7 @@ def _histograms(
 
 
 def _one_nan(bound: float) -> float:
-    """NaN as the one object that finds itself as a key."""
+    """Return the one NaN object, as a dict finds NaN only by identity."""
     return math.nan if math.isnan(bound) else bound
 
 

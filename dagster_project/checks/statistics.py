@@ -1,4 +1,4 @@
-"""Whether the data are those of the experiment that was designed: checks that no single row can fail."""
+"""Statistical checks that the data fit the design of the experiment; no single row can fail them."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from uplift_core.diagnostics.statistics import (
 )
 from uplift_core.evaluation.estimate import Estimate
 
-CLASSIFIED_USERS = 2_000_000  # more cells are sampled: an AUC of .55 is seen with far fewer
+CLASSIFIED_USERS = 2_000_000  # with more, cells are sampled: far fewer show an AUC of .55
 SCORE_BINS = 20
-RANKED_SCORES = 1_000_000  # of more, a part says where bins end
+RANKED_SCORES = 1_000_000  # with more, a sample defines the bins
 
 
 def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """The arms' sizes against their designed shares."""
+    """Compare the arms' sizes with their designed shares."""
     shares = {arm.name: arm.share for arm in experiment.declaration.arms}
     counts = dict.fromkeys(shares, 0)
     counts |= dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
-    found = sample_ratio(counts, shares)
+    ratio = sample_ratio(counts, shares)
     limit = experiment.declaration.decisions.gates.sample_ratio
-    share = counts[found.arm] / sum(counts.values())
+    share = counts[ratio.arm] / sum(counts.values())
     yield Finding(
         check="sample_ratio",
         rule="chi_square",
         column="arm",
-        value=f"{found.arm} {share:.4f}",
+        value=f"{ratio.arm} {share:.4f}",
         message=""
-        if not found.mismatch(limit)
-        else f"{experiment.name}: column 'arm': '{found.arm}' has {share:.4f} of the users where "
-        f"{shares[found.arm]:.4f} were designed (chi-square p = {found.p_value:.2g}); users were "
-        "lost or the declared share is wrong: find out which before anything is learned from them",
-        passed=not found.mismatch(limit),
+        if not ratio.mismatch(limit)
+        else f"{experiment.name}: column 'arm': '{ratio.arm}' has {share:.4f} of the users where "
+        f"{shares[ratio.arm]:.4f} were designed (chi-square p = {ratio.p_value:.2g}); users were "
+        "lost or the declared share is wrong: find out which before you learn from the data",
+        passed=not ratio.mismatch(limit),
     )
 
 
 def check_balance(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """Standardized mean differences of every feature, and of its being known, by arm."""
+    """Compare every feature's mean, and its share of known values, by arm: standardized differences."""
     names = features_of(db, experiment)
     sql = render(
         "quality/moments.sql",
@@ -76,15 +76,15 @@ def check_balance(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
             for what, moments in (("mean", known), ("share of known values", share)):
                 if (arm, position) not in moments or (control, position) not in moments:
                     continue
-                found = mean_difference(moments[arm, position], moments[control, position])
-                off = abs(found.value) > limit and beyond_chance(found, comparisons)
+                difference = mean_difference(moments[arm, position], moments[control, position])
+                off = abs(difference.value) > limit and beyond_chance(difference, comparisons)
                 yield Finding(
                     check="balance",
                     rule=f"standardized difference of the {what}, {arm}",
                     column=name,
-                    value=f"{found.value:.4f}",
+                    value=f"{difference.value:.4f}",
                     message=f"{experiment.name}: column '{name}': the {what} of arm '{arm}' differs "
-                    f"from that of '{control}' by {found.value:+.3f} standard deviations (at most "
+                    f"from that of '{control}' by {difference.value:+.3f} standard deviations (at most "
                     f"{limit} is accepted); the arms were not drawn at random, or the feature is from "
                     "after the treatment"
                     if off
@@ -94,20 +94,23 @@ def check_balance(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
 
 
 def check_predictability(db: Warehouse, experiment: BatchExperiment, threads: int) -> Iterator[Finding]:
-    """Classifier two-sample test (Lopez-Paz & Oquab 2017): features must not tell the arm."""
+    """Check that features do not predict the arm.
+
+    This is a classifier two-sample test (Lopez-Paz & Oquab 2017).
+    """
     edges, limit = read_edges(db, experiment), experiment.declaration.quality.predictability
     for arm in experiment.declaration.treatments:
-        found = _arm_auc(read_cells(db, experiment, arm, edges), threads)
-        off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
+        estimate = _arm_auc(read_cells(db, experiment, arm, edges), threads)
+        off = estimate.value > limit and estimate.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
         yield Finding(
             check="predictability",
             rule=f"auc of {arm}",
             column="arm",
-            value=f"{found.value:.4f} ± {found.std_error:.4f}",
-            message=f"{experiment.name}: column 'arm': features tell '{arm}' from the control with AUC "
-            f"{found.value:.3f} (95 % interval {found.ci_low:.3f} to {found.ci_high:.3f}, .5 is chance, "
-            f"at most {limit} is accepted); the arms were not drawn at random, or a feature is from "
-            "after the treatment"
+            value=f"{estimate.value:.4f} ± {estimate.std_error:.4f}",
+            message=f"{experiment.name}: column 'arm': features separate '{arm}' from the control with "
+            f"AUC {estimate.value:.3f} (95 % interval {estimate.ci_low:.3f} to {estimate.ci_high:.3f}, "
+            f".5 is chance, at most {limit} is accepted); the arms were not drawn at random, or a "
+            "feature is from after the treatment"
             if off
             else "",
             passed=not off,
@@ -116,13 +119,16 @@ def check_predictability(db: Warehouse, experiment: BatchExperiment, threads: in
 
 def _arm_auc(cells: Cells, threads: int) -> Estimate:
     step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
-    kept = cells.cell % step == 0
-    x, half = cells.x[cells.cell[kept]], cells.fold[kept] % 2
-    return arm_auc(x, cells.w[kept], cells.n[kept], half, max_bin=cells.max_bin, threads=threads)
+    sampled = cells.cell % step == 0
+    x, half = cells.x[cells.cell[sampled]], cells.fold[sampled] % 2
+    return arm_auc(x, cells.w[sampled], cells.n[sampled], half, max_bin=cells.max_bin, threads=threads)
 
 
 def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """No feature may know an outcome: its bins, ordered on train, must not tell held-out events."""
+    """Check that no feature leaks an outcome.
+
+    Its bins, ordered by their rate on train, must not predict held-out events almost perfectly.
+    """
     names, limit = features_of(db, experiment), experiment.declaration.quality.leakage
     for outcome in experiment.declaration.outcomes:
         sql = render(
@@ -134,19 +140,19 @@ def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
         )
         rows = db.rows(sql)
         for i, name in enumerate(names):
-            # grouping_id counts from the left; the one bit that is 0 is the feature grouped by
-            own = (1 << len(names)) - 1 - (1 << (len(names) - 1 - i))
-            bins = [(r[0], r[1 + i], r[-2], r[-1]) for r in rows if r[-3] == own]
-            found = _bins_auc(bins)
-            off = found.value > limit and found.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
+            # grouping_id counts from the left; the only bit that is 0 is the feature of the group by
+            grouping = (1 << len(names)) - 1 - (1 << (len(names) - 1 - i))
+            bins = [(r[0], r[1 + i], r[-2], r[-1]) for r in rows if r[-3] == grouping]
+            estimate = _bins_auc(bins)
+            off = estimate.value > limit and estimate.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
             yield Finding(
                 check="leakage",
                 rule=f"auc of {outcome.name}",
                 column=name,
-                value=f"{found.value:.4f} ± {found.std_error:.4f}",
-                message=f"{experiment.name}: column '{name}' alone tells who has '{outcome.name}' with "
-                f"AUC {found.value:.3f} (at most {limit} is accepted): it knows the outcome. Take it "
-                "out of features.sql, or raise quality.leakage if it was known before the treatment"
+                value=f"{estimate.value:.4f} ± {estimate.std_error:.4f}",
+                message=f"{experiment.name}: column '{name}' alone predicts '{outcome.name}' with AUC "
+                f"{estimate.value:.3f} (at most {limit} is accepted): it contains the outcome. Remove "
+                "it from features.sql, or raise quality.leakage if it was known before the treatment"
                 if off
                 else "",
                 passed=not off,
@@ -154,7 +160,7 @@ def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
 
 
 def _bins_auc(bins: list[tuple[str, float | None, float, float]]) -> Estimate:
-    """AUC on held-out users of bins ordered by their rate among train users."""
+    """Return the AUC on held-out users of bins that are ordered by their rate among train users."""
     rates = {_bin(value): events / users for split, value, users, events in bins if split == "train"}
     held_out = [row for row in bins if row[0] == "holdout" and _bin(row[1]) in rates]
     score = np.asarray([rates[_bin(row[1])] for row in held_out])
@@ -168,7 +174,7 @@ def _bin(value: float | None) -> float | None:
 
 
 def check_score_drift(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """Scores of held-out users must look like those of train users."""
+    """Check that scores of held-out users are distributed like those of train users."""
     limit, scores = experiment.declaration.quality.drift, experiment.tables.scores
     step = math.ceil(db.count(scores) / RANKED_SCORES)
     for arm in experiment.declaration.treatments:
@@ -176,18 +182,18 @@ def check_score_drift(db: Warehouse, experiment: BatchExperiment) -> Iterator[Fi
             sql = render("quality/score_bins.sql", scores=scores, score=Identifier.of(column))
             rows = db.arrow(sql, {"arm": arm, "step": step}).to_pylist()
             train, holdout = (_counts(rows, split) for split in ("train", "holdout"))
-            found = stability_index(train, holdout)
+            index = stability_index(train, holdout)
             yield Finding(
                 check="drift",
                 rule=f"stability index of {arm}, {learner}",
                 column=column,
-                value=f"{found:.4f}",
+                value=f"{index:.4f}",
                 message=f"{experiment.name}: column '{column}': scores of held-out users for '{arm}' "
-                f"are spread otherwise than those of train users (stability index {found:.3f}, {limit} "
-                "is a lot); the model may not hold for new users"
-                if found > limit
+                f"are distributed differently from those of train users (stability index {index:.3f}, "
+                f"{limit} is a lot); the model may not hold for new users"
+                if index > limit
                 else "",
-                passed=found <= limit,
+                passed=index <= limit,
                 warn=True,
             )
 

@@ -22,7 +22,7 @@ from uplift_core.errors import UpliftError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry the ledger and say what came along. Returns the exit code."""
+    """Carry the ledger and print the row counts; return the exit code."""
     parser = argparse.ArgumentParser(prog="carry-ledger", description=__doc__.splitlines()[0])
     parser.add_argument("source", help="the earlier warehouse, or a published snapshot")
     parser.add_argument(
@@ -45,16 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         tables = carry(db, earlier, without=chosen.without)
     for each in tables:
-        console.print(_told(each))
-    console.print(f"{earlier} is as it was. Next: make run, for each experiment that is published.")
+        console.print(_summary(each))
+    console.print(f"{earlier} is unchanged. Next: make run, for each published experiment.")
     return 0
 
 
-def _told(table: Carried) -> str:
-    """What came of one table, in a line."""
+def _summary(table: Carried) -> str:
+    """Describe the result of one table in a line."""
     there = table.earlier - table.carried
     parts = [f"{table.table}: {table.carried:,} rows carried"]
-    parts += [f"{there:,} left as the warehouse has them"] if there else []
+    parts += [f"{there:,} were in the warehouse already"] if there else []
     parts += [f"{table.after:,} now"]
     parts += [f"this version has no column {', '.join(table.left)}"] if table.left else []
     return ", ".join(parts)
@@ -62,7 +62,7 @@ def _told(table: Carried) -> str:
 
 @contextmanager
 def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
-    """Where the earlier file is: if it is in the warehouse's place, put aside, and back on an error."""
+    """Yield the earlier file; if it is the warehouse itself, rename it first, and back on an error."""
     if not (home.warehouse.is_file() and source.samefile(home.warehouse)):
         yield source
         return
@@ -70,7 +70,7 @@ def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
         raise UpliftError(f"{source} is of this version already; there is nothing to carry")
     aside = home.warehouse.with_name(f"warehouse-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb")
     home.warehouse.rename(aside)
-    console.print(f"{source} is put aside as {aside}")
+    console.print(f"{source} is renamed to {aside}")
     try:
         yield aside
     except BaseException:
@@ -81,7 +81,7 @@ def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
 
 
 def _is_earlier(home: Home) -> bool:
-    """Whether the warehouse lacks columns; afterwards all of it is in the one file.
+    """Return true if the warehouse lacks columns; afterwards its log is merged into the one file.
 
     Raises:
         UpliftError: a run has it open.

@@ -1,6 +1,6 @@
 """The data dictionary: every table and column of the published snapshot, by its comments.
 
-``python -m dagster_project.commands.dictionary`` writes docs/tables.md from what is published.
+``python -m dagster_project.commands.dictionary`` writes docs/tables.md from the published snapshot.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import UpliftError
 
 FILE = REPOSITORY / "docs" / "tables.md"
-SHOWN = ("simulated", "hillstrom")  # the built-in experiments that everybody can run
+SHOWN = ("simulated", "hillstrom")  # the built-in experiments that every user can run
 INTRODUCTION = """# The tables
 
-What the published snapshot holds (`make sql`). The same texts are in the database: `comment` of
-`duckdb_tables()` and `duckdb_columns()`. They come from the SQL files and are written here by
-`make dictionary`.
+The tables of the published snapshot (`make sql`). The database has the same texts: `comment` of
+`duckdb_tables()` and `duckdb_columns()`. They come from the SQL files; `make dictionary` writes them
+here.
 
-An experiment's own tables are named after it, `<layer>.<experiment>`; here are those of
-{experiments}. All others hold every experiment, told apart by their column
-`experiment`. The warehouse, which only the batch opens, has the schema `training` as well: bins, cells
+Tables of one experiment are named after it, `<layer>.<experiment>`; this page shows those of
+{experiments}. All other tables hold every experiment, identified by the column
+`experiment`. The warehouse, which only the batch opens, also has the schema `training`: bins, cells
 and their predictions.
 """
 
 Tables = Mapping[tuple[str, str], tuple[str, list[tuple[str, str, str]]]]
-"""Schema and table -> its comment, and each column's name, type and comment."""
+"""Map schema and table to the table's comment, and each column's name, type and comment."""
 
 
 def read_tables(con: duckdb.DuckDBPyConnection) -> Tables:
-    """All tables of a database with their columns in order."""
-    found: dict[tuple[str, str], tuple[str, list[tuple[str, str, str]]]] = {
+    """Read all tables of a database with their columns in order."""
+    tables: dict[tuple[str, str], tuple[str, list[tuple[str, str, str]]]] = {
         (schema, table): (comment or "", [])
         for schema, table, comment in con.execute(
             "select schema_name, table_name, comment from duckdb_tables() where not internal"
@@ -48,13 +48,13 @@ def read_tables(con: duckdb.DuckDBPyConnection) -> Tables:
         "select schema_name, table_name, column_name, data_type, coalesce(comment, '') "
         "from duckdb_columns() where not internal order by schema_name, table_name, column_index"
     ).fetchall():
-        if (schema, table) in found:
-            found[schema, table][1].append((column, type_, text))
-    return found
+        if (schema, table) in tables:
+            tables[schema, table][1].append((column, type_, text))
+    return tables
 
 
 def dictionary(tables: Tables) -> str:
-    """The tables as Markdown, by layer."""
+    """Format the tables as Markdown, by layer."""
     parts = [INTRODUCTION.format(experiments=" and ".join(f"`{name}`" for name in SHOWN))]
     for key in sorted(tables, key=lambda key: (SCHEMAS.index(key[0]), key[1])):
         comment, columns = tables[key]
@@ -68,19 +68,19 @@ def main() -> None:
     """Write the dictionary from the current snapshot.
 
     Raises:
-        UpliftError: one of the experiments that are shown is not published.
+        UpliftError: one of the shown experiments is not published.
     """
     home = Home(Settings().home)
     pointer = read_pointer(home.published)
     missing = [name for name in SHOWN if name not in pointer.experiments]
     if missing:
-        raise UpliftError(f"{', '.join(missing)}: not published; make run publishes all that is shown")
+        raise UpliftError(f"{', '.join(missing)}: not published; make run publishes all shown ones")
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         tables = read_tables(con)
     others = {*pointer.experiments} - {*SHOWN}
     shown = {
-        key: found
-        for key, found in tables.items()
+        key: table
+        for key, table in tables.items()
         if not any(key[1] == name or key[1].startswith(f"{name}_") for name in others)
     }
     replace_file(FILE, dictionary(shown).encode())

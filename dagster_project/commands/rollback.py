@@ -15,12 +15,12 @@ from uplift_core.errors import UpliftError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """List the kept snapshots, or point to one of them. Returns the exit code."""
+    """List the kept snapshots, or make one of them current; return the exit code."""
     parser = argparse.ArgumentParser(prog="rollback", description=main.__doc__)
     parser.add_argument(
-        "--to", default="", metavar="SNAPSHOT", help="which one; the one before if left out"
+        "--to", default="", metavar="SNAPSHOT", help="the snapshot; default: the previous one"
     )
-    parser.add_argument("--list", action="store_true", help="only show which are kept")
+    parser.add_argument("--list", action="store_true", help="only list the kept snapshots")
     chosen = parser.parse_args(arguments)
     home, console = Home(Settings().home), Console(highlight=False)
     if not chosen.list:

@@ -12,7 +12,7 @@ SCHEMA = REPOSITORY / "docs" / "experiment.schema.json"
 
 
 def schema_text() -> str:
-    """The schema as it is published."""
+    """Return the schema as text."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Experiment.model_json_schema(),
@@ -21,7 +21,7 @@ def schema_text() -> str:
 
 
 def main() -> int:
-    """Write the schema. Returns the exit code."""
+    """Write the schema; return the exit code."""
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     return 0
 

@@ -1,4 +1,4 @@
-"""DuckDB's shell on the published snapshot, and queries of the batch's own warehouse: ``make sql``.
+"""DuckDB's shell on the published snapshot, and queries of the batch's warehouse: ``make sql``.
 
 python -m dagster_project.commands.shell
 python -m dagster_project.commands.shell "select * from evaluation.deciles"
@@ -23,7 +23,7 @@ SHELL = Path(sys.executable).with_name("duckdb")
 
 
 def command(home: Home, query: str = "") -> list[str]:
-    """What to run: the shell, read-only on the current snapshot.
+    """Return the command of the shell, read-only on the current snapshot.
 
     Raises:
         UpliftError: nothing is published, or the shell is not installed.
@@ -35,9 +35,9 @@ def command(home: Home, query: str = "") -> list[str]:
 
 
 def ask_warehouse(home: Home, query: str) -> str:
-    """The answer of the batch's own file, also about a run that stopped; in a table for people.
+    """Run a query on the batch's file and format its result as a table; a stopped run's rows count, too.
 
-    The shell is of an earlier release than the batch's DuckDB and cannot read this file.
+    The shell is an earlier release than the batch's DuckDB and cannot read this file.
 
     Raises:
         UpliftError: there is no warehouse, a run has it open, or the query fails.
@@ -48,29 +48,29 @@ def ask_warehouse(home: Home, query: str) -> str:
         raise UpliftError(f"{home.warehouse} is missing; run `make run`")
     try:
         with duckdb.connect(str(home.warehouse), read_only=True) as con:
-            found = con.sql(query)
-            return "" if found is None else str(found)
+            result = con.sql(query)
+            return "" if result is None else str(result)
     except duckdb.Error as error:
         raise UpliftError(str(error)) from error
 
 
 def main() -> None:
-    """Become the shell, or answer."""
-    parser = argparse.ArgumentParser(prog="shell", description="SQL on what runs wrote.")
-    parser.add_argument("query", nargs="*", help="to answer; without one the shell stays open")
+    """Start the shell, or print the result of a query."""
+    parser = argparse.ArgumentParser(prog="shell", description="SQL on the tables that runs wrote.")
+    parser.add_argument("query", nargs="*", help="the query to run; without one the shell stays open")
     parser.add_argument(
         "--of",
         choices=("snapshot", "warehouse"),
         default="snapshot",
-        help="the published snapshot, or the batch's own file while no run has it open",
+        help="the published snapshot, or the batch's file while no run has it open",
     )
-    asked = parser.parse_args()
-    home, query = Home(Settings().home), " ".join(asked.query)
-    if asked.of == "warehouse":
+    chosen = parser.parse_args()
+    home, query = Home(Settings().home), " ".join(chosen.query)
+    if chosen.of == "warehouse":
         sys.stdout.write(f"{ask_warehouse(home, query)}\n")
         return
     words = command(home, query)
-    os.execv(words[0], words)  # noqa: S606 - the shell takes this process's place
+    os.execv(words[0], words)  # noqa: S606 - the shell replaces this process
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The bulk work of a run: all that touches every row.
+"""The bulk work of a run: all steps that touch every row.
 
-Assets say what is to be done; a ``Compute`` does it: ``local.LocalCompute`` in the warehouse,
+Assets request the work and a ``Compute`` does it: ``local.LocalCompute`` in the warehouse,
 ``cluster.Cluster`` on Dask's workers, part by part, with the same SQL files and equal results.
 """
 
@@ -20,17 +20,17 @@ from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners.contrast import ContrastModel
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Compute(Protocol):
-    """Where rows are worked on. Afterwards the warehouse has the tables, or views of the same rows."""
+    """An engine that processes rows. Afterwards the warehouse has the tables, or views of the rows."""
 
     def load(self, db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
-        """Make ``raw.<experiment>``; returns its users and the sha256 of all files that were read."""
+        """Create ``raw.<experiment>``; return the number of users and the sha256 of all files read."""
         ...
 
-    def per_user(  # noqa: PLR0913 - of whom, which layer, how
+    def per_user(  # noqa: PLR0913 - the experiment, the layer and its query
         self,
         db: Warehouse,
         experiment: BatchExperiment,
@@ -38,16 +38,16 @@ class Compute(Protocol):
         sql: str,
         binds: Mapping[str, object] = {},
         *,
-        whose: str = "",
+        author: str = "",
     ) -> int:
-        """Make ``<layer>.<experiment>`` by ``sql``, each row from one row of raw; returns its rows.
+        """Create ``<layer>.<experiment>`` by ``sql``, each row from one raw row; return its row count.
 
-        ``whose`` says whose SQL it is, where a user wrote it.
+        ``author`` is named in errors; give it if a user wrote the SQL.
         """
         ...
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
-        """Find the edges of bins and add users up: feature cells and cells."""
+        """Find the edges of bins, and aggregate users into feature cells and cells."""
         ...
 
     def train(
@@ -56,30 +56,30 @@ class Compute(Protocol):
         experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
-        tell: Tell,
+        log: Log,
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """Fit and judge all learners of every treatment arm, each with its parameters."""
         ...
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
-        """Make all cells' predictions and ``scores.<experiment>`` by a bundle; returns how many."""
+        """Predict all cells and create ``scores.<experiment>`` by a bundle; return the row count."""
         ...
 
     def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
         """Give every user a role in a list.
 
         Raises:
-            DataError: scores that are not finite, costs or values that cannot be meant.
+            DataError: scores are not finite, or costs or values are invalid.
         """
         ...
 
     def export(
         self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Write what is exported under one name, in all formats; returns its files for the manifest."""
+        """Write one sheet in all formats; return its files' entries for the manifest."""
         ...
 
     @property
     def link(self) -> str:
-        """Where to watch the work; empty if nowhere."""
+        """URL of the page that shows the work; empty if there is none."""
         ...

@@ -1,4 +1,4 @@
-"""Bulk work on this machine: tables in one DuckDB file, the warehouse or a worker's own."""
+"""Bulk work on this machine: tables in one DuckDB file, the warehouse or a worker's database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute, Tell
+from dagster_project.compute import Compute, Log
 from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
@@ -27,7 +27,7 @@ from uplift_core.learners.contrast import ContrastModel
 
 @dataclass(frozen=True)
 class LocalCompute(Compute):
-    """The warehouse does all the work.
+    """A ``Compute`` that works in the warehouse.
 
     Attributes:
         threads: number of threads to train with; 0: all cores.
@@ -47,18 +47,18 @@ class LocalCompute(Compute):
         sql: str,
         binds: Mapping[str, object] = {},
         *,
-        whose: str = "",
+        author: str = "",
     ) -> int:
         """See ``Compute.per_user``."""
         table = Identifier.of(layer, experiment.name)
-        return create_by(db, table, sql, binds, where=whose) if whose else db.create(table, sql, binds)
+        return create_by(db, table, sql, binds, where=author) if author else db.create(table, sql, binds)
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""
         edges = find_edges(db, experiment)
         make_cells(db, experiment, edges)
         for what in ("user_cells", "feature_cells"):
-            db.drop(of_parts(experiment, what))  # of a run on workers before
+            db.drop(of_parts(experiment, what))  # left by an earlier run on workers
         return edges
 
     def train(
@@ -67,14 +67,14 @@ class LocalCompute(Compute):
         experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
-        tell: Tell,
+        log: Log,
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """See ``Compute.train``."""
-        found = {}
+        trained = {}
         for arm, chosen in parameters.items():
-            tell(f"training {arm} against the control")
-            found[arm] = train_arm(db, experiment, arm, edges, chosen, threads=self.threads)
-        return found
+            log(f"training {arm} against the control")
+            trained[arm] = train_arm(db, experiment, arm, edges, chosen, threads=self.threads)
+        return trained
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
         """See ``Compute.score``."""
@@ -92,5 +92,5 @@ class LocalCompute(Compute):
 
     @property
     def link(self) -> str:
-        """There is nothing to watch."""
+        """Return an empty text: local work has no page to watch."""
         return ""

@@ -1,7 +1,7 @@
-"""Carrying the ledger of an earlier warehouse into a new one.
+"""Carry the ledger of an earlier warehouse into a new one.
 
-The ledger is what no run can make again: lists, nights, gates, what was measured, suppressions, models
-and what was tuned. All else in a warehouse comes from files and is made by the next run.
+The ledger is everything that no run can make again: lists, nights, gates, measured outcomes,
+suppressions, models and tuned parameters. The next run makes all else in a warehouse from files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uplift_core.errors import DataError, UpliftError
 EARLIER = "earlier"  # the name under which the other file is attached
 KNOWN = Identifier.of("known_keys")
 NIGHT = ("decision_date", "experiment", "campaign")
-# What is carried, and by what its rows are told apart. What the new warehouse has under a key stays.
+# The tables to carry, and the key of each. Rows that the new warehouse has under a key stay.
 KEYS = {
     ("decisions", "suppressions"): ("experiment", "user_id"),
     LEDGER: NIGHT,
@@ -38,9 +38,9 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Carried:
-    """What came of one table: rows of the earlier file, of those that were carried, rows afterwards.
+    """Row counts of one table: in the earlier file, carried, and in the warehouse afterwards.
 
-    ``left`` are columns that this version has no longer.
+    ``left`` are columns that this version no longer has.
     """
 
     table: str
@@ -61,14 +61,14 @@ class Column:
 
 
 def carry(db: Warehouse, source: Path, *, without: Sequence[str] = ()) -> list[Carried]:
-    """Carry the ledger of ``source``, in one transaction: all of it, or nothing.
+    """Carry the ledger of ``source`` in one transaction: all of it, or nothing.
 
-    Rows that the warehouse has already, by their keys, stay; a night stays or comes as a whole. Doing it
-    again changes nothing.
+    Rows whose keys the warehouse already has stay; a night stays or comes as a whole. A second call
+    changes nothing.
 
     Args:
         db: the warehouse, of this version.
-        source: a DuckDB file with a ledger, of this version or an earlier one.
+        source: a DuckDB file with a ledger of this version or an earlier one.
         without: tables to leave behind, such as ``decisions.treat_list``.
 
     Raises:
@@ -116,7 +116,7 @@ def _carry_all(db: Warehouse, without: Sequence[str]) -> list[Carried]:
 
 
 def _source(db: Warehouse, place: tuple[str, str]) -> tuple[str, str] | None:
-    """Where the earlier file has a table; the ledger may be a view there, see ``ledger.py``."""
+    """Return the table's name in the earlier file; the ledger may be a view there, see ``ledger.py``."""
     kind = db.kind(Identifier.of(*place), EARLIER)
     return (LEDGER_ROWS if kind == VIEW else place) if kind else None
 
@@ -136,7 +136,7 @@ def _carry_table(
     if place == REGISTRY:
         _check_parts(db, rows, _columns(db, "", rows_table(db)))
     items = {c.name: f"old.{Identifier.of(c.name)}::{c.type}" for c in columns if c.name in theirs}
-    if "is_current" in items:  # one version is: that of the scores that the warehouse has
+    if "is_current" in items:  # only one version is current: the one that made the warehouse's scores
         scored = (
             f"select 1 from {target} as now where now.experiment = old.experiment and now.is_current"
         )
@@ -146,7 +146,9 @@ def _carry_table(
     try:
         db.rows(f"insert into {target} ({Identifier.listed(items)}) {select}")
     except duckdb.ConstraintException as error:
-        raise DataError(f"{table}: earlier rows break a rule: {error}; {_remedy(table)}") from error
+        raise DataError(
+            f"{table}: earlier rows break a constraint: {error}; {_remedy(table)}"
+        ) from error
     after = db.count(target)
     if after != before + new_rows:
         raise DataError(f"{table}: {before} rows and {new_rows} more make {after}; nothing was carried")
@@ -169,7 +171,7 @@ def _columns(db: Warehouse, database: str, table: Identifier) -> list[Column]:
 
 
 def _check_column(db: Warehouse, table: str, column: Column, theirs: Column | None, rows: str) -> None:
-    """Refuse a column that earlier rows have no value for, or whose values would change.
+    """Refuse a column for which earlier rows have no value, or whose values would change.
 
     Raises:
         DataError: names the column, a value and the remedy.
@@ -200,7 +202,7 @@ def _check_column(db: Warehouse, table: str, column: Column, theirs: Column | No
 
 
 def _check_parts(db: Warehouse, rows: str, columns: Sequence[Column]) -> None:
-    """Refuse nights whose files in ``partitions`` are gone or of other columns.
+    """Refuse nights whose files in ``partitions`` are missing or have other columns.
 
     Raises:
         DataError: names the night and the folder.

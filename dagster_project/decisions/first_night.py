@@ -1,6 +1,6 @@
-"""The first date that lists can be made for: of a home's first run, unless the settings name one.
+"""The first date of lists: the date of the home's first run, unless the settings name another.
 
-Dagster counts every date from there on without a list as missing, so it is no date of long ago.
+Dagster counts every later date without a list as missing, so the first date must not be long ago.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from uplift_core.artifacts.files import replace_file
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
 
-MEMORY = "first_night"  # a file of the home
+MEMORY = "first_night"  # a file in the home
 
 
 def first_night(home: Home, named: date | None = None) -> str:
-    """YYYY-MM-DD: the date that is named, or the one that the home remembers; otherwise today (UTC)."""
+    """Return the first date as YYYY-MM-DD: ``named``, or the remembered one; otherwise today (UTC)."""
     if named:
         return named.isoformat()
     try:
@@ -27,14 +27,17 @@ def first_night(home: Home, named: date | None = None) -> str:
 
 
 def remember_first_night(home: Home) -> None:
-    """Let the home remember its first date: that of its first published list, or today."""
+    """Write the first date into the home: the date of its first published list, or today."""
     memory = home.root / MEMORY
     if not memory.exists():
         replace_file(memory, f"{_first_published(home) or _today()}\n".encode())
 
 
 def _first_published(home: Home) -> str:
-    """Of a home that is older than its memory; empty if nothing is published."""
+    """Return the date of the first published list; empty if nothing is published.
+
+    A home can have published lists before it had this file.
+    """
     try:
         snapshot = home.published / read_pointer(home.published).file
     except NothingPublishedError:

@@ -1,9 +1,9 @@
-"""The ledger of decisions: ``decisions.treat_list``, of nights made here and of nights in parts.
+"""The ledger of decisions, ``decisions.treat_list``: local nights, and nights in parts.
 
-It is a plain table as long as all nights are made on this machine. With the first one that workers
-make, the table becomes ``decisions.treat_list_here``, and a view of the old name puts the workers'
-Parquet beside its rows: who reads the ledger sees no difference. Each night of the view stands for
-itself, with its key as constants, so that a query about one night reads no other night's rows.
+The ledger is a plain table as long as this machine makes all nights. When workers make the first night,
+the table is renamed to ``decisions.treat_list_here``, and a view with the old name unites its rows with
+the workers' Parquet files: readers of the ledger see no difference. The view selects each night with
+its key as constants, so that a query about one night reads no rows of other nights.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ROWS = Identifier.of(*LEDGER_ROWS)
 
 @dataclass(frozen=True)
 class NightParts:
-    """A night's list in parts, in the order in which it is exported.
+    """A night's list in Parquet files, in the order of the export.
 
-    ``ordered_files`` are the first ones: of users who have a rank. The others follow by user id.
+    The first ``ordered_files`` hold the users who have a rank. The other users follow by user id.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class NightParts:
 
     @property
     def paths(self) -> Sequence[Path]:
-        """Every part."""
+        """Paths of all parts, sorted."""
         return sorted(self.folder.glob(PATTERN))
 
 
@@ -53,7 +53,7 @@ def write_rows(db: Warehouse, key: ListKey, select: str, binds: Mapping[str, obj
 
 
 def write_parts(db: Warehouse, key: ListKey, parts: NightParts) -> None:
-    """Replace a night's list by what workers wrote."""
+    """Replace a night's list by the files that workers wrote."""
     _forget(db, key)
     row = asdict(key) | asdict(parts) | {"folder": str(parts.folder)}
     db.rows(
@@ -65,14 +65,14 @@ def write_parts(db: Warehouse, key: ListKey, parts: NightParts) -> None:
 
 
 def parts_of(db: Warehouse, key: ListKey) -> NightParts | None:
-    """A night's parts; None if it was made here, or not at all."""
+    """Return a night's parts; None if this machine made the list, or if there is none."""
     rows = db.rows(f"select folder, files, ordered_files from {PARTS} where {THIS_LIST}", asdict(key))
     return NightParts(Path(rows[0][0]), *rows[0][1:]) if rows else None
 
 
 def dates_of(db: Warehouse, database: str, experiment: str) -> list[str]:
-    """Dates of an experiment's lists in an attached database, the newest first."""
-    found: set[str] = set()
+    """List the dates of an experiment's lists in an attached database, the newest first."""
+    dates: set[str] = set()
     for place in (LEDGER, LEDGER_ROWS, REGISTRY):
         if db.kind(Identifier.of(*place), database) in {"", VIEW}:
             continue
@@ -81,12 +81,12 @@ def dates_of(db: Warehouse, database: str, experiment: str) -> list[str]:
             "where experiment = $experiment",
             {"experiment": experiment},
         )
-        found |= {str(date) for (date,) in rows}
-    return sorted(found, reverse=True)
+        dates |= {str(date) for (date,) in rows}
+    return sorted(dates, reverse=True)
 
 
 def show_parts(db: Warehouse) -> None:
-    """Let ``decisions.treat_list`` be its table and all registered parts."""
+    """Make ``decisions.treat_list`` a view of its table and all registered parts."""
     nights = db.rows(
         f"select decision_date::varchar, experiment, campaign, folder from {PARTS} order by all"
     )
@@ -102,19 +102,21 @@ def show_parts(db: Warehouse) -> None:
     ]
     whole = " union all by name ".join([f"from {ROWS}", *each])
     db.rows(f"create or replace view {TREAT_LIST} as {whole}")
-    said = {(*LEDGER, k[2]): text for k, text in db.columns().items() if k[:2] == LEDGER_ROWS and text}
-    for statement in comment_statements(said, {}, of="view"):
+    comments = {
+        (*LEDGER, k[2]): text for k, text in db.columns().items() if k[:2] == LEDGER_ROWS and text
+    }
+    for statement in comment_statements(comments, {}, of="view"):
         db.rows(statement)
 
 
 def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew: bool) -> None:
-    """Refuse a warehouse that lacks what was published of an experiment's ledger.
+    """Refuse a warehouse that lacks the published ledger of an experiment.
 
-    That is one that was put in the place of another: who had unsubscribed would be treated, and what
-    is published would lose its nights. ``start_anew`` accepts it.
+    Such a warehouse has replaced another one: users who had unsubscribed would be treated, and the next
+    snapshot would lose its nights. ``start_anew`` accepts it.
 
     Raises:
-        UpliftError: names what is missing and the command that carries it over.
+        UpliftError: names the missing rows and the command that carries them over.
     """
     if start_anew or not (home.published / POINTER).is_file():
         return
@@ -127,24 +129,24 @@ def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew
         for row in db.rows(f"select decision_date::varchar, campaign {here.format('nights')}", binds)
     }
     lost = [f"{len(nights - known)} nights"] if nights - known else []
-    # A suppression may be taken back; all of them at once, with no night there, were not.
+    # One suppression may be withdrawn. If all are missing and there is no night, the ledger was lost.
     (suppressed_here,) = db.one(f"select count(*) {here.format('suppressions')}", binds)
     if suppressed and not known and not suppressed_here:
         lost += [f"{suppressed} suppressed users"]
     if lost:
         raise UpliftError(
             f"{experiment}: {home.warehouse} lacks {' and '.join(lost)} that are published. Carry the "
-            "ledger over from the warehouse that was there before: make carry-ledger FROM=<its file>; "
-            f"if that is gone, from what is published: make carry-ledger FROM={snapshot}. "
-            "UPLIFT_NEW_LEDGER=true starts anew without it: then users who had unsubscribed are treated "
-            "again, and the nights are gone from what is published"
+            "ledger over from the earlier warehouse: make carry-ledger FROM=<its file>; "
+            f"if that file is gone, from the published snapshot: make carry-ledger FROM={snapshot}. "
+            "UPLIFT_NEW_LEDGER=true starts without the earlier ledger: then users who had unsubscribed "
+            "are treated again, and the next snapshot lacks the earlier nights"
         )
 
 
 def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], int]:
-    """Nights (date, campaign) and how many suppressed users a snapshot has of an experiment.
+    """Read an experiment's nights (date, campaign) and its number of suppressed users from a snapshot.
 
-    None of a file that is missing or damaged, which publishing tells about.
+    A missing or damaged file counts as empty; publishing reports it.
     """
     binds = {"experiment": experiment}
     try:
@@ -163,7 +165,7 @@ def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], i
 
 
 def rows_table(db: Warehouse) -> Identifier:
-    """The table of nights made here."""
+    """Return the table of the nights that this machine made."""
     return ROWS if db.kind(TREAT_LIST) == VIEW else TREAT_LIST
 
 

@@ -1,4 +1,4 @@
-"""Who would get which arm within a budget: rows of ``decisions.multi_arm_list``."""
+"""Propose an arm for each user within a budget: rows of ``decisions.multi_arm_list``."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ MOVES = Identifier.of("moves")
 
 @dataclass(frozen=True)
 class Proposal:
-    """How many users get an arm, and what choosing arms does beside one arm for all."""
+    """A proposal: the number of users who get an arm, and the comparison with one arm for all."""
 
     treated: int
     choice: Choice
 
     @property
     def refused(self) -> bool:
-        """Whether it is not written, because one arm alone does better."""
+        """True if the proposal is not written, because one arm alone does better."""
         return self.choice.verdict == WORSE
 
     @property
-    def told(self) -> str:
-        """What there is to be told of it."""
+    def summary(self) -> str:
+        """One sentence that compares the arms, with a remedy if the proposal is refused."""
         sentence, arm = self.choice.sentence, self.choice.best_single
         if self.refused:
-            return f"{sentence}. No proposal is written: let treat_list be of arm = '{arm}' instead"
+            return (
+                f"{sentence}. No proposal is written: materialize treat_list with arm = '{arm}' instead"
+            )
         return sentence
 
 
@@ -55,20 +57,20 @@ def write_multi_arm_list(
 ) -> Proposal:
     """Replace the experiment's proposal.
 
-    The persistent holdout and suppressed users get nothing; explorers count as everybody else. Where
-    held-out users show that one arm alone does better at this budget, there is no proposal: that one is
-    not written, and an earlier one goes.
+    Users of the persistent holdout and suppressed users get no arm; explorers are treated as all others.
+    If held-out users show that one arm alone does better at this budget, no proposal is written and an
+    earlier one is deleted.
 
     Args:
         db: the warehouse.
         experiment: an experiment with several treatment arms.
         decision_date: YYYY-MM-DD.
-        budget: cost per user over the dearest arm's, the share of users where arms cost the same; the
-            declared default unless given.
+        budget: cost per user divided by the dearest arm's cost; the share of users if all arms cost the
+            same. Default: the declared one.
         money: cost of the whole list instead, in the units of the arms' costs.
 
     Raises:
-        DataError: a budget that cannot be meant.
+        DataError: the budget is invalid.
     """
     declaration = experiment.declaration
     limit, share = _limit(db, experiment, budget, money)
@@ -111,29 +113,29 @@ def write_multi_arm_list(
 def _limit(
     db: Warehouse, experiment: BatchExperiment, budget: float | None, money: float | None
 ) -> tuple[float, float]:
-    """Cost of the whole list at most, and the same per user over the dearest arm's."""
+    """Return the largest cost of the whole list, and that cost as a share of the dearest arm for all."""
     if budget is not None and money is not None:
         raise DataError("a budget is a share or money, not both; leave one out")
     if money is not None:
         if not (np.isfinite(money) and money >= 0):
             raise DataError(f"budget of {money} in money: must be 0 or more")
-        return money, money / _most(db, experiment)
+        return money, money / _largest_cost(db, experiment)
     share = experiment.declaration.defaults.budget if budget is None else budget
     if not 0 <= share <= 1:
         raise DataError(f"budget {share}: must be a share from 0 to 1")
-    return share * _most(db, experiment), share
+    return share * _largest_cost(db, experiment), share
 
 
-def _most(db: Warehouse, experiment: BatchExperiment) -> float:
-    """What the dearest arm for all would cost."""
+def _largest_cost(db: Warehouse, experiment: BatchExperiment) -> float:
+    """Return the cost of giving all users the dearest arm."""
     (users,) = db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")
     return float(users * arm_costs(experiment.declaration).max())
 
 
 def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, pa.Table]:
-    """All distinct effects that users are offered, numbered, and each offer's moves along the path.
+    """Return the numbered offers (distinct sets of effects), and each offer's moves along the path.
 
-    A move has its level, the arm that it leads to with its effect and cost, and its own price.
+    A move has its level, the arm that it leads to, that arm's effect and cost, and the move's price.
     """
     arms, costs = experiment.declaration.treatments, arm_costs(experiment.declaration)
     columns = [
@@ -146,8 +148,8 @@ def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, p
     ]
     sql = render("decisions/user_effects.sql", scores=experiment.target_users.scores, effects=columns)
     db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
-    found = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
-    effects = np.column_stack([column.to_numpy() for column in found.columns])
+    offers = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
+    effects = np.column_stack([column.to_numpy() for column in offers.columns])
     path = find_path(effects, costs)
     offer, move = np.nonzero(path.arm != NO_ARM)
     arm = path.arm[offer, move]
@@ -160,4 +162,4 @@ def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, p
         "cost": costs[arm],
         "price": costs[arm] - before,
     }
-    return found.add_column(0, "offer", pa.array(np.arange(len(effects)))), pa.table(moves)
+    return offers.add_column(0, "offer", pa.array(np.arange(len(effects)))), pa.table(moves)

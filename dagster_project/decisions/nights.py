@@ -1,4 +1,4 @@
-"""What a night's list promised and did, and the gates that it must pass before it leaves the house."""
+"""The nightly report of one list, and the gates that may refuse the list."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from uplift_core.evaluation.realised import promised_uplift
 from uplift_core.targeting.budget import Budget
 
 
-def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
+def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     db: Warehouse,
     experiment: BatchExperiment,
     key: ListKey,
@@ -42,32 +42,32 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         db: the warehouse, with the list.
         experiment: the experiment.
         key: which list.
-        budget: what was asked for.
+        budget: the requested budget.
         expected_rate: held-out share of users at or above the threshold.
-        override: why the list is to stand even if a gate fails; recorded if one does.
+        override: the reason to keep the list even if a gate fails; recorded if one does.
 
     Raises:
-        GateError: a gate failed and nobody overrides it.
+        GateError: a gate failed and there is no override.
     """
-    (found,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
-    share, above, ranked = (found.pop(name) for name in ("budget", "above_threshold", "ranked"))
-    promised = promise(db, experiment, key, found["arm"], found["learner"])
+    (totals,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
+    share, above, ranked = (totals.pop(name) for name in ("budget", "above_threshold", "ranked"))
+    promised = promise(db, experiment, key, totals["arm"], totals["learner"])
     night = Night(
         **asdict(key),
-        **found,
+        **totals,
         **_changes(db, key),
         budget_kind=budget.kind,
         budget_asked=budget.amount,
-        budget_used=_used(budget, found),
-        realised_rate=found["treated"] / found["users"],
+        budget_used=_budget_used(budget, totals),
+        realised_rate=totals["treated"] / totals["users"],
         expected_rate=expected_rate,
-        threshold_rate=above / found["users"],
+        threshold_rate=above / totals["users"],
         promised=promised.value if promised else None,
         promised_std_error=promised.std_error if promised else None,
         override=None,
     )
     if experiment.declaration.decisions.cut == "threshold":
-        # What that share of held-out users comes to among those whom the score decides about.
+        # Apply the held-out share to the ranked users only: the score decides about no others.
         share = (ranked * expected_rate + night.explored) / night.users
     gates = tuple(_judge(db, experiment, night, share))
     failed = [gate.message for gate in gates if not gate.passed]
@@ -83,22 +83,22 @@ def write_night(  # noqa: PLR0913 - the list, what was asked and expected of it
         night = replace(night, override=override)
     db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
     _write_answers(db, key, gates)
-    db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))  # it measured another list
+    db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))  # measured the replaced list
     return night
 
 
 def promise(
     db: Warehouse, experiment: BatchExperiment, night: ListKey, arm: str, learner: str
 ) -> Estimate | None:
-    """What the list will do per user treated for their score; None where nobody is.
+    """Estimate the uplift per user who is treated for their score; None if there is no such user.
 
-    None, too, for a population of its own: what held-out users gain is not promised to other users.
+    It is None for a separate population, too: a gain of held-out users does not hold for other users.
     """
     if experiment.declaration.population:
         return None
     groups, _ = read_holdout(db, experiment, arm, experiment.declaration.defaults.outcome).by(learner)
-    found = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
-    scores, shares = (found.column(name).to_numpy() for name in ("score", "share"))
+    treated = db.arrow(render("decisions/treated_shares.sql", treat_list=TREAT_LIST), asdict(night))
+    scores, shares = (treated.column(name).to_numpy() for name in ("score", "share"))
     place = np.searchsorted(scores, groups.score.astype(np.float32))
     place[place == len(scores)] = 0
     return promised_uplift(groups, np.where(scores[place] == groups.score, shares[place], 0.0))
@@ -118,14 +118,15 @@ def _changes(db: Warehouse, key: ListKey) -> dict[str, Any]:
     return {"previous_date": previous, "entered": entered, "exited": exited}
 
 
-def _used(budget: Budget, counts: dict[str, float]) -> float:
+def _budget_used(budget: Budget, counts: dict[str, float]) -> float:
+    """Return the used part of the budget, in the budget's unit: money, share of users or users."""
     if budget.kind == "money":
         return counts["spent"]
     return counts["treated"] / (counts["users"] if budget.kind == "share" else 1)
 
 
 def campaigns(db: Warehouse, experiment: str, date: str) -> list[ListKey]:
-    """The lists of one date.
+    """Return the keys of an experiment's lists of one date, one per campaign.
 
     Raises:
         DataError: there is none.

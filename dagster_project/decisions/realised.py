@@ -1,4 +1,4 @@
-"""Measuring a list afterwards: outcomes of the treated beside those of the holdout."""
+"""Measure a list afterwards: compare the outcomes of treated users with those of the holdout."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ OUTCOMES = Identifier.of("realised_outcomes")
 def measure(
     db: Warehouse, experiment: BatchExperiment, *, decision_date: str, file: Path, absent_is_zero: bool
 ) -> int:
-    """Replace a date's rows of ``decisions.realised`` by what a file of outcomes says.
+    """Replace a date's rows of ``decisions.realised``, measured on a file of outcomes.
 
     Args:
         db: the warehouse.
         experiment: the experiment.
         decision_date: YYYY-MM-DD.
-        file: CSV or Parquet with the users' own id or ``user_id``, and columns named after declared
-            outcomes.
-        absent_is_zero: whether users that the file lacks had an outcome of 0.
+        file: CSV or Parquet with the declared id of users or ``user_id``, and columns named after
+            declared outcomes.
+        absent_is_zero: true if users that the file lacks had an outcome of 0.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
-        DataError: no such list, or a file that cannot be meant: names column, user and remedy.
+        DataError: there is no such list, or the file is invalid: names column, user and remedy.
     """
     known = _id_columns(experiment)
     columns = _read(db, file, known)
@@ -65,14 +65,14 @@ def measure(
     for key in campaigns(db, experiment.name, decision_date):
         for outcome in outcomes:
             _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
-            rows += _measured(db, experiment, key, outcome)
+            rows += _measure_outcome(db, experiment, key, outcome)
     table = pa.Table.from_pylist(rows)
     db.replace_rows(REALISED, {"experiment": experiment.name, "decision_date": decision_date}, table)
     return table.num_rows
 
 
 def _id_columns(experiment: BatchExperiment) -> list[str]:
-    """Columns that may tell a file's users, the users' own id first."""
+    """List the columns that may identify a file's users, the declared id first."""
     population = experiment.declaration.population
     names = [experiment.declaration.own_id, population.user_id if population else "", "user_id"]
     return list(dict.fromkeys(name for name in names if name))
@@ -81,7 +81,7 @@ def _id_columns(experiment: BatchExperiment) -> list[str]:
 def _number_users(
     db: Warehouse, experiment: BatchExperiment, file: Path, outcomes: list[Outcome], owner: str
 ) -> None:
-    """Give the file's rows the users' numbers where it has their own ids."""
+    """Translate the file's ids to user numbers, unless the file has the numbers."""
     refuse_floats(db, FILE, owner, file.name, "write whole numbers or texts")
     own_id, raw = experiment.declaration.own_id, experiment.target_users.raw
     numbers = not own_id or (owner == "user_id" and _holds_numbers(db, raw, own_id))
@@ -100,16 +100,16 @@ def _number_users(
     unknown, first = db.one(f"select count(*), min(_own_id) from {FILE} where user_id is null")
     if unknown:
         raise DataError(
-            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are no users "
+            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are not users "
             f"of {experiment.target_users.name}; remove them, or write the ids as "
             "the experiment's file does"
         )
 
 
 def _holds_numbers(db: Warehouse, raw: Identifier, own_id: str) -> bool:
-    """Whether the file's user_id holds the list's numbers, not the users' own ids.
+    """Return true if the file's user_id holds the list's user numbers, not the declared ids.
 
-    Both can look alike. It is what more of its rows are known by.
+    Both can look alike; the one that matches more rows decides.
     """
     known_numbers, known_ids, whole = db.one(
         f"select count(numbers.user_id), count(ids.user_id), "
@@ -121,7 +121,7 @@ def _holds_numbers(db: Warehouse, raw: Identifier, own_id: str) -> bool:
 
 
 def _read(db: Warehouse, file: Path, ids: list[str]) -> dict[str, str]:
-    """Read the file into a temporary table; its columns with their types.
+    """Read the file into a temporary table; return its columns with their types.
 
     Raises:
         DataError: there is no such file.
@@ -138,7 +138,7 @@ def _types(db: Warehouse, table: Identifier) -> dict[str, str]:
 
 
 def _trim(db: Warehouse, column: str) -> None:
-    """Numbers may have a space beside them, as people write one after a comma; texts are as they are."""
+    """Remove spaces around numbers, as people write one after a comma; a text id is not trimmed."""
     if _types(db, FILE)[column] == TEXT:
         name = Identifier.of(column)
         db.rows(f"update {FILE} set {name} = trim({name})")
@@ -164,9 +164,11 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
             absent and not absent_is_zero
         ),
     }
-    found = [fault for fault, wrong in faults.items() if wrong]
-    if found:
-        raise DataError(f"{file.name}, list {key.campaign} of {key.decision_date}: {'; '.join(found)}")
+    messages = [message for message, wrong in faults.items() if wrong]
+    if messages:
+        raise DataError(
+            f"{file.name}, list {key.campaign} of {key.decision_date}: {'; '.join(messages)}"
+        )
     if absent:
         db.rows(
             f"insert into {OUTCOMES} select user_id, 0 from {TREAT_LIST} where experiment = $experiment "
@@ -176,20 +178,20 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         )
 
 
-def _measured(
+def _measure_outcome(
     db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
 ) -> list[dict[str, object]]:
     sql = render("decisions/realised.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
     rows = []
-    for found in db.arrow(sql, asdict(key)).to_pylist():
-        variances = [found.pop(f"variance_{side}") for side in ("treated", "control")]
-        treated = Sample(found["n_treated"], found["mean_treated"], variances[0])
-        control = Sample(found["n_control"], found["mean_control"], variances[1])
+    for means in db.arrow(sql, asdict(key)).to_pylist():
+        variances = [means.pop(f"variance_{side}") for side in ("treated", "control")]
+        treated = Sample(means["n_treated"], means["mean_treated"], variances[0])
+        control = Sample(means["n_control"], means["mean_control"], variances[1])
         uplift = realised_uplift(treated, control)
-        promised = _promised(db, experiment, key, outcome, found["comparison"])
+        promised = _promised(db, experiment, key, outcome, means["comparison"])
         rows.append(
             asdict(key)
-            | found
+            | means
             | {
                 "outcome": outcome.name,
                 "uplift": uplift.value,
@@ -207,7 +209,10 @@ def _measured(
 def _promised(
     db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome, comparison: str
 ) -> Estimate | None:
-    """What was promised: that night of the list; of explorers, the mean effect. Of one outcome only."""
+    """Return the promised uplift: of the list, or the mean effect for explorers; None if there is none.
+
+    Only the default outcome has a promise.
+    """
     if outcome.name != experiment.declaration.defaults.outcome or experiment.declaration.population:
         return None
     arm, promised, error = db.one(

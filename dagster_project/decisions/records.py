@@ -1,4 +1,4 @@
-"""What is recorded of a night's list: its key, its tables and its row."""
+"""The records of a night's list: its key, its tables and its row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment a
 
 @dataclass(frozen=True)
 class ListKey:
-    """Which list: a campaign's of one date.  ``decision_date`` is YYYY-MM-DD."""
+    """The key of a list: a campaign and a date.  ``decision_date`` is YYYY-MM-DD."""
 
     decision_date: str
     experiment: str
@@ -32,7 +32,7 @@ class ListKey:
 
 @dataclass(frozen=True)
 class Night:
-    """One row of ``decisions.nights``, where its columns are explained."""
+    """One row of ``decisions.nights``; the table's comments explain the columns."""
 
     decision_date: str
     experiment: str

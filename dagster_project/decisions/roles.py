@@ -1,7 +1,8 @@
-"""The role of each user in one list, and what follows from the roles: sizes, cut, ranks.
+"""The role of each user in one list; sizes, cut and ranks follow from the roles.
 
-``LocalRoles`` has them in a table; on a cluster they are in parts (``compute/lists.py``). Both use the
-same SQL files.
+A role is one of: ranked (the score decides), explore (treated or not by chance), holdout and suppressed
+(never treated), no_value (not worth the cost). ``LocalRoles`` stores roles in a table; a cluster stores
+them in parts (``compute/cluster/lists.py``). Both use the same SQL files.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from uplift_core.errors import DataError
 EXCLUDED = Identifier.of("excluded")
 ROLES = Identifier.of("roles")
 PLACES = Identifier.of("places")
-NO_CAP = 2**31 - 1  # more treatments than anybody can have had
-LAST_TIE = 2**32 - 1  # no tie is larger
+NO_CAP = 2**31 - 1  # more treatments than any user can have had
+LAST_TIE = 2**32 - 1  # the largest value of a tie
 
 Binds = Mapping[str, object]
 
@@ -33,10 +34,10 @@ class ListRequest:
     """Which list to assign roles for.
 
     Attributes:
-        key: of the list.
-        arm: to treat with.
-        learner: whose score ranks the users.
-        money: whether the budget is an amount of money.
+        key: the list's key.
+        arm: the arm to treat with.
+        learner: the learner that scores and so ranks the users.
+        money: true if the budget is an amount of money.
     """
 
     key: ListKey
@@ -79,22 +80,22 @@ class Roles(Protocol):
 
     @property
     def counts(self) -> Counts:
-        """How many there are."""
+        """Numbers of users by role."""
         ...
 
     def affordable(self, amount: float) -> int:
-        """How many users an amount of money treats, the first of the order first."""
+        """Count the users whom an amount of money treats, in the order of the list."""
         ...
 
     def reaching(self, score: float) -> int:
-        """How many ranked users have this score or a better one; where the score alone ranks."""
+        """Count the ranked users with this score or a better one; valid if the score alone ranks."""
         ...
 
     def cut(self, treated: int) -> Binds:
-        """Where the list ends if so many ranked users are treated, see ``cut_binds``."""
+        """Return the end of the list if ``treated`` ranked users are treated, see ``cut_binds``."""
         ...
 
-    def record(self, binds: Binds) -> None:
+    def write_list(self, binds: Binds) -> None:
         """Replace the list in the ledger, see ``sql/decisions/treat_list.sql``."""
         ...
 
@@ -114,7 +115,7 @@ class LocalRoles:
         """See ``Roles.affordable``."""
         self.db.create_temporary(PLACES, places_select(), self._places)
         binds = {"amount": amount, "before": 0, "spent_before": 0}
-        return int(self.db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+        return int(self.db.one(render("decisions/affordable.sql", ordered_users=PLACES), binds)[0])
 
     def reaching(self, score: float) -> int:
         """See ``Roles.reaching``."""
@@ -126,8 +127,8 @@ class LocalRoles:
         rows = self.db.rows(render("decisions/cut.sql", roles=ROLES), {"treated": treated})
         return cut_binds(*rows[0]) if rows else cut_binds()
 
-    def record(self, binds: Binds) -> None:
-        """See ``Roles.record``."""
+    def write_list(self, binds: Binds) -> None:
+        """See ``Roles.write_list``."""
         sql = list_select(Identifier(places_select()))
         write_rows(self.db, self.key, sql, {**binds, **self._places})
 
@@ -152,7 +153,7 @@ def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListReques
 
 
 def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
-    """Make the temporary table of users who must not be treated, see ``sql/rules``."""
+    """Create the temporary table of users who must not be treated, see ``sql/rules``."""
     cap = experiment.declaration.decisions.contact_cap
     binds = asdict(key) | {
         "cap": cap.treatments if cap else NO_CAP,
@@ -163,9 +164,9 @@ def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> 
 
 
 def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> None:
-    """Make the temporary table of roles from that of the excluded, see ``sql/decisions/roles.sql``."""
+    """Create the temporary table of roles from the excluded users, see ``sql/decisions/roles.sql``."""
     rules, declaration = experiment.declaration.decisions, experiment.declaration
-    own = {
+    declared_columns = {
         name: Identifier.of(column) if column else None
         for name, column in (("cost_column", rules.cost_column), ("value_column", rules.value_column))
     }
@@ -175,7 +176,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         raw=experiment.target_users.raw,
         score=Identifier.of(SCORES[request.learner]),
         excluded=EXCLUDED,
-        **own,
+        **declared_columns,
     )
     binds: dict[str, object] = {
         "arm": request.arm,
@@ -192,7 +193,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
 
 
 def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Counts:
-    """Count the scored users, and those whose score is not finite."""
+    """Count the scored users, and the users whose score is not finite."""
     column = Identifier.of(SCORES[request.learner])
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
@@ -204,7 +205,7 @@ def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListReques
 
 
 def count_roles(db: Warehouse, request: ListRequest) -> Counts:
-    """Count the users of each role, and those whose cost or value is invalid."""
+    """Count the users of each role, and the users whose cost or value is invalid."""
     ranked, explorers = db.one(
         f"select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore') from {ROLES}"
     )
@@ -218,7 +219,7 @@ def count_roles(db: Warehouse, request: ListRequest) -> Counts:
 
 
 def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Counts) -> None:
-    """Refuse invalid scores, costs and values; without a budget in money a value may be missing.
+    """Refuse invalid scores, costs and values; only a budget in money needs every cost and value.
 
     Raises:
         DataError: names the column and the first user.
@@ -227,11 +228,11 @@ def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Cou
         raise DataError(
             f"{experiment.name}: column '{SCORES[request.learner]}' of {counts.score.users} users, the "
             f"first of them user_id {counts.score.first}, is not finite; correct the features or the "
-            "model and materialize scores anew"
+            "model and materialize scores again"
         )
     rules = experiment.declaration.decisions
-    own = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
-    for name, (fault, column) in own.items():
+    faults = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
+    for name, (fault, column) in faults.items():
         if fault.users and column:
             least = "above 0, which money needs" if request.money else "0 or more"
             raise DataError(
@@ -247,12 +248,12 @@ def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Cou
 
 
 def places_select() -> str:
-    """The order of the ranked and the explorers, see ``sql/decisions/places.sql``."""
+    """Return the SQL that orders ranked users and explorers, see ``sql/decisions/places.sql``."""
     return render("decisions/places.sql", roles=ROLES)
 
 
 def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int = 0) -> Binds:
-    """Binds of ``places_select``: of all roles, or of those from some place on."""
+    """Return the binds of ``places_select``, for all roles or for roles from some place on."""
     return {
         "ranked": counts.ranked,
         "explorers": counts.explorers,
@@ -261,16 +262,22 @@ def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int =
     }
 
 
-def list_select(places: Identifier) -> str:
-    """Rows of the ledger, see ``sql/decisions/treat_list.sql``; ``places`` is the SQL of places."""
-    return render("decisions/treat_list.sql", roles=ROLES, places=places)
+def list_select(ordered_users: Identifier) -> str:
+    """Return the SQL of the ledger's rows, see ``sql/decisions/treat_list.sql``.
+
+    ``ordered_users`` is a table or a query: users with the ranks of ``places_select``.
+    """
+    return render("decisions/treat_list.sql", roles=ROLES, ordered_users=ordered_users)
 
 
 def cut_binds(priority: float = math.inf, tie: int = 0, share: float = 0.0) -> Binds:
-    """The last ranked user who is treated, and the share of those with equal priority; of nobody."""
+    """Return the last treated ranked user, and the treated share of users with that priority.
+
+    The default treats nobody.
+    """
     return {"cut_priority": priority, "cut_tie": tie, "cut_share": share}
 
 
 def threshold_binds(threshold: float) -> Binds:
-    """The same where all are treated whose score, which ranks, reaches a threshold."""
+    """Return the cut that treats all ranked users whose score reaches a threshold."""
     return cut_binds(threshold, LAST_TIE, 1.0)

@@ -1,4 +1,4 @@
-"""Rows of ``decisions.thresholds``: from which score on a user is treated, by budget."""
+"""Rows of ``decisions.thresholds``: the lowest score that is treated, by budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def threshold_rows(
     learners: Sequence[str] = LEARNER_NAMES,
     budgets: Sequence[float] = BUDGETS,
 ) -> Rows:
-    """Rows of ``decisions.thresholds``, by default for every arm, learner and whole percent."""
+    """Return rows of ``decisions.thresholds``, by default for every arm, learner and whole percent."""
     version = current_version(db, experiment.name)
     rows: Rows = []
     for arm, learner in product(arms or experiment.declaration.treatments, learners):
@@ -33,11 +33,11 @@ def threshold_rows(
             "arm": arm,
             "learner": learner,
         }
-        held = _holdout_scores(db, experiment, arm, learner)
+        scores = _holdout_scores(db, experiment, arm, learner)
         for budget in budgets:
-            value = held.threshold(budget)
-            row = {"budget": budget, "threshold": value, "treated_share": held.share_from(value)}
-            rows.append(label | row | {"n": held.n_users})
+            value = scores.threshold(budget)
+            row = {"budget": budget, "threshold": value, "treated_share": scores.share_from(value)}
+            rows.append(label | row | {"n": scores.n_users})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The nightly decision: whom to treat within a budget."""
+"""The nightly treat list: the users to treat within a budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from uplift_core.targeting.budget import Budget, Quota, quota
 LIST_RULES = Identifier.of("decisions", "list_rules")
 
 
-def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how large
+def write_treat_list(  # noqa: PLR0913 - the inputs of one list
     db: Warehouse,
     experiment: BatchExperiment,
     *,
@@ -37,63 +37,64 @@ def write_treat_list(  # noqa: PLR0913 - whose list, for when, with what, how la
 ) -> Night:
     """Replace one date's list of a campaign.
 
-    It is of the budget's size exactly; less only where the holdout, suppressions and, for money, effects
-    that are not worth their cost leave fewer. Where the experiment declares ``cut = "threshold"``, it
-    treats ranked users whose score reaches the budget's held-out threshold, however many they are.
+    The list has exactly the budget's size. It is smaller only if the holdout, suppressions and, for
+    money, effects that are not worth their cost leave fewer users. If the experiment declares
+    ``cut = "threshold"``, the list treats all ranked users whose score reaches the budget's held-out
+    threshold, however many they are.
 
     Args:
         db: the warehouse; the caller's transaction makes all of it visible, or nothing.
         experiment: the experiment.
         decision_date: YYYY-MM-DD.
-        arm: to treat with.
-        budget: share of users, users or money.
-        campaign: what the list is for; the arm's name unless given.
-        learner: whose score decides; the declared one or the champion unless given.
-        override: why the list is to be written even if a gate fails; recorded.
+        arm: the arm to treat with.
+        budget: share of users, number of users or money.
+        campaign: the purpose of the list. Default: the arm's name.
+        learner: the learner whose score decides. Default: the declared one, or the champion.
+        override: the reason to write the list even if a gate fails; recorded.
         assign_roles: gives every user a role, on this machine or on a cluster.
 
     Raises:
-        DataError: an invalid budget, scores that are not finite, costs or values that are
-            missing, or a gate that failed; nothing is written then.
+        DataError: the budget is invalid, scores are not finite, costs or values are missing, or a gate
+            failed; then nothing is written.
     """
     experiment.declaration.contrast(arm)
     key = ListKey(decision_date, experiment.name, campaign or arm)
     learner = learner or deciding_learner(db, experiment, arm)
-    decided = decide(
+    plan = plan_list(
         db, experiment, key, arm=arm, learner=learner, budget=budget, assign_roles=assign_roles
     )
-    (held,) = threshold_rows(db, experiment, arms=[arm], learners=[learner], budgets=[decided.share])
+    (threshold,) = threshold_rows(db, experiment, arms=[arm], learners=[learner], budgets=[plan.share])
     if experiment.declaration.decisions.cut == "threshold":
-        decided = decided.cut_at(held["threshold"])
+        plan = plan.cut_at(threshold["threshold"])
     labels = {
         "arm": arm,
         "learner": learner,
-        "threshold": held["threshold"],
+        "threshold": threshold["threshold"],
         "model_version": current_version(db, experiment.name),
         "feature_snapshot": feature_snapshot(db, experiment),
     }
-    record(db, experiment, key, decided, labels)
-    _write_rules(db, experiment, key, decided.share)
+    write_list(db, experiment, key, plan, labels)
+    _write_rules(db, experiment, key, plan.share)
     return write_night(
         db,
         experiment,
         key,
         budget=budget,
-        expected_rate=float(held["treated_share"]),
+        expected_rate=float(threshold["treated_share"]),
         override=override,
     )
 
 
 @dataclass(frozen=True)
-class Decided:
-    """What follows from a budget and the night's roles.
+class ListPlan:
+    """The plan of one list: it follows from a budget and the night's roles.
 
     Attributes:
-        roles: of all users.
-        size: of the list; more than there are ranked users and explorers where the budget asks for it.
-        share: of all users, what the threshold is looked up for.
-        treated: how many ranked users and explorers are.
-        threshold: score from which on ranked users are treated; None where the size cuts the list.
+        roles: the roles of all users.
+        size: the size of the list; a large budget may exceed the ranked users and explorers.
+        share: the size as a share of all users; the threshold is looked up for this budget.
+        treated: the numbers of ranked users and of explorers to treat.
+        threshold: the lowest score of treated ranked users; None if the size cuts the list.
     """
 
     roles: Roles
@@ -102,19 +103,19 @@ class Decided:
     treated: Quota
     threshold: float | None = None
 
-    def cut_at(self, threshold: float) -> Decided:
-        """The same list, cut at a score; explorers stay those of its size."""
+    def cut_at(self, threshold: float) -> ListPlan:
+        """Return this plan, cut at a score; the number of treated explorers stays."""
         treated = replace(self.treated, ranked=self.roles.reaching(threshold))
         return replace(self, treated=treated, threshold=threshold)
 
     def cut(self) -> Binds:
-        """Where the list ends among the ranked."""
+        """Return the end of the list among the ranked users."""
         if self.threshold is None:
             return self.roles.cut(self.treated.ranked)
         return threshold_binds(self.threshold)
 
 
-def decide(  # noqa: PLR0913 - whose list, by what, how large
+def plan_list(  # noqa: PLR0913 - the inputs of one plan
     db: Warehouse,
     experiment: BatchExperiment,
     key: ListKey,
@@ -123,8 +124,8 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     learner: str,
     budget: Budget,
     assign_roles: AssignRoles,
-) -> Decided:
-    """Give every user a role, and divide the budget among them.
+) -> ListPlan:
+    """Give every user a role, and divide the budget among the users.
 
     Raises:
         DataError: as ``write_treat_list``.
@@ -141,51 +142,51 @@ def decide(  # noqa: PLR0913 - whose list, by what, how large
     if size is None:
         size = roles.affordable(budget.amount)
     share = budget.share if budget.share is not None else size / counts.users
-    return Decided(roles, size, share, quota(size, counts.ranked, counts.explorers))
+    return ListPlan(roles, size, share, quota(size, counts.ranked, counts.explorers))
 
 
-def record(
+def write_list(
     db: Warehouse,
     experiment: BatchExperiment,
     key: ListKey,
-    decided: Decided,
+    plan: ListPlan,
     labels: Mapping[str, object],
 ) -> None:
-    """Replace a list in the ledger by what was decided.
+    """Replace a list in the ledger by the planned one.
 
     Args:
-        db: the warehouse, with the roles that ``decide`` gave.
+        db: the warehouse, with the roles that ``plan_list`` assigned.
         experiment: the experiment.
         key: which list.
-        decided: sizes.
-        labels: arm, learner, threshold, model_version and feature_snapshot, the same for all users.
+        plan: sizes and cut.
+        labels: arm, learner, threshold, model_version and feature_snapshot, equal for all users.
     """
-    rules, treated, counts = experiment.declaration.decisions, decided.treated, decided.roles.counts
+    rules, treated, counts = experiment.declaration.decisions, plan.treated, plan.roles.counts
     binds = {
         **asdict(key),
         **labels,
-        **decided.cut(),
-        "budget": decided.share,
-        "size": decided.size,
-        "by_threshold": decided.threshold is not None,
+        **plan.cut(),
+        "budget": plan.share,
+        "size": plan.size,
+        "by_threshold": plan.threshold is not None,
         "explore_share": treated.explorers / counts.explorers if counts.explorers else 0.0,
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
-    decided.roles.record(binds)
-    found = db.one(
+    plan.roles.write_list(binds)
+    written = db.one(
         f"select count(*), count(*) filter (treated) from {TREAT_LIST} where {THIS_LIST}", asdict(key)
     )
     expected = counts.users, treated.ranked + treated.explorers
-    if found != expected:
+    if written != expected:
         raise DataError(
-            f"{key.experiment}: the list holds {found[0]} of {expected[0]} users and treats {found[1]} "
-            f"of {expected[1]}; nothing was written"
+            f"{key.experiment}: the list holds {written[0]} of {expected[0]} users and treats "
+            f"{written[1]} of {expected[1]}; nothing was written"
         )
 
 
 def _write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share: float) -> None:
-    """Record by which rules the list was drawn and cut, for whoever answers by them later."""
+    """Record the rules that drew and cut the list; the service answers by the same rules later."""
     rules = experiment.declaration.decisions
     cap = rules.contact_cap
     row = asdict(key) | {
@@ -201,25 +202,25 @@ def _write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share
 
 
 def refuse_other_files(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
-    """Refuse to name a list's users by the files that stand if it was made from others.
+    """Refuse to translate a list's users to their ids if the list was made from other files.
 
     Raises:
-        DataError: numbers of users may be those of other people by now.
+        DataError: the files changed, so a user number may belong to another person now.
     """
-    (made_from,) = db.one(f"select feature_snapshot from {NIGHTS} where {THIS_LIST}", asdict(key))
-    stands = feature_snapshot(db, experiment)
-    if made_from != stands:
+    (listed,) = db.one(f"select feature_snapshot from {NIGHTS} where {THIS_LIST}", asdict(key))
+    current = feature_snapshot(db, experiment)
+    if listed != current:
         raise DataError(
             f"{experiment.name}: the list of {key.decision_date} ({key.campaign}) was made from other "
-            f"files ({made_from}) than those that stand ({stands}), so the users' own ids cannot be "
-            "told. Materialize treat_list of that date anew"
+            f"files ({listed}) than the current ones ({current}), so the ids of its users are "
+            "unknown. Materialize treat_list of that date again"
         )
 
 
 def feature_snapshot(db: Warehouse, experiment: BatchExperiment) -> str:
-    """What the scored features were made of: the source file and the feature SQL.
+    """Return the version of the scored features: a hash of the source file and the feature SQL.
 
-    Those of a population were made of its own file.
+    The version of a population is that of its own file.
     """
     version = versions_of(db, experiment.name, ["population"])["population"]
     if experiment.declaration.population and version:

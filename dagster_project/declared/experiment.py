@@ -1,4 +1,4 @@
-"""An experiment as the batch sees it: its declaration, its folder, and the names of its tables."""
+"""An experiment in the batch: its declaration, its folder, and the names of its tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ESTIMATED = (
 
 @dataclass(frozen=True)
 class BatchExperiment:
-    """What every step of the batch needs to know of one experiment.
+    """The description of one experiment that every step of the batch takes.
 
     Attributes:
         declaration: the checked content of ``experiment.toml``.
@@ -44,7 +44,7 @@ class BatchExperiment:
 
     @property
     def target_users(self) -> UserTables:
-        """Tables of the users to decide about: the declared population, or else the experiment's."""
+        """Tables of the users to decide about: those of the declared population or the experiment."""
         return self.tables.population if self.declaration.population else self.tables.users
 
     @property
@@ -53,5 +53,5 @@ class BatchExperiment:
         return [OutcomeNames.of(outcome) for outcome in self.declaration.outcomes]
 
     def outcome(self, name: str) -> OutcomeNames:
-        """Identifiers of one outcome."""
+        """Return the identifiers of one outcome."""
         return OutcomeNames.of(self.declaration.outcome(name))

@@ -1,7 +1,7 @@
-"""What a feature SQL file says, read from its syntax tree: columns it reads, comments, trespasses.
+"""Read a feature SQL file from its syntax tree: the columns it reads, its comments, its violations.
 
-A feature may read only what was known before the treatment. The file is parsed, not searched: a
-column in a comment does no harm, one behind a star or in a join does.
+A feature may read only columns that were known before the treatment. The file is parsed, not searched:
+a column in a comment does no harm, a column behind a star or in a join does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ VOLATILE = frozenset(
     | {"get_current_time", "get_current_timestamp", "localtime", "localtimestamp"}
     | {"current_localtime", "current_localtimestamp", "txid_current", "getvariable"}
 )
-RESERVED = frozenset({"cell", "arm", "split", "fold", "n"})  # the cells' own columns
+RESERVED = frozenset({"cell", "arm", "split", "fold", "n"})  # columns of the cells
 
 
 @dataclass(frozen=True)
 class FeatureSql:
     """A checked feature file: its text, the raw columns it reads, a description of each feature.
 
-    ``history_columns`` are those that it reads of each declared history table.
+    ``history_columns`` are the columns that it reads of each declared history table.
     """
 
     text: str
@@ -43,8 +43,8 @@ def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
     """Parse and check ``features.sql``.
 
     Raises:
-        ExperimentError: it is not one SELECT with named columns from ``raw.<experiment>`` alone, or
-            it reads the arm, an outcome or a column declared as no feature.
+        ExperimentError: the file is not one SELECT with named columns from ``raw.<experiment>`` alone,
+            or it reads the arm, an outcome or a column declared as no feature.
     """
     text = (folder / FEATURES_SQL).read_text(encoding="utf-8")
     where = f"{experiment.name}: {FEATURES_SQL}"
@@ -73,7 +73,7 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
         if column.name.lower() in forbidden:
             raise ExperimentError(
                 f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids or "
-                "declared as no feature; features are what was known before the treatment"
+                "declared as no feature; a feature must be known before the treatment"
             )
     for node in select.find_all(exp.Func, exp.TableSample):
         name = node.sql("duckdb").partition("(")[0].strip().lower()
@@ -94,7 +94,7 @@ def _refuse_tables(where: str, select: exp.Select, experiment: Experiment) -> No
 
 
 def _columns_read(where: str, select: exp.Select) -> dict[str, set[str]]:
-    """Columns that are read of every raw table, without user_id."""
+    """Map every raw table to the columns that are read of it, without user_id."""
     read: dict[str, set[str]] = {}
     for scope in traverse_scope(select):
         aliases = {name.lower() for name in _outputs(scope)}
@@ -105,7 +105,7 @@ def _columns_read(where: str, select: exp.Select) -> dict[str, set[str]]:
             tables = _tables_of(scope, column)
             if len(tables) > 1 and name not in aliases:
                 raise ExperimentError(
-                    f"{where} reads '{column.name}' without saying of which table; write "
+                    f"{where} reads '{column.name}' without naming its table; write "
                     f"<table's alias>.{column.name}"
                 )
             for table in tables[:1]:
@@ -119,7 +119,7 @@ def _outputs(scope: Scope) -> list[str]:
 
 
 def _tables_of(scope: Scope, column: exp.Column) -> list[str]:
-    """The raw tables that a column may come from; none if a subquery computes it."""
+    """List the raw tables that a column may come from; none if a subquery computes it."""
     inner: Scope | None = scope
     while inner is not None:
         if column.table in inner.sources:
@@ -134,11 +134,11 @@ def _tables_of(scope: Scope, column: exp.Column) -> list[str]:
 
 
 def _refuse_hidden_columns(where: str, select: exp.Select) -> None:
-    """Refuse columns that are read without being named: by star, by place, as part of a row."""
+    """Refuse columns that are read without their name: by star, by position, as part of a row."""
     if any(select.find_all(exp.Star, exp.Columns, exp.PositionalColumn)):
         raise ExperimentError(f"{where}: name every column; a star could let an outcome in")
     if any(alias.columns for alias in select.find_all(exp.TableAlias)):
-        raise ExperimentError(f"{where}: an alias renames columns; use their own names")
+        raise ExperimentError(f"{where}: an alias renames columns; use their names in the table")
     tables = select.find_all(exp.Table, exp.Subquery, exp.CTE)
     rows = {table.alias_or_name.lower() for table in tables}
     for column in select.find_all(exp.Column):
@@ -149,7 +149,7 @@ def _refuse_hidden_columns(where: str, select: exp.Select) -> None:
 
 
 def _refuse_names(where: str, select: exp.Select, experiment: Experiment) -> None:
-    """Refuse features without a name of their own."""
+    """Refuse features without a name, and names that occur twice or are reserved."""
     for item in select.expressions:
         if not isinstance(item, exp.Alias | exp.Column):
             raise ExperimentError(f"{where}: {item.sql('duckdb')} has no name; add 'as <name>'")
@@ -157,7 +157,7 @@ def _refuse_names(where: str, select: exp.Select, experiment: Experiment) -> Non
     sums = {f"{o.name}_{what}" for o in experiment.outcomes for what in ("sum", "sum_sq", "events")}
     for name in names:
         if names.count(name) > 1:
-            raise ExperimentError(f"{where} yields '{name}' twice; give each feature a name of its own")
+            raise ExperimentError(f"{where} yields '{name}' twice; give each feature a different name")
         if name in RESERVED | sums:
             raise ExperimentError(f"{where}: '{name}' is a column of the cells; rename the feature")
 

@@ -1,12 +1,12 @@
-"""A night's list as files that a campaign tool takes.
+"""Export a night's list as files for a campaign tool.
 
-``treat`` holds whom to treat and nobody else, ``decisions`` what was decided about every user,
-``changes`` who entered and left, ``holdout`` who must not be treated by anybody. The users' own id
-stands first in each.
+``treat`` holds the users to treat and no others, ``decisions`` the decision about every user,
+``changes`` the users who entered and left, ``holdout`` the users whom nobody may treat. The declared id
+of users is the first column of each file.
 
-``<experiment>/<date>/<campaign>/`` holds ``manifest.json``, which names files in a folder of their own
-that never change, and ``_SUCCESS`` with the manifest's sha256. Files come first, the manifest next,
-``_SUCCESS`` last, each whole or not at all.
+``<experiment>/<date>/<campaign>/`` holds ``manifest.json`` and ``_SUCCESS`` with the manifest's sha256.
+The manifest names files in a subfolder; these files never change. The files are written first, then the
+manifest, ``_SUCCESS`` last, each whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 
 TREAT = "treat"
-# What is exported, and the order of its rows.
+# The exported sheets, and the order of their rows.
 ORDERS = {
     TREAT: "listed.rank",
     "decisions": "listed.rank nulls last, listed.user_id",
     "changes": "listed.change, listed.user_id",
     "holdout": "listed.user_id",
 }
-# Machines find users and lists by them; other texts may come from anywhere.
+# Machines look users and lists up by these columns; other texts may come from any source.
 KEYS = frozenset({"user_id", "experiment", "campaign", "arm"})
 FORMAT = 3
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
 
-def export_treat_list(  # noqa: PLR0913 - which list, where to, how
+def export_treat_list(  # noqa: PLR0913 - list, target and format
     db: Warehouse,
     store: Store,
     key: ListKey,
@@ -50,14 +50,14 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
     raw: Identifier | None = None,
     write_sheet: WriteSheet,
 ) -> str:
-    """Write one list; returns where its manifest is.
+    """Write one list; return the address of its manifest.
 
     ``write_sheet`` writes one sheet in all formats, on this machine or on a cluster. ``own_id`` is the
-    column of ``raw`` (the experiment's raw table unless given) with the users' id in the file, to stand
-    first in every file. Of a list in parts, a cluster's workers write one file a part,
-    ``treat-00000.csv`` and so on, which in the manifest's order are the whole list.
+    column of ``raw`` (default: the experiment's raw table) with the declared id of users; it becomes the
+    first column of every file. If the list is in parts, a cluster's workers write one file per part,
+    ``treat-00000.csv`` and so on; in the manifest's order, they are the whole list.
     """
-    place = _place(key)
+    path = _list_path(key)
     with prepared(store) as folder:
         ids = raw or Identifier.of("raw", key.experiment)
         files = [
@@ -69,39 +69,39 @@ def export_treat_list(  # noqa: PLR0913 - which list, where to, how
         manifest = _manifest(db, store, key) | {
             "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
         }
-        if not all(store.sha256(f"{place}/{f['path']}") == f["sha256"] for f in manifest["files"]):
-            store.put_folder(folder, f"{place}/{version}")
-    before = store.read(f"{place}/{MANIFEST}")
+        if not all(store.sha256(f"{path}/{f['path']}") == f["sha256"] for f in manifest["files"]):
+            store.put_folder(folder, f"{path}/{version}")
+    before = store.read(f"{path}/{MANIFEST}")
     content = json.dumps(manifest, indent=2, allow_nan=False).encode()
-    store.replace(f"{place}/{MANIFEST}", content)
-    store.replace(f"{place}/{SUCCESS}", hashlib.sha256(content).hexdigest().encode())
-    # Who has just read the manifest before still finds its files.
-    kept = {version} | {
+    store.replace(f"{path}/{MANIFEST}", content)
+    store.replace(f"{path}/{SUCCESS}", hashlib.sha256(content).hexdigest().encode())
+    # A reader that has just read the previous manifest can still read its files.
+    versions_to_keep = {version} | {
         f["path"].partition("/")[0] for f in json.loads(before or b'{"files": []}')["files"]
     }
-    for old in store.folders(place):
-        if old not in kept:
-            store.remove_folder(f"{place}/{old}")
-    return store.url(f"{place}/{MANIFEST}")
+    for old in store.folders(path):
+        if old not in versions_to_keep:
+            store.remove_folder(f"{path}/{old}")
+    return store.url(f"{path}/{MANIFEST}")
 
 
 def files_to_treat(store: Store, key: ListKey, ending: str = "csv") -> list[str]:
-    """Where the files with whom to treat are, by the list's manifest; none if it was not exported."""
-    content = store.read(f"{_place(key)}/{MANIFEST}")
+    """List the addresses of the ``treat`` files from the manifest; none if the list was not exported."""
+    content = store.read(f"{_list_path(key)}/{MANIFEST}")
     names = [Path(entry["path"]) for entry in json.loads(content)["files"]] if content else []
     return [
-        store.url(f"{_place(key)}/{name.as_posix()}")
+        store.url(f"{_list_path(key)}/{name.as_posix()}")
         for name in names
         if name.suffix == f".{ending}" and name.stem.partition("-")[0] == TREAT
     ]
 
 
-def _place(key: ListKey) -> str:
+def _list_path(key: ListKey) -> str:
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
 def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[Sheet]:
-    """What is exported. Who entered and left is told among all users at once, the rest part by part."""
+    """Return the sheets to export; ``changes`` needs all users at once, the others work part by part."""
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
     selects = {
@@ -129,7 +129,7 @@ def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[S
 
 
 def _parts(db: Warehouse, key: ListKey) -> dict[str, Sequence[Path]]:
-    """Which parts of the ledger each sheet is made of; none of a list that was made here."""
+    """Return the ledger's parts with the rows of each sheet; empty if this machine made the list."""
     night = parts_of(db, key)
     if night is None:
         return {}
@@ -140,22 +140,22 @@ def _parts(db: Warehouse, key: ListKey) -> dict[str, Sequence[Path]]:
         {"files": [str(path) for path in ordered]},
     )
     treated = {Path(file) for (file,) in rows}
-    # A list for nobody is a file, too: without rows.
-    treats = [path for path in ordered if path in treated] or ordered[:1]
-    return {TREAT: treats, "decisions": night.paths, "holdout": others}
+    # A list that treats nobody is a file without rows.
+    treat_parts = [path for path in ordered if path in treated] or ordered[:1]
+    return {TREAT: treat_parts, "decisions": night.paths, "holdout": others}
 
 
 def _with_own_id(db: Warehouse, sheet: Sheet, own_id: str, raw: Identifier) -> Sheet:
-    """The sheet with the users' own id before all else; in ``treat`` instead of ``user_id``.
+    """Return the sheet with the declared id of users as first column; ``treat`` drops ``user_id``.
 
-    An own id keeps its name; a column of the sheet that is called alike gets another.
+    The id keeps its name; a column of the sheet with the same name is renamed.
     """
     columns = [str(row[0]) for row in db.rows(f"describe {sheet.select}", sheet.binds)]
     items = [f"ids.{Identifier.of(own_id)}"]
     for column in columns:
         if column == "user_id" and sheet.name == TREAT:
             continue
-        taken = column.lower() == own_id.lower()  # SQL does not tell cases apart
+        taken = column.lower() == own_id.lower()  # SQL names ignore case
         new_name = f" as {Identifier.of(f'list_{column}')}" if taken else ""
         items.append(f"listed.{Identifier.of(column)}{new_name}")
     return replace(
@@ -171,7 +171,7 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
         f"previous_date::varchar as previous_date) from {NIGHTS} where {THIS_LIST}",
         asdict(key),
     ).to_pylist()
-    if not math.isfinite(night["threshold"]):  # of a list without users; JSON knows no infinity
+    if not math.isfinite(night["threshold"]):  # a list without users; JSON has no infinity
         night["threshold"] = None
     decisions = db.arrow(
         f"select decision, count(*) as rows, count(*) filter (treated) as treated from {TREAT_LIST} "
@@ -193,18 +193,18 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
 
 
 def evidence(db: Warehouse, night: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether acting on the list's scores is shown to pay: the word on the learner that decided."""
-    (word,) = db.arrow(
+    """Return the evidence that the list's scores pay off: the verdict on the learner that decided."""
+    (verdict,) = db.arrow(
         "select gate as evidence, gate_reason as evidence_reason, needed_users from models.registry "
         "where model_version = $model_version and arm = $arm and learner = $learner",
         {name: night[name] for name in ("model_version", "arm", "learner")},
     ).to_pylist()
-    return word
+    return verdict
 
 
 def _parent(store: Store, key: ListKey, previous: str | None) -> dict[str, str] | None:
-    """The manifest that ``changes`` starts from; None if that list was never exported."""
+    """Return the manifest that ``changes`` starts from; None if that list was never exported."""
     if previous is None:
         return None
-    digest = store.sha256(f"{_place(ListKey(previous, key.experiment, key.campaign))}/{MANIFEST}")
+    digest = store.sha256(f"{_list_path(ListKey(previous, key.experiment, key.campaign))}/{MANIFEST}")
     return {"decision_date": previous, "sha256": digest} if digest else None

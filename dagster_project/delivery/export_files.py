@@ -1,4 +1,4 @@
-"""One exported file: Parquet or CSV, whole or not at all, and what the manifest says of it."""
+"""One exported file: Parquet or CSV, whole or not at all, and its entry of the manifest."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.files import sha256_file, written_aside
 
 FORMATS = {"parquet": "(format parquet, compression zstd)", "csv": "(format csv, header true)"}
-# What a spreadsheet takes for a formula (OWASP, CSV injection); an apostrophe makes it text. Keys stay
-# as they are: with an apostrophe, no machine would know the user.
+# The start of a text that a spreadsheet reads as a formula (OWASP, CSV injection); an apostrophe makes
+# it text. Keys are not changed: with an apostrophe, no machine would know the user.
 FORMULA = r"^[=+\-@\t\r]"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is exported under one name.
+    """The rows to export under one name.
 
     Attributes:
-        experiment: whose list it is of.
-        name: of its file, or of its files without their numbers.
-        select: its rows in order.
-        binds: of ``select``.
-        keys: columns of ``select`` by whose values machines find users and lists.
-        parts: of the ledger that hold its rows, in order; none where they are not in parts.
-        reads: views that ``select`` reads beside the ledger, where it is run part by part.
+        experiment: the experiment of the list.
+        name: the file's name; without the number if there are several files.
+        select: the query of its rows, in order.
+        binds: the binds of ``select``.
+        keys: columns of ``select`` that machines use to look up users and lists.
+        parts: parts of the ledger with its rows, in order; empty if the rows are not in parts.
+        reads: views that ``select`` reads beside the ledger, if it runs part by part.
     """
 
     experiment: str
@@ -44,7 +44,7 @@ WriteSheet = Callable[[Warehouse, Sheet, Path, Sequence[str]], list[dict[str, An
 
 
 def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:
-    """Write a sheet's rows in the format that the path ends in; returns its entry of the manifest."""
+    """Write a sheet's rows in the format of the path's suffix; return its entry of the manifest."""
     ending = path.suffix[1:]
     source = _without_formulas(db, sheet) if ending == "csv" else sheet.select
     with written_aside(path) as aside:
@@ -61,7 +61,7 @@ def write_file(db: Warehouse, sheet: Sheet, path: Path) -> dict[str, Any]:
 def write_whole(
     db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Write one file a format; CSV from the Parquet file, whose rows are sorted already."""
+    """Write one file per format; CSV is copied from the Parquet file, which is sorted already."""
     written = {}
     for ending in sorted(formats, key=list(FORMATS).index):
         path = folder / f"{sheet.name}.{ending}"

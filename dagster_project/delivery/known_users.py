@@ -1,6 +1,6 @@
-"""What a snapshot holds for whoever asks about a user by id: newest lists, contacts, the rules of lists.
+"""Data about known users in a snapshot: newest lists, contacts and the rules of lists.
 
-The service decides about a known user by these rules, which are those that made the lists.
+The service decides about a known user by these rules; the same rules made the lists.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def create_tables(db: Warehouse) -> None:
 
 
 def comments(db: Warehouse, database: str) -> dict[tuple[str, str, str], str]:
-    """What the tables of ``create_tables`` and their columns mean."""
+    """Return the comments of the tables of ``create_tables`` and of their columns."""
     known = db.columns(database)
-    said: dict[tuple[str, str, str], str] = {}
+    texts: dict[tuple[str, str, str], str] = {}
     for path in _files():
         schema, _, table = path.stem.partition(".")
-        said |= comments_for(schema, table, path.read_text(encoding="utf-8"), known)
-    return said
+        texts |= comments_for(schema, table, path.read_text(encoding="utf-8"), known)
+    return texts
 
 
 def copy_contacts(db: Warehouse, experiment: str, database: str) -> None:
-    """Copy an experiment's contacts that may count still from the current database to another one."""
+    """Copy an experiment's contacts that a cap may still count to another database."""
     cap, days, newest = db.one(NEWEST_CAPS, {"experiment": experiment})
     if cap is None:
         return
@@ -61,7 +61,7 @@ def copy_contacts(db: Warehouse, experiment: str, database: str) -> None:
 
 
 def sort_newest_lists(db: Warehouse) -> None:
-    """Fill ``decisions.listed`` of the current database, of experiments that it does not hold yet."""
+    """Fill ``decisions.listed`` of the current database for experiments that it does not hold yet."""
     sql = render("decisions/listed.sql", treat_list=TREAT_LIST)
     for date, experiment, campaign in db.rows(NEWEST_LISTS):
         binds = {"decision_date": date, "experiment": experiment, "campaign": campaign}

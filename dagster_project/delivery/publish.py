@@ -44,7 +44,14 @@ TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
 
 def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
-    """Write a new snapshot and make it current; older ones than the last seven are removed."""
+    """Write a new snapshot of what is committed, and make it current.
+
+    The caller's transaction stays open: the snapshot is written on a connection of its own. Only the
+    seven newest snapshots are kept.
+
+    Raises:
+        UpliftError: the current snapshot or a bundle is missing or damaged.
+    """
     home.published.mkdir(parents=True, exist_ok=True)
     previous = _previous(home.published, experiment.name)
     now = datetime.now(UTC)
@@ -66,7 +73,8 @@ def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
     temporary = home.published / f".{file}.part"
     try:
         before = home.published / previous.file if previous and others else None
-        _copy(db, temporary, before, experiment)
+        with db.second_connection() as reader:
+            _copy(reader, temporary, before, experiment)
         sync_file(temporary)
         temporary.replace(home.published / file)
         sync_folder(home.published)
@@ -114,8 +122,10 @@ def _next_number(published: Path, previous: Pointer | None) -> int:
 
 
 def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: BatchExperiment) -> None:
-    """Copy this experiment's tables from the warehouse, all others' from the previous snapshot."""
-    db.rows("commit")  # databases cannot be attached inside a transaction
+    """Copy this experiment's tables from the warehouse, all others' from the previous snapshot.
+
+    ``db`` has no open transaction: databases cannot be attached inside one.
+    """
     (own,) = db.one("select current_database()")
     try:
         db.rows(f"attach $path as snapshot (storage_version '{STORAGE}')", {"path": str(target)})
@@ -146,7 +156,6 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: BatchE
         db.rows(f"use {Identifier.of(own)}")
         for name in ("snapshot", "previous"):
             db.rows(f"detach database if exists {name}")
-    db.rows("begin")
 
 
 def _copy_schema(db: Warehouse, own: str) -> None:

@@ -1,4 +1,4 @@
-"""Where exports go: a folder of this machine, or an object store by its fsspec URL."""
+"""Stores for exports: a folder of this machine, or an object store by its fsspec URL."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ TEMPORARY = ".export-"
 
 
 class Store(ABC):
-    """Folders that appear whole, small files that are replaced whole. Names are relative."""
+    """A store: folders appear whole, small files are replaced whole, names are relative."""
 
     @abstractmethod
     def workspace(self) -> Path:
-        """A new folder of this machine to prepare files in."""
+        """Create a folder of this machine to prepare files in."""
 
     @abstractmethod
     def put_folder(self, local: Path, name: str) -> None:
-        """Make the files of ``local`` those of the folder ``name``; ``local`` may be gone afterwards."""
+        """Make the folder ``name`` from the files of ``local``; ``local`` may be gone afterwards."""
 
     @abstractmethod
     def replace(self, name: str, content: bytes) -> None:
@@ -37,15 +37,15 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """A file's content, or None if there is none."""
+        """Return a file's content, or None if there is no such file."""
 
     @abstractmethod
     def sha256(self, name: str) -> str | None:
-        """A file's sha256 in hex, or None if there is no such file."""
+        """Return a file's sha256 in hex, or None if there is no such file."""
 
     @abstractmethod
     def folders(self, name: str) -> list[str]:
-        """Names of the folders directly below ``name``."""
+        """List the names of the folders directly below ``name``."""
 
     @abstractmethod
     def remove_folder(self, name: str) -> None:
@@ -53,11 +53,11 @@ class Store(ABC):
 
     @abstractmethod
     def url(self, name: str) -> str:
-        """Where readers find a file."""
+        """Return the address of a file for readers."""
 
 
 class LocalStore(Store):
-    """A folder of this machine; what it names is on the disk and whole, also after a power cut."""
+    """A folder of this machine; all its files are on the disk and whole, also after a power cut."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -65,7 +65,7 @@ class LocalStore(Store):
     @override
     def workspace(self) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
-        for left in self.root.glob(f"{TEMPORARY}*"):  # of a run that was killed; only one run writes
+        for left in self.root.glob(f"{TEMPORARY}*"):  # from a run that was killed; only one run writes
             shutil.rmtree(left)
         return Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self.root))
 
@@ -77,7 +77,7 @@ class LocalStore(Store):
             sync_file(file)
         sync_folder(local)
         local.chmod(0o755)
-        if target.exists():  # a damaged one; renamed away first, as folders cannot be replaced
+        if target.exists():  # it is damaged; rename it first, as folders cannot be replaced
             target.rename(local.with_name(f"{local.name}-damaged"))
         local.rename(target)
         sync_folder(target.parent)
@@ -111,7 +111,7 @@ class LocalStore(Store):
 
 
 class ObjectStore(Store):
-    """An object store. Objects are written whole; nobody knows a folder before a file names it."""
+    """An object store. Objects are written whole; no reader knows a folder until a manifest names it."""
 
     def __init__(self, url: str, scratch: Path) -> None:
         try:
@@ -157,8 +157,8 @@ class ObjectStore(Store):
     @override
     def folders(self, name: str) -> list[str]:
         self.files.invalidate_cache()
-        found = self.files.ls(f"{self.root}/{name}", detail=True)
-        return sorted(item["name"].rsplit("/", 1)[-1] for item in found if item["type"] == "directory")
+        items = self.files.ls(f"{self.root}/{name}", detail=True)
+        return sorted(item["name"].rsplit("/", 1)[-1] for item in items if item["type"] == "directory")
 
     @override
     def remove_folder(self, name: str) -> None:
@@ -170,13 +170,13 @@ class ObjectStore(Store):
 
 
 def open_store(address: str, scratch: Path) -> Store:
-    """The store at a path or an fsspec URL; ``scratch`` is a local folder to prepare files in."""
+    """Return the store at a path or an fsspec URL; ``scratch`` is a local folder to prepare files in."""
     return ObjectStore(address, scratch) if "://" in address else LocalStore(Path(address))
 
 
 @contextmanager
 def prepared(store: Store) -> Iterator[Path]:
-    """A workspace of the store, removed afterwards."""
+    """Yield a workspace of the store, and remove it afterwards."""
     folder = store.workspace()
     try:
         yield folder

@@ -9,7 +9,7 @@ from dagster_project.warehouse.sql import Identifier, render
 
 
 def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, object]]:
-    """The SELECT and its bound values."""
+    """Return the SELECT and its bound values."""
     declaration = experiment.declaration
     sql = render(
         "training/assignment.sql",

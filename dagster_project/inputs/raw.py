@@ -1,4 +1,4 @@
-"""From files to the raw tables of an experiment, with what was declared about their columns."""
+"""Load files into the raw tables of an experiment, and check their columns against the declaration."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment.declaration import RAW_SQL, Experiment
 
 TIMES = ("TIMESTAMP", "DATE")
-REASON = 400  # characters of DuckDB's message
+REASON = 400  # largest number of characters of DuckDB's message
 
 
 def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
     """Write ``raw.<experiment>`` and its history tables.
 
     Returns:
-        How many users there are, and the sha256 of all files that were read.
+        The number of users, and the sha256 of all files that were read.
 
     Raises:
-        DataError: the file cannot be read as raw.sql says, or a history file as declared.
+        DataError: raw.sql cannot read the file, or a history file does not agree with its declaration.
         ExperimentError: raw.sql lacks a declared column.
     """
     sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
@@ -54,10 +54,10 @@ def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> 
 def create_by(
     db: Warehouse, table: Identifier, sql: str, binds: Mapping[str, object] = {}, *, where: str
 ) -> int:
-    """Make a table by SQL that somebody else wrote; returns its rows.
+    """Create a table by SQL that a user wrote; return its number of rows.
 
     Raises:
-        ExperimentError: the SQL fails; ``where`` says whose it is.
+        ExperimentError: the SQL fails; the message begins with ``where``, its experiment and file.
     """
     try:
         return db.create(table, sql, binds)
@@ -66,15 +66,15 @@ def create_by(
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """DuckDB's message in one line, without the SQL."""
+    """Return DuckDB's message in one line, without the SQL."""
     return " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
 
 
 def check_columns(db: Warehouse, experiment: BatchExperiment) -> None:
-    """Refuse a raw table without a declared column, or with one of a wrong type.
+    """Refuse a raw table without a declared column, or with a column of a wrong type.
 
     Raises:
-        ExperimentError: naming the key and the column.
+        ExperimentError: names the key and the column.
     """
     declaration = experiment.declaration
     columns = {row[0]: row[1] for row in db.rows(f"describe {experiment.tables.raw}")}
@@ -87,7 +87,7 @@ def check_columns(db: Warehouse, experiment: BatchExperiment) -> None:
         if column not in columns:
             raise ExperimentError(
                 f"{experiment.name}: {key} = '{column}' is no column of raw.{experiment.name}; correct "
-                f"the key, or let {RAW_SQL} yield it. There are {', '.join(columns)}"
+                f"the key, or let {RAW_SQL} yield it. The columns are {', '.join(columns)}"
             )
     moment = declaration.assigned_at
     if moment and not columns[moment].startswith(TIMES):
@@ -98,27 +98,27 @@ def check_columns(db: Warehouse, experiment: BatchExperiment) -> None:
 
 
 def _declared_columns(experiment: Experiment) -> dict[str, str]:
-    found = {"arm_column": experiment.arm_column}
-    found |= {f"outcomes '{o.name}': column": o.column for o in experiment.outcomes}
+    columns = {"arm_column": experiment.arm_column}
+    columns |= {f"outcomes '{o.name}': column": o.column for o in experiment.outcomes}
     if experiment.user_id != "row_number":
-        found["user_id"] = experiment.user_id
+        columns["user_id"] = experiment.user_id
     if experiment.assigned_at:
-        found["assigned_at"] = experiment.assigned_at
-    return found
+        columns["assigned_at"] = experiment.assigned_at
+    return columns
 
 
 def _load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: SourceFile) -> None:
-    """Write one history table: what was known of each user when the user was assigned."""
+    """Write one history table: the rows that were known of each user at the time of assignment."""
     declaration, table = experiment.declaration, experiment.declaration.tables[name]
     where = f"{experiment.name}: tables.{name}"
     incoming = Identifier.of("incoming_history")
     owner = table.user_id or declaration.user_id
-    own = experiment.path / f"{name}.sql"
+    history_sql = experiment.path / f"{name}.sql"
     columns = {}
     try:
         texts = {owner} if _type_of(db, experiment.tables.raw, declaration.user_id) == TEXT else ()
-        read = "" if own.is_file() else read_with_ids(db, file.path, texts)
-        sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
+        read = "" if history_sql.is_file() else read_with_ids(db, file.path, texts)
+        sql = history_sql.read_text(encoding="utf-8") if history_sql.is_file() else f"from {read}"
         binds = {"source": str(file.path)}
         db.create_temporary(incoming, with_signs(db, sql, binds), binds)
         columns = {row[0]: row[1] for row in db.rows(f"describe {incoming}")}

@@ -1,8 +1,8 @@
-"""How files are read that users bring: by their endings, and ids as they are written.
+"""Read users' files by their suffix; read ids exactly as they are written.
 
-DuckDB types the columns of a CSV file by a sample of its rows. Zeros in front that begin later, digits
-beyond 64 bits and ids with a decimal point would come out as other ids: ids are read as the texts that
-they are, and are numbers only where every one of them is the same again after it was one.
+DuckDB infers the types of a CSV file's columns from a sample of its rows. Then leading zeros in later
+rows, numbers beyond 64 bits and ids with a decimal point would become other ids. So ids are read as
+texts. They become numbers only if every id is unchanged after the conversion to a number and back.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ READERS = {
     ".parquet": "read_parquet($source)",
 }
 TEXT = "VARCHAR"
-EXACT_IN_FLOATS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # type -> below which every whole number is exact
+EXACT_IN_FLOATS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # type -> bound below which whole numbers are exact
 
 
 def reader(path: Path) -> str:
-    """The DuckDB call that reads a file of this name from ``$source``.
+    """Return the DuckDB call that reads a file with this suffix from ``$source``.
 
     Raises:
-        DataError: its ending is not known.
+        DataError: the suffix is unknown.
     """
     if path.suffix not in READERS:
         raise DataError(
-            f"{path.name}: ends in '{path.suffix}', which is not read by itself; known are "
-            f"{', '.join(sorted(READERS))}. Write raw.sql by hand for anything else DuckDB reads"
+            f"{path.name}: the suffix '{path.suffix}' is unknown; known are "
+            f"{', '.join(sorted(READERS))}. For any other file that DuckDB reads, write raw.sql by hand"
         )
     return READERS[path.suffix]
 
 
 def read_with_ids(db: Warehouse, path: Path, ids: Collection[str]) -> str:
-    """The DuckDB call that reads a file of this name from ``$source``, ``ids`` of a CSV as texts.
+    """Return the DuckDB call that reads a file from ``$source``, with ``ids`` of a CSV as texts.
 
     Raises:
-        DataError: the ending of its name is not known.
-        duckdb.Error: it cannot be read.
+        DataError: the file's suffix is unknown.
+        duckdb.Error: the file cannot be read.
     """
     call = reader(path)
     if not call.startswith("read_csv"):
-        return call  # other files say themselves what type a column has
+        return call  # other files store the types of their columns
     columns = [str(row[0]) for row in db.rows(f"describe from {call}", {"source": str(path)})]
     texts = ", ".join(f"{literal(name)}: '{TEXT}'" for name in columns if name in ids)
     return f"read_csv($source, types = {{{texts}}})" if texts else call
 
 
 def whole_number(column: str) -> str:
-    """SQL: whether an id in ``column`` is a whole number of 63 bits that is written as such."""
+    """Return SQL that is true if the id in ``column`` is a whole number of 63 bits, written as such."""
     return f"coalesce(try_cast({column}::varchar as bigint)::varchar = {column}::varchar, false)"
 
 
 def refuse_changed(db: Warehouse, table: Identifier, column: str, where: str, remedy: str) -> None:
-    """Refuse ids that would be others as numbers.
+    """Refuse ids that a conversion to numbers would change.
 
     Raises:
-        DataError: ``where`` it is, the column, the first such id and the ``remedy``.
+        DataError: names ``where``, the column, the first such id and the ``remedy``.
     """
     name = Identifier.of(column)
     changed, first = db.one(
@@ -71,16 +71,16 @@ def refuse_changed(db: Warehouse, table: Identifier, column: str, where: str, re
     )
     if changed:
         raise DataError(
-            f"{where}: '{column}' = {first!r} and {changed - 1} more are no whole numbers as they are "
-            f"written, as the experiment's ids are; {remedy}"
+            f"{where}: '{column}' = {first!r} and {changed - 1} more are not written as whole numbers, "
+            f"as the experiment's ids are; {remedy}"
         )
 
 
 def refuse_floats(db: Warehouse, table: Identifier, column: str, where: str, remedy: str) -> None:
-    """Refuse ids that a file holds as floating-point numbers, which have lost digits of long ones.
+    """Refuse ids that a file stores as floating-point numbers: these lose the last digits of long ids.
 
     Raises:
-        DataError: ``where`` it is, the column, an id and the ``remedy``.
+        DataError: names ``where``, the column, an id and the ``remedy``.
     """
     name = Identifier.of(column)
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {table}")}

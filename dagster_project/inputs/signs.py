@@ -1,4 +1,4 @@
-"""Whole numbers that analysts can subtract: in raw tables, none is of a type without a sign."""
+"""Signed types for the whole numbers of raw tables, so that analysts can subtract them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 
-# In DuckDB, 0 - 1 of a type without a sign is an error. UBIGINT stays: its values, mostly ids, fit no
-# signed type that Parquet and the service know, too.
+# In DuckDB, 0 - 1 is an error for an unsigned type. UBIGINT stays: its values, mostly ids, fit no signed
+# type that Parquet and the service know.
 SIGNED = {"UTINYINT": "integer", "USMALLINT": "integer", "UINTEGER": "bigint"}
 
 
 def with_signs(db: Warehouse, select: str, binds: Mapping[str, object]) -> str:
-    """The same rows with whole numbers that can be subtracted; ``select`` itself where all can.
+    """Return ``select`` with casts of unsigned whole numbers to signed ones; unchanged if it has none.
 
     Raises:
         duckdb.Error: ``select`` does not run.

@@ -1,5 +1,5 @@
-"""From a CSV or Parquet file to a first ``experiment.toml``.
+"""Draft an ``experiment.toml`` from a CSV or Parquet file.
 
-In comes the user's file, out comes a folder with a declaration in which each guess is explained. Begin
-with ``new_experiment``; ``guesses`` says which column is what.
+The input is the user's file. The output is a folder with a declaration; each guess in it is explained.
+Begin with ``new_experiment``; ``guesses`` decides the role of each column.
 """

@@ -1,4 +1,4 @@
-"""The three files of an experiment's folder, written to be read and changed by people."""
+"""Drafts of the three files of an experiment's folder, for people to read and change."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment.declaration import RESERVED
 
-USER_KEY = "user_key"  # what raw.sql calls a text id that the file calls user_id
-NO_NUMBER = " is no whole number as it is written, as ids were when this was drafted: draft anew"
+USER_KEY = "user_key"  # the name in raw.sql of a text id that the file calls user_id
+NO_NUMBER = " is not written as a whole number, as ids were when this was drafted: draft again"
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What the three files are made of."""
+    """The content of the three files."""
 
     name: str
-    file: str  # as raw.sql and people call it
+    file: str  # the file's name, for raw.sql and people
     path: str  # relative to the experiment's folder
     guess: Guess
     columns: Sequence[Column]
@@ -35,40 +35,40 @@ class Draft:
 
     @property
     def arms(self) -> dict[str, str]:
-        """Value in the file -> the arm's name here; the control first."""
+        """Map each value in the file to the arm's declared name; the control first."""
         values = [self.guess.control, *(v for v in self.guess.arm.values if v != self.guess.control)]
         return unique({value: slug(value, "arm") for value in values}, frozenset())
 
     @property
     def outcomes(self) -> dict[str, str]:
-        """Column of the file -> the outcome's name here."""
+        """Map each column of the file to the outcome's declared name."""
         names = {o.column.name: slug(o.column.name, "outcome") for o in self.guess.outcomes}
         return unique(names, RESERVED)
 
     @property
     def own_id(self) -> str:
-        """The raw column with the users' own id."""
+        """The raw column with the file's id of users; row_number if there is none."""
         id_ = self.guess.id
         if id_ is None:
             return "row_number"
-        if id_.name.lower() != "user_id":  # SQL does not tell cases apart
+        if id_.name.lower() != "user_id":  # SQL names ignore case
             return id_.name
         return USER_KEY if id_.type == TEXT else "user_id"
 
 
 def unique(names: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
-    """The same names with a number after those that occur twice or are taken."""
-    found: dict[str, str] = {}
+    """Add a number to names that occur twice or are taken."""
+    result: dict[str, str] = {}
     for key, name in names.items():
         candidate, number = name, 2
-        while candidate in found.values() or candidate in taken:
+        while candidate in result.values() or candidate in taken:
             candidate, number = f"{name}_{number}", number + 1
-        found[key] = candidate
-    return found
+        result[key] = candidate
+    return result
 
 
 def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
-    """experiment.toml."""
+    """Draft experiment.toml."""
     guess, shares = draft.guess, draft.shares
     first = next((o for o in guess.outcomes if o.kind == "binary"), guess.outcomes[0])
     after = [column.name for column in guess.after]
@@ -122,13 +122,13 @@ def _shares_comment(shares: Shares) -> list[str]:
     if shares.designed:
         return ["# Shares by design. They were guessed from the counts: compare them with the plan."]
     return [
-        "# Shares as counted: nothing guarantees that chance alone decided. Where the plan is known,",
-        "# write its shares and remove the line below. Shares that depend on features are not handled.",
+        "# Shares as counted: nothing guarantees that chance alone decided. If you know the plan, write",
+        "# its shares and remove the line below. Shares that depend on features are not supported.",
     ]
 
 
 def _missing(features: Sequence[FeatureLine]) -> list[str]:
-    """Room for as many gaps as there are, up to the next twentieth and half a one more."""
+    """Declare the allowed share of missing values: the counted one plus .025, up to a twentieth."""
     rooms = {f.name: min(math.ceil(f.missing * 20 + 0.5) / 20, 1) for f in features if f.missing}
     if not rooms:
         return []
@@ -137,7 +137,7 @@ def _missing(features: Sequence[FeatureLine]) -> list[str]:
 
 
 def raw_sql(draft: Draft) -> str:
-    """raw.sql."""
+    """Draft raw.sql."""
     outcomes = {outcome.column.name: outcome for outcome in draft.guess.outcomes}
     items = [_user_id(draft)]
     for column in draft.columns:
@@ -172,7 +172,7 @@ def _user_id(draft: Draft) -> tuple[str, str]:
         )
     if not id_.read_as:
         return f"{column}::bigint as user_id", ""
-    # Another file of this form may have zeros in front, or letters: its users would be others.
+    # Another file of this form may have leading zeros, or letters: as numbers they would be other ids.
     refusal = f"error({literal(f'{id_.name} = ')} || {column} || {literal(NO_NUMBER)})"
     return (
         f"if({column}::bigint::varchar = {column}, {column}::bigint, {refusal}) as user_id",
@@ -184,7 +184,7 @@ def _outcome(outcome: OutcomeGuess) -> str:
     column = Identifier.of(outcome.column.name).sql
     test = f"{column} = {literal(outcome.yes)}" if outcome.yes else column
     if outcome.yes or outcome.column.type == "BOOLEAN":
-        # Not a cast, which DuckDB would hand to its CSV reader, and that reads no 'true' as a number.
+        # This is no cast: DuckDB would pass a cast to its CSV reader, which reads no 'true' as number.
         value = f"case when {test} then 1 when not ({test}) then 0 end"
     else:
         value = column
@@ -202,7 +202,7 @@ def _cast(column: Column) -> str:
 
 
 def _value(column: Column) -> str:
-    """A column of the file as the type that the raw table has."""
+    """Return the SQL that casts a column of the file to the raw table's type."""
     name = Identifier.of(column.name).sql
     if column.cast == ZONED:
         return f"timezone('UTC', {name})"
@@ -213,7 +213,7 @@ def _reader(draft: Draft) -> str:
     suffix = "." + draft.path.rsplit(".", maxsplit=1)[-1]
     if suffix == ".parquet":
         return READERS[suffix]
-    # Types are written down, so that another file of this form is read alike.
+    # The types are explicit, so that another file of this form is read in the same way.
     types = ",\n".join(
         f"        {literal(c.name)}: '{'TIMESTAMPTZ' if c.cast == ZONED else c.read_as or c.type}'"
         for c in draft.columns
@@ -222,12 +222,12 @@ def _reader(draft: Draft) -> str:
 
 
 def features_sql(draft: Draft, lines: Sequence[FeatureLine], left_out: Mapping[str, str]) -> str:
-    """features.sql."""
+    """Draft features.sql."""
     omitted = "".join(f"\n   Left out: {name}, {why}." for name, why in left_out.items())
     # A comment inside the header must not end it.
     omitted = omitted.replace("*/", "* /")
     header = (
-        "/* What was known of each user before the treatment: no arm, no outcome, nothing later.\n"
+        "/* Facts about each user from before the treatment: no arm, no outcome, nothing later.\n"
         f"   Grain: user_id.  Input: raw.{draft.name}.  All features are FLOAT.{omitted} */"
     )
     last = len(lines) - 1
@@ -239,7 +239,7 @@ def features_sql(draft: Draft, lines: Sequence[FeatureLine], left_out: Mapping[s
 
 
 def _bare(name: str) -> str:
-    """A name in SQL, in quotes only where it is a word of the language."""
+    """Return a name in SQL, quoted only if it is a keyword."""
     return Identifier.of(name).sql if name in _keywords() else name
 
 
@@ -253,5 +253,5 @@ def _keywords() -> frozenset[str]:
 
 
 def _text(value: str) -> str:
-    """A TOML string; JSON's escapes are TOML's."""
+    """Return a TOML string; TOML has the same escapes as JSON."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Features from columns, in SQL: numbers as they are, categories and dates as numbers."""
+"""Encode columns as features in SQL: numbers unchanged, categories and dates as numbers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class FeatureLine:
 
 
 def slug(text: str, fallback: str = "x") -> str:
-    """A name as declarations want it: lower-case letters, digits and underscores."""
+    """Turn a text into a name for declarations: lower-case letters, digits and underscores."""
     name = "_".join(split_name(text))
     return (name if name[:1].isalpha() else f"{fallback}_{name}".strip("_"))[:40].strip("_")
 
 
 def why_no_feature(column: Column) -> str:
-    """Why a column is left out of the features; empty if it is not."""
+    """Return the reason to leave a column out of the features; empty if it is a feature."""
     if column.distinct <= 1:
         return "holds one value only"
     if column.type == "VARCHAR" and column.is_unique:
@@ -44,7 +44,7 @@ def why_no_feature(column: Column) -> str:
 
 
 def encode(columns: Sequence[Column], outcomes: Iterable[str]) -> list[FeatureLine]:
-    """Lines of features.sql for ``columns``, with names that no table of the engine needs."""
+    """Return the lines of features.sql for ``columns``, with names that no table reserves."""
     taken = set(RESERVED) | {"user_id"} | {f"{name}_{what}" for name in outcomes for what in SUMS}
     lines = []
     for column in columns:
@@ -72,8 +72,8 @@ def _lines(column: Column) -> Iterator[FeatureLine]:
                 comment = f"{column.name}: {what} on a circle"
                 yield FeatureLine(angle, f"{name}_{what}_{wave}", comment)
     elif column.distinct <= ONE_HOT:
-        kept = column.values[:1] if column.distinct == 2 else column.values  # noqa: PLR2004 - two
-        for value in kept:
+        values = column.values[:1] if column.distinct == 2 else column.values  # noqa: PLR2004 - two
+        for value in values:
             comment = f"1: {column.name} is {value}"
             yield FeatureLine(
                 f"({sql} = {literal(value)})::float", f"{name}_{slug(value, 'is')}", comment

@@ -1,4 +1,4 @@
-"""What the columns of a file are, guessed from their names and values. Each guess says why."""
+"""Guess the role of each column of a file from its name and values. Each guess has a reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from uplift_core.errors import ExperimentError
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller says instead of letting it be guessed."""
+    """The caller's choices, which replace guesses."""
 
     id: str = ""
     arm: str = ""
@@ -36,7 +36,7 @@ class Options:
 
 @dataclass(frozen=True)
 class OutcomeGuess:
-    """An outcome, and the text that stands for 1 if it is written in words."""
+    """An outcome, and the text that means 1 if its values are words."""
 
     column: Column
     kind: Literal["binary", "count", "continuous"]
@@ -45,17 +45,17 @@ class OutcomeGuess:
 
 @dataclass(frozen=True)
 class Guess:
-    """What the columns are.
+    """The role of each column.
 
     Attributes:
-        id: the users' id; None: the row number stands for it.
-        arm: what was assigned.
+        id: the users' id; None: the row number is the id.
+        arm: the column of the assigned arm.
         control: the arm column's value that means no treatment.
-        outcomes: what came of it.
-        assigned_at: when, if a column says so.
-        after: columns that came after the treatment.
-        features: all others.
-        reasons: of each guess: what, the guess, why.
+        outcomes: the outcomes.
+        assigned_at: the time of assignment, if there is such a column.
+        after: columns from after the treatment.
+        features: all other columns.
+        reasons: for each guess: the role, the guess, the reason.
     """
 
     id: Column | None
@@ -72,7 +72,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     """Find the parts of a randomized experiment among ``columns``.
 
     Raises:
-        ExperimentError: some part is not there or cannot be told; names the option that says it.
+        ExperimentError: a part is missing or cannot be guessed; names the option that sets it.
     """
     by_name = {column.name: column for column in columns}
     for option, name in _named(options):
@@ -88,7 +88,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     left = [column for column in left if column not in (id_, arm)]
     moment = next((c for c in left if c.is_time and "_".join(split_name(c.name)) in ASSIGNED), None)
     outcomes = _outcomes([c for c in left if c is not moment], options)
-    found = [outcome.column for outcome in outcomes]
+    outcome_columns = [outcome.column for outcome in outcomes]
     reasons = [
         ("user id", id_.name if id_ else "row number", why_id),
         ("arm", arm.name, why_arm),
@@ -97,12 +97,12 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
         *([("assigned at", moment.name, "a moment of that name")] if moment else []),
         *(("left out", c.name, _why_after(c, options)) for c in after),
     ]
-    features = tuple(c for c in left if c not in found and c is not moment)
+    features = tuple(c for c in left if c not in outcome_columns and c is not moment)
     return Guess(id_, arm, control, outcomes, moment, after, features, tuple(reasons))
 
 
 def id_column(names: Sequence[str], options: Options) -> str:
-    """The column that would be the users' id; empty: none, the row number stands for it."""
+    """Return the column that is guessed to be the users' id; empty: none, use the row number."""
     if options.id == "row_number":
         return ""
     left = [name for name in names if not _comes_after(name, options)]
@@ -115,10 +115,10 @@ def _comes_after(name: str, options: Options) -> bool:
 
 
 def _named(options: Options) -> list[tuple[str, str]]:
-    found = [("--id", options.id), ("--arm", options.arm)]
-    found += [("--outcome", name) for name in options.outcomes]
-    found += [("--ignore", name) for name in options.ignore]
-    return [(option, name) for option, name in found if name and name != "row_number"]
+    named = [("--id", options.id), ("--arm", options.arm)]
+    named += [("--outcome", name) for name in options.outcomes]
+    named += [("--ignore", name) for name in options.ignore]
+    return [(option, name) for option, name in named if name and name != "row_number"]
 
 
 def _words(name: str) -> frozenset[str]:
@@ -137,8 +137,8 @@ def _id(columns: Sequence[Column], options: Options) -> tuple[Column | None, str
     if column.missing or not column.is_unique:
         raise ExperimentError(
             f"column '{column.name}' looks like the user's id but has {column.distinct:,} values and "
-            f"{column.missing:,} gaps in {column.rows:,} rows; one row must be one user: add rows up, "
-            "or pass --id with another column or with row_number"
+            f"{column.missing:,} gaps in {column.rows:,} rows; one row must be one user: aggregate the "
+            "rows, or pass --id with another column or with row_number"
         )
     if not ((column.is_number and column.whole) or column.type == "VARCHAR"):
         raise ExperimentError(f"--id {column.name}: {column.type} is no id; pass --id row_number")
@@ -157,15 +157,15 @@ def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
         ]
         # A name such as 'group' says less than a value such as 'control'.
         both = [c for c in ranked if c in words]
-        found = (both or ranked or words)[:1]
-        if not found:
+        candidates = both or ranked or words
+        if not candidates:
             few = ", ".join(f"'{c.name}'" for c in columns if 1 < c.distinct <= MAX_ARMS) or "none"
             raise ExperimentError(
                 "no column looks like the arm of a randomized experiment; name it with --arm. Columns "
-                f"of few values: {few}. Data in which nobody was assigned at random is out of scope: "
-                "its effects could not be told from why users were chosen"
+                f"of few values: {few}. Data without random assignment is out of scope: its effects "
+                "cannot be separated from the reasons for which users were chosen"
             )
-        column = found[0]
+        column = candidates[0]
         why = "called like an arm" if column in named else "has a value that means no treatment"
     if column.missing:
         raise ExperimentError(
@@ -193,9 +193,9 @@ def _control(arm: Column, options: Options) -> tuple[str, str]:
                 f"{', '.join(arm.values)}"
             )
         return options.control, "as you said"
-    found = [value for value in arm.values if CONTROL.match(value)]
-    if len(found) == 1:
-        return found[0], "means no treatment"
+    controls = [value for value in arm.values if CONTROL.match(value)]
+    if len(controls) == 1:
+        return controls[0], "means no treatment"
     if sorted(value.lower() for value in arm.values) == ["a", "b"]:
         return min(arm.values), "the first of A and B; pass --control if it is the other"
     raise ExperimentError(
@@ -212,24 +212,24 @@ def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess
     else:
         chosen = [c for c in columns if _words(c.name) & OUTCOMES and not _words(c.name) & PAST]
     guessed = [(column, _outcome(column)) for column in chosen]
-    found = tuple(outcome for _, outcome in guessed if outcome and outcome.column.distinct > 1)
-    if options.outcomes and len(found) < len(chosen):
+    outcomes = tuple(outcome for _, outcome in guessed if outcome and outcome.column.distinct > 1)
+    if options.outcomes and len(outcomes) < len(chosen):
         odd = next(c for c, o in guessed if o is None or c.distinct <= 1)
         raise ExperimentError(
             f"--outcome {odd.name}: {odd.type} with {odd.distinct} values is no outcome; it must be a "
-            "number that differs, true and false, or yes and no"
+            "number with several values, true and false, or yes and no"
         )
-    if not found:
+    if not outcomes:
         raise ExperimentError(
             "no column looks like an outcome; name it with --outcome (several times for several)"
         )
-    for outcome in found:
+    for outcome in outcomes:
         if outcome.column.missing and not options.missing_is_zero:
             raise ExperimentError(
                 f"outcome '{outcome.column.name}' has no value in {outcome.column.missing:,} rows; pass "
-                "--missing-is-zero if that means that nothing happened, else drop those users"
+                "--missing-is-zero if that means that nothing happened, otherwise drop those users"
             )
-    return found
+    return outcomes
 
 
 def _outcome(column: Column) -> OutcomeGuess | None:

@@ -1,9 +1,9 @@
-"""Declare an experiment of one's own from its file: ``make new-experiment FILE=... NAME=...``.
+"""Declare your own experiment from its file: ``make new-experiment FILE=... NAME=...``.
 
     python -m dagster_project.onboarding.new_experiment campaign.csv spring_mail --control "No mail"
 
-The file is looked at, not changed. What is written is a draft: every guess is told and
-can be overridden.
+The command reads the file and does not change it. It writes a draft: it prints every guess, and an
+option overrides each of them.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from uplift_core.errors import ExperimentError, UpliftError
 from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
 from uplift_core.experiment.sources import TAKEN
 
-SAMPLE = 100_000  # users that the check of the randomization looks at
+SAMPLE = 100_000  # number of users that the check of the randomization reads
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
-POPULATION = "_population"  # after an experiment's name: the tables of the users that it is about
+POPULATION = "_population"  # suffix of an experiment's name: tables of the users to decide about
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the folder of a new experiment. Returns the exit code."""
+    """Write the folder of a new experiment; return the exit code."""
     parsed = _parser().parse_args(arguments)
     options = Options(
         id=parsed.id,
@@ -60,11 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="new-experiment", description="Declare a randomized experiment from its file."
     )
     parser.add_argument("file", help="CSV (also .csv.gz) or Parquet; a pattern names several parts")
-    parser.add_argument("name", help="of the experiment: lower-case letters, digits, underscores")
+    parser.add_argument("name", help="the experiment's name: lower-case letters, digits, underscores")
     parser.add_argument("--id", default="", metavar="COLUMN", help="the users' id, or row_number")
-    parser.add_argument("--arm", default="", metavar="COLUMN", help="who was assigned to what")
+    parser.add_argument("--arm", default="", metavar="COLUMN", help="the assigned arm of each user")
     parser.add_argument("--control", default="", metavar="VALUE", help="the arm without treatment")
-    for option, meaning in (("outcome", "what came of it"), ("ignore", "neither feature nor outcome")):
+    for option, meaning in (("outcome", "an outcome"), ("ignore", "neither feature nor outcome")):
         parser.add_argument(
             f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable"
         )
@@ -75,35 +75,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def new_experiment(file: Path, name: str, options: Options, console: Console) -> Path:
-    """Look at ``file``, tell what it seems to be, and write the experiment's folder.
+    """Read ``file``, print the guesses, and write the experiment's folder.
 
     Raises:
-        UpliftError: it is no randomized experiment that can be handled, or the name is taken.
+        UpliftError: the file is no supported randomized experiment, or the name is taken.
     """
     folder = _folder(name)
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect(f"{scratch}/file.duckdb") as con:
         db = Warehouse(con)
         columns = open_file(db, file, lambda names: id_column(names, options))
-        found = guess(columns, options)
-        shares = find_shares(dict(found.arm.levels))
+        guesses = guess(columns, options)
+        shares = find_shares(dict(guesses.arm.levels))
         draft = drafts.Draft(
             name=name,
             file=file.name,
             path=os.path.relpath(file.expanduser().absolute(), folder),
-            guess=found,
+            guess=guesses,
             columns=columns,
             shares=shares,
         )
-        left_out = {c.name: why for c in found.features if (why := why_no_feature(c))}
-        used = [column for column in found.features if column.name not in left_out]
-        _refuse_infinite([*used, *(outcome.column for outcome in found.outcomes)])
+        left_out = {c.name: why for c in guesses.features if (why := why_no_feature(c))}
+        used = [column for column in guesses.features if column.name not in left_out]
+        _refuse_infinite([*used, *(outcome.column for outcome in guesses.outcomes)])
         lines = encode(used, draft.outcomes.values())
         if not lines:
-            raise ExperimentError("no column is left for the features; effects cannot be told apart")
-        _tell(console, draft, lines, left_out)
-        _refuse_predictable(db, found, lines, used)
+            raise ExperimentError("no column is left for the features; all users would look alike")
+        _print_guesses(console, draft, lines, left_out)
+        _refuse_predictable(db, guesses, lines, used)
     _write(folder, draft, lines, left_out)
-    _tell_next(console, draft, folder)
+    _print_next_steps(console, draft, folder)
     return folder
 
 
@@ -114,11 +114,11 @@ def _folder(name: str) -> Path:
             f"and be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
         )
     parts = [part for part in Settings().experiments.split(os.pathsep) if part]
-    own = [Path(part).expanduser().absolute() for part in parts] or [OWN_EXPERIMENTS]
-    folder = own[0] / name
+    roots = [Path(part).expanduser().absolute() for part in parts] or [OWN_EXPERIMENTS]
+    folder = roots[0] / name
     if folder.exists():
-        raise ExperimentError(f"{folder} is there already; choose another NAME, or remove it first")
-    if taken := _taken(name, [SQL_FOLDER / "experiments", *own]):
+        raise ExperimentError(f"{folder} exists already; choose another NAME, or remove it first")
+    if taken := _taken(name, [SQL_FOLDER / "experiments", *roots]):
         raise ExperimentError(
             f"NAME '{name}' is taken by the experiment in {taken}; choose another NAME"
         )
@@ -126,13 +126,13 @@ def _folder(name: str) -> Path:
 
 
 def _taken(name: str, roots: Sequence[Path]) -> Path | None:
-    """The folder of the experiment that has this name, or one for its tables."""
+    """Return the folder of an experiment with this name, or with tables of this name; else None."""
     folders = {path.parent.name: path.parent for root in roots for path in root.glob(f"*/{DECLARATION}")}
     rivals = (name, name.removesuffix(POPULATION), f"{name}{POPULATION}")
     return next((folders[rival] for rival in rivals if rival in folders), None)
 
 
-def _tell(
+def _print_guesses(
     console: Console, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
 ) -> None:
     table = Table(title=f"{draft.file}: {draft.guess.arm.rows:,} rows", title_justify="left")
@@ -148,8 +148,8 @@ def _tell(
     console.print(table)
     if not draft.shares.designed:
         console.print(
-            "Warning: the arms' shares are estimated from the counts. That the arms differ by chance "
-            "alone is then no longer guaranteed by design."
+            "Warning: the arms' shares are estimated from the counts. Then the design no longer "
+            "guarantees that the arms differ by chance alone."
         )
 
 
@@ -163,17 +163,17 @@ def _refuse_infinite(columns: Sequence[Column]) -> None:
 
 
 def _refuse_predictable(
-    db: Warehouse, found: Guess, lines: list[FeatureLine], columns: list[Column]
+    db: Warehouse, guesses: Guess, lines: list[FeatureLine], columns: list[Column]
 ) -> None:
     """Refuse arms that the features predict.
 
     Raises:
-        ExperimentError: names the arm and the feature that tells it best.
+        ExperimentError: names the arm and the feature that predicts it best.
     """
     selects = ", ".join(f"{line.sql} as {Identifier.of(line.name)}" for line in lines)
     casts = ", ".join(f"{_plain(c)} as {Identifier.of(c.name)}" for c in columns)
-    arm = Identifier.of(found.arm.name)
-    every = -(-found.arm.rows // SAMPLE)
+    arm = Identifier.of(guesses.arm.name)
+    every = -(-guesses.arm.rows // SAMPLE)
     rows = db.arrow(
         f"select {arm}::varchar as _arm, {selects} from (select * replace ({casts}) from {FILE}) "
         "where md5_number_lower(_row::varchar) % $every = 0 order by _row",
@@ -182,21 +182,21 @@ def _refuse_predictable(
     arms = rows.column("_arm").to_numpy(zero_copy_only=False)
     x = np.column_stack([rows.column(line.name).to_numpy() for line in lines]).astype(np.float32)
     x[np.isinf(x)] = np.nan
-    for value in found.arm.values:
+    for value in guesses.arm.values:
         balance = arm_balance(x, arms == value)
         if balance.predictable:
             together = balance.together.value
             name, auc, smd = balance.worst([line.name for line in lines])
             raise ExperimentError(
-                f"the features tell who is in arm '{value}' (AUC {together:.2f}, chance is 0.50; "
+                f"the features predict who is in arm '{value}' (AUC {together:.2f}, chance is 0.50; "
                 f"'{name}' alone {auc:.2f}, standardized difference {smd:.2f}). Either arms were not "
                 "assigned at random with the same shares for everybody, which is out of scope, or a "
-                "column came after the treatment: then leave it out with --ignore COLUMN"
+                "column is from after the treatment: then leave it out with --ignore COLUMN"
             )
 
 
 def _plain(column: Column) -> str:
-    """A column as raw.sql will yield it."""
+    """Return the SQL of a column as raw.sql will yield it."""
     name = Identifier.of(column.name).sql
     if column.cast == "TIMESTAMP WITH TIME ZONE":
         return f"timezone('UTC', {name})"
@@ -213,11 +213,11 @@ def _write(
     load_experiment(folder)
 
 
-def _tell_next(console: Console, draft: drafts.Draft, folder: Path) -> None:
+def _print_next_steps(console: Console, draft: drafts.Draft, folder: Path) -> None:
     console.print(f"\nWritten to {folder}", soft_wrap=True)
     console.print(f"  {DECLARATION}   arms, shares, outcomes, budget: compare with the plan")
     console.print(f"  {RAW_SQL}           how the file is read")
-    console.print(f"  {FEATURES_SQL}      only what was known before the treatment may be read here")
+    console.print(f"  {FEATURES_SQL}      may read only columns that were known before the treatment")
     console.print(f"\nThen   make run EXPERIMENTS={draft.name}")
 
 

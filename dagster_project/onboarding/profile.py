@@ -1,4 +1,4 @@
-"""What a file holds: its columns, their types and values."""
+"""The profile of a file: its columns, their types and values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 
 FILE = Identifier.of("file")
-MAX_LEVELS = 50  # of an arm or a category; more are free text
+MAX_LEVELS = 50  # largest number of values of an arm or a category; with more, it is free text
 INTEGERS = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT"))
 INTEGERS |= {f"{sign}{size}" for sign in ("", "U") for size in ("INTEGER", "BIGINT")}
 OTHER_NUMBERS = frozenset({"HUGEINT", "UHUGEINT", "DECIMAL"})
-# What DuckDB may find in a file -> how raw.sql casts it, so that the service knows its type.
+# Type that DuckDB may infer -> type that raw.sql casts it to, so that the service knows the type.
 CASTS = {"HUGEINT": "double", "UHUGEINT": "double", "UUID": "varchar", "ENUM": "varchar"}
 CASTS |= {"DECIMAL": "double", "TIMESTAMP_NS": "timestamp", "TIMESTAMP_MS": "timestamp"}
 CASTS |= {"TIMESTAMP_S": "timestamp", "TIME": "varchar"} | SIGNED
@@ -32,18 +32,18 @@ class Column:
     """A column of a file.
 
     Attributes:
-        name: as in the file.
-        type: as raw.sql yields it.
-        cast: what raw.sql casts the file's own type to, or empty.
-        rows: of the file.
-        missing: rows without a value.
-        distinct: values that differ.
+        name: the name in the file.
+        type: the type that raw.sql yields.
+        cast: the type that raw.sql casts the file's type to; empty: no cast.
+        rows: number of rows of the file.
+        missing: number of rows without a value.
+        distinct: number of different values.
         levels: the values as texts with their counts, most frequent first, if there are few.
-        low: the least number, None of what is no number.
+        low: the smallest number; None if the column holds no numbers.
         high: the largest number.
-        whole: whether all numbers are whole.
-        infinite: the first infinite number and its row, how many more there are; empty: none.
-        read_as: what raw.sql reads a CSV's column as before it casts it, where that is not ``type``.
+        whole: true if all numbers are whole.
+        infinite: the first infinite number, its row, and the count of others; empty: none.
+        read_as: the type that raw.sql reads a CSV's column as before the cast, if it is not ``type``.
     """
 
     name: str
@@ -61,17 +61,17 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether it holds numbers."""
+        """True if the column holds numbers."""
         return self.type in INTEGERS | {"FLOAT", "DOUBLE"}
 
     @property
     def is_time(self) -> bool:
-        """Whether it holds days or moments."""
+        """True if the column holds dates or timestamps."""
         return self.type in {"DATE", "TIMESTAMP"}
 
     @property
     def is_unique(self) -> bool:
-        """Whether it could be an id."""
+        """True if the column could be an id: every row has a different value."""
         return self.distinct == self.rows and not self.missing
 
     @property
@@ -83,14 +83,14 @@ class Column:
 def open_file(
     db: Warehouse, path: Path, id_of: Callable[[Sequence[str]], str] = lambda _: ""
 ) -> list[Column]:
-    """Read a file into the table ``file``, numbered by ``_row``, and look at each of its columns.
+    """Read a file into the table ``file``, numbered by ``_row``, and profile each of its columns.
 
-    ``id_of`` says which of the columns holds the users' id. It is a text unless every row is the same
-    again after it was a whole number: nothing of an id may be lost.
+    ``id_of`` chooses the column with the users' id. The id stays a text unless every value is unchanged
+    after the conversion to a whole number and back: no part of an id may be lost.
 
     Raises:
-        DataError: there is no such file, DuckDB cannot read it, it has no rows, or ids have lost digits
-            in the file already.
+        DataError: there is no such file, DuckDB cannot read it, it has no rows, or its ids have already
+            lost digits.
     """
     source = own_file(path.name, "FILE", Path.cwd(), path, base="the working directory").path
     try:
@@ -112,10 +112,10 @@ def open_file(
 
 
 def _id_column(db: Warehouse, path: Path, name: str, file_type: str, rows: int) -> Column:
-    """The users' id: a text, or a whole number from 0 where that loses nothing of any row.
+    """Profile the users' id: a text, or a whole number from 0 if that changes no row.
 
     Raises:
-        DataError: the file holds it in floating-point numbers that may have lost digits.
+        DataError: the file stores it as floating-point numbers that may have lost digits.
     """
     column, in_csv = Identifier.of(name), path.suffix != ".parquet"
     kind = file_type.partition("(")[0]
@@ -126,10 +126,10 @@ def _id_column(db: Warehouse, path: Path, name: str, file_type: str, rows: int) 
         test = f"{whole_number(str(column))} and not starts_with({column}::varchar, '-')"
     (whole,) = db.one(f"select bool_and({test}) from {FILE} where {column} is not null")
     if kind in EXACT_IN_FLOATS and not whole:
-        return _column(db, name, file_type, rows)  # no id at all
+        return _column(db, name, file_type, rows)  # this is no id
     if kind not in {*EXACT_IN_FLOATS, *INTEGERS, *OTHER_NUMBERS, TEXT}:
         return _column(db, name, file_type, rows)
-    # A typed file says itself what is a text.
+    # A typed file stores which columns are texts.
     number = bool(whole) and (in_csv or file_type != TEXT)
     type_ = file_type if number and kind in INTEGERS else "BIGINT" if number else TEXT
     if file_type != type_:
@@ -203,7 +203,7 @@ def _infinite(db: Warehouse, column: Identifier) -> str:
 
 
 def _cast(file_type: str) -> tuple[str, str]:
-    """How raw.sql casts a type, and what it then is."""
+    """Return the cast of a type in raw.sql, and the resulting type."""
     if file_type == ZONED:
         return ZONED, "TIMESTAMP"
     cast = CASTS.get(file_type.partition("(")[0], "")

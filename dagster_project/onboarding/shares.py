@@ -1,4 +1,4 @@
-"""The arms' shares: those that a design would have, or else those that were counted."""
+"""The arms' shares: those of a simple design that fits the counts, or the counted ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fractions import Fraction
 
 from uplift_core.diagnostics.sample_ratio import SIGNIFICANCE, SampleRatio, sample_ratio
 
-# Parts that designs are made of: halves and thirds, tenths, twentieths, and so on.
+# Denominators of designed shares: halves and thirds, tenths, twentieths, and so on.
 PARTS = (2, 3, 4, 10, 5, 6, 8, 20, 7, 12)
-LIKELY = 0.05  # p-value from which on a simpler design is taken before a nearer one
+LIKELY = 0.05  # above this p-value, a simpler design is preferred to a nearer one
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares by arm as they are written, and whether they look designed."""
+    """Shares by arm as texts, and whether they look designed."""
 
     written: Mapping[str, str]
     designed: bool
@@ -23,20 +23,20 @@ class Shares:
 
 
 def find_shares(counts: Mapping[str, int]) -> Shares:
-    """The design that the counts agree with; the counted shares if there is none.
+    """Find the design that agrees with the counts; the counted shares if there is none.
 
-    The simplest of those within two standard errors or so; else the nearest that the check
-    ``sample_ratio`` would not call a mismatch, as one fair experiment in twenty lies beyond those.
+    The simplest design within about two standard errors is chosen. One fair experiment in twenty lies
+    beyond; then the nearest design is chosen, if the check ``sample_ratio`` does not call it a mismatch.
     """
     total = sum(counts.values())
     observed = ", ".join(f"{arm} {n / total:.4f}" for arm, n in counts.items())
     designs = [(shares, _compare(counts, shares)) for shares in _designs(counts)]
     likely = [design for design in designs if design[1].p_value > LIKELY]
-    shares, found = likely[0] if likely else max(designs, key=lambda design: _nearness(design[1]))
+    shares, ratio = likely[0] if likely else max(designs, key=lambda design: _nearness(design[1]))
     written = {arm: _written(share) for arm, share in shares.items()}
     listed = ", ".join(written.values())
-    if found.p_value >= SIGNIFICANCE:
-        why = f"counted {observed}: within chance of {listed} (p = {found.p_value:.2g})"
+    if ratio.p_value >= SIGNIFICANCE:
+        why = f"counted {observed}: within chance of {listed} (p = {ratio.p_value:.2g})"
         return Shares(written, designed=True, why=why)
     counted = {arm: round(n / total, 6) for arm, n in counts.items()}
     largest = max(counted, key=lambda arm: counted[arm])
@@ -45,12 +45,12 @@ def find_shares(counts: Mapping[str, int]) -> Shares:
         {arm: f"{share:.6f}" for arm, share in counted.items()},
         designed=False,
         why=f"counted {observed}: no simple design fits; the nearest, {listed}, has p = "
-        f"{found.p_value:.2g}, less than {SIGNIFICANCE}",
+        f"{ratio.p_value:.2g}, less than {SIGNIFICANCE}",
     )
 
 
 def _designs(counts: Mapping[str, int]) -> Iterator[dict[str, Fraction]]:
-    """Designs near the counts, the simplest first."""
+    """Yield designs near the counts, the simplest first."""
     total = sum(counts.values())
     yield dict.fromkeys(counts, Fraction(1, len(counts)))
     for parts in PARTS:
@@ -63,9 +63,9 @@ def _compare(counts: Mapping[str, int], shares: Mapping[str, Fraction]) -> Sampl
     return sample_ratio(counts, {arm: float(share) for arm, share in shares.items()})
 
 
-def _nearness(found: SampleRatio) -> tuple[float, float]:
-    """By p-value; by the difference itself where millions of users leave no p-value to compare."""
-    return found.p_value, -found.deviation
+def _nearness(ratio: SampleRatio) -> tuple[float, float]:
+    """Return a sort key: the p-value, then the deviation, as with millions of users all p may be 0."""
+    return ratio.p_value, -ratio.deviation
 
 
 def _written(share: Fraction) -> str:

@@ -1,4 +1,4 @@
-"""What the parts of an experiment are usually called."""
+"""Usual names of an experiment's parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 MAX_ARMS = 30
-# The likelier, the earlier.
+# Likelier names come first.
 ARMS = _listed(
     """treatment treated arm variant treat experiment_group test_group group segment campaign condition
     bucket cell assignment offer w t"""
@@ -31,14 +31,14 @@ OUTCOMES = frozenset(
         label y redeemed booked bookings donated donation"""
     )
 )
-# Words that say that a column is about the time before.
+# Words of columns about the time before the treatment.
 PAST = frozenset(
     _listed(
         """past prior previous prev last before history historic historical hist avg mean average pre ago
         days since recency lifetime total ltv 30d 60d 90d 180d 365d 3m 6m 12m"""
     )
 )
-# Words that say that a column is about the time after the treatment.
+# Words of columns about the time after the treatment.
 AFTER = frozenset(
     _listed("exposure exposed opened delivered impression impressions unsubscribed received post after")
 )
@@ -51,7 +51,7 @@ ASSIGNED = frozenset(
 YES = frozenset({"yes", "y", "true", "t", "1"})
 
 
-# Latin letters of which dropping a mark makes something else, or that have no mark to drop.
+# Latin letters that become another letter without their mark, or that have no separable mark.
 LETTERS = {
     ord(pair[0]): pair[1:]
     for pair in _listed("äae öoe üue ßss æae œoe øo đd ðd þth ħh ıi łl ŋn ŧt")  # noqa: RUF001 - meant
@@ -59,15 +59,15 @@ LETTERS = {
 
 
 def split_name(name: str) -> list[str]:
-    """The words of a name, in lower-case ASCII letters and digits.
+    """Split a name into words of lower-case ASCII letters and digits.
 
     ``pastSpend`` and ``past_spend`` are past and spend, ``Größe (cm)`` is groesse and cm.
     """
-    text = unicodedata.normalize("NFC", name)  # some files hold letter and mark as two characters
+    text = unicodedata.normalize("NFC", name)  # some files store letter and mark as two characters
     words = "".join(
         f"_{c}" if c.isupper() and (before.islower() or before.isdigit()) else c
         for before, c in zip(f" {text}", text, strict=False)
     )
-    apart = unicodedata.normalize("NFKD", words.lower().translate(LETTERS)).lower()
-    bare = "".join(c for c in apart if not unicodedata.combining(c))
+    decomposed = unicodedata.normalize("NFKD", words.lower().translate(LETTERS)).lower()
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     return [word for word in re.split(r"[^a-z0-9]+", bare) if word]

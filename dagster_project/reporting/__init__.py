@@ -1,4 +1,4 @@
-"""What the Dagster UI shows of a table: its columns, its lineage and figures as Markdown.
+"""Metadata for the Dagster UI: a table's columns, its lineage, and figures as Markdown.
 
-In come the warehouse and a table, out comes metadata. Begin with ``metadata.describe_table``.
+The inputs are the warehouse and a table, the output is metadata. Begin with ``metadata.describe_table``.
 """

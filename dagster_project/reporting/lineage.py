@@ -1,4 +1,4 @@
-"""Which columns a column was made of, read from the SQL itself."""
+"""Column lineage, read from the SQL: the source columns of each column."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LINEAGE = "dagster/column_lineage"
 def column_lineage(
     db: Warehouse, sql: str, sources: Mapping[str, dg.AssetKey]
 ) -> dict[str, dg.MetadataValue]:
-    """Metadata for Dagster: every column of a SELECT with the columns of other assets that it reads.
+    """Return Dagster metadata: every column of a SELECT with the columns of other assets it reads.
 
     Args:
-        db: the warehouse, which knows the columns of the sources.
+        db: the warehouse with the sources' columns.
         sql: one SELECT.
         sources: ``schema.table`` -> the asset that is this table.
 
     Returns:
-        The metadata entry; none where sqlglot cannot follow the SQL.
+        The metadata entry; empty if sqlglot cannot follow the SQL.
     """
     schema: dict[str, Any] = {}
     for name in sources:
@@ -37,7 +37,7 @@ def column_lineage(
         schema.setdefault(place, {})[table] = {str(c[0]): str(c[1]) for c in columns}
     try:
         select: Any = qualify(parse_one(sql, read="duckdb"), schema=schema, dialect="duckdb")
-        found = {
+        sources_of = {
             item.alias_or_name: sorted(
                 set(_leaves(lineage(item.alias_or_name, select, schema=schema, dialect="duckdb")))
             )
@@ -51,7 +51,7 @@ def column_lineage(
             for table, name in leaves
             if table in sources
         ]
-        for column, leaves in found.items()
+        for column, leaves in sources_of.items()
     }
     whole = dg.TableColumnLineage(deps_by_column=dependencies)
     return {LINEAGE: dg.MetadataValue.column_lineage(whole)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as a markdown table."""
+    """Format rows as a Markdown table."""
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
@@ -18,6 +18,6 @@ def _cell(value: object) -> str:
 
 
 def with_error(value: float, error: float, *, digits: int = 5, sign: bool = False) -> str:
-    """A figure and its standard error."""
+    """Format a figure with its standard error."""
     plus = "+" if sign else ""
     return f"{value:{plus}.{digits}f} ± {error:.{digits}f}"

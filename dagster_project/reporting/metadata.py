@@ -1,4 +1,4 @@
-"""What a materialization shows of its table in the Dagster UI."""
+"""The metadata that a materialization shows of its table in the Dagster UI."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ PREVIEW_ROWS = 5
 
 
 def describe_table(
-    db: Warehouse, table: Identifier, sql: str = "", **own: object
+    db: Warehouse, table: Identifier, sql: str = "", **row_filter: object
 ) -> dict[str, dg.MetadataValue]:
-    """Row count, columns with their comments, the first rows, and the SQL that made the table.
+    """Return row count, columns with their comments, the first rows, and the SQL of a table.
 
-    ``own``, column to value, says which rows are the asset's own where a table holds those of others.
+    ``row_filter``, column to value, selects the asset's rows if a table also holds rows of others.
     """
     columns = db.rows(f"describe {table}")
-    source = f"{table} where " + " and ".join(f"{name} = ${name}" for name in own) if own else str(table)
-    rows = db.rows(f"select * from {source} limit {PREVIEW_ROWS}", own)
-    ((count,),) = db.rows(f"select count(*) from {source}", own)
-    said = {k[2]: text for k, text in db.columns().items() if Identifier.of(*k[:2]) == table}
+    source = str(table)
+    if row_filter:
+        source += " where " + " and ".join(f"{name} = ${name}" for name in row_filter)
+    rows = db.rows(f"select * from {source} limit {PREVIEW_ROWS}", row_filter)
+    ((count,),) = db.rows(f"select count(*) from {source}", row_filter)
+    comments = {k[2]: text for k, text in db.columns().items() if Identifier.of(*k[:2]) == table}
     schema = dg.TableSchema(
-        [dg.TableColumn(name=str(c[0]), type=str(c[1]), description=said.get(c[0])) for c in columns]
+        [dg.TableColumn(name=str(c[0]), type=str(c[1]), description=comments.get(c[0])) for c in columns]
     )
-    found: dict[str, dg.MetadataValue] = {
+    metadata: dict[str, dg.MetadataValue] = {
         "dagster/row_count": dg.MetadataValue.int(count),
         "dagster/column_schema": dg.MetadataValue.table_schema(schema),
         "table": dg.MetadataValue.text(str(table).replace('"', "")),
         "preview": dg.MetadataValue.md(markdown_table([str(c[0]) for c in columns], rows)),
     }
     if sql:
-        found["sql"] = dg.MetadataValue.md(f"```sql\n{sql}\n```")
-    return found
+        metadata["sql"] = dg.MetadataValue.md(f"```sql\n{sql}\n```")
+    return metadata

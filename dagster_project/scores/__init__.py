@@ -1,5 +1,5 @@
-"""Reading predictions: the names of the score columns, and users with equal scores as groups.
+"""Read predictions: the names of the score columns, and groups of users with equal scores.
 
-In comes ``scores.*``; out come held-out groups of users, which ``evaluation`` and ``decisions`` both
-read. Begin with ``score_groups``.
+The input is ``scores.*``. The output is groups of held-out users, which both ``evaluation`` and
+``decisions`` read. Begin with ``score_groups``.
 """

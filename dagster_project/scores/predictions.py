@@ -1,4 +1,4 @@
-"""From a bundle to one row of predictions per cell and arm."""
+"""Predict by a bundle: one row of predictions per cell and arm."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
 RESPONSE = "response"
-# The columns that rank users, by what ranks them.
+# Learner (or response model) -> the column of its scores, which rank users.
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
-PREDICTIONS = "/* What all models predict of the users of each cell.  Grain: arm, cell. */"
-# For people.
+PREDICTIONS = "/* Predictions of all models for the users of each cell.  Grain: arm, cell. */"
+# Learner (or response model) -> its name for people.
 NAMES = {name: f"{name.upper()}-learner" for name in LEARNER_NAMES} | {RESPONSE: "response model"}
 
 
 def outcome_columns(outcome: str) -> tuple[str, str]:
-    """Columns of the predicted outcome under control and under treatment."""
+    """Return the columns of the predicted outcome under control and under treatment."""
     return f"mu0_{outcome}", f"mu1_{outcome}"
 
 
 def predictions_of(model: ContrastModel, x: Floats, arm: str, outcome: str) -> pa.Table:
-    """Predictions of every row of ``x`` (n, n_features), whose number is the cell's.
+    """Predict every row of ``x``, shape (n, n_features); a row's number is its cell.
 
     Args:
-        model: of the contrast.
+        model: the contrast's model.
         x: features of the cells.
-        arm: its treatment arm.
-        outcome: that the learners were fitted on.
+        arm: the contrast's treatment arm.
+        outcome: the outcome that the learners were fitted on.
     """
-    found = model.predict_all(x)
+    predictions = model.predict_all(x)
     columns: dict[str, pa.Array] = {
         "cell": pa.array(np.arange(len(x))),
         "arm": pa.repeat(arm, len(x)),
-        RESPONSE: pa.array(found.mu0),
+        RESPONSE: pa.array(predictions.mu0),
     }
-    columns |= {SCORES[learner]: pa.array(found.cate[learner]) for learner in LEARNER_NAMES}
-    outcomes = {outcome: (found.mu0, found.mu1)}
+    columns |= {SCORES[learner]: pa.array(predictions.cate[learner]) for learner in LEARNER_NAMES}
+    outcomes = {outcome: (predictions.mu0, predictions.mu1)}
     outcomes |= {name: model.predict_outcomes(x, name) for name in model.others}
     for name, both in outcomes.items():
         columns |= {c: pa.array(mu) for c, mu in zip(outcome_columns(name), both, strict=True)}
@@ -52,7 +52,7 @@ def predictions_of(model: ContrastModel, x: Floats, arm: str, outcome: str) -> p
 
 
 def predictions_of_arms(models: Mapping[str, ContrastModel], x: Floats, outcome: str) -> pa.Table:
-    """The same for every arm."""
+    """Predict every row of ``x`` for every arm, in one table."""
     return pa.concat_tables([predictions_of(model, x, arm, outcome) for arm, model in models.items()])
 
 
@@ -63,7 +63,7 @@ def write_predictions(db: Warehouse, tables: Tables, predictions: pa.Table) -> N
 
 
 def scores_select(tables: Tables) -> str:
-    """The SELECT that hands every user the predictions of their cell."""
+    """Return the SELECT that gives every user the predictions of their cell."""
     return render(
         "scores/scores.sql",
         predictions=tables.predictions,

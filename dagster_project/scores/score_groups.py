@@ -1,4 +1,4 @@
-"""Reading the users of one contrast by their scores: see ``sql/evaluation/joint_groups.sql``."""
+"""Read the users of one contrast in groups by score, see ``sql/evaluation/joint_groups.sql``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from uplift_core.evaluation.groups import JointGroups
 
 
 def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> JointGroups:
-    """The held-out users of one contrast, by the scores that are written."""
+    """Read the held-out users of one contrast in groups by their stored scores."""
     rows = _read(db, experiment, experiment.tables.predictions, arm, outcome, by_fold=False)
     if not rows.num_rows:
-        raise DataError(f"{experiment.name}: no held-out user is under '{arm}' or the control")
+        raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
     return _groups(rows, experiment.declaration.contrast(arm).propensity)
 
 
 def read_out_of_fold(
     db: Warehouse, experiment: BatchExperiment, predictions: Identifier, arm: str
 ) -> list[JointGroups]:
-    """The train users of one contrast fold by fold, by predictions per cell and fold."""
+    """Read the train users of one contrast, fold by fold, in groups by out-of-fold predictions.
+
+    ``predictions`` has one row per cell and fold.
+    """
     outcome = experiment.declaration.defaults.outcome
     rows = _read(db, experiment, predictions, arm, outcome, by_fold=True)
     fold = rows.column("fold").to_numpy()
@@ -33,7 +36,7 @@ def read_out_of_fold(
     return [_groups(rows.filter(pa.array(fold == k)), e) for k in np.unique(fold)]
 
 
-def _read(  # noqa: PLR0913 - where from, of whom, of what
+def _read(  # noqa: PLR0913 - the inputs of one query
     db: Warehouse,
     experiment: BatchExperiment,
     predictions: Identifier,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from uplift_core.artifacts.bundle import Bundle
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
+CHUNK = 1_000_000  # users that are scored at a time
+SMALLEST_ID, LARGEST_ID = -(2**63), 2**63 - 1  # of a bigint
+
 
 def score_users(db: Warehouse, experiment: BatchExperiment, loaded: Bundle) -> int:
     """Predict each distinct cell once, and hand the scores to its users; returns rows of scores."""
@@ -30,9 +33,6 @@ def score_users(db: Warehouse, experiment: BatchExperiment, loaded: Bundle) -> i
         db, experiment.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
     )
     return db.create(experiment.tables.scores, scores_select(experiment.tables))
-
-
-CHUNK = 1_000_000  # users that are scored at a time
 
 
 def score_population(
@@ -44,15 +44,26 @@ def score_population(
     """Write ``scores.<experiment>_population``; returns its rows, one per user and treatment arm."""
     tables = experiment.tables.population
     db.rows(f"create or replace table {tables.scores} as from {experiment.tables.scores} limit 0")
-    users = db.arrow(
-        f"select user_id, {Identifier.listed(features)} from {tables.features} order by user_id"
-    )
-    for arm in experiment.declaration.treatments:
-        for start in range(0, users.num_rows, CHUNK):
-            part = users.slice(start, CHUNK)
-            with db.relation("new_scores", _scored(models[arm], part, arm, features)):
+    for users in _users_in_chunks(db, tables.features, features):
+        for arm in experiment.declaration.treatments:
+            with db.relation("new_scores", _scored(models[arm], users, arm, features)):
                 db.rows(f"insert into {tables.scores} by name from new_scores")
     return db.count(tables.scores)
+
+
+def _users_in_chunks(db: Warehouse, table: Identifier, features: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Read users in the order of their ids, at most ``CHUNK`` at once."""
+    sql = (
+        f"select user_id, {Identifier.listed(features)} from {table} "
+        "where user_id >= $first order by user_id limit $chunk"
+    )
+    first = SMALLEST_ID
+    while (users := db.arrow(sql, {"first": first, "chunk": CHUNK})).num_rows:
+        yield users
+        last = users.column("user_id")[-1].as_py()
+        if users.num_rows < CHUNK or last == LARGEST_ID:
+            return
+        first = last + 1
 
 
 def _scored(model: ContrastModel, users: pa.Table, arm: str, features: tuple[str, ...]) -> pa.Table:

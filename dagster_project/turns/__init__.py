@@ -1,5 +1,5 @@
-"""One run at a time works in a home, and the runs whose process is gone are ended.
+"""Turns: one run at a time works in a home, and runs without a living process are ended.
 
-All of it rests on locks that the kernel keeps for a process and takes from it when it ends, however it
-ends: no slot outlives its run, and no pid is taken for that of another process.
+The modules use locks of the kernel, which end with the process that holds them, for any reason. So no
+slot outlives its run, and no pid is mistaken for that of another process.
 """

@@ -1,6 +1,7 @@
-"""A lock on a file that the kernel keeps: it ends with the process that has it, however that ends.
+"""A lock of the kernel on a file: it ends with the process that holds it, for any reason.
 
-It holds between all processes that see the file, also those of other containers, whose pids say nothing.
+It works between all processes that see the file, also those of other containers, whose pids are not
+comparable.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def take(self) -> bool:
-        """Whether this object has the lock now. Never waits."""
+        """Try to take the lock without waiting; return true if this object has it now."""
         if self._descriptor is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,20 +36,20 @@ class FileLock:
         return True
 
     def give_back(self) -> None:
-        """Let others have it. The file stays: whoever removed it would split its lock in two."""
+        """Release the lock. The file stays: after its removal, two processes could each hold a lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process has the lock of a file; False without the file."""
+    """Return true if a living process has the lock of a file; false if there is no file."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        # Shared: two who look at the same time do not see each other.
+        # The lock is shared, so two processes that check at the same time do not block each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -1,4 +1,4 @@
-"""Dagster's own launcher, which can also say whether a run's process lives: run monitoring asks it."""
+"""Dagster's launcher, extended for run monitoring: it reports whether a run's process lives."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dagster_project.turns.lives import is_gone
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
-    """Answers for every run of the instance, also for those of ``make run``."""
+    """A launcher that reports the health of every run of the instance, also those of ``make run``."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Yes: by the lock of the run's process."""
+        """Return true: the lock of the run's process shows its health."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """FAILED once the run's process is gone."""
+        """Return FAILED if the run's process is gone, otherwise RUNNING."""
         record = self._instance.get_run_record_by_id(run.run_id)
         if record is not None and is_gone(self._instance, record):
             return CheckRunHealthResult(WorkerStatus.FAILED, "its process is gone")

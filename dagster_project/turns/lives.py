@@ -1,7 +1,7 @@
-"""Which runs' processes live, and the end of those whose process is gone.
+"""Find out which runs' processes live, and end the runs whose process is gone.
 
-The process of a run has the lock of the file ``<DAGSTER_HOME>/running/<run id>`` until it ends. Whether
-it lives is asked of the kernel, not of a pid, which the next process may have.
+The process of a run holds the lock of the file ``<DAGSTER_HOME>/running/<run id>`` until it ends. The
+kernel's lock shows whether it lives; a pid does not, as the next process may get the same one.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import dagster as dg
 from dagster_project.turns.file_lock import FileLock, is_locked
 
 FOLDER = "running"
-GRACE = 120.0  # seconds in which the process of a run that has started must have its lock
+GRACE = 120.0  # seconds after the start of a run in which its process must take its lock
 STARTED = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 UNFINISHED = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, *STARTED)
 GONE = "The process of this run is gone: it was killed, or its machine stopped. Run it again."
 
-_alive: dict[str, FileLock] = {}  # run ids of this process; never given back while it lives
+_alive: dict[str, FileLock] = {}  # run id -> lock of this process; never released while it lives
 
 
 def show_alive(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Let everybody see that a run's process lives, from now on until this process ends."""
+    """Take a run's lock, which shows that its process lives, until this process ends."""
     lock = _alive.setdefault(run_id, FileLock(_lock_file(instance, run_id)))
-    while not lock.take():  # somebody looks at it, for a moment
+    while not lock.take():  # another process checks it at this moment
         time.sleep(0.001)
 
 
 def is_gone(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether an unfinished run had a process that is gone.
+    """Return true if an unfinished run had a process that is gone.
 
-    Without a lock file the process may be on its way: it still imports its code, for which dagster.yaml
-    gives it time, or has just started, for which it has ``GRACE``.
+    Without a lock file, the process may still start: it may import its code (dagster.yaml limits that
+    time), or it may have just started (``GRACE`` limits that time).
     """
     run = record.dagster_run
     path = _lock_file(instance, run.run_id)
@@ -46,7 +46,7 @@ def is_gone(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Mark the runs whose process is gone as failed and free what they had claimed; returns them."""
+    """Mark the runs whose process is gone as failed, and free their slots; return these runs."""
     dead = [record.dagster_run for record in _unfinished(instance) if is_gone(instance, record)]
     for run in dead:
         if run.status == dg.DagsterRunStatus.CANCELING:
@@ -63,9 +63,9 @@ def _unfinished(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
 
 
 def _free_slots(instance: dg.DagsterInstance) -> None:
-    """Free the pools' slots of all runs that are over.
+    """Free the pools' slots of all finished runs.
 
-    Runs claim none (pools count whole runs, see dagster.yaml), but those of earlier versions did.
+    Runs claim no slots (pools count whole runs, see dagster.yaml), but runs of earlier versions did.
     """
     storage = instance.event_log_storage
     for run_id in storage.get_concurrency_run_ids():

@@ -1,4 +1,4 @@
-"""Dagster's own queue, which also says in a queued run's log whom it waits for."""
+"""Dagster's queue, extended: a queued run's log names the run that it waits for."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dagster_project.turns.waiting import utc_text
 
 
 class TellingRunCoordinator(dg.QueuedRunCoordinator):
-    """One run at a time leaves the queue: pools count whole runs, see dagster.yaml."""
+    """A run queue that starts one run at a time: pools count whole runs, see dagster.yaml."""
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
-        """Queue a run, and tell it which run works."""
+        """Queue a run, and log which run works now."""
         run = super().submit_run(context)
         working = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, *STARTED])
         for record in self._instance.get_run_records(working):

@@ -1,7 +1,7 @@
 """The turn to work in a home: one run at a time has it.
 
-DuckDB has one writer, and the layers of one run must not mix with those of another. Whoever has the turn
-has the lock of ``UPLIFT_HOME/turn.lock``; ``turn.json`` beside it says who that is, for those who wait.
+DuckDB has one writer, and the layers of one run must not mix with those of another. The run with the
+turn holds the lock of ``UPLIFT_HOME/turn.lock``; ``turn.json`` beside it names it for waiting runs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import dagster as dg
 
 from dagster_project.turns.file_lock import FileLock
 from dagster_project.turns.lives import end_dead_runs, show_alive
-from dagster_project.turns.waiting import Tell, utc_text, wait_while
+from dagster_project.turns.waiting import Log, utc_text, wait_while
 from uplift_core.artifacts.files import replace_file
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Who has the turn: a job's run in a process, and since when (ISO, UTC)."""
+    """The run that has the turn: its job, id and process, and its start (ISO, UTC)."""
 
     job: str
     run_id: str
@@ -36,12 +36,12 @@ class Worker:
 
     @classmethod
     def here(cls, job: str, run_id: str) -> Self:
-        """This process, from now on."""
+        """Describe this process, with the current time as start."""
         return cls(job, run_id, os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Who wrote the file; None if nobody or somebody else's version did."""
+        """Read a file; None if it is missing or another version wrote it."""
         try:
             return cls(**json.loads(path.read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
@@ -57,11 +57,11 @@ class Worker:
 
 @contextmanager
 def turn_of_run(
-    instance: dg.DagsterInstance, home: Path, job: str, run_id: str, tell: Tell
+    instance: dg.DagsterInstance, home: Path, job: str, run_id: str, log: Log
 ) -> Iterator[list[dg.DagsterRun]]:
-    """Wait for the turn to work in ``home``, then keep it; yields the dead runs that were ended.
+    """Wait for the turn to work in ``home``, then keep it; yield the dead runs that were ended.
 
-    From the first moment on everybody can see that this run's process lives, also while it waits.
+    From the start, also while it waits, this run's lock shows that its process lives.
     """
     show_alive(instance, run_id)
     lock, card = FileLock(home / "turn.lock"), home / "turn.json"
@@ -70,7 +70,7 @@ def turn_of_run(
         return "" if lock.take() else str(Worker.read(card) or "another run of this home")
 
     try:
-        wait_while(blocker, tell)
+        wait_while(blocker, log)
         replace_file(card, json.dumps(asdict(Worker.here(job, run_id))).encode())
         yield end_dead_runs(instance)
     finally:

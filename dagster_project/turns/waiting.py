@@ -1,4 +1,4 @@
-"""Waiting for somebody else: it says for whom, costs next to nothing, and a signal ends it at once."""
+"""Wait for another process: log which one, use almost no CPU, and end at once on a signal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
-PAUSE = 0.2  # seconds between two looks
-REMINDER = 60.0  # seconds between two words
+PAUSE = 0.2  # seconds between two checks
+REMINDER = 60.0  # seconds between two log lines
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Stopped(BaseException):
-    """A signal said that it is enough; ``code`` is what a shell makes of it."""
+    """A signal asked the process to stop; ``code`` is the exit code that a shell expects."""
 
     def __init__(self, number: int = 0) -> None:
         name = signal.Signals(number).name if number else "a signal"
-        super().__init__(f"stopped by {name}; what was published before stands")
+        super().__init__(f"stopped by {name}; the published snapshot is unchanged")
         self.code = 128 + (number or signal.SIGTERM)
 
 
@@ -28,13 +28,14 @@ class Stopped(BaseException):
 def stoppable() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise ``Stopped``.
 
-    The first one counts: make and service managers send a second, which must not cut the last words off.
+    Only the first one counts: make and service managers send a second one, which must not cut the last
+    output off.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, _: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, lambda *_: None)  # one that has arrived already is taken, too
+            signal.signal(each, lambda *_: None)  # also takes a signal that has already arrived
         raise Stopped(number)
 
     stopped = False
@@ -52,25 +53,25 @@ def stoppable() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def wait_while(blocker: Callable[[], str], tell: Tell) -> None:
-    """Look again and again until nothing blocks. A signal whose handler raises ends it at once.
+def wait_while(blocker: Callable[[], str], log: Log) -> None:
+    """Check repeatedly until nothing blocks. A signal whose handler raises ends the wait at once.
 
     Args:
-        blocker: takes what is waited for if it can, and returns who has it otherwise, as in "waits for
-            ..."; empty once it is taken.
-        tell: is told at first, every minute, and at the end.
+        blocker: tries to take the resource; returns who has it, as in "waits for ...", or an empty text
+            once it is taken.
+        log: logs a line at first, every minute, and at the end.
     """
     began = next_word = time.monotonic()
     word = "waits"
     while whom := blocker():
         if time.monotonic() >= next_word:
-            tell(f"{word} for {whom}")
+            log(f"{word} for {whom}")
             word, next_word = "still waits", time.monotonic() + REMINDER
         time.sleep(PAUSE)
     if word != "waits":
-        tell(f"goes on after {time.monotonic() - began:.0f} s")
+        log(f"goes on after {time.monotonic() - began:.0f} s")
 
 
 def utc_text(moment: datetime) -> str:
-    """A moment for people, in UTC."""
+    """Format a moment for people, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

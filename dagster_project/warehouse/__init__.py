@@ -1,5 +1,5 @@
-"""The DuckDB file that everything is written to: how it is opened, its schemas, its names, its SQL.
+"""The warehouse, one DuckDB file: open it, create its schemas, name its tables and run its SQL.
 
-In come SQL files and bound values, out come rows and Arrow tables; nothing here knows what a table
-means. Begin with ``connection.Warehouse``; ``sql.render`` fills names into a SQL file.
+The inputs are SQL files and bound values. The outputs are rows and Arrow tables. No module here knows
+the meaning of a table. Begin with ``connection.Warehouse``; ``sql.render`` fills names into a SQL file.
 """

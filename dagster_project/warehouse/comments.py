@@ -1,4 +1,4 @@
-"""What tables and columns mean, as the SQL that makes them says: kept in the database as COMMENTs."""
+"""Comments of tables and columns, read from the SQL that makes them and stored as COMMENTs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dagster_project.warehouse.sql import Identifier, literal
 
 HEADER = re.compile(r"/\*(.*?)\*/", re.DOTALL)
 NOT_FOR_READERS = re.compile(r"\s*\bBound: [^.]*\.?", re.DOTALL)
-TOLD_BY = ("raw", "features")  # layers whose columns keep their meaning in later ones
+DEFINING_LAYERS = ("raw", "features")  # later layers inherit the comments of their columns
 
 Columns = Mapping[tuple[str, str, str], str]  # schema, table, column (empty: the table) -> comment
 
@@ -32,10 +32,10 @@ def _matches(pattern: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Comments:
-    """Of a table, and of its columns by name.
+    """The comments of a table, and of its columns by name.
 
-    ``patterns`` are of expressions that yield several columns, by regular expression of the names;
-    ``renamed`` says which column a column is under another name.
+    ``patterns`` maps a regular expression of column names to the comment of an expression that yields
+    several columns. ``renamed`` maps a column to the source column that it renames.
     """
 
     table: str = ""
@@ -44,19 +44,19 @@ class Comments:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def of_column(self, name: str, inherited: Mapping[str, str]) -> str:
-        """What is known of a column: by its SQL, an earlier table or its usual meaning; or nothing."""
+        """Return a column's comment: from its SQL, an earlier table or its usual meaning; or empty."""
         if name in self.columns:
             return self.columns[name]
-        found = (text for pattern, text in self.patterns.items() if _matches(pattern, name))
+        matching = (text for pattern, text in self.patterns.items() if _matches(pattern, name))
         source = self.renamed.get(name, name)
-        return next(found, "") or inherited.get(name) or inherited.get(source) or usual_meaning(name)
+        return next(matching, "") or inherited.get(name) or inherited.get(source) or usual_meaning(name)
 
 
 def usual_meaning(name: str) -> str:
-    """What a column of that name means wherever nothing else is said; empty if nothing is usual."""
+    """Return the meaning of a column name that holds in every table; empty if there is none."""
     names = _usual()
-    found = (text for pattern, text in names.items() if fnmatchcase(name, pattern))
-    return names.get(name) or next(found, "")
+    matching = (text for pattern, text in names.items() if fnmatchcase(name, pattern))
+    return names.get(name) or next(matching, "")
 
 
 @cache
@@ -68,12 +68,12 @@ def _usual() -> dict[str, str]:
 def comments_of(sql: str) -> Comments:
     """Read the header and the comments beside the columns of one SELECT or CREATE TABLE.
 
-    SQL that sqlglot cannot parse has no comments of columns: nothing is worth failing over them.
+    SQL that sqlglot cannot parse gives no comments of columns: a missing comment is no reason to fail.
     """
     header = HEADER.search(sql)
     table = _flat(NOT_FOR_READERS.sub("", header[1])) if header else ""
     if "--" not in sql and sql.count("/*") <= 1:
-        return Comments(table)  # nothing beside a column; SQL that was generated can be long
+        return Comments(table)  # no column has a comment; generated SQL can be long to parse
     try:
         statement = sqlglot.parse_one(sql, read="duckdb")
     except SqlglotError:
@@ -104,7 +104,7 @@ def _of_select(table: str, statement: exp.Expr) -> Comments:
 
 
 def _selected(statement: exp.Expr) -> list[exp.Expr]:
-    """The output expressions; those of the subquery where all of it is taken."""
+    """List the output expressions; ``select *`` from a subquery gives those of the subquery."""
     if not isinstance(statement, exp.Query):
         return []
     source = statement.args.get("from_") or statement.args.get("from")
@@ -123,28 +123,32 @@ def _flat(*texts: str) -> str:
 
 
 def comments_for(schema: str, table: str, sql: str, known: Columns) -> dict[tuple[str, str, str], str]:
-    """What is to be said of a table that ``sql`` made.
+    """Return the comments of a table that ``sql`` made, and of its columns.
 
-    A column about which its SQL says nothing means what the experiment's raw and features tables say.
+    A column without a comment in ``sql`` inherits that of the experiment's raw or features table.
 
     Args:
-        schema: of the table.
-        table: its name, ``<experiment>`` or ``<experiment>_<what>``.
+        schema: the table's schema.
+        table: the table's name, ``<experiment>`` or ``<experiment>_<what>``.
         sql: the SELECT or CREATE TABLE.
         known: all columns of the database, with their comments.
     """
-    found, inherited = comments_of(sql), _inherited(schema, table, known)
-    own = [column for place, other, column in known if (place, other) == (schema, table) and column]
-    texts = {column: found.of_column(column, inherited) for column in own} | {"": found.table}
+    comments, inherited = comments_of(sql), _inherited(schema, table, known)
+    columns = [column for place, other, column in known if (place, other) == (schema, table) and column]
+    texts = {column: comments.of_column(column, inherited) for column in columns} | {"": comments.table}
     return {(schema, table, column): text for column, text in texts.items() if text}
 
 
 def _inherited(schema: str, table: str, known: Columns) -> dict[str, str]:
-    """Comments of the columns that the experiment's earlier tables have, the latest said last."""
-    raw = {name for layer, name, _ in known if layer == TOLD_BY[0]}
+    """Return the comments of columns of the experiment's earlier tables; a later table wins."""
+    raw = {name for layer, name, _ in known if layer == DEFINING_LAYERS[0]}
     owners = [name for name in raw if table == name or table.startswith(f"{name}_")]
     owner = max(owners, key=len, default="")
-    earlier = TOLD_BY[: TOLD_BY.index(schema)] if schema in TOLD_BY else TOLD_BY
+    earlier = (
+        DEFINING_LAYERS[: DEFINING_LAYERS.index(schema)]
+        if schema in DEFINING_LAYERS
+        else DEFINING_LAYERS
+    )
     return {
         column: text
         for layer in earlier
@@ -154,11 +158,11 @@ def _inherited(schema: str, table: str, known: Columns) -> dict[str, str]:
 
 
 def comment_statements(
-    wanted: Columns, have: Columns, database: str = "", *, of: str = "table"
+    new: Columns, current: Columns, database: str = "", *, of: str = "table"
 ) -> Iterator[str]:
-    """COMMENT statements for what is not yet said so; ``of`` tables, or of views."""
-    for (schema, table, column), text in wanted.items():
-        if have.get((schema, table, column)) != text:
+    """Yield COMMENT statements for new or changed comments; ``of`` is "table" or "view"."""
+    for (schema, table, column), text in new.items():
+        if current.get((schema, table, column)) != text:
             place = [part for part in (database, schema, table, column) if part]
             kind = "column" if column else of
             yield f"comment on {kind} {Identifier.of(*place)} is {literal(text)}"

@@ -16,13 +16,19 @@ from uplift_core.errors import DataError
 
 
 class Warehouse:
-    """An open connection to a DuckDB file of the batch, and the few ways it is written."""
+    """An open connection to a DuckDB file of the batch, with the methods that write it."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
 
+    @contextmanager
+    def second_connection(self) -> Iterator[Warehouse]:
+        """Open another connection to the same database; it sees what is committed, and no more."""
+        with self.con.cursor() as con:
+            yield Warehouse(con)
+
     def create(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> int:
-        """Replace ``table`` by the rows of ``select``, with its comments; returns how many there are."""
+        """Replace ``table`` by the rows of ``select``, with its comments; return the row count."""
         if self.kind(table) == VIEW:
             self.drop(table)
         self.rows(f"create or replace table {table} as {select}", binds)
@@ -33,7 +39,7 @@ class Warehouse:
         return self.count(table)
 
     def columns(self, database: str = "") -> dict[tuple[str, str, str], str]:
-        """Schema, table, column (empty: the table) -> comment, of this database or the named one."""
+        """Map schema, table, column (empty: the table) to comment, in this or the named database."""
         where = "where not internal and database_name = coalesce(nullif($name, ''), current_database())"
         rows = self.rows(
             f"select schema_name, table_name, '', comment from duckdb_tables() {where} union all "
@@ -44,11 +50,11 @@ class Warehouse:
         return {(schema, table, column): comment or "" for schema, table, column, comment in rows}
 
     def create_view(self, view: Identifier, files: str | Sequence[str]) -> int:
-        """Replace ``view`` by the rows of Parquet files, or of a pattern; returns how many there are."""
+        """Replace ``view`` by the rows of Parquet files, or of a pattern; return the row count."""
         if self.kind(view) != VIEW:
             self.drop(view)
         paths = [files] if isinstance(files, str) else files
-        # They cannot be bound; they are this project's own.
+        # A view takes no bound values; the paths are made by this project.
         listed = ", ".join(map(literal, paths))
         self.rows(
             f"create or replace view {view} as from read_parquet([{listed}], hive_partitioning = false)"
@@ -56,17 +62,17 @@ class Warehouse:
         return self.count(view)
 
     def files_of(self, view: Identifier) -> str:
-        """The first file or pattern that a view by ``create_view`` reads; empty if it is none."""
+        """Return the first file or pattern that a view of ``create_view`` reads; otherwise empty."""
         rows = self.rows(
             "select sql from duckdb_views() where database_name = current_database() "
             "and concat('\"', schema_name, '\".\"', view_name, '\"') = $name",
             {"name": str(view)},
         )
-        found = re.search(r"read_parquet\(\D*?'((?:[^']|'')*)'", str(rows[0][0])) if rows else None
-        return found[1].replace("''", "'") if found else ""
+        match = re.search(r"read_parquet\(\D*?'((?:[^']|'')*)'", str(rows[0][0])) if rows else None
+        return match[1].replace("''", "'") if match else ""
 
     def kind(self, relation: Identifier, database: str = "") -> str:
-        """``BASE TABLE`` or ``VIEW``; empty if this or the named database has no such relation."""
+        """Return ``BASE TABLE`` or ``VIEW``; empty if this or the named database has neither."""
         rows = self.rows(
             "select table_type from information_schema.tables "
             "where table_catalog = coalesce(nullif($database, ''), current_database()) "
@@ -81,41 +87,41 @@ class Warehouse:
             self.rows(f"drop {'view' if kind == VIEW else 'table'} {relation}")
 
     def create_temporary(self, table: Identifier, select: str, binds: Mapping[str, object] = {}) -> None:
-        """Replace a table of this connection's own by the rows of ``select``."""
+        """Replace a temporary table of this connection by the rows of ``select``."""
         self.rows(f"create or replace temporary table {table} as {select}", binds)
 
     def count(self, table: Identifier) -> int:
-        """Rows of a table."""
+        """Count the rows of a table."""
         return int(self.one(f"select count(*) from {table}")[0])
 
     def one(self, sql: str, binds: Mapping[str, object] = {}) -> tuple:
-        """The first row of a query that always has one."""
+        """Return the first row of a query that always has one."""
         rows = self.rows(sql, binds)
         if not rows:
-            raise DataError(f"no row came of: {sql}")
+            raise DataError(f"the query returned no row: {sql}")
         return rows[0]
 
     def rows(self, sql: str, binds: Mapping[str, object] = {}) -> list[tuple]:
-        """Run a statement and read its result to the end; an open one would block the connection."""
+        """Run a statement and return all its rows; an open result would block the connection."""
         return self.con.execute(sql, dict(binds)).fetchall()
 
     def arrow(self, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
-        """The rows of a query as an Arrow table."""
+        """Return the rows of a query as an Arrow table."""
         return self.con.sql(sql, params=dict(binds)).to_arrow_table()
 
     def replace_rows(self, table: Identifier, key: Mapping[str, object], rows: pa.Table) -> None:
-        """Delete the rows that match ``key`` and insert ``rows``, by name of column."""
+        """Delete the rows that match ``key`` and insert ``rows`` by column name."""
         where = " and ".join(f"{Identifier.of(name)} = ${name}" for name in key)
         self.rows(f"delete from {table} where {where}", key)
         before = self.count(table)
         with self.relation("incoming_rows", rows):
             self.rows(f"insert into {table} by name select * from incoming_rows")
         if self.count(table) - before != rows.num_rows:
-            raise DataError(f"{table}: {rows.num_rows} rows were to be written and are not there")
+            raise DataError(f"{table}: {rows.num_rows} rows were to be written but are missing")
 
     @contextmanager
     def relation(self, name: str, rows: pa.Table) -> Iterator[None]:
-        """Let SQL read an Arrow table by ``name`` for a while."""
+        """Let SQL read an Arrow table by ``name`` inside the ``with`` block."""
         self.con.register(name, rows)
         try:
             yield

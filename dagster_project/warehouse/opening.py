@@ -1,4 +1,4 @@
-"""Opening the warehouse's file, at once or when the process that has it open lets it go."""
+"""Open the warehouse's file, at once or after the process that has it open has closed it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from dagster_project.turns.waiting import Tell, utc_text, wait_while
+from dagster_project.turns.waiting import Log, utc_text, wait_while
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.schema import (
@@ -31,19 +31,19 @@ PROC = Path("/proc")
 LOCKED = "Could not set lock on file"
 INTERRUPTED = "Query interrupted"
 PROCESS = re.compile(r"\(PID (\d+)\)")
-COMMAND = 80  # characters of it in a message
+COMMAND = 80  # largest number of characters of a command in a message
 
 
-def connect(path: Path, config: Mapping[str, Any], tell: Tell | None) -> duckdb.DuckDBPyConnection:
-    """A connection that may write.
+def connect(path: Path, config: Mapping[str, Any], log: Log | None) -> duckdb.DuckDBPyConnection:
+    """Open a connection that may write.
 
     Args:
-        path: of the DuckDB file.
-        config: DuckDB's.
-        tell: is told which process has the file open, while this one waits for it; None: do not wait.
+        path: the DuckDB file.
+        config: DuckDB's configuration.
+        log: logs which process has the file open while this one waits for it; None: do not wait.
 
     Raises:
-        UpliftError: the file is open in another process and there is no waiting, or it cannot be opened.
+        UpliftError: another process has the file open and ``log`` is None, or it cannot be opened.
     """
     opened: list[duckdb.DuckDBPyConnection] = []
     began = datetime.now(UTC)
@@ -52,7 +52,7 @@ def connect(path: Path, config: Mapping[str, Any], tell: Tell | None) -> duckdb.
         try:
             opened.append(duckdb.connect(str(path), config=dict(config)))
         except duckdb.IOException as error:
-            if tell is None or LOCKED not in str(error):
+            if log is None or LOCKED not in str(error):
                 raise UpliftError(
                     f"{path} cannot be opened. Another run may hold it: wait for it to end. "
                     f"Readers should open the published snapshot instead. ({error})"
@@ -60,16 +60,16 @@ def connect(path: Path, config: Mapping[str, Any], tell: Tell | None) -> duckdb.
             return f"{_process(str(error), began)} has {path.name} open"
         return ""
 
-    if tell is None:
+    if log is None:
         blocker()
     else:
-        wait_while(blocker, tell)
+        wait_while(blocker, log)
     return opened[0]
 
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Raise KeyboardInterrupt where DuckDB makes an error of its own of a signal."""
+    """Raise KeyboardInterrupt if DuckDB turns a signal into a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
@@ -79,7 +79,10 @@ def signals_kept() -> Iterator[None]:
 
 
 def _process(error: str, began: datetime) -> str:
-    """Who has the file, as DuckDB says and the kernel knows; of another container neither does."""
+    """Describe the process that has the file, from DuckDB's message and the kernel.
+
+    A process of another container is unknown to both.
+    """
     numbers = PROCESS.search(error)
     try:
         number = int(numbers[1]) if numbers else 0
@@ -92,7 +95,7 @@ def _process(error: str, began: datetime) -> str:
 
 
 def _started(number: int) -> datetime:
-    """When a process of this machine began."""
+    """Return the time at which a process of this machine started."""
     ticks = int((PROC / str(number) / "stat").read_text().rpartition(")")[2].split()[19])
     lines = (PROC / "stat").read_text(encoding="ascii").splitlines()
     booted = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
@@ -101,17 +104,17 @@ def _started(number: int) -> datetime:
 
 @contextmanager
 def open_warehouse(
-    home: Home, *, memory_limit: str, threads: int, tell: Tell | None = None
+    home: Home, *, memory_limit: str, threads: int, log: Log | None = None
 ) -> Iterator[Warehouse]:
-    """Open the warehouse in one transaction: all that is written becomes visible, or nothing.
+    """Open the warehouse in one transaction: all writes become visible, or none.
 
-    ``tell``: wait for another process that has it open, and tell for which.
+    With ``log``, wait for another process that has the file open, and log which one it is.
 
     Raises:
-        UpliftError: another process has it open and there is no waiting, or an earlier version made it.
+        UpliftError: another process has it open and ``log`` is None, or an earlier version made it.
     """
     home.root.mkdir(parents=True, exist_ok=True)
-    con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), tell)
+    con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), log)
     db = Warehouse(con)
     try:
         with signals_kept():
@@ -119,16 +122,16 @@ def open_warehouse(
             _ensure_tables(db, home)
             yield db
             db.rows("commit")
-    finally:  # closing rolls back what was not committed
+    finally:  # closing rolls uncommitted writes back
         con.close()
 
 
 @contextmanager
 def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterator[Warehouse]:
-    """An empty database in memory, with all schemas; what does not fit goes to ``scratch``."""
+    """Open an empty database in memory with all schemas; rows beyond the limit go to ``scratch``."""
     with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
         db = Warehouse(con)
-        db.rows("set enable_progress_bar = false")  # DuckDB takes a worker's process for a notebook
+        db.rows("set enable_progress_bar = false")  # DuckDB mistakes a worker's process for a notebook
         _create_schemas(db)
         create_rules(db, USER_RULES)
         yield db
@@ -155,8 +158,8 @@ def _ensure_tables(db: Warehouse, home: Home) -> None:
         raise UpliftError(
             f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
             f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
-            "the file aside and carries lists, nights, suppressions, what was measured and models into "
-            "a new one; then run again. What is published stays as it is."
+            "the file aside and carries lists, nights, suppressions, measured outcomes and models into "
+            "a new one; then run again. The published snapshot does not change."
         )
     _create_rules(db)
     for statement in comment_statements(_declared_here(db), db.columns()):

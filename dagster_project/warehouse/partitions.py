@@ -1,9 +1,9 @@
-"""Partitions: what workers write, one Parquet file a part, in folders that never change.
+"""Partitions: the Parquet files of workers, one per part, in folders that never change.
 
 ``UPLIFT_HOME/partitions/<experiment>/<layer>/<generation>/part-00000.parquet``. A materialization writes
-a new generation; the warehouse's view then names it, and published snapshots keep naming the one that
-they were published with. A file is written aside and renamed, so a task that runs again after its
-worker died leaves the same files.
+a new generation and the warehouse's view then names it; a published snapshot still names the generation
+of its publication. A file is written under a temporary name and renamed, so a task that runs again after
+its worker died leaves the same files.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from uplift_core.artifacts.files import sync_folder, written_aside
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
 
-ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's own
-SPECIAL = "*?[]{}"  # what DuckDB would take for a pattern
+ROW_GROUP = 122_880  # rows that a reader skips together; DuckDB's default
+SPECIAL = "*?[]{}"  # characters that DuckDB reads as a pattern
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file that a worker wrote: where, how many rows, which columns (name and type)."""
+    """A file that a worker wrote: its path, row count and columns (name and type)."""
 
     path: Path
     rows: int
@@ -43,10 +43,10 @@ class Generation:
 
     @classmethod
     def new(cls, home: Home, experiment: str, layer: str) -> Generation:
-        """A new, empty one.
+        """Create a new, empty generation.
 
         Raises:
-            UpliftError: the home's path cannot be told from a pattern.
+            UpliftError: the home's path contains a character of a pattern.
         """
         if any(sign in str(home.partitions) for sign in SPECIAL):
             raise UpliftError(f"UPLIFT_HOME = {home.root} holds one of {SPECIAL}; choose another folder")
@@ -56,25 +56,25 @@ class Generation:
         return cls(folder)
 
     def path(self, number: int) -> Path:
-        """The file of one part."""
+        """Return the path of one part."""
         return self.folder / f"part-{number:05}.parquet"
 
     @property
     def pattern(self) -> str:
-        """All parts, in order, as DuckDB reads them."""
+        """The pattern of all parts; DuckDB reads them in order."""
         return str(self.folder / PATTERN)
 
     @property
     def files(self) -> list[Path]:
-        """All parts, in order."""
+        """Paths of all parts, in order."""
         return sorted(self.folder.glob(PATTERN))
 
     def remove(self) -> None:
-        """Remove it with its parts."""
+        """Remove the generation with its parts."""
         shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        """Remove what killed workers left half-written, and force the folder's entries to the disk."""
+        """Remove half-written files of killed workers, and force the folder's entries to the disk."""
         for left in self.folder.glob(".part-*"):
             left.unlink(missing_ok=True)
         sync_folder(self.folder)
@@ -97,10 +97,10 @@ def write_part(
 
 
 def same_columns(what: str, parts: list[Part]) -> None:
-    """Refuse parts that were read differently.
+    """Refuse parts that have different columns.
 
     Raises:
-        DataError: naming the first part and column that differ.
+        DataError: names the first part and column that differ.
     """
     first = parts[0]
     for number, part in enumerate(parts):
@@ -116,7 +116,7 @@ def same_columns(what: str, parts: list[Part]) -> None:
 
 
 def remove_unused(db: Warehouse, home: Home) -> list[Path]:
-    """Remove generations that neither the warehouse nor a kept snapshot names; returns them."""
+    """Remove generations that neither the warehouse nor a kept snapshot names; return their folders."""
     if not home.partitions.is_dir():
         return []
     named = "\n".join([*_views(db), *_published_views(home)])

@@ -1,8 +1,8 @@
-"""What each layer was made from, and the refusal of layers that do not belong together.
+"""The sources of each layer, and the refusal of layers with different sources.
 
-``quality.lineage`` holds, for every layer that stands, its version and those of what it was made from. A
-version is a hash of these, so that a layer made anew of the same in the same way is the same. A layer
-that an earlier version of this project made has no rows: it is not compared.
+``quality.lineage`` holds the version of every current layer and the versions of its sources. A version
+is a hash of the sources' versions, so a layer that is made again from the same sources has the same
+version. A layer that an earlier version of this project made has no rows and is not compared.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 
 LINEAGE = Identifier.of("quality", "lineage")
-UNKNOWN = ""  # version of what nobody wrote down
-LENGTH = 12  # characters of a version
+UNKNOWN = ""  # version of a layer without a record
+LENGTH = 12  # number of characters of a version
 
 
 @dataclass
 class Layer:
-    """A layer that stands: its version, who made it when, and the versions of what it was made from."""
+    """A current layer: its version, its run, its time, and the versions of its sources."""
 
     name: str
     version: str
@@ -36,33 +36,33 @@ class Layer:
 
     @property
     def when(self) -> str:
-        """When it was made, for people."""
+        """The time when it was made, as text for people."""
         return utc_text(self.made_at.replace(tzinfo=UTC))
 
 
 def version_of(made_from: Mapping[str, str]) -> str:
-    """The version of a layer that was made from these."""
+    """Return the version of a layer with these sources."""
     text = "\0".join(f"{name}\0{version}" for name, version in sorted(made_from.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
 def versions_of(db: Warehouse, experiment: str, layers: Iterable[str]) -> dict[str, str]:
-    """The versions of layers that stand, by name; of those that nobody wrote down, ``UNKNOWN``."""
-    stand = layers_of(db, experiment)
-    return {name: stand[name].version if name in stand else UNKNOWN for name in layers}
+    """Return the versions of current layers by name; ``UNKNOWN`` if a layer has no record."""
+    current = layers_of(db, experiment)
+    return {name: current[name].version if name in current else UNKNOWN for name in layers}
 
 
 def record_layer(
     db: Warehouse, experiment: str, layer: str, made_from: Mapping[str, str], *, run_id: str
 ) -> None:
-    """Write down what a layer was just made from, in the transaction that makes it visible.
+    """Record the sources of a new layer, in the transaction that makes it visible.
 
     Args:
         db: the warehouse.
-        experiment: its name.
-        layer: its name, as in Dagster.
+        experiment: the experiment's name.
+        layer: the layer's name, as in Dagster.
         made_from: versions of other layers, a file's sha256, a model's version, by name.
-        run_id: of the run that makes it.
+        run_id: the run that makes the layer.
     """
     shared = {
         "experiment": experiment,
@@ -76,7 +76,7 @@ def record_layer(
 
 
 def layers_of(db: Warehouse, experiment: str) -> dict[str, Layer]:
-    """The layers of an experiment that stand, as far as they were written down, by name."""
+    """Return the recorded current layers of an experiment by name."""
     layers: dict[str, Layer] = {}
     rows = db.rows(
         "select layer, version, run_id, made_at, made_from, made_from_version "
@@ -92,43 +92,43 @@ def layers_of(db: Warehouse, experiment: str) -> dict[str, Layer]:
 def refuse_mixed_layers(
     db: Warehouse, experiment: str, needed: Collection[str], *, but: Collection[str] = ()
 ) -> None:
-    """Refuse layers of which one was made from another version of a layer than the one that stands.
+    """Refuse layers if one of them was made from another version of a source than the current one.
 
     Args:
         db: the warehouse.
-        experiment: its name.
-        needed: layers that are about to be used; what they were made from counts, too.
-        but: layers whose past is their own affair.
+        experiment: the experiment's name.
+        needed: layers that are about to be used; their sources are checked, too.
+        but: layers that are not checked.
 
     Raises:
-        DataError: naming the layers and what to materialize.
+        DataError: names the layers, and those to materialize.
     """
-    stand = layers_of(db, experiment)
-    chain = _with_sources(stand, needed, but)
+    current = layers_of(db, experiment)
+    chain = _with_sources(current, needed, but)
     for source in chain:
-        now = stand[source]
+        now = current[source]
         stale = [
-            n for n in chain if stand[n].made_from.get(source, UNKNOWN) not in {UNKNOWN, now.version}
+            n for n in chain if current[n].made_from.get(source, UNKNOWN) not in {UNKNOWN, now.version}
         ]
         if stale:
-            anew = [layer for layer in chain if {*stale} & {*_with_sources(stand, [layer])}]
+            outdated = [layer for layer in chain if {*stale} & {*_with_sources(current, [layer])}]
             raise DataError(
                 f"{experiment}: {' and '.join(stale)} {'were' if len(stale) > 1 else 'was'} made from "
-                f"another {source} than the one that stands (of run {now.run_id[:8]}, {now.when}); they "
-                f"do not belong together. Materialize {', '.join(anew)} anew, as the job "
+                f"another {source} than the current one (of run {now.run_id[:8]}, {now.when}), so they "
+                f"do not fit together. Materialize {', '.join(outdated)} again, as the job "
                 f"uplift_{experiment} does, or {source} as it was"
             )
 
 
 def _with_sources(
-    stand: Mapping[str, Layer], needed: Collection[str], but: Collection[str] = ()
+    current: Mapping[str, Layer], needed: Collection[str], but: Collection[str] = ()
 ) -> list[str]:
-    """``needed`` and all that they were made from, sources first."""
+    """List ``needed`` and all their sources, sources first."""
     chain: list[str] = []
 
     def visit(name: str) -> None:
-        if name in stand and name not in but and name not in chain:
-            for source in stand[name].made_from:
+        if name in current and name not in but and name not in chain:
+            for source in current[name].made_from:
                 visit(source)
             chain.append(name)
 

@@ -32,32 +32,32 @@ def _create_schemas(db: Warehouse) -> None:
 
 
 def create_shared_tables(db: Warehouse) -> None:
-    """All schemas, and the tables and rules that all experiments share."""
+    """Create all schemas, and the tables and rules that all experiments share."""
     create_tables(db)
     _create_rules(db)
 
 
 @cache
 def _shared_tables() -> dict[tuple[str, str], str]:
-    """Schema and table -> the statement that creates it."""
+    """Map schema and table to the statement that creates the table."""
     files = sorted((SQL_FOLDER / "tables").glob("*.sql"))
-    return {_place(file.stem): file.read_text(encoding="utf-8") for file in files}
+    return {_schema_and_table(file.stem): file.read_text(encoding="utf-8") for file in files}
 
 
-def _place(stem: str) -> tuple[str, str]:
+def _schema_and_table(stem: str) -> tuple[str, str]:
     schema, _, table = stem.partition(".")
     return schema, table
 
 
 @cache
 def _declared_columns() -> Columns:
-    """Every shared table and column, as this version declares them, with its comment."""
+    """Map every shared table and column of this version to its comment."""
     with duckdb.connect(":memory:") as con:
         db = Warehouse(con)
         create_shared_tables(db)
-        found = db.columns()
-    said = [comments_for(*place, sql, found) for place, sql in _shared_tables().items()]
-    return found | {key: text for comments in said for key, text in comments.items()}
+        columns = db.columns()
+    tables = [comments_for(*name, sql, columns) for name, sql in _shared_tables().items()]
+    return columns | {key: text for comments in tables for key, text in comments.items()}
 
 
 CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
@@ -70,7 +70,7 @@ TABLE_RULES = ("excluded_users", "holdout_scores")
 
 
 def create_tables(db: Warehouse) -> None:
-    """All schemas and shared tables; those that an earlier version made may lack columns."""
+    """Create all schemas and shared tables; a table of an earlier version may lack columns."""
     _create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
@@ -83,21 +83,21 @@ def _create_rules(db: Warehouse) -> None:
 
 
 def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES) -> None:
-    """Macros of ``sql/rules``: who is held out, suppressed, explores; what thresholds are found among.
+    """Create the macros of ``sql/rules``: roles, excluded users, and the scores behind thresholds.
 
-    What is published holds them, too: the service decides by the rules that made the lists.
+    A published snapshot has them, too: the service decides by the rules that made the lists.
     """
     for name in names:
         db.rows(_rule(name))
 
 
 def missing_columns(db: Warehouse) -> list[str]:
-    """Columns of shared tables that this version declares and the database lacks, in order."""
+    """List the columns of shared tables that this version declares and the database lacks, in order."""
     return [".".join(key).rstrip(".") for key in sorted(_declared_here(db).keys() - db.columns().keys())]
 
 
 def _declared_here(db: Warehouse) -> Columns:
-    """What this version declares; the ledger's columns under the name of its table here."""
+    """Return the columns that this version declares; the ledger's under the name of its table."""
     declared = _declared_columns()
     if db.kind(Identifier.of(*LEDGER)) != VIEW:
         return declared

@@ -1,8 +1,8 @@
 """Rendering of the SQL files under ``sql/``.
 
-Files are Jinja templates so that one file serves every experiment. Only identifiers are filled in,
-as ``Identifier`` objects made here from a checked declaration; a plain string in a placeholder is
-refused. Values are bound: ``{{ bind.name }}`` stands for the bound parameter ``$name``.
+The files are Jinja templates, so one file serves every experiment. Placeholders take only ``Identifier``
+objects, which come from a checked declaration; a plain string is refused. Values are bound:
+``{{ bind.name }}`` stands for the bound parameter ``$name``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uplift_core.errors import UpliftError
 
 @dataclass(frozen=True)
 class Identifier:
-    """A quoted SQL identifier: of parts joined by dots."""
+    """A quoted SQL identifier: parts joined by dots."""
 
     sql: str
 
@@ -30,7 +30,7 @@ class Identifier:
 
     @classmethod
     def listed(cls, names: Iterable[str]) -> Identifier:
-        """Several columns, separated by commas."""
+        """Quote several columns and join them by commas."""
         return cls(", ".join(cls.of(name).sql for name in names))
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class Identifier:
 
 
 def literal(text: str) -> str:
-    """A string as SQL, for what takes no bound values: SQL that a view or a file keeps, COMMENT."""
+    """Quote a string as SQL literal, for statements that take no bound values: views, files, COMMENT."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -58,7 +58,7 @@ _environment = jinja2.Environment(
 
 
 class _Binds:
-    """``bind.name`` in a template: the bound parameter of that name."""
+    """The object behind ``bind.name`` in a template: it returns the bound parameter of that name."""
 
     def __getattr__(self, name: str) -> Identifier:
         return Identifier(f"${name}")
@@ -70,5 +70,5 @@ def render(file: str, **identifiers: object) -> str:
 
 
 def sql_sha256(*texts: str) -> str:
-    """sha256 over SQL texts, in order."""
+    """Return the sha256 over SQL texts, in order."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -9,11 +9,11 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.design import Outcome
 
-# Of outcomes: signed, and with room, so that whoever queries them may subtract and multiply.
+# Types of outcomes: signed and wide, so that a query may subtract and multiply them.
 TYPES = {"binary": "integer", "count": "double", "continuous": "double"}
 
 
-EXACT = {"integer": "integer", "double": "decimal(38, 10)"}  # whose sums no order of rows can change
+EXACT = {"integer": "integer", "double": "decimal(38, 10)"}  # types whose sums ignore the order of rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OutcomeNames:
 
     @classmethod
     def of(cls, outcome: Outcome) -> OutcomeNames:
-        """The names that all layers use for this outcome."""
+        """Build the names that all layers use for this outcome."""
         return cls(
             column=Identifier.of(outcome.column),
             name=Identifier.of(outcome.name),
@@ -44,7 +44,7 @@ class OutcomeNames:
 
 @dataclass(frozen=True)
 class UserTables:
-    """Identifiers of what is known and predicted of users; ``name`` is that of all three tables."""
+    """Identifiers of the tables about users; all three tables have the name ``name``."""
 
     name: str
     raw: Identifier
@@ -67,11 +67,11 @@ class Tables:
     cells: Identifier
     predictions: Identifier
     histories: Mapping[str, Identifier]  # by name of the declared table
-    population: UserTables  # of the users to decide about, if other than the experiment's
+    population: UserTables  # tables of the users to decide about, if the experiment declares others
 
     @classmethod
     def of(cls, experiment: Experiment) -> Tables:
-        """The tables of ``experiment``."""
+        """Build the names of the tables of ``experiment``."""
         name = experiment.name
         training = {
             what: Identifier.of("training", f"{name}_{what}")
@@ -92,17 +92,20 @@ class Tables:
 
     @property
     def users(self) -> UserTables:
-        """Those of the experiment's own users."""
+        """Tables of the experiment's users."""
         return UserTables(self.name, self.raw, self.features, self.scores)
 
 
-VIEW = "VIEW"  # as DuckDB's information schema calls it
+VIEW = "VIEW"  # the name in DuckDB's information schema
 
 
 LEDGER = ("decisions", "treat_list")
 
 
-LEDGER_ROWS = ("decisions", "treat_list_here")  # its table, once it is a view; see ledger.py
+LEDGER_ROWS = (
+    "decisions",
+    "treat_list_here",
+)  # the ledger's table, once the ledger is a view; see ledger.py
 
 
-PROOF = "proof"  # the evaluator's, no experiment's own
+PROOF = "proof"  # tables of the evaluator's proof, which belong to no experiment

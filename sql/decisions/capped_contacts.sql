@@ -1,6 +1,6 @@
-/* Treatments of users who have had as many as a contact cap allows.
+/* Treatments of users who have reached a contact cap.
    Grain: decision_date, campaign, user_id.  Inputs: decisions.contacts.
-   Bound: $experiment; $since, the day before the first that counts; $cap, treatments that the cap allows. */
+   Bound: $experiment; $since, the day before the first day that counts; $cap, treatments that the cap allows. */
 with recent as (
     select *
     from {{ contacts }}

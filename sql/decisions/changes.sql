@@ -1,4 +1,4 @@
-/* Who entered and who left a campaign's list since the one before.
+/* Users who entered or left a campaign's list since the previous one.
    Grain: user_id.  Inputs: decisions.treat_list.
    Bound: $decision_date, $experiment, $campaign, $previous_date (null: everybody enters). */
 with listed as (

@@ -1,5 +1,5 @@
-/* Treatments that count for a contact cap.  A user of the holdout who would have been treated counts as if they
-   had been: the two groups stay comparable night after night.
+/* Treatments that count for a contact cap.  A holdout user who would have been treated counts as treated, so the
+   two groups stay comparable night after night.
    Grain: decision_date, experiment, campaign, user_id.  Inputs: decisions.treat_list. */
 select
     decision_date,

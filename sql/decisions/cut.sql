@@ -1,6 +1,7 @@
-/* Where the list ends among the ranked: the last one treated, and the share of those with equal priority who
-   are treated.
-   Grain: one row; none if nobody is treated.  Inputs: the night's roles.  Bound: $treated, ranked users who are. */
+/* The end of the list among the ranked users: the last treated one, and the treated share of users with that
+   priority.
+   Grain: one row; none if nobody is treated.  Inputs: the night's roles.  Bound: $treated, number of ranked users
+   to treat. */
 with reached as (
     select
         priority,

@@ -1,5 +1,4 @@
-/* All decisions of a campaign's list of one night as they are handed out; an arm stands beside who is treated with it
-   alone.
+/* All decisions of a campaign's list of one night for the export; arm is null for users who are not treated.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select
     user_id,

@@ -1,4 +1,4 @@
-/* Users who must not be treated by anybody while effects are measured: the persistent holdout.
+/* Users whom nobody may treat while effects are measured: the persistent holdout.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select user_id
 from {{ treat_list }}

@@ -1,5 +1,5 @@
-/* Where users come in a list's order: the ranked by priority, explorers by draw, all others by user id, each
-   lane by itself. Lane, keys and user id together tell any two users apart.
+/* The users' positions in a list's order, in three lanes: ranked users by priority, explorers by draw, all others
+   by user id. Lane, keys and user id together are unique.
    Grain: user_id.  Inputs: the night's roles. */
 select
     *,

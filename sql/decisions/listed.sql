@@ -1,4 +1,4 @@
-/* A campaign's list of one night in the order of users.
+/* A campaign's list of one night in the order of user ids.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select
     {{ bind.experiment }}::varchar as experiment,

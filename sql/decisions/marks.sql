@@ -1,4 +1,4 @@
-/* Every so manieth user of a part in the list's order.
+/* Every n-th user of a part in the list's order; n is $step.
    Grain: user_id.  Inputs: the lanes of a part.  Bound: $step. */
 select
     lane,

@@ -1,5 +1,5 @@
-/* Ranges' sums of several parts, added up.
-   Grain: lane, range_number.  Inputs: sums of parts. */
+/* Users and costs of each range, summed over several parts.
+   Grain: lane, range_number.  Inputs: range sums of parts. */
 select
     lane,
     range_number,

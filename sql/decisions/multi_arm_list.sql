@@ -1,8 +1,8 @@
-/* Which arm each user gets: all users' moves from arm to arm, most effect per cost first, until the budget
-   is spent. Of moves of one level a salted md5 of the user id decides.
-   Grain: user_id.  Inputs: the night's roles; each user's effects; all distinct effects numbered as offers, and
+/* The arm of each user: all users' moves from arm to arm are taken, highest effect per cost first, until the
+   budget is spent. Among moves of equal level, a salted md5 of the user id decides.
+   Grain: user_id.  Inputs: the night's roles; each user's effects; all distinct effects, numbered as offers, and
    the moves of each offer (offer, level, arm, effect, cost, price).
-   Bound: $decision_date, $experiment, $budget, $model_version.  Money is counted to a millionth, exactly. */
+   Bound: $decision_date, $experiment, $budget, $model_version.  Money is exact to a millionth. */
 with moving as (
     select
         roles.user_id,

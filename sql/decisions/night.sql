@@ -1,4 +1,4 @@
-/* What one night's list came to.
+/* Totals of one night's list.
    Grain: one row.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 with tonight as (
     from {{ treat_list }}

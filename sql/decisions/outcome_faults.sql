@@ -1,7 +1,7 @@
-/* What is wrong with a file of outcomes.
+/* Counts of the faults in a file of outcomes.
    Grain: one row.  Inputs: the file's rows (user_id, y), decisions.treat_list.
-   Bound: $decision_date, $experiment, $campaign; $binary, whether outcomes are 0 or 1; $counted, whole
-   numbers from 0. */
+   Bound: $decision_date, $experiment, $campaign; $binary, true if outcomes must be 0 or 1; $counted, true if
+   they must be whole numbers from 0. */
 with list as (
     select user_id
     from {{ treat_list }}

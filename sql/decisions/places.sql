@@ -1,8 +1,9 @@
-/* The order in which users are treated as the budget grows: the best ranked first, and the k-th explorer
-   where k - 1/2 of the explorers' share of all places are passed.
-   Grain: user_id, of the ranked and the explorers.  Inputs: the night's roles, or a range of them.
-   Bound: $ranked and $explorers, how many there are; $ranked_before and $explorers_before, of them before the
-   range. */
+/* The order in which users are treated as the budget grows: ranked users by priority, and explorers spread evenly
+   among them. The k-th of E explorers comes when (k - 1/2) / E of all places are passed. Example: with 4 ranked
+   users and 1 explorer, the explorer gets rank 3 of 5.
+   Grain: user_id of ranked users and explorers.  Inputs: the night's roles, or a range of them.
+   Bound: $ranked and $explorers, the numbers of these users; $ranked_before and $explorers_before, their numbers
+   before the range. */
 with ordered as (
     select
         *,

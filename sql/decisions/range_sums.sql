@@ -1,5 +1,5 @@
-/* How many users each range of the list's order has in a part, and what they cost together, where money is
-   divided: to a millionth, exactly.
+/* Number of users of each range of the list's order in a part and, for a budget in money, their total cost: exact
+   to a millionth.
    Grain: lane, range_number.  Inputs: the ranged roles of a part. */
 select
     lane,

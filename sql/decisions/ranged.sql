@@ -1,4 +1,4 @@
-/* A part's roles with the range of the list's order that each user falls into.
+/* A part's roles with each user's range of the list's order.
    Grain: user_id.  Inputs: the lanes of a part, splits. */
 select
     lanes.*,

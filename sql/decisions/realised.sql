@@ -1,5 +1,5 @@
-/* What a night's list did: outcomes of the treated beside those of the holdout whom it would have treated, and
-   of treated explorers beside all of the holdout.
+/* Measured outcomes of a night's list: treated users compared with the holdout users whom the list would have
+   treated, and treated explorers compared with the whole holdout.
    Grain: comparison.  Inputs: decisions.treat_list, the night's outcomes (user_id, y).
    Bound: $decision_date, $experiment, $campaign. */
 with measured as (
@@ -29,7 +29,7 @@ compared as (
         treated,
         y
     from measured
-    -- Explorers reach their cap whatever their score, so the holdout's caps, which follow the score, don't count.
+    -- Explorers reach their cap whatever their score, so a holdout user's cap, which depends on the score, is ignored.
     where (decision = 'explore' and treated) or (decision = 'holdout' and reason in ('holdout', 'contact_cap'))
 )
 

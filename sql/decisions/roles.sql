@@ -1,11 +1,11 @@
-/* What part each user plays in one night's list.
-   Grain: user_id.  Inputs: scores.<experiment>, raw.<experiment> where users have costs or values of their
-   own; the night's excluded users with the reason.
-   Bound: $arm, $salt; $cost and $value of every user; $money, whether the budget is money; $holdout and
+/* The role of each user in one night's list.
+   Grain: user_id.  Inputs: scores.<experiment>; raw.<experiment> if a column holds the users' costs or values;
+   the night's excluded users with the reason.
+   Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $holdout and
    $explore, shares of users.
 
-   One salted md5 of the user id draws, for good: the persistent holdout, who is never treated; and the
-   explorers, who are treated whatever their score.  The rule itself is in sql/rules. */
+   One salted md5 of the user id permanently draws the persistent holdout, which is never treated, and the
+   explorers, who are treated whatever their score.  The rule is in sql/rules. */
 with drawn as (
     select
         scores.user_id,
@@ -24,7 +24,7 @@ select
     drawn.cost,
     drawn.value,
     excluded.reason as excluded_for,
-    -- What the best come first by; the score itself where all users cost and bring the same.
+    -- Ranked users are sorted by this; it is the score if all users have the same cost and value.
     {% if cost_column or value_column %}
         case
             when {{ bind.money }} then drawn.value * drawn.score / drawn.cost

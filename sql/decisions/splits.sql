@@ -1,11 +1,11 @@
-/* Where ranges of the list's order end: every so manieth mark of all parts.
+/* The ends of ranges of the list's order: every n-th mark of all parts; n is $marks_per_range.
    Grain: lane, range_number.  Inputs: marks.  Bound: $marks_per_range. */
 select
     lane,
     first_key,
     second_key,
     user_id,
-    place // {{ bind.marks_per_range }}::bigint as range_number -- of the range that follows
+    place // {{ bind.marks_per_range }}::bigint as range_number -- of the next range
 from (
     select
         *,

@@ -1,13 +1,13 @@
 /* One night's decision about every user.
-   Grain: decision_date, experiment, campaign, user_id.  Inputs: the night's roles and places.
+   Grain: decision_date, experiment, campaign, user_id.  Inputs: the night's roles and ordered users.
    Bound: $decision_date, $experiment, $campaign, $arm, $learner, $model_version, $feature_snapshot, $budget (share
-   of users), $threshold; $size of the list; $by_threshold, whether ranked users are treated from the threshold on
-   instead of up to that size; $cut_priority and $cut_tie, the last ranked user who is treated; $cut_share, of the
-   users with that priority who are treated; $explore_share, of the explorers; $holdout and $explore, shares of
-   users. */
+   of users), $threshold; $size of the list; $by_threshold, true if ranked users are treated from the threshold up
+   instead of up to that size; $cut_priority and $cut_tie, the last treated ranked user; $cut_share, treated share
+   of the users with that priority; $explore_share, treated share of the explorers; $holdout and $explore, shares
+   of users. */
 with placed as (
     select * exclude (place)
-    from ({{ places }})
+    from ({{ ordered_users }})
     union all by name
     select
         *,
@@ -54,7 +54,7 @@ select
     {{ bind.budget }}::double as budget,
     cost,
     value,
-    -- The draws decide who is held out, who explores and who wins a tie; all else follows the score.
+    -- Draws decide the holdout, the explorers and ties; everything else follows from the score.
     case
         when excluded_for is not null then 0
         else {{ bind.explore }} * {{ bind.explore_share }} + (1 - {{ bind.holdout }} - {{ bind.explore }}) * case

@@ -1,4 +1,4 @@
-/* Whom a list treats for their score.
+/* Share of users whom a list treats for their score, by score.
    Grain: score.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select
     score,

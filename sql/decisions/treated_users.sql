@@ -1,5 +1,5 @@
-/* Whom to treat in a campaign of one night, in the order in which they are treated: those within the budget, and
-   the explorers whom chance chose.
+/* Users to treat in a campaign of one night, in the order of treatment: users within the budget, and explorers
+   whom chance chose.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select
     user_id,

@@ -1,4 +1,4 @@
-/* What each arm is predicted to change for each user, by the learner that decides about the arm.
+/* The predicted effect of each arm on each user, by the learner that decides about the arm.
    Grain: user_id.  Inputs: scores.<experiment>.  Bound: $arm_<k>, each treatment arm. */
 select
     user_id,

@@ -1,5 +1,5 @@
-/* What is predicted for the cells that hold held-out users: effects by every learner, outcomes by arm.
-   Grain: arm, cell; arm is the place in $arms.  Inputs: training.<experiment>_predictions,
+/* Predictions of the cells with held-out users: effects by every learner, outcomes by arm.
+   Grain: arm, cell; arm is the position in $arms, from 0.  Inputs: training.<experiment>_predictions,
    training.<experiment>_cells.  Bound: $arms, the treatments. */
 select
     list_position({{ bind.arms }}, arm) - 1 as arm,

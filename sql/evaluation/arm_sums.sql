@@ -1,5 +1,5 @@
-/* Held-out users of each cell by arm, the control among them: what doubly robust scores of all arms need.
-   Grain: cell, arm; arm is the place in $arms.  Inputs: training.<experiment>_cells.  Bound: $arms. */
+/* Held-out users of each cell by arm, including the control: the inputs of the doubly robust scores of all arms.
+   Grain: cell, arm; arm is the position in $arms, from 0.  Inputs: training.<experiment>_cells.  Bound: $arms. */
 select
     cell,
     list_position({{ bind.arms }}, arm) - 1 as arm,

@@ -1,5 +1,5 @@
-/* Users of one contrast as rows, for learners that cannot work on cells; a sample by salted md5 where
-   there are more than $max_users.
+/* Users of one contrast as rows, for learners that cannot work on cells; with more than $max_users, a sample by
+   salted md5.
    Grain: user_id.  Inputs: features.<experiment>, assignment.<experiment>.
    Bound: $arm, $control, $salt, $max_users. */
 with placed as (
@@ -13,7 +13,7 @@ with placed as (
 sampled as (
     select *
     from placed
-    -- Who comes first of so many has a small md5: some need to be sorted, not all.
+    -- The first users in the order have a small md5, so only users with a small md5 are sorted.
     where placed._place / 18446744073709551616.0 < (2.0 * {{ bind.max_users }} + 1000) / (
         select count(*)
         from {{ assignment }} as everybody

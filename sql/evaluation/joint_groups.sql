@@ -1,11 +1,11 @@
-/* Users of one contrast by all their scores at once: all that the evaluation of one outcome needs.
-   Grain: scores (and fold, where predictions are out of fold).
+/* Users of one contrast grouped by all their scores: all inputs of the evaluation of one outcome.
+   Grain: scores (and fold, if predictions are out of fold).
    Inputs: training.<experiment>_cells; predictions of scores and of both arms' outcomes, one row per
    cell (and fold). Bound: $arm, $control, $split, $propensity (by design).
    phi is the doubly robust score of the effect, phi0 of the outcome under control. Within a cell and
    arm both are linear in y, so the sums over its users follow from n, sum(y) and sum(y * y). Sums over
    cells are exact (DECIMAL), so no order of rows or threads can change them. */
-with held as (
+with observed as (
     select
         cell,
         {% if by_fold %}fold,{% endif %}
@@ -31,9 +31,9 @@ predicted as (
 
 joined as (
     select
-        held.*,
+        observed.*,
         predicted.* exclude (cell{% if by_fold %}, fold{% endif %})
-    from held
+    from observed
     inner join predicted using (cell{% if by_fold %}, fold{% endif %})
 ),
 

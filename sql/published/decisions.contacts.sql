@@ -1,5 +1,5 @@
-/* Treatments that may count for a contact cap still: of users who have had as many as a cap allows.  A user of the
-   holdout who would have been treated counts as if they had been.
+/* Treatments that a contact cap may still count, of users who have reached a cap.  A holdout user who would have
+   been treated counts as treated.
    Grain: decision_date, experiment, campaign, user_id. */
 create table if not exists decisions.contacts (
     decision_date date not null,

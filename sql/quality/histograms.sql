@@ -1,4 +1,4 @@
-/* Users of every feature by bin, and users without a value.
+/* Number of users in every bin of every feature, and number of users without a value.
    Grain: feature.  Inputs: features.<experiment>.  Bound: $bounds_<position>, upper ends of a feature's bins. */
 with counted as (
     select

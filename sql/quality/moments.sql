@@ -1,4 +1,4 @@
-/* Mean, variance and number of known values of every feature, and users, by arm.
+/* Mean, variance and number of known values of every feature, and number of users, by arm.
    Grain: arm, feature.  Inputs: features.<experiment>, assignment.<experiment>. */
 with by_arm as (
     select

@@ -1,5 +1,5 @@
-/* Users by bin of one score, in each split; bins end at twentieths of the train users' scores, taken from
-   every $step-th of them.
+/* Number of users by bin of one score, in each split; bins end at twentieths of the train users' scores, estimated
+   from a sample of one user in $step.
    Grain: split, bin.  Inputs: scores.<experiment>.  Bound: $arm, $step. */
 with bounds as (
     select

@@ -1,6 +1,6 @@
-/* What was known of each user when the user was assigned: a history file's rows of the experiment's users,
-   without those that became known later.
-   Grain: as the file's.  Inputs: raw.<experiment>, the file's rows. */
+/* Rows of a history file that were known at the time of each user's assignment: the rows of the experiment's
+   users, without rows that became known later.
+   Grain: the file's.  Inputs: raw.<experiment>, the file's rows. */
 select
     raw.user_id,
     history.* exclude ({{ owners }})

@@ -1,7 +1,7 @@
-/* Who must not be treated by a campaign on a date, and why.
+/* Users whom a campaign must not treat on a date, with the reason.
    Grain: user_id.  Inputs: decisions.suppressions; decisions.contacts of earlier dates, and of the same date's other
    campaigns.
-   most_contacts and cap_days: at most so many treatments in so many days. */
+   most_contacts and cap_days: the contact cap, at most most_contacts treatments in cap_days days. */
 create or replace macro decisions.excluded_users(
     of_experiment, of_campaign, on_date, most_contacts, cap_days
 ) as table (

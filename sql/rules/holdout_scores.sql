@@ -1,4 +1,4 @@
-/* The held-out uplift distribution, which thresholds are quantiles of: users by score, all arms, best score first.
+/* The held-out uplift distribution, whose quantiles are the thresholds: users by score, all arms, best score first.
    Grain: score.  Inputs: scores.<experiment>. */
 create or replace macro decisions.holdout_scores(of_experiment, of_arm, of_learner) as table (
     select

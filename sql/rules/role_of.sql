@@ -1,6 +1,6 @@
-/* What part a user plays in lists: holdout (never treated, so that effects can be measured), suppressed (must not
-   be treated), explore (chance decides instead of the score), ranked (the score decides) or no_value (not worth
-   the cost).  Grain: one value of a user. */
+/* A user's role in lists: holdout (never treated, so that effects can be measured), suppressed (must not be
+   treated), explore (chance decides instead of the score), ranked (the score decides) or no_value (not worth
+   the cost).  Grain: one value per user. */
 create or replace macro decisions.role_of(draw, is_excluded, is_worth, holdout_share, explore_share) as
     case
         when draw < holdout_share then 'holdout'

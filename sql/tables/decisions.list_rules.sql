@@ -1,15 +1,15 @@
-/* By which rules each list was drawn and cut; the service answers about a user by those of the newest list.
+/* Rules that drew and cut each list; the service decides about a user by the rules of the newest list.
    Grain: decision_date, experiment, campaign. */
 create table if not exists decisions.list_rules (
     decision_date date not null,
     experiment varchar not null,
     campaign varchar not null,
-    cut varchar not null, -- size: the list is of exact size; threshold: it takes whose score reaches the threshold
-    budget double not null, -- share of users that the threshold was looked up for
-    salt varchar not null, -- of the draws
+    cut varchar not null, -- size: the list has an exact size; threshold: it treats scores that reach the threshold
+    budget double not null, -- share of users for which the threshold was looked up
+    salt varchar not null, -- salt of the draws
     holdout double not null, -- share of users who are never treated
-    explore double not null, -- share of users whom chance decides about
-    contact_cap integer, -- treatments of a user in cap_days days, at most; null: any number
-    cap_days integer, -- days that the contact cap looks back, the list's own among them
+    explore double not null, -- share of users about whom chance decides
+    contact_cap integer, -- largest number of treatments of a user in cap_days days; null: no cap
+    cap_days integer, -- days that the contact cap looks back, including the list's date
     primary key (decision_date, experiment, campaign)
 )

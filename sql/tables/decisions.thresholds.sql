@@ -1,4 +1,4 @@
-/* The score from which on a user is treated, by budget, from the held-out users.
+/* The lowest score that is treated, by budget, from the held-out users.
    Grain: model_version, arm, learner, budget. */
 create table if not exists decisions.thresholds (
     model_version varchar not null,
@@ -7,7 +7,7 @@ create table if not exists decisions.thresholds (
     learner varchar not null,
     budget double not null,
     threshold float not null,
-    treated_share double not null, -- of held-out users at or above it; above the budget where tied
+    treated_share double not null, -- share of held-out users at or above the threshold; ties can exceed the budget
     n bigint not null, -- held-out users
     primary key (model_version, arm, learner, budget)
 )

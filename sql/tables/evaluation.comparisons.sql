@@ -7,12 +7,12 @@ create table if not exists evaluation.comparisons (
     learner varchar not null, -- one ranking
     other varchar not null, -- the other ranking, or random
     metric varchar not null, -- gain_at_<budget in percent>, autoc, qini
-    difference double not null, -- learner less other
+    difference double not null, -- learner minus other
     std_error double not null,
     ci_low double not null,
     ci_high double not null,
     z double not null, -- difference / std_error
-    verdict varchar not null, -- better, worse (the interval does not hold 0) or inconclusive
+    verdict varchar not null, -- better, worse (the interval excludes 0) or inconclusive
     n bigint not null, -- held-out users of the arm and the control
     primary key (experiment, arm, outcome, learner, other, metric)
 )

@@ -1,4 +1,4 @@
-/* How far this project's learners and econml's agree on held-out users.
+/* Agreement of this project's learners with econml's on held-out users.
    Grain: experiment, arm, outcome, learner, tier, metric. */
 create table if not exists evaluation.crosscheck (
     experiment varchar not null,
@@ -7,7 +7,7 @@ create table if not exists evaluation.crosscheck (
     learner varchar not null,
     tier integer not null, -- 1: equal folds and models; 2: econml draws its own folds
     metric varchar not null, -- max_abs_difference, spearman, spearman_own_folds (the noise floor)
-    value double not null, -- the metric's
+    value double not null, -- value of the metric
     n bigint not null, -- held-out users compared
     primary key (experiment, arm, outcome, learner, tier, metric)
 )

@@ -5,7 +5,7 @@ create table if not exists evaluation.plots (
     arm varchar not null,
     outcome varchar not null,
     plot varchar not null, -- qini, deciles, policy_value, calibration, distribution
-    title varchar not null, -- what the plot shows, in a sentence
+    title varchar not null, -- finding of the plot, in a sentence
     specification varchar not null, -- JSON
     primary key (experiment, arm, outcome, plot)
 )

@@ -1,5 +1,5 @@
-/* Mean outcome per held-out user if the best share `budget` is treated, and what that adds to a
-   random share of the same size.  Grain: experiment, arm, outcome, learner, estimator, budget. */
+/* Mean outcome per held-out user if the best share `budget` is treated, and its gain over a random share of the
+   same size.  Grain: experiment, arm, outcome, learner, estimator, budget. */
 create table if not exists evaluation.policy_value (
     experiment varchar not null,
     arm varchar not null,
@@ -11,12 +11,12 @@ create table if not exists evaluation.policy_value (
     std_error double not null,
     ci_low double not null,
     ci_high double not null,
-    random_value double not null, -- the same if as many users are treated at random
-    gain_over_random double not null, -- value less random_value
+    random_value double not null, -- mean outcome per user if as many users are treated at random
+    gain_over_random double not null, -- value minus random_value
     gain_std_error double not null, -- standard error of gain_over_random
-    incremental double, -- over treating nobody; aipw alone
+    incremental double, -- gain over treating nobody; only aipw
     incremental_std_error double,
-    net_value double, -- incremental in money, less the cost; where the declaration gives both
+    net_value double, -- incremental in money, minus the cost; null unless the declaration has both
     net_std_error double, -- standard error of net_value
     n bigint not null, -- held-out users of the arm and the control
     primary key (experiment, arm, outcome, learner, estimator, budget)

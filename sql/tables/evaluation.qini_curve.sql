@@ -4,7 +4,7 @@ create table if not exists evaluation.qini_curve (
     arm varchar not null,
     outcome varchar not null,
     learner varchar not null,
-    targeted double not null, -- users, best first
-    incremental double not null, -- outcomes that the treatment added among them
-    std_error double not null -- of incremental, point by point
+    targeted double not null, -- number of targeted users, best first
+    incremental double not null, -- additional outcomes of these users by the treatment
+    std_error double not null -- standard error of incremental, point by point
 )

@@ -1,11 +1,11 @@
-/* What each feature is and which SQL makes it.  Grain: experiment, name. */
+/* Every feature with its description and its SQL.  Grain: experiment, name. */
 create table if not exists features.registry (
     experiment varchar not null,
     position integer not null, -- order of the features in the models, from 1
-    name varchar not null, -- of the feature
-    type varchar not null, -- in DuckDB
-    description varchar not null, -- the comment beside it in its SQL
-    sql_file varchar not null, -- that makes it
+    name varchar not null, -- name of the feature
+    type varchar not null, -- type in DuckDB
+    description varchar not null, -- comment of the feature in its SQL
+    sql_file varchar not null, -- SQL file that makes it
     sql_sha256 varchar not null,
     primary key (experiment, name)
 )

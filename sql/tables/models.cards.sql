@@ -1,4 +1,4 @@
-/* What there is to know about each model version, in Markdown, for people.  Grain: model_version. */
+/* The model card of each model version, for people.  Grain: model_version. */
 create table if not exists models.cards (
     model_version varchar not null primary key,
     experiment varchar not null,

@@ -1,8 +1,9 @@
-/* Who was in which arm, what came of it, and who is held out.
+/* Each user's arm, outcomes, split and fold.
    Grain: user_id.  Inputs: raw.<experiment>.
-   Bound: $salt; $holdout, the share held out; $folds; $arm_values and $arm_names, the arms in the raw file
-   and here. Split and fold come from one salted md5 of the user id, the split from its high digits and
-   the fold from its remainder: stable over versions and row order. Rows stand as in the raw table. */
+   Bound: $salt; $holdout, the share held out; $folds; $arm_values and $arm_names, the arms' values in the raw
+   file and their names. Split and fold come from one salted md5 of the user id, the split from its high digits
+   and the fold from its remainder, so they do not depend on versions or row order. Rows have the raw table's
+   order. */
 with hashed as (
     select
         *,

@@ -1,9 +1,9 @@
-/* All users of equal binned features, arm, split and fold as one row: n, and for each outcome its
-   sum, its sum of squares and how many are not 0.
+/* All users of equal binned features, arm, split and fold as one row: n, and for each outcome its sum, its sum of
+   squares and the number of users whose outcome is not 0.
    Grain: cell, arm, split, fold.  Inputs: training.<experiment>_user_cells,
    training.<experiment>_feature_cells, assignment.<experiment>.
-   Sums are taken of whole numbers or DECIMAL: exact, and so the same whatever order threads add in. Sums of a
-   part of the data stay DECIMAL, to be added up. */
+   Sums are exact, as they are sums of whole numbers or DECIMAL, so they do not depend on the order in which threads
+   add. Sums of a part of the data stay DECIMAL, so that they can be merged. */
 with grouped as (
     select
         user_cells.cell,

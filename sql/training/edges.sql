@@ -1,6 +1,7 @@
-/* Lower edges of every feature's bins, from the train users: every distinct value where there are at
-   most $max_bins, else the values that hold the quantiles k / $max_bins of the users. NaN has no edge.
-   Exact: from the users of each value, so counts of parts of the data add up to the same edges.
+/* Lower edges of every feature's bins, from the train users: every distinct value if there are at most $max_bins,
+   otherwise the values at the quantiles k / $max_bins of the users. NaN has no edge.
+   The edges are exact: they depend only on the number of users per value, so merged counts of parts give equal
+   edges.
    Grain: feature, edge.  Inputs: train users of every value, see value_counts.sql.  Bound: $max_bins. */
 with ranked as (
     select
@@ -8,17 +9,17 @@ with ranked as (
         value,
         (sum(n) over (partition by feature order by value))::bigint as reached, -- users up to this value
         reached - n as before,
-        (sum(n) over (partition by feature))::bigint - 1 as last, -- quantile q is the value in place q * last
+        (sum(n) over (partition by feature))::bigint - 1 as last, -- quantile q is the value at position q * last
         count(*) over (partition by feature) as n_values
     from {{ counts }}
 ),
 
-held as (
+reached_quantiles as (
     select
         feature,
         value,
         n_values,
-        -- How many of the quantiles 0 to $max_bins - 1 lie at or below this value, and how many below it.
+        -- Numbers of the quantiles 0 to $max_bins - 1 at or below this value, and below it.
         least((reached * {{ bind.max_bins }} + last - 1) // last, {{ bind.max_bins }}) as quantiles,
         least((before * {{ bind.max_bins }} + last - 1) // last, {{ bind.max_bins }}) as quantiles_before
     from ranked
@@ -27,6 +28,6 @@ held as (
 select
     feature,
     value as edge
-from held
+from reached_quantiles
 where n_values <= {{ bind.max_bins }} or quantiles > quantiles_before
 order by feature, edge

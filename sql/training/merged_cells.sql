@@ -1,4 +1,4 @@
-/* Cells of several parts of the data, added up: exactly, since their sums are whole numbers or DECIMAL.
+/* Merged cells of several parts of the data. Merging is exact, as the sums are whole numbers or DECIMAL.
    Grain: features, arm, split, fold.  Inputs: cells of parts, see cells.sql. */
 select
     {{ feature_list }},

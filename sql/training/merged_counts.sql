@@ -1,4 +1,4 @@
-/* Value counts of several parts of the data, added up.
+/* Merged value counts of several parts of the data.
    Grain: feature, value.  Inputs: value counts of parts, see value_counts.sql. */
 select
     feature,

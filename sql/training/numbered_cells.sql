@@ -1,5 +1,5 @@
-/* Added-up cells with the numbers of their features: the same rows as cells.sql makes of the whole data.
-   Grain: cell, arm, split, fold.  Inputs: cells of all parts added up, see merged_cells.sql;
+/* Merged cells with the number of their feature cell: the rows that cells.sql makes of the whole data.
+   Grain: cell, arm, split, fold.  Inputs: merged cells of all parts, see merged_cells.sql;
    training.<experiment>_feature_cells. */
 with numbered as (
     select

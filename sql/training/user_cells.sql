@@ -1,4 +1,4 @@
-/* Which cell each user falls into.
+/* The cell of each user.
    Grain: user_id.  Inputs: binned users, training.<experiment>_feature_cells. */
 select
     binned.user_id,

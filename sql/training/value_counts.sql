@@ -1,4 +1,4 @@
-/* Train users of every value of every feature, without NaN. Counts of parts of the data add up.
+/* Number of train users by value of every feature, without NaN. Counts of parts of the data can be merged.
    Grain: feature, value.  Inputs: features.<experiment>, assignment.<experiment>. */
 with train as (
     select features.* exclude (user_id)

@@ -14,12 +14,12 @@ from uplift_core.artifacts.home import Home
 
 @pytest.fixture
 def home(simulated_home: Path, tmp_path: Path) -> Home:
-    """A copy of the finished simulated run."""
+    """A home with a copy of the finished simulated run."""
     shutil.copytree(simulated_home, tmp_path / "home")
     return Home(tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
 def simulated() -> BatchExperiment:
-    """The experiment of that run."""
+    """The experiment of the simulated run."""
     return small_simulation()

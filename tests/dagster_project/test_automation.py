@@ -1,4 +1,4 @@
-"""The nightly schedule, catching up on many dates, and a night that is killed."""
+"""The nightly schedule: catch up on many dates, and kill a night."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def requests(home: Path, experiment: BatchExperiment) -> list[dg.RunRequest | dg
     with dg.build_schedule_context(
         scheduled_execution_time=AT_TWO, repository_def=definitions.get_repository_def()
     ) as context:
-        found = schedule.evaluate_tick(context)
-    return [*(found.run_requests or []), *([found.skip_message] if found.skip_message else [])]
+        tick = schedule.evaluate_tick(context)
+    return [*(tick.run_requests or []), *([tick.skip_message] if tick.skip_message else [])]
 
 
 def test_every_published_experiment_gets_a_run_a_night(home: Home, simulated: BatchExperiment) -> None:
@@ -48,7 +48,7 @@ def test_without_anything_published_the_night_is_skipped(
 def test_a_killed_night_leaves_old_or_new_and_the_next_one_mends_it(
     simulated_home: Path, tmp_path: Path, kills: int
 ) -> None:
-    """A few of the kills of ``make bench-crash``, which forks and so needs a process of its own."""
+    """Run a few kills of ``make bench-crash``, which forks and so needs a separate process."""
     options = ["--folder", str(tmp_path), "--run", str(simulated_home), "--kills", str(kills)]
     command = [sys.executable, "-m", "bench.crash", *options]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

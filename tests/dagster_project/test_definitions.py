@@ -1,4 +1,4 @@
-"""What Dagster loads. A name that changes here changes for everybody who schedules or links to it."""
+"""The Dagster definitions. A changed name changes for everybody who schedules or links to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LAYERS = [
     "tuning",
 ]
 SEVERAL_ARMS = {"hillstrom": ["multi_arm", "multi_arm_list"]}
-# The built-in experiments alone, whatever a developer's own folder holds.
+# Only the built-in experiments, whatever a developer's folder of experiments holds.
 SETTINGS = Settings(experiments="")
 defs = build_definitions(experiment_folders(SETTINGS), Engine.from_settings(SETTINGS))
 GRAPH = defs.resolve_asset_graph()
@@ -53,14 +53,14 @@ def layers_of(name: str) -> list[str]:
 
 def test_every_asset_key() -> None:
     keys = sorted(key.to_user_string() for key in GRAPH.get_all_asset_keys())
-    own = [f"{name}/{layer}" for name in EXPERIMENTS for layer in layers_of(name)]
-    assert keys == sorted([*own, "proof/evaluator"])
+    expected = [f"{name}/{layer}" for name in EXPERIMENTS for layer in layers_of(name)]
+    assert keys == sorted([*expected, "proof/evaluator"])
 
 
 def test_every_job() -> None:
     jobs = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    own = {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune", "measure")}
-    assert jobs == {*own, "nightly_decisions"}
+    expected = {f"{what}_{name}" for name in EXPERIMENTS for what in ("uplift", "tune", "measure")}
+    assert jobs == {*expected, "nightly_decisions"}
 
 
 def test_every_schedule_and_sensor() -> None:
@@ -72,7 +72,7 @@ def test_every_schedule_and_sensor() -> None:
 
 
 def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
-    """Equal SQL and declaration read as up to date; another features.sql does not."""
+    """Equal SQL and declaration give equal versions; another features.sql does not."""
 
     def versions(experiment: BatchExperiment) -> dict[str, str]:
         built = build_definitions([experiment], Engine(home=str(tmp_path)))
@@ -84,17 +84,17 @@ def test_the_code_version_is_that_of_the_sql(tmp_path: Path) -> None:
         }
 
     base = folder_of("hillstrom")
-    shutil.copytree(base.folder, tmp_path / "hillstrom")
+    shutil.copytree(base.path, tmp_path / "hillstrom")
     text = (tmp_path / "hillstrom" / FEATURES_SQL).read_text()
     (tmp_path / "hillstrom" / FEATURES_SQL).write_text(text.replace("months", "full months"))
     first = versions(base)
-    other = versions(BatchExperiment.read(base.experiment, tmp_path / "hillstrom"))
+    other = versions(BatchExperiment.read(base.declaration, tmp_path / "hillstrom"))
     assert versions(folder_of("hillstrom")) == first
     assert {layer for layer in first if first[layer] != other[layer]} == {"features"}
 
 
 def test_every_check() -> None:
-    """All but warnings stop what is downstream."""
+    """All checks except warnings stop downstream layers."""
     checks = {key.path[-1]: set() for key in GRAPH.get_all_asset_keys()}
     for key in GRAPH.asset_check_keys:
         checks[key.asset_key.path[-1]].add(key.name)
@@ -114,8 +114,8 @@ def test_every_check() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_main_job_makes_all_but_what_is_asked_for(name: str) -> None:
     job = defs.resolve_job_def(f"uplift_{name}")
-    made = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
-    assert made == set(layers_of(name)) - {"tuning", "realised"} | {"evaluator"}
+    in_job = {key.path[-1] for key in job.asset_layer.executable_asset_keys}
+    assert in_job == set(layers_of(name)) - {"tuning", "realised"} | {"evaluator"}
 
 
 @pytest.mark.parametrize("config", [ListConfig, ModelConfig, OutcomesConfig, ProofConfig])
@@ -125,14 +125,15 @@ def test_all_that_a_run_may_be_told_is_explained(config: type[dg.Config]) -> Non
 
 def test_a_run_that_is_told_nothing_does_as_declared() -> None:
     declared = LearnerParameters()
-    assert ModelConfig().grown(declared) == declared
-    asked = ListConfig()
-    assert (asked.asked(0.3), asked.learner, asked.override) == (Budget(share=0.3), "declared", "")
+    assert ModelConfig().with_rounds(declared) == declared
+    config = ListConfig()
+    assert config.requested_budget(0.3) == Budget(share=0.3)
+    assert (config.learner, config.override) == ("declared", "")
 
 
 def test_rounds_are_those_of_every_model() -> None:
     declared = LearnerParameters(s=LearnerParameters().outcome)
-    used = ModelConfig(rounds=7).grown(declared)
+    used = ModelConfig(rounds=7).with_rounds(declared)
     assert {used.outcome.rounds, used.effect.rounds, used.s.rounds} == {7}
     assert used.effect == declared.effect.model_copy(update={"rounds": 7})
     with pytest.raises(ValidationError, match="rounds"):
@@ -149,7 +150,7 @@ def test_no_experiment_is_evaluated_unless_the_evaluator_is_proven() -> None:
 @pytest.mark.parametrize("key", sorted(GRAPH.get_all_asset_keys()), ids=lambda key: key.to_user_string())
 def test_every_asset_says_what_it_is_and_takes_its_turn(key: dg.AssetKey) -> None:
     node = GRAPH.get(key)
-    assert node.group_name == key.path[0]  # an experiment is a group, and so is the proof
+    assert node.group_name == key.path[0]  # each experiment is a group; the proof is one, too
     assert node.owners == ["team:uplift"]
     assert key == EVALUATOR or node.tags["experiment"] == key.path[0]
     assert node.kinds
@@ -167,7 +168,7 @@ def test_tables_state_their_grain() -> None:
 
 
 def test_data_flows_one_way_through_the_layers() -> None:
-    """The order in which layers may run; no experiment depends on another."""
+    """Layers depend only on earlier ones; no experiment depends on another."""
     for name in EXPERIMENTS:
         ancestors = GRAPH.get_ancestor_asset_keys(dg.AssetKey([name, "published"]))
         assert {key.path[0] for key in ancestors} == {name, "proof"}

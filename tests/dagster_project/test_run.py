@@ -1,4 +1,4 @@
-"""The main job's command: what it prints and how it ends."""
+"""The main job's command: its output and its exit code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from uplift_core.errors import DataError
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """A home and a data folder of its own, no network."""
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))  # so that what the command sets is undone
+    """A separate home and data folder, without network."""
+    monkeypatch.setenv(
+        "DAGSTER_HOME", str(tmp_path)
+    )  # so that the command's change of the environment is undone
     monkeypatch.setenv("UPLIFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UPLIFT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("UPLIFT_DOWNLOAD", "false")
-    monkeypatch.setenv("UPLIFT_THREADS", "1")  # as other tests: the evaluator's proof is made once
+    monkeypatch.setenv("UPLIFT_THREADS", "1")  # as in other tests, so the evaluator's proof is made once
 
 
 def test_an_unknown_experiment_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +53,7 @@ def test_a_run_that_stops_says_where_why_and_that_nothing_was_published(
     said = " ".join(capsys.readouterr().out.split())
     assert "stopped at hillstrom__raw" in said
     assert reason in said
-    assert "Nothing new was published; what was published before still stands." in said
+    assert "Nothing new was published; the published snapshot is unchanged." in said
     assert "Traceback" not in said
     assert not (tmp_path / "home" / "published").exists()
 
@@ -86,12 +88,12 @@ def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
 def test_one_experiment_that_stops_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
-    monkeypatch.setattr(run, "_materialize", lambda *a: asked.append(a[2].name) or len(asked) > 1)
+    ran = []
+    monkeypatch.setattr(run, "_materialize", lambda *a: ran.append(a[2].name) or len(ran) > 1)
     monkeypatch.setattr(run, "_table", lambda *_: None)
     monkeypatch.setattr(run, "read_summary", lambda _, folder: folder.name)
     assert run.main(["hillstrom", "simulated"]) == 1
-    assert asked == ["hillstrom", "simulated"]
+    assert ran == ["hillstrom", "simulated"]
     assert "stopped hillstrom; see above" in " ".join(capsys.readouterr().out.split())
 
 

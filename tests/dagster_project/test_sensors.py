@@ -1,4 +1,4 @@
-"""A changed source file asks for a run, once; what was there before asks for none."""
+"""A changed source file requests one run; an unchanged file requests none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_changed_file_asks_for_one_run(tmp_path: Path) -> None:
                 file.write_text(content)
                 os.utime(file, ns=(2_000_000_000_000_000_000,) * 2)
             context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=definitions)
-            found = sensor.evaluate_tick(context)
-            cursor = found.cursor
-            looks.append([request.job_name for request in found.run_requests])
+            tick = sensor.evaluate_tick(context)
+            cursor = tick.cursor
+            looks.append([request.job_name for request in tick.run_requests])
     assert looks == [[], [], ["uplift_hillstrom"], []]

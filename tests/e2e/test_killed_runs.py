@@ -44,7 +44,7 @@ def test_a_second_make_run_waits_and_after_a_killed_one_the_next_ends_well(setti
             os.killpg(second.pid, signal.SIGTERM)
             second.wait(PATIENCE)  # or leaving would kill it before it says its word
         assert f"process {first} on " in log.read_text()
-        assert "stopped by SIGTERM; what was published before stands" in log.read_text()
+        assert "stopped by SIGTERM; the published snapshot is unchanged" in log.read_text()
         assert working_process(home) == first
         os.kill(first, signal.SIGKILL)
     assert unfinished(home) == 1

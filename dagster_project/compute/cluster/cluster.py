@@ -1,7 +1,7 @@
-"""Bulk work on Dask's workers, part by part. Workers meet this machine in files that all of them see.
+"""Bulk work on Dask's workers, part by part. Workers and this machine exchange files on a shared disk.
 
-What is known of each user stays in partitions, which the warehouse reads by views of the names that its
-tables have on one machine: checks and evaluation are the same SQL.
+The rows of users stay in partitions. The warehouse reads them through views that have the names of the
+tables of one machine, so checks and evaluation use the same SQL.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute, Tell
+from dagster_project.compute import Compute, Log
 from dagster_project.compute.cluster import tasks as work
 from dagster_project.compute.cluster.dask_client import Address, connected
 from dagster_project.compute.cluster.export import write_parts
@@ -44,16 +44,16 @@ CHUNK = 1_000_000  # cells that one task predicts
 
 @dataclass(frozen=True)
 class Cluster(Compute):
-    """Dask's workers.
+    """A ``Compute`` that works on Dask's workers.
 
     Attributes:
-        home: whose files all workers see at the same path.
-        address: of the scheduler.
-        memory_limit: of DuckDB, for one task.
-        threads: to train with and to add up with on one worker; to the same models as on one machine if
-            that uses as many.
-        cells_per_worker: more cells are trained on several workers together.
-        range_users: of a list, that one task ranks at most.
+        home: the home; all workers see its files at the same path.
+        address: the scheduler's address.
+        memory_limit: DuckDB's memory for one task.
+        threads: threads of one worker to train and to merge with; with as many threads, one machine
+            trains the same models.
+        cells_per_worker: largest number of cells that one worker trains alone.
+        range_users: largest number of a list's users that one task ranks.
     """
 
     home: Home
@@ -82,7 +82,7 @@ class Cluster(Compute):
                     sql,
                     read.path(i),
                     binds={"source": str(file)},
-                    whose=f"{experiment.name}: {file.name} cannot be read by {RAW_SQL}; it",
+                    author=f"{experiment.name}: {file.name} cannot be read by {RAW_SQL}; it",
                     signed=True,
                 )
                 for i, file in enumerate(files)
@@ -96,18 +96,18 @@ class Cluster(Compute):
         return rows, source.sha256
 
     def _shift(self, experiment: BatchExperiment, read: Generation, parts: Sequence[Part]) -> Generation:
-        """Row numbers of parts as row numbers of the whole file."""
+        """Turn row numbers of parts into row numbers of the whole file."""
         tasks = self._tasks(experiment.name)
-        moved = tasks.new("raw")
+        shifted = tasks.new("raw")
         before = [0, *accumulate(part.rows for part in parts)]
         sql = "select * replace (user_id + $before as user_id) from parts"
         queries = [
-            Query(sql, moved.path(i), {MERGED: str(part.path)}, {"before": before[i]})
+            Query(sql, shifted.path(i), {MERGED: str(part.path)}, {"before": before[i]})
             for i, part in enumerate(parts)
         ]
         tasks.query("number", queries)
         read.remove()
-        return moved
+        return shifted
 
     def per_user(  # noqa: PLR0913 - as Compute
         self,
@@ -117,19 +117,19 @@ class Cluster(Compute):
         sql: str,
         binds: Mapping[str, object] = {},
         *,
-        whose: str = "",
+        author: str = "",
     ) -> int:
         """See ``Compute.per_user``."""
-        if whose:
-            refuse_across_users(whose, experiment.features_sql.text)
+        if author:
+            refuse_across_users(author, experiment.features_sql.text)
         tasks = self._tasks(experiment.name)
-        made = tasks.new(layer)
+        rows = tasks.new(layer)
         queries = [
-            Query(sql, made.path(i), {experiment.tables.raw: file}, binds, whose)
+            Query(sql, rows.path(i), {experiment.tables.raw: file}, binds, author)
             for i, file in enumerate(self._files(db, experiment.tables.raw))
         ]
         tasks.query(layer, queries)
-        return self._view(db, Identifier.of(layer, experiment.name), made)
+        return self._view(db, Identifier.of(layer, experiment.name), rows)
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""
@@ -137,9 +137,17 @@ class Cluster(Compute):
         files = zip(self._files(db, tables.features), self._files(db, tables.assignment), strict=True)
         reads = [{tables.features: f, tables.assignment: a} for f, a in files]
         edges = self._edges(db, experiment, reads)
-        made = {name: tasks.new(f"part_{name}") for name in ("user_cells", "feature_cells", "cells")}
+        parts_by_name = {
+            name: tasks.new(f"part_{name}") for name in ("user_cells", "feature_cells", "cells")
+        }
         calls = [
-            (tasks.limits, experiment, edges, read, {name: to.path(i) for name, to in made.items()})
+            (
+                tasks.limits,
+                experiment,
+                edges,
+                read,
+                {name: to.path(i) for name, to in parts_by_name.items()},
+            )
             for i, read in enumerate(reads)
         ]
         parts = tasks.run("cells", work.cells_of_part, calls)
@@ -160,10 +168,10 @@ class Cluster(Compute):
         self._view(db, tables.feature_cells, whole["feature_cells"])
         self._view(db, tables.cells, whole["cells"])
         db.drop(tables.user_cells)
-        # Numbered within their parts, as scoring needs them.
-        self._view(db, of_parts(experiment, "user_cells"), made["user_cells"])
-        self._view(db, of_parts(experiment, "feature_cells"), made["feature_cells"])
-        made["cells"].remove()
+        # These cells are numbered within their parts, as scoring needs them.
+        self._view(db, of_parts(experiment, "user_cells"), parts_by_name["user_cells"])
+        self._view(db, of_parts(experiment, "feature_cells"), parts_by_name["feature_cells"])
+        parts_by_name["cells"].remove()
         Generation(merged.parent).remove()
         return edges
 
@@ -195,7 +203,7 @@ class Cluster(Compute):
         experiment: BatchExperiment,
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
-        tell: Tell,
+        log: Log,
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """See ``Compute.train``."""
         tables, tasks = experiment.tables, self._tasks(experiment.name)
@@ -205,16 +213,16 @@ class Cluster(Compute):
         jobs = [
             Job(experiment, arm, edges, chosen, reads, tasks.wide) for arm, chosen in parameters.items()
         ]
-        tell(f"training {', '.join(parameters)} on {cells:,} cells, {max(shares, 1)} workers at a time")
+        log(f"training {', '.join(parameters)} on {cells:,} cells, {max(shares, 1)} workers at a time")
         if shares <= 1:
-            found = tasks.run("train", train_on_one, [(job,) for job in jobs])
+            results = tasks.run("train", train_on_one, [(job,) for job in jobs])
         else:
-            kept = tasks.new("out_of_fold")
-            found = [train_together(tasks.workers, job, shares, kept) for job in jobs]
-            kept.remove()
+            out_of_fold = tasks.new("out_of_fold")
+            results = [train_together(tasks.workers, job, shares, out_of_fold) for job in jobs]
+            out_of_fold.remove()
         return {
             arm: (fitted.model(), verdict)
-            for arm, (fitted, verdict) in zip(parameters, found, strict=True)
+            for arm, (fitted, verdict) in zip(parameters, results, strict=True)
         }
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:
@@ -243,7 +251,7 @@ class Cluster(Compute):
         return self._view(db, tables.scores, scored)
 
     def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
-        """See ``Compute.roles``; of users in tables, such as those of a population, here."""
+        """See ``Compute.roles``; users in tables, such as a population's, get their roles locally."""
         listed, rules = experiment.target_users, experiment.declaration.decisions
         if db.kind(listed.scores) != VIEW:
             return assign_roles(db, experiment, request)
@@ -257,14 +265,14 @@ class Cluster(Compute):
     def export(
         self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """See ``Compute.export``; of what is not in parts, here."""
+        """See ``Compute.export``; a sheet that is not in parts is written locally."""
         if not sheet.parts:
             return write_whole(db, sheet, folder, formats)
         return write_parts(self._tasks(sheet.experiment), sheet, folder, formats)
 
     @property
     def link(self) -> str:
-        """Dask's dashboard."""
+        """URL of Dask's dashboard."""
         return connected(self.address, self.home.root).link
 
     def _tasks(self, experiment: str) -> Tasks:
@@ -275,7 +283,7 @@ class Cluster(Compute):
         return db.create_view(view, generation.pattern)
 
     def _files(self, db: Warehouse, view: Identifier) -> list[str]:
-        """The parts of a view, in order.
+        """List the files of a view, in order.
 
         Raises:
             DataError: it is a table of a run on this machine.
@@ -284,8 +292,8 @@ class Cluster(Compute):
         if not pattern:
             name = str(view).replace('"', "")
             raise DataError(
-                f"{name} was made without a cluster; materialize it and what follows from it anew, or "
-                "unset UPLIFT_CLUSTER"
+                f"{name} was made without a cluster; materialize it and all that depends on it again, "
+                "or unset UPLIFT_CLUSTER"
             )
         parts = Path(pattern)
         return [str(path) for path in sorted(parts.parent.glob(parts.name))]

@@ -1,8 +1,7 @@
-"""The connection to Dask: a cluster of this machine's own processes, or a scheduler by its address.
+"""The connection to Dask: a local cluster of processes, or a scheduler by its address.
 
-Whoever reaches a Dask scheduler can run any code on its workers. The cluster that is started here
-listens on the loopback interface alone; another one needs TLS or a network of its own, see
-docs/cluster.md.
+Anybody who reaches a Dask scheduler can run any code on its workers. The local cluster listens on the
+loopback interface only; another cluster needs TLS or a separate network, see docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from uplift_core.errors import UpliftError
 
 LOCAL = "local"
 LOOPBACK = "127.0.0.1"
-WAIT = 60  # seconds for the scheduler and a first worker
+WAIT = 60  # seconds to wait for the scheduler and a first worker
 LOST = (
     asyncio.CancelledError,
     distributed.client.CancelledError,
@@ -47,9 +46,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Address:
-    """Which cluster: ``local`` or a scheduler's address, with the files of TLS if it asks for it.
+    """The address of a cluster: ``local`` or a scheduler's, with TLS files if it needs them.
 
-    ``workers`` are the processes of a local cluster, 0 for one a core.
+    ``workers`` is the number of processes of a local cluster; 0: one per core.
     """
 
     scheduler: str
@@ -60,7 +59,7 @@ class Address:
 
 
 class Workers:
-    """A connected client, and how work is handed out."""
+    """A connected client that submits work."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -68,12 +67,12 @@ class Workers:
         self._checked: set[tuple[str, Path]] = set()
 
     def close(self) -> None:
-        """Leave the cluster; a local one ends."""
+        """Disconnect from the cluster; stop a local one."""
         _end(self.client)
 
     @property
     def link(self) -> str:
-        """Dask's dashboard."""
+        """URL of Dask's dashboard."""
         return str(self.client.dashboard_link)
 
     @property
@@ -85,16 +84,16 @@ class Workers:
 
     @property
     def names(self) -> list[str]:
-        """Addresses of the workers that are there, in order."""
+        """Addresses of the connected workers, in order."""
         return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def run(self, what: str, task: Callable[..., T], calls: Sequence[tuple]) -> list[T]:
-        """Call ``task`` with every tuple of arguments, on workers; answers in order.
+        """Call ``task`` with every tuple of arguments on workers; return the results in order.
 
-        A call whose worker dies runs again on another one, up to three times.
+        If a worker dies, its call runs again on another one, up to three times.
 
         Raises:
-            UpliftError: what a call raised, or the scheduler or too many workers were lost.
+            UpliftError: a call raised it, or the scheduler or too many workers were lost.
         """
         run = uuid.uuid4().hex[:8]
         try:
@@ -105,7 +104,7 @@ class Workers:
             return list(self.client.gather(futures))
         except distributed.KilledWorker as error:
             raise UpliftError(
-                f"{what}: a task took its worker down more than three times, the last one "
+                f"{what}: the worker of a task died more than three times, the last one was "
                 f"{error.last_worker}; see its log, give workers more memory, or cut the file into "
                 "smaller parts"
             ) from error
@@ -113,9 +112,9 @@ class Workers:
             raise self._lost(what, error) from error
 
     def together(self, what: str, task: Callable[..., T], calls: Sequence[tuple]) -> list[T]:
-        """Call ``task`` with every tuple of arguments at the same time, each on a worker of its own.
+        """Call ``task`` with every tuple of arguments at the same time, each on a separate worker.
 
-        Nothing runs again: whoever waits for a worker that died fails, and so does the whole.
+        No call runs again: a worker that waits for a dead one fails, and then all calls fail.
         """
         run, futures = uuid.uuid4().hex[:8], []
         try:
@@ -125,7 +124,7 @@ class Workers:
                 for i, (call, name) in enumerate(zip(calls, self.names, strict=False))
             ]
             for future in distributed.as_completed(futures, loop=self.client.loop):
-                if future.status == "error":  # the others may wait for it for long
+                if future.status == "error":  # the other calls may wait for it for a long time
                     future.result()
             return list(self.client.gather(futures))
         except LOST as error:
@@ -134,40 +133,40 @@ class Workers:
             self.client.cancel(futures, force=True)
 
     def _lost(self, what: str, error: BaseException) -> BaseException:
-        """What to tell of an error that the loss of the scheduler may have made."""
-        if self._answers():
-            return error  # a task's own, such as a full disk
+        """Return the error to raise: a clear one if the scheduler was lost, otherwise ``error``."""
+        if self._is_reachable():
+            return error  # raised by a task, such as a full disk
         reason = " ".join(str(error or type(error)).split())
         return UpliftError(
             f"{what}: the Dask scheduler {self.address.scheduler} was lost ({reason}). "
             "Nothing new was published; start it and run again"
         )
 
-    def _answers(self) -> bool:
+    def _is_reachable(self) -> bool:
         try:
             return self.client.status == "running" and self.client.run_on_scheduler(bool) is False
         except LOST:
             return False
 
     def check(self, home: Path) -> None:
-        """Refuse workers that could not give equal results; each is asked once.
+        """Refuse workers that could give other results; each worker is checked once.
 
         Raises:
             UpliftError: a worker runs other versions or other SQL, or does not see the home's files.
         """
-        asked = [name for name in self.names if (name, home) not in self._checked]
-        if not asked:
+        unchecked = [name for name in self.names if (name, home) not in self._checked]
+        if not unchecked:
             return
         mark = home / f".seen-by-workers-{uuid.uuid4().hex[:8]}"
         mark.touch()
         try:
-            here = _surroundings(str(mark))
-            found = self.client.run(_surroundings, str(mark), workers=asked, on_error="ignore")
+            here = _environment(str(mark))
+            environments = self.client.run(_environment, str(mark), workers=unchecked, on_error="ignore")
         except LOST as error:
-            raise self._lost("looking at the workers", error) from error
+            raise self._lost("checking the workers", error) from error
         finally:
             mark.unlink()
-        for worker, there in found.items():
+        for worker, there in environments.items():
             for name, value in here.items():
                 if there[name] != value:
                     raise UpliftError(
@@ -175,11 +174,11 @@ class Workers:
                         "need the same versions, and UPLIFT_HOME at the same path of a file system that "
                         "all share"
                     )
-        self._checked |= {(name, home) for name in found}
+        self._checked |= {(name, home) for name in environments}
 
 
-def _surroundings(mark: str) -> dict[str, object]:
-    """What must be the same on all workers."""
+def _environment(mark: str) -> dict[str, object]:
+    """Return the versions and files that must be equal on all workers."""
     files = sorted(SQL_FOLDER.rglob("*.sql"))
     return {
         "duckdb": duckdb.__version__,
@@ -190,14 +189,14 @@ def _surroundings(mark: str) -> dict[str, object]:
     }
 
 
-OPEN: dict[Address, Workers] = {}  # what this process is connected to
+OPEN: dict[Address, Workers] = {}  # the open connections of this process
 
 
 def connected(address: Address, home: Path) -> Workers:
-    """The workers of a cluster, which one process keeps for all its steps.
+    """Return the workers of a cluster; a process keeps the connection for all its steps.
 
     Raises:
-        UpliftError: there is no scheduler or no worker, or workers differ from here.
+        UpliftError: there is no scheduler or no worker, or workers differ from this machine.
     """
     if address in OPEN and OPEN[address].client.status != "running":
         OPEN.pop(address).close()
@@ -209,7 +208,7 @@ def connected(address: Address, home: Path) -> Workers:
 
 @atexit.register
 def disconnect() -> None:
-    """End what this process started, and leave what it only connected to."""
+    """Stop the clusters that this process started, and disconnect from all others."""
     while OPEN:
         OPEN.popitem()[1].close()
 
@@ -218,7 +217,7 @@ def _connect(address: Address) -> distributed.Client:
     client = None
     try:
         if address.scheduler == LOCAL:
-            # A new process would import the program that was started: seconds, of no use to a worker.
+            # Without the patch, a worker would import the main program: seconds, and of no use to it.
             with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
                 cluster = distributed.LocalCluster(
                     n_workers=address.workers or os.cpu_count(),
@@ -252,10 +251,10 @@ def _end(client: distributed.Client) -> None:
 
 
 async def _reach(scheduler: str, security: Security | None) -> None:
-    """Fail where no scheduler answers.
+    """Raise an error if no scheduler answers.
 
-    A client that fails while it is made is closed by the garbage collector, at any moment; where that is
-    one at which another client is being made, both wait for the same lock for ever.
+    The garbage collector closes a client that failed in its constructor, at any moment. If another
+    client is constructed at that moment, both wait for the same lock for ever.
     """
     arguments = security.get_connection_args("client") if security else {}
     comm = await connect(scheduler, timeout=WAIT, **arguments)

@@ -1,4 +1,4 @@
-"""Exporting a list that is in parts: every worker writes the files of its parts."""
+"""Export a list that is in parts: every worker writes the files of its parts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from uplift_core.errors import DataError
 def write_parts(
     tasks: Tasks, sheet: Sheet, folder: Path, formats: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Write a sheet as one file a part and format; one after the other they are the whole."""
+    """Write a sheet as one file per part and format; in order, the files are the whole sheet."""
     names = [f"{sheet.name}-{i:05}.{ending}" for ending in formats for i, _ in enumerate(sheet.parts)]
     parts = [str(part) for _ in formats for part in sheet.parts]
     calls = [(tasks.limits, sheet, part, folder / name) for part, name in zip(parts, names, strict=True)]
     entries = tasks.run(f"export-{sheet.name}", export_part, calls)
-    for left in folder.glob(f".{sheet.name}-*"):  # of workers that were killed
+    for left in folder.glob(f".{sheet.name}-*"):  # from workers that were killed
         left.unlink()
     return entries
 
@@ -34,8 +34,8 @@ def export_part(limits: Limits, sheet: Sheet, part: str, path: Path) -> dict[str
     """
     if not path.parent.is_dir():
         raise DataError(
-            f"{path.parent}: a worker does not see this folder; let UPLIFT_EXPORTS be on the file "
-            "system that all share, or an address of an object store"
+            f"{path.parent}: a worker does not see this folder; set UPLIFT_EXPORTS to a folder of the "
+            "shared file system, or to the address of an object store"
         )
     with opened(limits, {TREAT_LIST: part, **sheet.reads}) as db:
         return write_file(db, sheet, path)

@@ -1,4 +1,4 @@
-"""How one experiment's work is handed to a cluster's workers: queries on parts, and adding parts up."""
+"""Submit one experiment's work to a cluster's workers: queries on parts, and merging of parts."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
 from dagster_project.warehouse.partitions import Generation, Part
 from uplift_core.artifacts.home import Home
 
-FAN_IN = 8  # files that one task adds up
+FAN_IN = 8  # files that one task merges
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """Work on the parts of ``experiment``.
+    """Tasks on the parts of one experiment.
 
     Attributes:
-        home: whose files all workers see at the same path.
-        address: of the scheduler.
-        limits: of a task that works on one part: its parallelism is that of the parts.
-        threads: of a task that works alone.
-        experiment: name of the experiment.
+        home: the home; all workers see its files at the same path.
+        address: the scheduler's address.
+        limits: limits of a task on one part; such tasks run in parallel.
+        threads: threads of a task that runs alone.
+        experiment: the experiment's name.
     """
 
     home: Home
@@ -38,36 +38,36 @@ class Tasks:
 
     @property
     def workers(self) -> Workers:
-        """All workers."""
+        """Return all workers."""
         return connected(self.address, self.home.root)
 
     @property
     def wide(self) -> Limits:
-        """Of a task that works alone."""
+        """Limits of a task that runs alone: all threads."""
         return replace(self.limits, threads=self.threads)
 
     def new(self, layer: str) -> Generation:
-        """A new generation of a layer."""
+        """Start a new generation of a layer."""
         return Generation.new(self.home, self.experiment, layer)
 
     def run(self, what: str, task: Callable[..., T], calls: Sequence[tuple]) -> list[T]:
-        """Call ``task`` with every tuple of arguments, on workers; answers in order."""
+        """Call ``task`` with every tuple of arguments on workers; return the results in order."""
         return self.workers.run(f"{self.experiment}-{what}", task, calls)
 
     def query(self, what: str, queries: Sequence[Query]) -> list[Part]:
-        """Write the rows of every query."""
+        """Write the rows of every query; return the parts in order."""
         limits = self.wide if len(queries) == 1 else self.limits
         return self.run(what, work.run_query, [(limits, query) for query in queries])
 
     def merge(self, layer: str, sql: str, files: Sequence[Path]) -> Path:
-        """Add files up, ``FAN_IN`` at a time, until one is left."""
-        to, made = self.new(layer), 0
-        while len(files) > 1 or not made:
+        """Merge files, ``FAN_IN`` at a time, until one is left."""
+        generation, n_written = self.new(layer), 0
+        while len(files) > 1 or not n_written:
             groups = [files[i : i + FAN_IN] for i in range(0, len(files), FAN_IN)]
             queries = [
-                Query(sql, to.path(made + i), {MERGED: [str(file) for file in group]})
+                Query(sql, generation.path(n_written + i), {MERGED: [str(file) for file in group]})
                 for i, group in enumerate(groups)
             ]
             files = [part.path for part in self.query(layer, queries)]
-            made += len(groups)
+            n_written += len(groups)
         return files[0]

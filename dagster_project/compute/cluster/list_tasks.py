@@ -1,10 +1,10 @@
-"""Ranking in parts: what workers do with one part of the users, or one range of the list's order.
+"""Rank in parts: the tasks of a worker on one part of the users, or one range of the list's order.
 
-A sample sort. Every so manieth user of each part, in the list's order, is a mark; the marks of all
-parts say where ranges end. A range is ranked by itself, from the number of users in the ranges before it
-on, so nobody sorts all users. Ranges are cut in the whole order (priority, salted hash, user id): users
-of equal score may fall into several, and where all have costs of their own, and so as many priorities as
-there are users, nobody counts these.
+This is a sample sort. Every n-th user of each part, in the list's order, is a mark; the marks of all
+parts define the ends of ranges. Each range is ranked separately and starts after the number of users in
+the ranges before it, so no task sorts all users. Ranges are cut in the complete order (priority, salted
+hash, user id): users of equal score may fall into several ranges, and no task counts the priorities,
+which are as many as the users if each has a different cost.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import ROW_GROUP, Part, write_part
 from dagster_project.warehouse.sql import Identifier, render
 
-RANKED, EXPLORE, REST = "ranked", "explore", "rest"  # lanes, see sql/decisions/lanes.sql
+RANKED, EXPLORE, REST = "ranked", "explore", "rest"  # lanes; see sql/decisions/lanes.sql
 WHOLE = Identifier.of("whole")
 SPLITS = Identifier.of("splits")
 EXPLORERS = Identifier.of("explorers")
-FEWEST = 2_048  # rows of a row group
-LIST_ORDER = "order by rank nulls last, user_id"  # of exports
+FEWEST = 2_048  # smallest number of rows of a row group
+LIST_ORDER = "order by rank nulls last, user_id"  # the order of exports
 
 
 @dataclass(frozen=True)
 class Range:
-    """A range of one lane: its users, those of the lane before it, and what its users cost."""
+    """A range of one lane: its users, the lane's users before it, and the cost of its users."""
 
     lane: str
     number: int = 0
@@ -59,11 +59,11 @@ class Slice:
     """One part of the list: a range, and the explorers whose ranks fall among its users' ranks.
 
     Attributes:
-        range: of the ranked, or of the users without a rank.
-        ranged: all parts' roles by range.
-        explorers: files of explorers with their ranks; none if there are no explorers.
-        first: users who come before, in all.
-        last: place of the last one.
+        range: the range: ranked users, or users without a rank.
+        ranged: files with the roles of all parts by range.
+        explorers: files of explorers with their ranks; empty if there are no explorers.
+        first: number of users of the list before the slice.
+        last: place of the slice's last user.
     """
 
     range: Range
@@ -73,7 +73,7 @@ class Slice:
     last: int = 0
 
 
-def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
+def roles_of_part(  # noqa: PLR0913, PLR0917 - the list, its inputs and targets
     limits: Limits,
     experiment: BatchExperiment,
     request: ListRequest,
@@ -81,7 +81,7 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
     step: int,
     targets: Mapping[str, Path],
 ) -> Counts:
-    """Write the ``roles`` of one part's users, and every ``step``-th of them as ``marks``."""
+    """Write the ``roles`` of one part's users, and every ``step``-th user as ``marks``."""
     with opened(limits, {name: files for name, files in reads.items() if name != EXCLUDED}) as db:
         score = count_scores(db, experiment, request)
         db.create_view(WHOLE, reads[EXCLUDED])
@@ -89,7 +89,7 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
             "select coalesce(min(user_id), 0), coalesce(max(user_id), 0) "
             f"from {experiment.target_users.scores}"
         )
-        # Sorted, so that a part reads its own users' rows where ids are row numbers.
+        # The file is sorted, so a part reads only the rows of its users if ids are row numbers.
         db.rows(f"create view {EXCLUDED} as from {WHOLE} where user_id between {first} and {last}")
         write_roles(db, experiment, request)
         write_part(db, f"from {ROLES}", {}, targets["roles"])
@@ -99,7 +99,7 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - whose roles, from what, to where
 
 
 def range_part(limits: Limits, roles: str, splits: str, ranges: int, target: Path) -> Part:
-    """Write one part's roles by range, so that a range's rows are found without reading the others."""
+    """Write one part's roles by range; a reader of one range then skips the rows of others."""
     with opened(limits, {ROLES: roles, SPLITS: splits}) as db:
         rows = min(max(db.count(ROLES) // ranges, FEWEST), ROW_GROUP)
         sql = render("decisions/ranged.sql", lanes=lanes(), splits=SPLITS)
@@ -113,22 +113,22 @@ def place_explorers(limits: Limits, piece: Slice, counts: Counts, target: Path) 
 
 
 def afford(limits: Limits, piece: Slice, counts: Counts, amount: float, spent_before: Decimal) -> int:
-    """How many users of the whole order an amount treats, which ends within the slice."""
+    """Count the users of the whole order whom an amount treats; the amount ends within the slice."""
     with opened_slice(limits, piece, counts) as db:
         binds = {"amount": amount, "before": piece.first, "spent_before": spent_before}
-        return int(db.one(render("decisions/affordable.sql", places=PLACES), binds)[0])
+        return int(db.one(render("decisions/affordable.sql", ordered_users=PLACES), binds)[0])
 
 
 def find_place(limits: Limits, piece: Slice, counts: Counts, place: int) -> tuple[float, int]:
-    """Priority and tie of the ranked user in some place, who falls into the slice."""
+    """Return priority and tie of the ranked user in a place; the user falls into the slice."""
     with opened_slice(limits, piece, counts) as db:
-        found = f"select priority, tie from {PLACES} where role = $lane and place = $place"
-        priority, tie = db.one(found, {"lane": RANKED, "place": place})
+        sql = f"select priority, tie from {PLACES} where role = $lane and place = $place"
+        priority, tie = db.one(sql, {"lane": RANKED, "place": place})
         return float(priority), int(tie)
 
 
 def count_priority(limits: Limits, ranged: str, priority: float) -> tuple[int, int]:
-    """Ranked users of a part with a higher priority, and with the same."""
+    """Count a part's ranked users with a higher priority, and with an equal one."""
     with opened(limits, {WHOLE: ranged}) as db:
         above, tied = db.one(
             "select count(*) filter (priority > $priority), count(*) filter (priority = $priority) "
@@ -139,7 +139,7 @@ def count_priority(limits: Limits, ranged: str, priority: float) -> tuple[int, i
 
 
 def list_part(limits: Limits, piece: Slice, counts: Counts, binds: Binds, target: Path) -> Part:
-    """Write one slice of the list, in the order in which it is exported."""
+    """Write one slice of the list, in the order of the export."""
     with opened_slice(limits, piece, counts) as db:
         rows = list_select(Identifier(f"from {PLACES}"))
         return write_part(db, f"from ({rows}) {LIST_ORDER}", binds, target)
@@ -147,13 +147,13 @@ def list_part(limits: Limits, piece: Slice, counts: Counts, binds: Binds, target
 
 @contextmanager
 def opened_slice(limits: Limits, piece: Slice, counts: Counts) -> Iterator[Warehouse]:
-    """A database with the roles of a slice's range, and the places of all in the slice."""
+    """Open a database with the roles of a slice's range, and the places of all users in the slice."""
     reads = {WHOLE: piece.ranged} | ({EXPLORERS: piece.explorers} if piece.explorers else {})
     with opened(limits, reads) as db:
         part = piece.range
-        own = "select * exclude (lane, first_key, second_key, range_number)"
+        columns = "select * exclude (lane, first_key, second_key, range_number)"
         where = f"lane = '{part.lane}' and range_number = {part.number}"
-        db.rows(f"create view {ROLES} as {own} from {WHOLE} where {where}")
+        db.rows(f"create view {ROLES} as {columns} from {WHOLE} where {where}")
         lane = {RANKED: "ranked_before", EXPLORE: "explorers_before"}
         before = {lane[part.lane]: part.before} if part.lane in lane else {}
         sql, binds = places_select(), dict(places_binds(counts, **before))
@@ -166,5 +166,5 @@ def opened_slice(limits: Limits, piece: Slice, counts: Counts) -> Iterator[Wareh
 
 
 def lanes() -> Identifier:
-    """The SQL that says where users come in the list's order, see ``sql/decisions/lanes.sql``."""
+    """Return the SQL of the users' positions in the list's order, see ``sql/decisions/lanes.sql``."""
     return Identifier(render("decisions/lanes.sql", roles=ROLES))

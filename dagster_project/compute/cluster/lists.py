@@ -1,4 +1,4 @@
-"""A night's list on workers: who decides what ranges there are, and puts them together."""
+"""A night's list on workers: choose the ranges, submit their tasks and combine the results."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.targeting.budget import rank_of
 
-MARKS = 4  # of each part in a range, at least: ranges are that much smaller than they may be
+MARKS = 4  # smallest number of marks of each part in a range: a range's size varies less with more
 INTERVALS = Identifier.of("intervals")
 
 
 @dataclass(frozen=True)
 class RolesInParts:
-    """Roles in files by range; the same answers as ``LocalRoles``.
+    """Roles in files by range; the results equal those of ``LocalRoles``.
 
     Attributes:
-        tasks: where work is handed out.
+        tasks: submits the work.
         db: the warehouse.
         request: which list.
-        counts: of all users.
-        ranged: the roles.
-        explorers: explorers with their ranks.
-        ranked: slices of the list in order, of users with a rank.
-        rest: those of users without.
+        counts: counts of all users.
+        ranged: files of roles by range.
+        explorers: files of explorers with their ranks.
+        ranked: slices of users with a rank, in the list's order.
+        rest: slices of users without a rank.
     """
 
     tasks: Tasks
@@ -59,7 +59,7 @@ class RolesInParts:
     rest: Sequence[Slice]
 
     def affordable(self, amount: float) -> int:
-        """See ``Roles.affordable``: the costs of slices, added up, tell in which one money ends."""
+        """See ``Roles.affordable``: the cumulated costs of slices show in which slice the money ends."""
         spent = list(accumulate(self._costs(), initial=Decimal(0)))
         (limit,) = self.db.one("select $amount::decimal(24, 6)", {"amount": amount})
         end = next((i for i, until in enumerate(spent[1:]) if until > limit), len(self.ranked) - 1)
@@ -68,7 +68,7 @@ class RolesInParts:
 
     def reaching(self, score: float) -> int:
         """See ``Roles.reaching``."""
-        return sum(self._counted(score))
+        return sum(self._count_priority(score))
 
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""
@@ -77,31 +77,31 @@ class RolesInParts:
         ends = [piece.range.before + piece.range.users for piece in self.ranked]
         call = (self.tasks.limits, self.ranked[bisect_left(ends, treated)], self.counts, treated)
         priority, tie = self.tasks.run("cut", ranges.find_place, [call])[0]
-        above, tied = self._counted(priority)
+        above, tied = self._count_priority(priority)
         return cut_binds(priority, tie, (treated - above) / tied)
 
-    def record(self, binds: Binds) -> None:
-        """See ``Roles.record``: every slice is one part of the list."""
-        made, slices = self.tasks.new("treat_list"), [*self.ranked, *self.rest]
+    def write_list(self, binds: Binds) -> None:
+        """See ``Roles.write_list``: every slice is one part of the list."""
+        night, slices = self.tasks.new("treat_list"), [*self.ranked, *self.rest]
         calls = [
-            (self.tasks.limits, piece, self.counts, binds, made.path(i))
+            (self.tasks.limits, piece, self.counts, binds, night.path(i))
             for i, piece in enumerate(slices)
         ]
         self.tasks.run("rank", ranges.list_part, calls)
-        made.close()
-        write_parts(self.db, self.request.key, NightParts(made.folder, len(slices), len(self.ranked)))
+        night.close()
+        write_parts(self.db, self.request.key, NightParts(night.folder, len(slices), len(self.ranked)))
         self.ranged.remove()
         self.explorers.remove()
 
-    def _counted(self, priority: float) -> tuple[int, int]:
-        """Ranked users with a higher priority, and with the same."""
+    def _count_priority(self, priority: float) -> tuple[int, int]:
+        """Count the ranked users with a higher priority, and with an equal one."""
         calls = [(self.tasks.limits, str(file), priority) for file in self.ranged.files]
         counted = self.tasks.run("count-cut", ranges.count_priority, calls)
         above, tied = (sum(counts) for counts in zip(*counted, strict=True))
         return above, tied
 
     def _costs(self) -> list[Decimal]:
-        """What the users of each slice cost, explorers among them."""
+        """Sum the costs of each slice's users, explorers included."""
         costs = [piece.range.spent for piece in self.ranked]
         if not self.counts.explorers:
             return costs
@@ -117,7 +117,7 @@ class RolesInParts:
         return costs
 
 
-def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
+def roles_in_parts(  # noqa: PLR0913 - the list, its inputs and the ranges' size
     tasks: Tasks,
     db: Warehouse,
     experiment: BatchExperiment,
@@ -126,29 +126,29 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     *,
     range_users: int,
 ) -> RolesInParts:
-    """Give every user a role on workers, and cut the list's order into ranges of at most so many users.
+    """Give every user a role on workers, and cut the list's order into ranges.
 
     Args:
-        tasks: where work is handed out.
+        tasks: submits the work.
         db: the warehouse.
         experiment: the experiment.
         request: which list.
-        reads: each part's scores, and raw rows where users have costs or values of their own.
-        range_users: that one task ranks.
+        reads: each part's scores, and its raw rows if a column holds the users' costs or values.
+        range_users: largest number of users of a range, which one task ranks.
 
     Raises:
-        DataError: scores that are not finite, costs or values that cannot be meant.
+        DataError: scores are not finite, or costs or values are invalid.
     """
-    # Between two marks of a part are fewer than `step` users: that many of each part a range may be off.
+    # Fewer than `step` users of a part are between two marks, so a range may have that many too many.
     step = max(range_users // (MARKS * len(reads)), 1)
     marks_per_range = max((range_users - len(reads) * (step - 1)) // step, 1)
     write_excluded(db, experiment, request.key)
-    made = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
-    excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, made["excluded"].path(0))
+    generations = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
+    excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, generations["excluded"].path(0))
     calls = [
         (
             *(tasks.limits, experiment, request, {**each, EXCLUDED: str(excluded.path)}, step),
-            {name: made[name].path(i) for name in ("roles", "marks")},
+            {name: generations[name].path(i) for name in ("roles", "marks")},
         )
         for i, each in enumerate(reads)
     ]
@@ -156,8 +156,8 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
     refuse_faults(experiment, request, counts)
     split = Query(
         render("decisions/splits.sql", marks=MERGED),
-        made["splits"].path(0),
-        {MERGED: made["marks"].pattern},
+        generations["splits"].path(0),
+        {MERGED: generations["marks"].pattern},
         {"marks_per_range": marks_per_range},
     )
     splits = tasks.query("splits", [split])[0]
@@ -166,68 +166,72 @@ def roles_in_parts(  # noqa: PLR0913 - whose roles, from what, how many a range
         "ranges",
         ranges.range_part,
         [
-            (tasks.limits, str(file), str(splits.path), expected, made["ranged"].path(i))
-            for i, file in enumerate(made["roles"].files)
+            (tasks.limits, str(file), str(splits.path), expected, generations["ranged"].path(i))
+            for i, file in enumerate(generations["roles"].files)
         ],
     )
-    found = _ranges(tasks, db, made["ranged"], money=request.money)
+    by_lane = _ranges(tasks, db, generations["ranged"], money=request.money)
     for name in ("excluded", "roles", "marks", "splits"):
-        made[name].remove()
-    explorers = _place_explorers(tasks, counts, made["ranged"], found[EXPLORE])
+        generations[name].remove()
+    explorers = _place_explorers(tasks, counts, generations["ranged"], by_lane[EXPLORE])
     return RolesInParts(
         tasks,
         db,
         request,
         counts,
-        made["ranged"],
+        generations["ranged"],
         explorers,
-        ranked=_ranked_slices(counts, made["ranged"], explorers, found[RANKED] or [Range(RANKED)]),
-        rest=[Slice(each, made["ranged"].pattern, "") for each in found[REST] or [Range(REST)]],
+        ranked=_ranked_slices(
+            counts, generations["ranged"], explorers, by_lane[RANKED] or [Range(RANKED)]
+        ),
+        rest=[Slice(each, generations["ranged"].pattern, "") for each in by_lane[REST] or [Range(REST)]],
     )
 
 
 def _ranges(tasks: Tasks, db: Warehouse, ranged: Generation, *, money: bool) -> dict[str, list[Range]]:
-    """All ranges by lane, in order: users and costs of parts, added up."""
+    """Return all ranges by lane, in order; their users and costs are sums over the parts."""
     sums = tasks.new("range_sums")
     sql = render("decisions/range_sums.sql", ranged=MERGED, money=money)
     queries = [Query(sql, sums.path(i), {MERGED: str(f)}) for i, f in enumerate(ranged.files)]
     files = [part.path for part in tasks.query("range-sums", queries)]
     merged_sql = render("decisions/merged_range_sums.sql", parts=MERGED)
     merged = tasks.merge("merged_range_sums", merged_sql, files)
-    found: dict[str, list[Range]] = {lane: [] for lane in (RANKED, EXPLORE, REST)}
+    by_lane: dict[str, list[Range]] = {lane: [] for lane in (RANKED, EXPLORE, REST)}
     rows = db.rows(
         "select lane, range_number, users, spent from read_parquet($file) order by all",
         {"file": str(merged)},
     )
     for lane, number, users, spent in rows:
-        last = found[lane][-1] if found[lane] else Range(lane)
-        found[lane].append(Range(lane, number, users, last.before + last.users, spent))
+        last = by_lane[lane][-1] if by_lane[lane] else Range(lane)
+        by_lane[lane].append(Range(lane, number, users, last.before + last.users, spent))
     for generation in (sums, Generation(merged.parent)):
         generation.remove()
-    return found
+    return by_lane
 
 
 def _place_explorers(
-    tasks: Tasks, counts: Counts, ranged: Generation, found: Sequence[Range]
+    tasks: Tasks, counts: Counts, ranged: Generation, lane_ranges: Sequence[Range]
 ) -> Generation:
     explorers = tasks.new("explorers")
     calls = [
         (tasks.limits, Slice(each, ranged.pattern, ""), counts, explorers.path(i))
-        for i, each in enumerate(found)
+        for i, each in enumerate(lane_ranges)
     ]
     tasks.run("explorers", ranges.place_explorers, calls)
     return explorers
 
 
 def _ranked_slices(
-    counts: Counts, ranged: Generation, explorers: Generation, found: Sequence[Range]
+    counts: Counts, ranged: Generation, explorers: Generation, lane_ranges: Sequence[Range]
 ) -> list[Slice]:
-    """A slice ends with the last ranked user of its range; the last one, with whoever is left."""
-    ends = [rank_of(each.before + each.users, counts.ranked, counts.explorers) for each in found[:-1]]
+    """Build the slices: each ends with its range's last ranked user, the last one with the last user."""
+    ends = [
+        rank_of(each.before + each.users, counts.ranked, counts.explorers) for each in lane_ranges[:-1]
+    ]
     firsts = [0, *ends]
     lasts = [*ends, counts.ranked + counts.explorers]
     files = explorers.pattern if counts.explorers else ""
     return [
         Slice(each, ranged.pattern, files, first, last)
-        for each, first, last in zip(found, firsts, lasts, strict=True)
+        for each, first, last in zip(lane_ranges, firsts, lasts, strict=True)
     ]

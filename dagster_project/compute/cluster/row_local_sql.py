@@ -1,4 +1,4 @@
-"""Whether SQL makes each row from one row alone, so that parts of a file give the rows of the whole."""
+"""Check that SQL makes each row from one row alone; then parts of a file give the whole file's rows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from sqlglot import exp
 
 from uplift_core.errors import ExperimentError
 
-NUMBER = "ROW_NUMBER() OVER ()"  # in raw.sql; a part's numbers are moved on by the users before it
+NUMBER = "ROW_NUMBER() OVER ()"  # in raw.sql; the users before a part are added to its numbers
 ACROSS = (exp.AggFunc, exp.Group, exp.Distinct, exp.Limit, exp.Offset, exp.Qualify, exp.TableSample)
 
 
 def refuse_across_users(where: str, text: str) -> None:
-    """Refuse SQL that looks at other users' rows.
+    """Refuse SQL that reads other users' rows.
 
     Raises:
-        ExperimentError: naming the expression.
+        ExperimentError: names the expression.
     """
     try:
         tree = sqlglot.parse_one(text, read="duckdb")

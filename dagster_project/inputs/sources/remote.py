@@ -1,4 +1,4 @@
-"""A file of one's own in an object store or behind another fsspec URL, copied to this machine."""
+"""A user's file in an object store or behind another fsspec URL, copied to this machine."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import fsspec
 
 from uplift_core.errors import DataError
 
-# A path keeps one slash of the two: s3:/bucket/part-*.parquet.
+# A path keeps only one of the two slashes: s3:/bucket/part-*.parquet.
 URL = re.compile(r"^([a-z][a-z0-9+.-]+):/+(?=.)")
 
 
 def url_of(path: Path) -> str:
-    """The URL that was written as a path; empty if it names a local file."""
-    found = URL.match(str(path))
-    if not found:
+    """Return the URL that the declaration holds as a path; empty if it is a local file."""
+    scheme = URL.match(str(path))
+    if not scheme:
         return ""
-    slashes = ":///" if found[1] == "file" else "://"
-    return f"{found[1]}{slashes}{str(path)[found.end() :]}"
+    slashes = ":///" if scheme[1] == "file" else "://"
+    return f"{scheme[1]}{slashes}{str(path)[scheme.end() :]}"
 
 
 def fetch_url(name: str, url: str, cache: Path) -> Path:
-    """Copy the file, or all files that a pattern names, anew; returns where, as a path or a pattern.
+    """Copy the file, or all files of a pattern, again; return the copy's path or pattern.
 
     Raises:
-        DataError: there is no such file, or the store cannot be asked.
+        DataError: there is no such file, or the store cannot be reached.
     """
     folder = cache / hashlib.sha256(url.encode()).hexdigest()[:12]
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        store, place = fsspec.core.url_to_fs(url)
-        found = sorted(store.glob(place))
-        for file in found:
+        store, pattern = fsspec.core.url_to_fs(url)
+        files = sorted(store.glob(pattern))
+        for file in files:
             store.get_file(file, str(aside / PurePosixPath(file).name))
     except (OSError, ImportError, ValueError) as error:
         raise DataError(
-            f"{name}: source.path = '{url}' cannot be read: {error}; correct the URL, or install what "
-            "its store needs"
+            f"{name}: source.path = '{url}' cannot be read: {error}; correct the URL, or install the "
+            "package that its store needs"
         ) from error
-    if not found:
+    if not files:
         raise DataError(f"{name}: source.path = '{url}' names no file; correct it")
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
-    return folder / PurePosixPath(place).name
+    return folder / PurePosixPath(pattern).name

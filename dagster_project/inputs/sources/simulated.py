@@ -1,4 +1,4 @@
-"""A simulated RCT as a Parquet file, as if it had come from outside."""
+"""A simulated RCT as a Parquet file, in the form of an external file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COVARIATES = [f"x{i + 1}" for i in range(MARKETING_FEATURES)]
 
 
 def write_simulation(source: SimulationSource, folder: Path) -> Path:
-    """Write the simulation to ``folder``, a chunk at a time; returns the file."""
+    """Write the simulation to ``folder`` in chunks; return the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"simulated-{source.design}-{source.n_users}-{source.seed}.parquet"
     temporary = path.with_name(f".{path.name}.part")

@@ -1,4 +1,4 @@
-"""What is read from an experiment's folder, and what is refused before anything is written."""
+"""Reading an experiment's folder, and refusals before anything is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POSITION = {"user_id": 0, "recency": 1, "segment": 2, "visit": 3, "conversion": 
 
 
 def load(db: Warehouse, **changes: object) -> BatchExperiment:
-    """Raw rows in the warehouse; ``column_user=value`` replaces one value."""
+    """Write raw rows into the warehouse; ``column_user=value`` replaces one value."""
     rows = [list(row) for row in GOOD]
     for key, value in changes.items():
         column, _, user = key.rpartition("_")
@@ -36,7 +36,7 @@ def load(db: Warehouse, **changes: object) -> BatchExperiment:
 
 @pytest.fixture
 def two_features(tmp_path: Path) -> BatchExperiment:
-    """Hillstrom with two features."""
+    """Return Hillstrom with two features."""
     home = tmp_path / "hillstrom"
     home.mkdir()
     (home / RAW_SQL).touch()

@@ -1,4 +1,4 @@
-"""A proof that fails says what does not hold."""
+"""A failed proof names the property that does not hold."""
 
 from __future__ import annotations
 

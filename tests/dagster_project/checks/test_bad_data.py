@@ -1,4 +1,4 @@
-"""Bad data of every kind meets the check that is there for it; what was published stays as it was."""
+"""Every kind of bad data fails its check; the published snapshot stays unchanged."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ from uplift_core.experiment.sources import OwnFile, Published
 
 USERS = 6_000
 LAYERS = ("raw", "features", "assignment", "cells", "models", "scores")
-TABLES = {"cells": "training.hillstrom_cells"}  # of layers that are no schema
+TABLES = {"cells": "training.hillstrom_cells"}  # tables of layers that have no schema
 Rows = list[dict[str, str]]
 Edit = Callable[[Rows], Rows | None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Rows made bad, and what must be said; ``check`` is empty where the file cannot even be read."""
+    """An edit that makes rows bad, and its message; ``check`` is empty for an unreadable file."""
 
     edit: Edit
     check: str
     words: tuple[str, ...]
     warns: bool = False
-    features: tuple[str, str] = ("", "")  # a text of features.sql, and what it is replaced by
-    declared: tuple[str, ...] = ()  # keys of the declaration that are left out
+    features: tuple[str, str] = ("", "")  # a text of features.sql and its replacement
+    declared: tuple[str, ...] = ()  # keys to remove from the declaration
     published: Published | None = None
 
 
 def each(column: str, value: Callable[[dict[str, str], int], object]) -> Edit:
-    """A column's value in every row; None leaves it."""
+    """Change a column's value in every row; None leaves it unchanged."""
 
     def edit(rows: Rows) -> Rows:
         for i, row in enumerate(rows):
-            found = value(row, i)
-            row[column] = row[column] if found is None else str(found)
+            new_value = value(row, i)
+            row[column] = row[column] if new_value is None else str(new_value)
         return rows
 
     return edit
 
 
 def one(column: str, value: object, place: int = 41) -> Edit:
-    """A column's value in one row."""
+    """Change a column's value in one row."""
     return each(column, lambda _, i: value if i == place else None)
 
 
 def without(column: str) -> Edit:
-    """The file lacks a column."""
+    """Remove a column from the file."""
     return lambda rows: [{k: v for k, v in row.items() if k != column} for row in rows]
 
 
-def only(kept: Callable[[dict[str, str], int], bool]) -> Edit:
-    """Rows are lost."""
-    return lambda rows: [row for i, row in enumerate(rows) if kept(row, i)]
+def only(keep: Callable[[dict[str, str], int], bool]) -> Edit:
+    """Keep only some rows."""
+    return lambda rows: [row for i, row in enumerate(rows) if keep(row, i)]
 
 
 def _interaction(row: dict[str, str], i: int) -> object:
-    """Equal means, but mens and womens say together who is in the arm."""
+    """Keep the means equal, but let mens and womens together predict the arm."""
     if row["segment"] == "Womens E-Mail":
         return row["womens"]
     return None if row["segment"] == "Mens E-Mail" else 1 - int(row["womens"])
@@ -163,7 +163,7 @@ def _place(rows: Rows, column: str, value: str) -> int:
 
 
 def _coins(rows: Rows) -> Rows:
-    """Two features without any meaning."""
+    """Set two features to random values."""
     coin = random.Random(1)  # noqa: S311 - no secret
     for row in rows:
         row["mens"], row["womens"] = (str(coin.randint(0, 1)) for _ in range(2))
@@ -172,14 +172,14 @@ def _coins(rows: Rows) -> Rows:
 
 @pytest.fixture(scope="module")
 def good(hillstrom_file: Path) -> Rows:
-    """The first customers of the real file, with ids of their own."""
+    """The first customers of the real file, with added ids."""
     with hillstrom_file.open(encoding="ascii", newline="") as file:
         rows = [row for row, _ in zip(csv.DictReader(file), range(USERS), strict=False)]
     return [{"customer": str(i), **row} for i, row in enumerate(rows, 1)]
 
 
 def written(rows: Rows, path: Path) -> Path:
-    """The rows as CSV."""
+    """Write the rows as CSV."""
     with path.open("w", encoding="ascii", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -188,9 +188,9 @@ def written(rows: Rows, path: Path) -> Path:
 
 
 def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> BatchExperiment:
-    """Hillstrom's declaration with ids from the file, on another file."""
+    """Return Hillstrom's declaration with ids from the file, for another file."""
     base = folder_of("hillstrom")
-    shutil.copytree(base.folder, folder)
+    shutil.copytree(base.path, folder)
     raw, features = folder / RAW_SQL, folder / FEATURES_SQL
     young = bool(case and case.features[1] == "young")
     ids = "customer::bigint as user_id" + (f", timestamp '{_recently()}' as assigned" if young else "")
@@ -203,7 +203,7 @@ def hillstrom_on(path: Path, folder: Path, case: Case | None = None) -> BatchExp
         changes["published"] = case.published
         if young:
             changes |= {"assigned_at": "assigned", "quality": QualityLimits(outcome_days=14)}
-    return BatchExperiment.read(base.experiment.model_copy(update=changes), folder)
+    return BatchExperiment.read(base.declaration.model_copy(update=changes), folder)
 
 
 def _recently() -> str:
@@ -212,7 +212,7 @@ def _recently() -> str:
 
 @pytest.fixture(scope="module")
 def published(good: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home where the good rows are published."""
+    """A home that has published the good rows."""
     folder = tmp_path_factory.mktemp("good")
     on_good = hillstrom_on(written(good, folder / "file.csv"), folder / "hillstrom")
     run_job(on_good, folder / "home", only=TO_PUBLISHED)
@@ -220,7 +220,7 @@ def published(good: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def what_stands(home: Path) -> tuple[object, ...]:
-    """The published snapshot, and what later layers hold."""
+    """Return the published snapshot, and the rows of later layers."""
     with opened(Home(home)) as db:
         models = db.rows("select model_version from models.registry order by all")
         scores = db.one("select count(*), bit_xor(hash(columns(*))) from scores.hillstrom")
@@ -228,7 +228,7 @@ def what_stands(home: Path) -> tuple[object, ...]:
 
 
 def layer_in(home: Path, layer: str) -> tuple[object, ...]:
-    """What the warehouse holds of a layer that is checked, and of where it came from."""
+    """Return the warehouse's rows of a checked layer, and of its provenance."""
     table = TABLES.get(layer, f"{layer}.hillstrom")
     with opened(Home(home)) as db:
         rows = db.one(f"select count(*), bit_xor(hash(columns(*))) from {table}")
@@ -259,7 +259,7 @@ def test_bad_data_is_stopped_by_the_check_that_is_there_for_it(
         assert step == "hillstrom__raw"
     assert [word for word in case.words if word not in text] == []
     assert what_stands(home) == before
-    if not case.warns:  # nor does the warehouse hold what was refused, and the failed step says why
+    if not case.warns:  # the warehouse lacks the refused rows, too, and the failed step names the reason
         assert layer_in(home, checked)[:2] == refused[:2]
         assert checked != "raw" or layer_in(home, checked) == refused
         assert [word for word in case.words if word not in failure_text(result)] == []
@@ -294,7 +294,7 @@ def test_columns_in_another_order_are_the_same_data(good: Rows, published: Path,
 
 
 def test_the_real_criteo_sample_raises_no_alarm(criteo_home: Path) -> None:
-    """Its covariates differ by up to .05 standard deviations between the arms, as is known of it."""
+    """The published file's covariates are known to differ by up to .05 standard deviations by arm."""
     with opened(Home(criteo_home)) as db:
         (checks,) = db.one("select count(distinct (table_name, check_name)) from quality.results")
         alarms = db.rows("select table_name, message from quality.results where not passed")

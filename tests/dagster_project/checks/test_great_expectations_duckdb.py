@@ -1,4 +1,4 @@
-"""Great Expectations on DuckDB: what it finds is the same whatever a column is called."""
+"""Great Expectations on DuckDB: its findings do not depend on a column's name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dagster_project.warehouse.sql import Identifier
 NAMES = ("gekauft?", "??", "50 %", "%(x)s", "a:b", ":user_id", "$1", "it's", 'said "no"', "Erlös", "{x}")
 
 
-def asked(db: Warehouse, docs: Path, *names: str) -> list[Finding]:
-    """Every kind of rule that a suite has for a column, of all ``names`` in one table."""
+def findings_of(db: Warehouse, docs: Path, *names: str) -> list[Finding]:
+    """Check every kind of column rule on all ``names`` of one table."""
     rules = [
         Rule("outcomes", rule, "be 0 or 1")
         for name in names
@@ -40,13 +40,13 @@ def with_columns(db: Warehouse, value: str) -> None:
 
 def test_columns_of_any_name_pass(db: Warehouse, tmp_path: Path) -> None:
     with_columns(db, "range % 2")
-    assert [f.message for f in asked(db, tmp_path / "docs", *NAMES) if not f.passed] == []
+    assert [f.message for f in findings_of(db, tmp_path / "docs", *NAMES) if not f.passed] == []
 
 
 def test_what_is_wrong_is_told_of_columns_of_any_name(db: Warehouse, tmp_path: Path) -> None:
     with_columns(db, "case when range = 7 then 2 else range % 2 end")
-    found = [f for f in asked(db, tmp_path / "docs", *NAMES) if not f.passed]
-    assert [f.message for f in found] == [
+    failed = [f for f in findings_of(db, tmp_path / "docs", *NAMES) if not f.passed]
+    assert [f.message for f in failed] == [
         f"shop/raw: column '{name}' holds 2 at user_id 7; it must be 0 or 1"
         for name in NAMES
         for _ in ("in set", "between")
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_told_of_columns_of_any_name(db: Warehouse, tmp_path: P
 def test_a_check_that_cannot_be_made_says_why(
     db: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the error has no words of its own."""
+    """The finding has a reason even if the error has no message."""
     with_columns(db, "range % 2")
     execute = default.DefaultDialect.do_execute
 
@@ -67,7 +67,7 @@ def test_a_check_that_cannot_be_made_says_why(
 
     monkeypatch.setattr(expectations.BufferedDuckDB, "do_execute", failing)
     (wrong,) = (
-        f for f in asked(db, tmp_path / "docs", "Erlös") if f.rule == "column_values_to_be_in_set"
+        f for f in findings_of(db, tmp_path / "docs", "Erlös") if f.rule == "column_values_to_be_in_set"
     )
     assert not wrong.passed
     assert "column 'Erlös' cannot be checked: StopIteration" in wrong.message
@@ -78,8 +78,8 @@ def test_rows_that_nobody_else_sees_yet_are_checked_and_their_transaction_goes_o
 ) -> None:
     db.rows("begin")
     with_columns(db, "case when range = 7 then 2 else 0 end")
-    found = asked(db, tmp_path / "docs", "Erlös")
-    assert [f.message for f in found if not f.passed] == [
+    failed = findings_of(db, tmp_path / "docs", "Erlös")
+    assert [f.message for f in failed if not f.passed] == [
         "shop/raw: column 'Erlös' holds 2 at user_id 7; it must be 0 or 1"
     ] * 2
     assert db.count(Identifier.of("raw", "shop")) == 10
@@ -90,7 +90,7 @@ def test_rows_that_nobody_else_sees_yet_are_checked_and_their_transaction_goes_o
 def test_after_the_error_of_a_rule_nothing_is_asked_and_the_error_refuses(
     db: Warehouse, tmp_path: Path
 ) -> None:
-    """An error ends DuckDB's transaction: what follows would only say so."""
+    """An error ends DuckDB's transaction; every later rule would only report that."""
     db.rows("begin")
     with_columns(db, "'often'")
     mean = gxe.ExpectColumnMeanToBeBetween(column="??", min_value=0, max_value=1, severity="warning")

@@ -1,4 +1,4 @@
-"""Great Expectations' pages, as a reader without the network opens them."""
+"""Great Expectations' pages, opened without the network."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_the_list_says_what_did_not_pass(tmp_path: Path) -> None:
     page = tmp_path / "validations" / "users & more" / "page.html"
     page.parent.mkdir(parents=True)
     page.write_text("<html><head></head><body><script src='x'></script>text</body></html>")
-    found = [
+    findings = [
         Finding("keys", "unique", "user_id", "7", "twice", passed=passed) for passed in (True, False)
     ]
-    make_offline(tmp_path, "toy/raw", [Checked("users & more", found)])
+    make_offline(tmp_path, "toy/raw", [Checked("users & more", findings)])
     index = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "users &amp; more" in index
     assert re.search(r"text-danger.*<td>2</td><td>1</td>", index, re.DOTALL)

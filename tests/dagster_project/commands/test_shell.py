@@ -1,4 +1,4 @@
-"""DuckDB's own shell opens what is published, also one of an earlier release than the batch's."""
+"""DuckDB's shell opens the published snapshot, even if it is an earlier release than the batch's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from uplift_core.errors import UpliftError
 def test_the_shell_reads_the_snapshot_and_cannot_write(simulated_home: Path) -> None:
     home = Home(simulated_home)
     query = "select count(*) as users from scores.simulated"
-    asked = subprocess.run(command(home, query), capture_output=True, text=True, check=True)
-    assert "5000" in asked.stdout
+    result = subprocess.run(command(home, query), capture_output=True, text=True, check=True)
+    assert "5000" in result.stdout
     wrote = subprocess.run(
         command(home, "drop table scores.simulated"), capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""An earlier warehouse's ledger in a new one: nobody who unsubscribed is treated, no night is lost."""
+"""Carry an earlier warehouse's ledger: no unsubscribed user is treated, no night is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANOTHER_NIGHT = "2025-06-01"  # Dagster knows nights until today
 UNSUBSCRIBED = 500
 OPERATE = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8")
 
-# The columns that had to be filled when the ledger was first carried.
+# The columns that a row had to have when the ledger was first carried.
 REQUIRED_AT_FIRST = {
     "decisions.suppressions": "experiment user_id reason",
     "decisions.treat_list": (
@@ -68,7 +68,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def lived(home: Home, simulated: BatchExperiment, tmp_path: Path) -> Home:
-    """A home whose first night was measured, and 500 of whose treated users have unsubscribed since."""
+    """A home with a measured first night; 500 of its treated users have unsubscribed since then."""
     with opened(home) as db:
         users = db.arrow("select user_id from decisions.treat_list").column("user_id")
         (date,) = db.one("select decision_date::varchar from decisions.nights")
@@ -84,7 +84,7 @@ def lived(home: Home, simulated: BatchExperiment, tmp_path: Path) -> Home:
 
 
 def make_earlier(home: Home, column: str = "decisions.nights.override") -> None:
-    """Let the warehouse be of a version that did not know a column."""
+    """Turn the warehouse into one of an earlier version that lacks a column."""
     schema, table, name = column.split(".")
     with duckdb.connect(str(home.warehouse)) as con:
         for constraint in ("", "_here"):
@@ -102,7 +102,7 @@ def ledger(home: Home) -> dict[str, list[tuple]]:
 def test_as_documented_nobody_who_unsubscribed_is_treated_and_no_night_is_lost(
     lived: Home, simulated: BatchExperiment, snapshot: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command stands in the message and in docs/operate.md; then the experiment runs."""
+    """The message and docs/operate.md name the command; after it, the experiment runs."""
     before = ledger(lived)
     make_earlier(lived)
     result = run_job(simulated, lived.root, only=["raw"], raise_on_error=False)
@@ -144,7 +144,7 @@ def test_it_may_be_done_again_and_from_a_file_that_was_moved_by_hand(
     assert carry_ledger.main([str(old)]) == 0
     assert ledger(lived) == first
     said = capsys.readouterr().out
-    assert "decisions.suppressions: 0 rows carried, 500 left as the warehouse has them, 500 now" in said
+    assert "decisions.suppressions: 0 rows carried, 500 were in the warehouse already, 500 now" in said
     assert old.read_bytes() == content
 
 
@@ -156,12 +156,12 @@ def test_what_the_new_warehouse_has_stays(lived: Home, tmp_path: Path) -> None:
         (user,) = con.execute("select min(user_id) from decisions.suppressions").fetchone()
         columns = [row[0] for row in con.execute("describe decisions.nights").fetchall()]
         registry = con.execute("from models.registry").fetchall()
-    places = ", ".join("?" for _ in columns)
+    marks = ", ".join("?" for _ in columns)
     with opened(lived) as db:
         changed = [
             77 if name == "treated" else value for name, value in zip(columns, night, strict=True)
         ]
-        db.con.execute(f"insert into decisions.nights values ({places})", changed)
+        db.con.execute(f"insert into decisions.nights values ({marks})", changed)
         db.rows(f"insert into decisions.suppressions values ('simulated', {user}, 'moved', null)")
         marks = ", ".join("?" for _ in registry[0])
         db.con.execute(f"insert into models.registry values ({marks})", ["new", *registry[0][1:]])
@@ -169,7 +169,7 @@ def test_what_the_new_warehouse_has_stays(lived: Home, tmp_path: Path) -> None:
     assert carry_ledger.main([str(old)]) == 0
     with opened(lived) as db:
         assert db.rows("select treated from decisions.nights") == [(77,)]
-        assert db.one("select count(*) from decisions.treat_list") == (0,)  # it was of another list
+        assert db.one("select count(*) from decisions.treat_list") == (0,)  # measured another list
         reasons = "select reason, count(*) from decisions.suppressions group by 1 order by 1"
         assert db.rows(reasons) == [("moved", 1), ("unsubscribed", UNSUBSCRIBED - 1)]
         current = db.rows("select distinct model_version from models.registry where is_current")
@@ -217,7 +217,7 @@ def change(sql: str) -> Callable[[Path], object]:
                 "create table copied as from decisions.suppressions; drop table decisions.suppressions; "
                 "create table decisions.suppressions as from copied union all from copied"
             ),
-            ["decisions.suppressions: earlier rows break a rule"],
+            ["decisions.suppressions: earlier rows break a constraint"],
         ),
         (lambda path: path.write_bytes(b"no database" * 999), ["cannot be opened", "Is it a warehouse"]),
         (Path.unlink, ["there is no such file"]),
@@ -277,7 +277,7 @@ def test_lists_in_parts_come_along_or_are_refused(lived: Home, tmp_path: Path) -
 def test_a_run_beside_a_lost_ledger_stops_and_names_the_command(
     lived: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
-    """From what is published the ledger can be carried, too."""
+    """The ledger can be carried from the published snapshot, too."""
     run_job(simulated, lived.root, only=["published"])
     lived.warehouse.unlink()
     result = run_job(simulated, lived.root, only=["raw"], raise_on_error=False)
@@ -307,7 +307,7 @@ def test_a_suppression_may_be_taken_back(lived: Home, simulated: BatchExperiment
 
 @pytest.mark.parametrize("table", [".".join(place) for place in KEYS])
 def test_a_new_column_of_the_ledger_can_be_filled_for_earlier_rows(db: Warehouse, table: str) -> None:
-    """It may be null or declares a default; else nobody's ledger could be carried."""
+    """A new column is nullable or has a default; otherwise no earlier ledger could be carried."""
     schema, _, name = table.partition(".")
     rows = db.rows(
         "select column_name from duckdb_columns() where schema_name = $schema and table_name = $name "

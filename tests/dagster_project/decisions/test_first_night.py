@@ -1,4 +1,4 @@
-"""From which date on Dagster expects lists."""
+"""The first date that Dagster expects a list for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TODAY = datetime.now(UTC).date().isoformat()
 
 
 def missing(home: Path, experiment: BatchExperiment) -> list[str]:
-    """The dates that a home without lists lacks."""
+    """Return the dates that Dagster reports as missing for a home without lists."""
     engine = Engine.from_settings(Settings(home=home, experiments=""))
     graph = build_definitions([experiment], engine).resolve_asset_graph()
     nights = graph.get(dg.AssetKey([experiment.name, "treat_list"])).partitions_def
@@ -41,7 +41,7 @@ def test_the_first_day_is_remembered(tmp_path: Path, simulated: BatchExperiment)
 
 
 def test_a_home_of_before_begins_with_its_first_list(home: Home) -> None:
-    """The finished run's list is of today, and was published."""
+    """The finished run has published a list of today."""
     assert not (home.root / "first_night").exists()
     remember_first_night(home)
     assert (home.root / "first_night").read_text() == f"{TODAY}\n"

@@ -1,4 +1,4 @@
-"""Nights: what was asked, promised and done, and the gates that a list must pass."""
+"""Nights: the requested, promised and realised figures, and the gates that a list must pass."""
 
 from __future__ import annotations
 

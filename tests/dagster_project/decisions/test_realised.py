@@ -46,19 +46,19 @@ def test_realised_uplift_is_the_difference_to_the_holdout_that_the_list_would_ha
     with opened(home) as db:
         options = {"decision_date": date_of(rows), "file": file, "absent_is_zero": False}
         assert measure(db, simulated, **options) == measure(db, simulated, **options) == 2
-        found = {r["comparison"]: r for r in dicts(db, "from decisions.realised")}
+        measured = {r["comparison"]: r for r in dicts(db, "from decisions.realised")}
     treat = (rows["decision"] == "treat") & rows["selected"]
-    held = (rows["decision"] == "holdout") & rows["selected"]
-    one = found["list"]
-    assert (one["n_treated"], one["n_control"]) == (treat.sum(), held.sum())
-    assert one["uplift"] == pytest.approx(y[treat].mean() - y[held].mean())
-    error = np.sqrt(y[treat].var(ddof=1) / treat.sum() + y[held].var(ddof=1) / held.sum())
+    held_out = (rows["decision"] == "holdout") & rows["selected"]
+    one = measured["list"]
+    assert (one["n_treated"], one["n_control"]) == (treat.sum(), held_out.sum())
+    assert one["uplift"] == pytest.approx(y[treat].mean() - y[held_out].mean())
+    error = np.sqrt(y[treat].var(ddof=1) / treat.sum() + y[held_out].var(ddof=1) / held_out.sum())
     assert one["std_error"] == pytest.approx(error)
     assert one["ci_high"] - one["ci_low"] == pytest.approx(2 * 1.959964 * error)
     explore = (rows["decision"] == "explore") & rows["treated"]
-    assert found["explore"]["n_treated"] == explore.sum()
-    assert found["explore"]["n_control"] == (rows["decision"] == "holdout").sum()
-    assert one["promised"] > found["explore"]["promised"] > 0
+    assert measured["explore"]["n_treated"] == explore.sum()
+    assert measured["explore"]["n_control"] == (rows["decision"] == "holdout").sum()
+    assert one["promised"] > measured["explore"]["promised"] > 0
 
 
 def test_users_without_a_row_had_no_outcome_only_if_somebody_says_so(

@@ -1,4 +1,4 @@
-"""What holds for any list: exact size, nested, blind to the order of rows, true to its rules."""
+"""Properties of any list: exact size, nested, independent of the order of rows, true to its rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import AssignRoles, assign_roles
-from dagster_project.decisions.treat_list import decide, record
+from dagster_project.decisions.treat_list import plan_list, write_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse, with_experiment
@@ -23,7 +23,7 @@ from uplift_core.experiment.decision_rules import ContactCap, Decisions
 from uplift_core.targeting.budget import Budget, Distribution, list_size, quota
 
 BASE = folder_of("hillstrom")
-SHARED = memory_warehouse()  # of examples that replace what they read
+SHARED = memory_warehouse()  # for examples that replace the tables that they read
 NIGHT = "2026-01-01"
 NO_DRAWS = Decisions(holdout=0, explore=0)
 Rows = list[dict[str, object]]
@@ -39,14 +39,14 @@ def experiment(
 
 
 def score(db: Warehouse, scores: Iterable[float]) -> None:
-    """Replace the scores by these, of users 1, 2, ..."""
+    """Replace the scores by the given ones of users 1, 2, ..."""
     values = np.asarray(list(scores), np.float32)
     table = pa.table({"user_id": np.arange(1, len(values) + 1), "cate_r": values})
     with db.relation("given", table):
         db.rows("create or replace table scores.hillstrom as select *, 'mens' as arm from given")
 
 
-def make(  # noqa: PLR0913 - whose list, how large, for what, made where
+def make(  # noqa: PLR0913 - the inputs of one list
     db: Warehouse,
     experiment: BatchExperiment,
     budget: Budget,
@@ -56,15 +56,15 @@ def make(  # noqa: PLR0913 - whose list, how large, for what, made where
     roles: AssignRoles = assign_roles,
 ) -> Rows:
     key = ListKey(night, experiment.name, campaign)
-    decided = decide(db, experiment, key, arm="mens", learner="r", budget=budget, assign_roles=roles)
+    plan = plan_list(db, experiment, key, arm="mens", learner="r", budget=budget, assign_roles=roles)
     threshold = 0.0
-    # Here of all users, in a run of the held-out ones.
+    # Here the threshold comes from all users; a run takes it from the held-out users.
     if experiment.declaration.decisions.cut == "threshold":
         scores, n = np.unique(
             db.arrow("select cate_r from scores.hillstrom").column(0).to_numpy(), return_counts=True
         )
-        threshold = Distribution(scores[::-1], n[::-1]).threshold(decided.share)
-        decided = decided.cut_at(threshold)
+        threshold = Distribution(scores[::-1], n[::-1]).threshold(plan.share)
+        plan = plan.cut_at(threshold)
     labels = {
         "arm": "mens",
         "learner": "r",
@@ -72,7 +72,7 @@ def make(  # noqa: PLR0913 - whose list, how large, for what, made where
         "model_version": "v",
         "feature_snapshot": "f",
     }
-    record(db, experiment, key, decided, labels)
+    write_list(db, experiment, key, plan, labels)
     return dicts(
         db,
         "from decisions.treat_list where decision_date = $night::date and campaign = $campaign "
@@ -132,8 +132,8 @@ def test_a_list_cut_by_the_threshold_treats_whoever_reaches_it(scores, holdout, 
             assert r["decision"] == ("treat" if reaches else "no_treat")
             assert r["reason"] == ("above_threshold" if reaches else "below_threshold")
         else:
-            kept = ("decision", "treated", "reason")
-            assert [r[name] for name in kept] == [same[name] for name in kept]
+            compared = ("decision", "treated", "reason")
+            assert [r[name] for name in compared] == [same[name] for name in compared]
             assert r["selected"] == reaches
     roles = [r["decision"] for r in rows]
     explorers, ranked = roles.count("explore"), roles.count("treat") + roles.count("no_treat")
@@ -151,9 +151,9 @@ def test_money_is_never_overspent_and_more_of_it_treats_more(costs, money, more,
     db = SHARED
     rng = np.random.default_rng(len(costs))
     score(db, rng.normal(size=len(costs)))
-    own = pa.table({"user_id": range(1, len(costs) + 1), "postage": [float(c) for c in costs]})
-    with db.relation("own", own):
-        db.rows("create or replace table raw.hillstrom as from own")
+    postage_table = pa.table({"user_id": range(1, len(costs) + 1), "postage": [float(c) for c in costs]})
+    with db.relation("postage_table", postage_table):
+        db.rows("create or replace table raw.hillstrom as from postage_table")
     folder = experiment(
         Decisions(holdout=0.1, explore=explore, cost_column="postage"), value=20.0, cost=1.0
     )
@@ -170,8 +170,8 @@ def test_money_is_never_overspent_and_more_of_it_treats_more(costs, money, more,
 
 def test_the_best_return_on_money_comes_first(db) -> None:
     score(db, [0.5, 0.4, 0.3])
-    with db.relation("own", pa.table({"user_id": [1, 2, 3], "postage": [10.0, 1.0, 2.0]})):
-        db.rows("create or replace table raw.hillstrom as from own")
+    with db.relation("postage_table", pa.table({"user_id": [1, 2, 3], "postage": [10.0, 1.0, 2.0]})):
+        db.rows("create or replace table raw.hillstrom as from postage_table")
     folder = experiment(NO_DRAWS.model_copy(update={"cost_column": "postage"}), value=30.0)
     assert [r["rank"] for r in make(db, folder, Budget(money=3.0))] == [3, 1, 2]
     assert [r["rank"] for r in make(db, folder, Budget(users=2))] == [
@@ -184,13 +184,13 @@ def test_the_best_return_on_money_comes_first(db) -> None:
 @pytest.mark.parametrize(("postage", "budget"), [(None, 0.5), (-1.0, 0.5), (math.nan, 0.5), (0.0, 5.0)])
 def test_costs_that_cannot_be_meant_are_refused(db, postage, budget) -> None:
     score(db, [0.5, 0.4])
-    own = pa.table({"user_id": [1, 2], "postage": pa.array([1.0, postage], pa.float64())})
-    with db.relation("own", own):
-        db.rows("create or replace table raw.hillstrom as from own")
+    postage_table = pa.table({"user_id": [1, 2], "postage": pa.array([1.0, postage], pa.float64())})
+    with db.relation("postage_table", postage_table):
+        db.rows("create or replace table raw.hillstrom as from postage_table")
     folder = experiment(NO_DRAWS.model_copy(update={"cost_column": "postage"}), value=30.0)
-    asked = Budget(money=budget) if budget > 1 else Budget(share=budget)
+    requested = Budget(money=budget) if budget > 1 else Budget(share=budget)
     with pytest.raises(DataError, match=r"column 'postage', the cost .* at user_id 2"):
-        make(db, folder, asked)
+        make(db, folder, requested)
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
@@ -217,12 +217,12 @@ def test_the_holdout_is_never_treated_and_the_same_every_night_and_for_every_mod
     many(db, 5000)
     folder = experiment(Decisions(holdout=0.1, explore=0))
     rows = make(db, folder, Budget(users=4000))
-    held = {r["user_id"] for r in rows if r["decision"] == "holdout"}
-    assert len(held) == pytest.approx(500, abs=70)
-    assert not held & treated(rows)
+    holdout = {r["user_id"] for r in rows if r["decision"] == "holdout"}
+    assert len(holdout) == pytest.approx(500, abs=70)
+    assert not holdout & treated(rows)
     db.rows("update scores.hillstrom set cate_r = -cate_r")
     other = make(db, folder, Budget(users=100), night="2026-03-01")
-    assert {r["user_id"] for r in other if r["decision"] == "holdout"} == held
+    assert {r["user_id"] for r in other if r["decision"] == "holdout"} == holdout
 
 
 def test_explorers_are_treated_whatever_their_score(db) -> None:
@@ -265,9 +265,9 @@ def test_the_suppressed_are_never_treated(db) -> None:
         )
     rows = {r["user_id"]: r for r in make(db, folder, Budget(users=3))}
     for i in ids[:2]:
-        found = rows[i]
-        assert (found["decision"], found["reason"]) == ("suppressed", "unsubscribed")
-        assert (found["propensity"], found["selected"], found["rank"]) == (0.0, False, None)
+        row = rows[i]
+        assert (row["decision"], row["reason"]) == ("suppressed", "unsubscribed")
+        assert (row["propensity"], row["selected"], row["rank"]) == (0.0, False, None)
     assert len(treated(rows.values())) == 3
     assert {ids[2], ids[3]} <= treated(rows.values())
 
@@ -323,7 +323,7 @@ def test_nobody_is_treated_more_often_than_the_cap_allows_in_all_campaigns_toget
 
 
 def test_the_cap_takes_held_out_users_from_the_comparison_as_it_takes_treated_ones(db) -> None:
-    """Else the second night would compare rested users with all of the holdout."""
+    """Otherwise the second night would compare rested users with all of the holdout."""
     many(db, 2000)
     folder = experiment(Decisions(holdout=0.3, explore=0, contact_cap=ContactCap(treatments=1, days=7)))
     chosen: dict[str, set[object]] = {}
@@ -331,7 +331,7 @@ def test_the_cap_takes_held_out_users_from_the_comparison_as_it_takes_treated_on
         rows = make(db, folder, Budget(users=200), night=night)
         chosen[night] = {r["user_id"] for r in rows if r["selected"]}
         lowest = min(r["score"] for r in rows if r["decision"] == "treat")
-        held = [r["score"] for r in rows if r["selected"] and r["decision"] == "holdout"]
-        assert len(held) == pytest.approx(200 * 0.3 / 0.7, abs=30)
-        assert min(held) >= lowest
+        holdout = [r["score"] for r in rows if r["selected"] and r["decision"] == "holdout"]
+        assert len(holdout) == pytest.approx(200 * 0.3 / 0.7, abs=30)
+        assert min(holdout) >= lowest
     assert not chosen["2026-01-01"] & chosen["2026-01-02"]

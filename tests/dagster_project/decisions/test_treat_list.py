@@ -105,9 +105,9 @@ def test_a_list_nobody_can_mean_is_refused(
     error: type[Exception],
     fault: str,
 ) -> None:
-    wanted = {"decision_date": DATE, "arm": "treated", "budget": Budget(share=0.3)} | change
+    arguments = {"decision_date": DATE, "arm": "treated", "budget": Budget(share=0.3)} | change
     with opened(home) as db:
         before = db.rows("select count(*) from decisions.treat_list")
         with pytest.raises(error, match=fault):
-            write_treat_list(db, simulated, **wanted, assign_roles=assign_roles)
+            write_treat_list(db, simulated, **arguments, assign_roles=assign_roles)
         assert db.rows("select count(*) from decisions.treat_list") == before

@@ -1,4 +1,4 @@
-"""A feature file reads what was known before the treatment, by name, and nothing else."""
+"""A feature file reads, by name, only columns that were known before the treatment."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ def read(tmp_path: Path, sql: str) -> FeatureSql:
 
 @pytest.mark.parametrize("name", ["criteo", "hillstrom", "simulated"])
 def test_built_in_files_pass_and_describe_every_feature(name: str) -> None:
-    found = read_feature_sql(load_experiment(EXPERIMENTS / name), EXPERIMENTS / name)
-    described = {feature for feature, text in found.descriptions.items() if text}
-    assert described == set(found.descriptions) - {"user_id"}
+    features = read_feature_sql(load_experiment(EXPERIMENTS / name), EXPERIMENTS / name)
+    described = {feature for feature, text in features.descriptions.items() if text}
+    assert described == set(features.descriptions) - {"user_id"}
 
 
 def test_raw_columns_are_those_that_are_read() -> None:
-    found = read_feature_sql(HILLSTROM, EXPERIMENTS / "hillstrom")
-    assert found.raw_columns == ("channel", "history", "mens", "newbie", "recency", "womens", "zip_code")
+    features = read_feature_sql(HILLSTROM, EXPERIMENTS / "hillstrom")
+    assert features.raw_columns == (
+        "channel",
+        "history",
+        "mens",
+        "newbie",
+        "recency",
+        "womens",
+        "zip_code",
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,8 +180,8 @@ def test_a_file_that_makes_no_table_of_features_is_refused(tmp_path: Path, sql: 
 
 
 def test_descriptions_are_the_comments_beside_the_features(tmp_path: Path) -> None:
-    found = read(
+    features = read(
         tmp_path,
         f"select user_id, recency::float as a, -- months\nhistory::float as b -- dollars\n{RAW}",
     )
-    assert found.descriptions == {"user_id": "", "a": "months", "b": "dollars"}
+    assert features.descriptions == {"user_id": "", "a": "months", "b": "dollars"}

@@ -1,4 +1,4 @@
-"""A wrong declaration is refused with the key, its value and what to do."""
+"""A wrong declaration is refused; the message names the key, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write(root: Path, toml: str = TOML, raw: str = RAW, features: str = FEATURES
 
 
 def load(db: Warehouse, place: Path) -> BatchExperiment:
-    """All that reads a declaration, up to the features."""
+    """Run every step that reads a declaration, up to the features."""
     experiment = BatchExperiment.read(load_experiment(place), place)
     source = own_file(experiment.name, "source.path", place, experiment.declaration.source.path)
     load_raw(db, experiment, source)
@@ -90,7 +90,7 @@ def load(db: Warehouse, place: Path) -> BatchExperiment:
 
 def test_the_declaration_is_right_before_it_is_made_wrong(db: Warehouse, tmp_path: Path) -> None:
     load(db, write(tmp_path))
-    # 8's row became known after the assignment.
+    # The row of user 8 became known after the assignment.
     assert db.rows("from raw.shop_past") == [(7, *db.one("select date '2026-01-01'"), 1.5)]
 
 
@@ -165,7 +165,7 @@ def test_a_wrong_key_is_refused(
         ({"features": "select user_id, 1::float as a from raw.other"}, ["raw.other", "raw.shop_past"]),
         (
             {"features": "select user_id, age::float as a from raw.shop join raw.shop_past on true"},
-            ["reads 'age' without saying of which table", "<table's alias>.age"],
+            ["reads 'age' without naming its table", "<table's alias>.age"],
         ),
     ],
 )
@@ -197,7 +197,7 @@ CRM = {"customer": [11, 7], "age": ["20", "60"], "plan": ["a", "b"]}
 
 
 def load_others(db: Warehouse, place: Path, crm: dict[str, list] | None = None) -> BatchExperiment:
-    """All that reads a population."""
+    """Run every step that reads a population."""
     pc.write_csv(pa.table(crm or CRM), place / "crm.csv")
     experiment = load(db, place)
     path = experiment.declaration.population.path
@@ -210,7 +210,7 @@ def test_a_population_has_features_by_the_same_sql_and_own_ids(db: Warehouse, tm
     experiment = load_others(db, write(tmp_path, LISTED))
     assert db.rows(f"from {experiment.tables.population.raw}") == [(60, 7, 7), (20, 11, 11)]
     assert db.rows(f"from {experiment.tables.population.features}") == [(7, 60.0), (11, 20.0)]
-    assert db.count(experiment.tables.raw) == 3  # the experiment's users are where they were
+    assert db.count(experiment.tables.raw) == 3  # the experiment's users are unchanged
     assert db.one(f"select max(age) from {experiment.tables.raw}") == (50,)
 
 
@@ -250,7 +250,7 @@ def test_a_wrong_population_is_refused(
 ) -> None:
     assert old in LISTED
     toml = LISTED.replace(old, new, 1)
-    if "assigned_at" in new:  # a key of the top, which tables would take for theirs
+    if "assigned_at" in new:  # a top-level key, which would belong to a table if it came later
         toml = toml.replace('assigned_at = "day"\n', "").replace(
             "\n[[arms]]", '\nassigned_at = "day"\n\n[[arms]]', 1
         )

@@ -32,7 +32,7 @@ LATER = "2999-12-31"
 
 
 def strict(text: str) -> dict[str, Any]:
-    """JSON as the standard has it: without NaN and Infinity."""
+    """Parse JSON as the standard defines it: without NaN and Infinity."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -77,7 +77,7 @@ def files_of(manifest: Path) -> dict[str, Path]:
 
 
 def is_whole(manifest: Path) -> bool:
-    """Whether every file is what the manifest says it is."""
+    """Return true if every file agrees with the manifest."""
     return all(
         hashlib.sha256((manifest.parent / entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
         for entry in strict(manifest.read_text())["files"]
@@ -106,8 +106,8 @@ def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
     assert (manifest["users"], manifest["treated"]) == (SMALL, round(0.3 * SMALL))
     assert (manifest["arm"], manifest["campaign"]) == ("treated", "treated")
     assert [manifest[f"budget_{name}"] for name in ("kind", "asked", "used")] == ["share", 0.3, 0.3]
-    assert sum(found["rows"] for found in manifest["decisions"].values()) == SMALL
-    assert sum(found["treated"] for found in manifest["decisions"].values()) == manifest["treated"]
+    assert sum(count["rows"] for count in manifest["decisions"].values()) == SMALL
+    assert sum(count["treated"] for count in manifest["decisions"].values()) == manifest["treated"]
     assert manifest["format"] == 3
     assert manifest["evidence"] in {"passed", "inconclusive"}
     assert f"'{manifest['learner']}' " in manifest["evidence_reason"]
@@ -120,7 +120,7 @@ def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
 
 
 def test_the_first_file_is_whom_to_treat_and_nobody_else(simulated_home: Path, home: Home) -> None:
-    """Explorers who drew the treatment are among them, in the order of the list."""
+    """The file includes explorers who drew the treatment, in the order of the list."""
     manifest = strict(manifest_of(simulated_home).read_text())
     assert manifest["format"] == 3
     assert [Path(entry["path"]).stem for entry in manifest["files"]][:2] == ["treat", "treat"]
@@ -150,21 +150,21 @@ def test_parquet_csv_and_warehouse_hold_the_same_decisions(simulated_home: Path,
             "select user_id, * exclude (user_id) replace (if(treated, arm, null) as arm) "
             "from decisions.treat_list order by rank nulls last, user_id"
         )
-        held = db.rows(
+        holdout_rows = db.rows(
             "select user_id from decisions.treat_list where decision = 'holdout' order by all"
         )
         types = dict(row[:2] for row in db.rows("describe decisions.treat_list"))
         arms = db.rows("select distinct arm from decisions.treat_list")
-    assert arms == [("treated",)]  # in the ledger it is the list's
+    assert arms == [("treated",)]  # the ledger has the arm of the list
     types = {"user_id": types.pop("user_id")} | types
     with duckdb.connect() as con:
-        found = con.sql(f"from read_parquet('{files['decisions.parquet']}')")
-        assert found.columns == list(types)
-        assert found.fetchall() == expected
+        exported = con.sql(f"from read_parquet('{files['decisions.parquet']}')")
+        assert exported.columns == list(types)
+        assert exported.fetchall() == expected
         csv = con.sql(f"from read_csv('{files['decisions.csv']}', types={types})")
         assert csv.fetchall() == expected
-        assert con.sql(f"from '{files['holdout.parquet']}'").fetchall() == held
-        assert con.sql(f"from read_csv('{files['holdout.csv']}')").fetchall() == held
+        assert con.sql(f"from '{files['holdout.parquet']}'").fetchall() == holdout_rows
+        assert con.sql(f"from read_csv('{files['holdout.csv']}')").fetchall() == holdout_rows
 
 
 def test_an_equal_list_is_an_equal_export(home: Home, simulated: BatchExperiment) -> None:
@@ -234,13 +234,13 @@ def test_text_that_a_spreadsheet_would_run_is_made_text(home: Home, simulated: B
     assert reasons == [('=HYPERLINK("http://x")',)]
 
 
-# Ids that a spreadsheet would take for formulas, or a reader for numbers.
+# Ids that a spreadsheet would read as formulas, or another reader as numbers.
 ODD_IDS = ("+4915112345", "-12", "=A1+1", "@name", "0021000", "21000", "1e5", 'a,"b', " x", "NULL")
 
 
 @pytest.fixture
 def keyed(home: Home, simulated: BatchExperiment) -> BatchExperiment:
-    """The finished run with ids in a column ``customer``, the odd ones at the list's top."""
+    """The finished run with ids in a column ``customer``, the unusual ones at the top of the list."""
     with opened(home) as db:
         db.rows(
             "create or replace table raw.simulated as "
@@ -369,7 +369,7 @@ def test_a_damaged_file_is_made_whole_by_the_next_run(
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of an S3 server in this process."""
+    """A bucket of an S3 server that runs in this process."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -388,7 +388,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def address(request: pytest.FixtureRequest) -> str:
-    """``memory``: fsspec's store in memory, without renames and folders; ``s3``: a server of S3."""
+    """``memory``: fsspec's store in memory, without renames and folders; ``s3``: an S3 server."""
     return "memory://bucket/lists" if request.param == "memory" else request.getfixturevalue("s3")
 
 

@@ -1,4 +1,4 @@
-"""What a snapshot holds for who asks about one user: newest lists, contacts, rules."""
+"""Data about known users in a snapshot: newest lists, contacts, rules."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_contacts_that_may_count_still_are_published_and_no_others(
     home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
     folder = with_experiment(simulated, decisions=CAPPED)
-    nights = [SECOND - timedelta(days=k) for k in (7, 6, 1, 0)]  # the first is too long ago
+    nights = [SECOND - timedelta(days=k) for k in (7, 6, 1, 0)]  # the first is before the cap's days
     for night in nights:
         decide(home, folder, night, share=0.2)
     publish_again(home, folder)
@@ -123,7 +123,7 @@ def test_the_rules_of_snapshot_and_warehouse_are_the_same(
 def test_lists_that_an_earlier_version_published_are_sorted_when_something_else_is(
     home: Home, simulated: BatchExperiment, snapshot: Open
 ) -> None:
-    """Its snapshot has neither the tables nor the rules; other experiments' lists are not lost."""
+    """An earlier snapshot has neither the tables nor the rules; other experiments keep their lists."""
     pointer = read_pointer(home.published)
     path = home.published / pointer.file
     with duckdb.connect(str(path)) as con:

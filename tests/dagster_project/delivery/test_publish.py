@@ -1,4 +1,4 @@
-"""Publishing: immutable snapshots, one atomic pointer, other experiments as they were."""
+"""Publishing: immutable snapshots, one atomic pointer, other experiments stay unchanged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def publish_again(home: Home, experiment: BatchExperiment) -> Pointer:
 def with_other(home: Home, simulated: BatchExperiment) -> Home:
     """A home whose snapshot also holds the experiment `other`, and an old state of `simulated`.
 
-    In the warehouse, `other` is half-way through a later run.
+    In the warehouse, `other` is in the middle of a later run.
     """
     file = "snapshot-20200101T000000000000Z-other.duckdb"
     con = duckdb.connect(str(home.published / file))
@@ -170,7 +170,7 @@ def test_views_of_partitions_are_published_as_views_and_their_files_are_kept(
         db.create(scores, "select 1::bigint as user_id")
     publish_again(home, simulated)
     assert snapshot(home.root).execute("from scores.simulated").fetchall() == [(1,)]
-    assert first.path(0).is_file()  # of the snapshot before
+    assert first.path(0).is_file()  # from the previous snapshot
 
 
 def test_of_the_experiment_itself_nothing_old_remains(
@@ -316,10 +316,10 @@ def test_a_clock_that_is_set_back_changes_no_order(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As many snapshots as are kept are published in a year that is over when the next one comes."""
+    """The largest number of kept snapshots is published in one year, before the next year's first."""
     clock = _Clock(datetime(2999, 1, 1, tzinfo=UTC))
     monkeypatch.setattr(module, "datetime", clock)
-    later = [publish_again(home, simulated) for _ in range(2)]  # at the very same moment, too
+    later = [publish_again(home, simulated) for _ in range(2)]  # also at the same moment
     assert later[0].file != later[1].file
     monkeypatch.setattr(module, "KEEP", 3)
     clock.moment = LONG_AGO
@@ -331,7 +331,7 @@ def test_a_clock_that_is_set_back_changes_no_order(
     assert listed == [pointer.snapshot_id for pointer in (later[1], first, second)]
     assert roll_back(home) == first
     assert roll_back(home) == later[1]
-    third = publish_again(home, simulated)  # counts on from the last, not from the current one
+    third = publish_again(home, simulated)  # counts from the last one, not from the current one
     assert third.number == second.number + 1
     assert roll_back(home) == second
 
@@ -347,7 +347,7 @@ def test_snapshots_of_a_version_that_did_not_count_come_first(
     assert roll_back(home).snapshot_id == first.snapshot_id
     (home.published / "snapshot-broken.json").write_text(
         "{"
-    )  # cannot be gone back to, and stops nothing
+    )  # no rollback to it is possible, and it stops nothing
     assert publish_again(home, simulated).number == 2
 
 
@@ -395,7 +395,7 @@ def test_two_nights_of_the_ledger_are_published(
     dates = con.execute(
         "select distinct decision_date::varchar from decisions.treat_list order by 1 desc"
     )
-    found = [date for (date,) in dates.fetchall()]
-    assert len(found) == 2
-    assert found[1] == "2026-01-03"  # the first is that of the run itself
+    list_dates = [date for (date,) in dates.fetchall()]
+    assert len(list_dates) == 2
+    assert list_dates[1] == "2026-01-03"  # the first is that of the run itself
     assert con.execute("select count(*) from decisions.nights").fetchone() == (4,)

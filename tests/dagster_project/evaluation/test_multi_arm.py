@@ -215,7 +215,7 @@ def test_a_proposal_that_does_worse_than_one_arm_alone_is_not_written(
     assert choice.difference.value + 1.96 * choice.difference.std_error < 0
     figures = f"{choice.difference.value:+.4f} ± {choice.difference.std_error:.4f} visit"
     for words in ("worse than 'mens' alone", figures, "No proposal is written", "arm = 'mens'"):
-        assert words in proposal.told
+        assert words in proposal.summary
 
 
 def test_the_verdict_is_that_of_the_table(finished: Warehouse) -> None:

@@ -1,4 +1,4 @@
-"""Whole numbers of a type without a sign get one on their way into raw tables."""
+"""Unsigned whole numbers become signed in raw tables."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_file_of_types_without_signs_is_loaded_with_them(
     db: Warehouse, unsigned_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / RAW_SQL).write_text(RAW, encoding="utf-8")
-    experiment = replace(folder_of("hillstrom"), folder=tmp_path)
+    experiment = replace(folder_of("hillstrom"), path=tmp_path)
     rows, _ = load_raw(db, experiment, SourceFile(unsigned_file, "0" * 64))
     assert rows == 12
     assert SIGNED_COLUMNS.items() <= types_of(db, experiment.tables.raw).items()
@@ -101,7 +101,7 @@ def test_a_history_is_loaded_likewise(db: Warehouse, unsigned_file: Path, tmp_pa
     changes = {"tables": {"past": history}, "assigned_at": "assigned_at", "user_id": "user_id"}
     declaration = folder_of("hillstrom").declaration.model_copy(update=changes)
     experiment = replace(
-        folder_of("hillstrom"), experiment=declaration, folder=tmp_path, tables=Tables.of(declaration)
+        folder_of("hillstrom"), declaration=declaration, path=tmp_path, tables=Tables.of(declaration)
     )
     load_raw(db, experiment, SourceFile(unsigned_file, "0" * 64))
     assert types_of(db, experiment.tables.histories["past"])["orders"] == "INTEGER"

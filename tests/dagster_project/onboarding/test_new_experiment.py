@@ -1,4 +1,4 @@
-"""A draft of a declaration: what is guessed, what is refused, what is written loads."""
+"""A draft of a declaration: its guesses, its refusals, and that the written files load."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def declare(tmp_path: Path, *options: str, **columns: object) -> Experiment:
-    """The declaration drafted for a file with ``columns`` replaced, added or, if None, removed."""
-    kept = {name: values for name, values in (COLUMNS | columns).items() if values is not None}
+    """Draft a declaration for a file with ``columns`` replaced, added or, if None, removed."""
+    written_columns = {
+        name: values for name, values in (COLUMNS | columns).items() if values is not None
+    }
     path = tmp_path / "file.csv"
-    pc.write_csv(pa.table(kept), path)
+    pc.write_csv(pa.table(written_columns), path)
     new_experiment.main([str(path), "shop", *options])
     experiment = load_experiment(tmp_path / "own" / "shop")
     BatchExperiment.read(experiment, tmp_path / "own" / "shop")  # checks features.sql
@@ -50,20 +52,28 @@ def declare(tmp_path: Path, *options: str, **columns: object) -> Experiment:
 
 
 def test_the_parts_are_found(tmp_path: Path) -> None:
-    found = declare(tmp_path)
-    assert (found.user_id, found.arm_column, found.control) == ("customer", "group", "control")
-    assert [(a.name, a.share) for a in found.arms] == [("control", 0.5), ("mail", 0.5)]
-    assert [(o.name, o.kind) for o in found.outcomes] == [("visit", "binary")]
-    assert found.propensities == "design"
+    declaration = declare(tmp_path)
+    assert (declaration.user_id, declaration.arm_column, declaration.control) == (
+        "customer",
+        "group",
+        "control",
+    )
+    assert [(a.name, a.share) for a in declaration.arms] == [("control", 0.5), ("mail", 0.5)]
+    assert [(o.name, o.kind) for o in declaration.outcomes] == [("visit", "binary")]
+    assert declaration.propensities == "design"
 
 
 def test_what_is_said_overrides_what_is_guessed(tmp_path: Path) -> None:
     wave = RNG.choice(["x", "y", "z"], N)
     options = ("--id", "row_number", "--arm", "wave", "--control", "y", "--outcome", "points")
-    found = declare(tmp_path, *options, wave=wave, points=RNG.normal(size=N), group=None)
-    assert (found.user_id, found.arm_column, found.control) == ("row_number", "wave", "y")
-    assert [(o.name, o.kind) for o in found.outcomes] == [("points", "continuous")]
-    assert found.defaults.outcome == "points"
+    declaration = declare(tmp_path, *options, wave=wave, points=RNG.normal(size=N), group=None)
+    assert (declaration.user_id, declaration.arm_column, declaration.control) == (
+        "row_number",
+        "wave",
+        "y",
+    )
+    assert [(o.name, o.kind) for o in declaration.outcomes] == [("points", "continuous")]
+    assert declaration.defaults.outcome == "points"
 
 
 def test_as_many_gaps_as_there_are_raise_no_warning(tmp_path: Path) -> None:
@@ -96,9 +106,9 @@ def test_the_kind_of_an_outcome_comes_from_its_values(
         ((), {"group": None}, ["no column looks like the arm", "--arm", "out of scope"]),
         ((), {"group": ["mail"] * N}, ["'group' holds one arm only, 'mail'", "control"]),
         ((), {"visit": None}, ["no column looks like an outcome", "--outcome"]),
-        ((), {"group": np.where(AGE > 60, "mail", "control")}, ["features tell", "'age' alone 1.00"]),
+        ((), {"group": np.where(AGE > 60, "mail", "control")}, ["features predict", "'age' alone 1.00"]),
         ((), {"opened_x": COLUMNS["group"], "group": COLUMNS["group"]}, []),
-        ((), {"reached": np.char.upper(COLUMNS["group"])}, ["features tell", "reached", "--ignore"]),
+        ((), {"reached": np.char.upper(COLUMNS["group"])}, ["features predict", "reached", "--ignore"]),
         ((), {"group": RNG.choice(["x", "y"], N)}, ["control? Pass --control", "x", "y"]),
         ((), {"customer": np.zeros(N, int)}, ["'customer' looks like", "one row must be one user"]),
         ((), {"visit": [None, *[0, 1] * (N // 2 - 1), 1]}, ["'visit'", "1 rows", "--missing-is-zero"]),
@@ -113,7 +123,7 @@ def test_the_kind_of_an_outcome_comes_from_its_values(
 def test_what_is_no_experiment_that_can_be_handled_is_refused(
     tmp_path: Path, options: tuple[str, ...], columns: dict[str, object], words: list[str]
 ) -> None:
-    if not words:  # told to be after the treatment by its name
+    if not words:  # its name shows that it is from after the treatment
         assert "opened_x" in declare(tmp_path, *options, **columns).not_features
         return
     with pytest.raises(ExperimentError) as caught:
@@ -132,7 +142,7 @@ def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_name_that_another_experiment_has_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Built-in or in any of the folders of one's own; `<name>_population` is for tables of `<name>`."""
+    """Names of built-in and of your own experiments are taken, and `<name>_population` for tables."""
     other = tmp_path / "other"
     monkeypatch.setenv("UPLIFT_EXPERIMENTS", f"{tmp_path / 'own'}{os.pathsep}{other}")
     (other / "mail").mkdir(parents=True)
@@ -153,7 +163,7 @@ def test_a_name_for_whose_population_there_is_an_experiment_is_refused(tmp_path:
 @pytest.mark.parametrize("value", ["inf", "-inf"])
 @pytest.mark.parametrize("column", ["points", "spend"])
 def test_infinite_numbers_are_refused(tmp_path: Path, column: str, value: str) -> None:
-    """Of a feature and of an outcome, as the run's checks refuse them."""
+    """An infinite feature or outcome is refused, as the run's checks refuse it."""
     numbers = RNG.normal(size=N)
     numbers[[16, 40, 41]] = float(value)
     with pytest.raises(ExperimentError) as caught:
@@ -183,13 +193,13 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=missing):
         new_experiment.main([str(tmp_path / "missing.csv"), "shop"])
     (tmp_path / "file.xlsx").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"ends in '\.xlsx'.*\.parquet"):
+    with pytest.raises(DataError, match=r"suffix '\.xlsx' is unknown.*\.parquet"):
         new_experiment.main([str(tmp_path / "file.xlsx"), "shop"])
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     declare(tmp_path)
-    with pytest.raises(ExperimentError, match="is there already; choose another NAME"):
+    with pytest.raises(ExperimentError, match="exists already; choose another NAME"):
         declare(tmp_path)
 
 
@@ -201,8 +211,8 @@ def test_names_of_any_kind_in_the_file(tmp_path: Path) -> None:
         "Größe 'x' */": AGE % 4,
         "a b": AGE % 2,
     }
-    found = declare(tmp_path, **odd)
-    sql = BatchExperiment.read(found, tmp_path / "own" / "shop").features_sql
+    declaration = declare(tmp_path, **odd)
+    sql = BatchExperiment.read(declaration, tmp_path / "own" / "shop").features_sql
     assert set(odd) <= set(sql.raw_columns)
     assert "n" not in sql.descriptions
 
@@ -218,25 +228,25 @@ def test_names_of_any_kind_in_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_designs_are_recognized_by_their_counts(counts: dict[str, int], written: list[str]) -> None:
-    found = find_shares(counts)
-    assert found.designed
-    assert list(found.written.values()) == written
+    shares = find_shares(counts)
+    assert shares.designed
+    assert list(shares.written.values()) == written
 
 
 @pytest.mark.parametrize(
     ("counts", "written"),
     [
         ({"a": 4110, "b": 3890}, ["0.5", "0.5"]),  # p = .014
-        ({"a": 1572, "b": 1428}, ["0.5", "0.5"]),  # nearer to it than to 11 and 9 of 20
-        ({"a": 1578, "b": 1422}, ["0.55", "0.45"]),  # the other way round; both p below .05
+        ({"a": 1572, "b": 1428}, ["0.5", "0.5"]),  # nearer to halves than to 11 and 9 of 20
+        ({"a": 1578, "b": 1422}, ["0.55", "0.45"]),  # here 11 and 9 of 20 are nearer; both p below .05
     ],
 )
 def test_less_likely_counts_are_of_the_nearest_design(
     counts: dict[str, int], written: list[str]
 ) -> None:
-    found = find_shares(counts)
-    assert found.designed
-    assert list(found.written.values()) == written
+    shares = find_shares(counts)
+    assert shares.designed
+    assert list(shares.written.values()) == written
 
 
 @pytest.mark.parametrize("users", [8_000, 200_000])
@@ -248,23 +258,23 @@ def test_a_fair_design_is_recognized_as_often_as_the_check_accepts_it(users: int
 
 
 def test_counts_of_no_design_are_estimates_that_add_up() -> None:
-    found = find_shares({"a": 612_345, "b": 200_000, "c": 187_655})
-    assert not found.designed
-    assert sum(map(float, found.written.values())) == pytest.approx(1, abs=1e-12)
-    assert "the nearest, 0.6, 0.2, 0.2, has p = " in found.why
+    shares = find_shares({"a": 612_345, "b": 200_000, "c": 187_655})
+    assert not shares.designed
+    assert sum(map(float, shares.written.values())) == pytest.approx(1, abs=1e-12)
+    assert "the nearest, 0.6, 0.2, 0.2, has p = " in shares.why
 
 
 def test_the_nearest_design_is_named_where_no_p_value_tells_them_apart() -> None:
-    found = find_shares({"control": 3_897_000, "treated": 21_412_483})
-    assert not found.designed
-    assert "the nearest, 0.15, 0.85, has p = 0, less than 0.001" in found.why
+    shares = find_shares({"control": 3_897_000, "treated": 21_412_483})
+    assert not shares.designed
+    assert "the nearest, 0.15, 0.85, has p = 0, less than 0.001" in shares.why
 
 
 def test_estimated_shares_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = declare(tmp_path, group=np.where(np.arange(N) % 50 == 0, "control", "mail"))
-    assert found.propensities == "estimate"
+    declaration = declare(tmp_path, group=np.where(np.arange(N) % 50 == 0, "control", "mail"))
+    assert declaration.propensities == "estimate"
     said = " ".join(capsys.readouterr().out.split())
-    assert "no longer guaranteed by design" in said
+    assert "the design no longer guarantees" in said
 
 
 @pytest.mark.parametrize(

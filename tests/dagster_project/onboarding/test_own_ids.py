@@ -1,4 +1,4 @@
-"""The users' own ids, as their files have them: none is altered on the way from the file to the list."""
+"""Ids of users in their files: no id changes on the way from the file to the list."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support import case_file
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import load_experiment
 
-CASES = {  # file -> its users' id
+CASES = {  # file -> the column of its users' ids
     "late_leading_zeros.csv.gz": "member_no",
     "ids_of_18_digits_as_floats.csv.gz": "customer_id",
     "ids_of_20_digits.csv.gz": "customer_id",
@@ -68,13 +68,13 @@ def load(db: Warehouse, experiment: BatchExperiment, path: Path) -> None:
 
 
 def written(db: Warehouse, path: Path, column: str) -> list[str]:
-    """A file's ids as texts, in order."""
+    """Return a file's ids as texts, in order."""
     read = "read_parquet($path)" if path.suffix == ".parquet" else "read_csv($path, all_varchar = true)"
     return [row[0] for row in db.rows(f'select "{column}"::varchar from {read}', {"path": str(path)})]
 
 
 def raw_ids(db: Warehouse, experiment: BatchExperiment) -> tuple[list[str], int]:
-    """The raw table's ids as texts, and how many numbers there are for them."""
+    """Return the raw table's ids as texts, and the number of distinct user numbers."""
     rows = db.rows(
         f'select "{experiment.declaration.own_id or "user_id"}"::varchar, user_id from raw.shop'
     )
@@ -147,7 +147,7 @@ def test_floats_that_may_have_lost_digits_are_refused_with_an_example(
 def test_another_file_of_the_form_cannot_change_ids_either(
     db: Warehouse, tmp_path: Path, late: str
 ) -> None:
-    """The draft was made of whole numbers; its raw.sql refuses what would be others as such."""
+    """The draft saw whole numbers; its raw.sql refuses ids that a conversion to numbers changes."""
     path = tmp_path / "file.csv"
     pc.write_csv(pa.table({"customer": np.arange(N), **COLUMNS}), path)
     folder = draft(path, tmp_path)
@@ -162,7 +162,7 @@ POPULATION = '\n[population]\npath = "people.csv"\n'
 def with_population(tmp_path: Path, ids: list[str], people: list[str]) -> BatchExperiment:
     path = tmp_path / "file.csv"
     pc.write_csv(pa.table({"customer": ids, **COLUMNS}), path)
-    place = draft(path, tmp_path).folder
+    place = draft(path, tmp_path).path
     declaration = place / "experiment.toml"
     declaration.write_text(declaration.read_text() + POPULATION)
     pc.write_csv(pa.table({"customer": people, "age": [30] * len(people)}), place / "people.csv")
@@ -170,7 +170,7 @@ def with_population(tmp_path: Path, ids: list[str], people: list[str]) -> BatchE
 
 
 def test_a_population_has_ids_as_they_are_written(db: Warehouse, tmp_path: Path) -> None:
-    """Though the file by itself looks as if it held numbers."""
+    """The file alone looks as if its ids were numbers."""
     ids = [f"{i}.0" for i in DIGITS_18]
     experiment = with_population(tmp_path, ids, ids[:50])
     load(db, experiment, tmp_path / "file.csv")
@@ -198,7 +198,7 @@ def test_a_history_is_found_by_ids_as_they_are_written(db: Warehouse, tmp_path: 
     path = tmp_path / "file.csv"
     table = pa.table({"customer": ids, **COLUMNS, "assigned_at": ["2026-01-02"] * N})
     pc.write_csv(table, path)
-    place = draft(path, tmp_path).folder
+    place = draft(path, tmp_path).path
     declaration = place / "experiment.toml"
     table = '\n[tables.past]\npath = "past.csv"\navailable_at = "known_at"\n'
     declaration.write_text(declaration.read_text() + table)

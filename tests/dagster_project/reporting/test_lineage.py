@@ -1,4 +1,4 @@
-"""Lineage is what the SQL says, through functions, stars and renamed columns."""
+"""Lineage follows the SQL through functions, stars and renamed columns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RAW = (
 SOURCE = {"raw.hillstrom": dg.AssetKey(["hillstrom", "raw"])}
 
 
-def reads(found: dict[str, dg.MetadataValue]) -> dict[str, set[str]]:
-    """Columns that each column reads."""
-    columns = found[LINEAGE].value.deps_by_column
+def reads(metadata: dict[str, dg.MetadataValue]) -> dict[str, set[str]]:
+    """Return the columns that each column reads."""
+    columns = metadata[LINEAGE].value.deps_by_column
     return {name: {dep.column_name for dep in deps} for name, deps in columns.items()}
 
 

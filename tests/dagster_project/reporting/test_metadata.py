@@ -1,4 +1,4 @@
-"""What a materialization shows."""
+"""The metadata that a materialization shows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def test_a_markdown_table_survives_its_values() -> None:
 
 def test_a_table_is_described_by_rows_columns_preview_and_sql(db: Warehouse) -> None:
     make_table(db, "raw.toy", "a integer, b varchar", [(i, f"text {i}") for i in range(9)])
-    found = describe_table(db, Identifier.of("raw", "toy"), "select 1")
-    assert found["dagster/row_count"].value == 9
-    columns = [(c.name, c.type) for c in found["dagster/column_schema"].value.columns]
+    metadata = describe_table(db, Identifier.of("raw", "toy"), "select 1")
+    assert metadata["dagster/row_count"].value == 9
+    columns = [(c.name, c.type) for c in metadata["dagster/column_schema"].value.columns]
     assert columns == [("a", "INTEGER"), ("b", "VARCHAR")]
-    assert found["table"].value == "raw.toy"
-    assert len(found["preview"].value.splitlines()) == 2 + 5
-    assert "select 1" in found["sql"].value
+    assert metadata["table"].value == "raw.toy"
+    assert len(metadata["preview"].value.splitlines()) == 2 + 5
+    assert "select 1" in metadata["sql"].value
 
 
 def test_rows_of_others_are_not_counted(db: Warehouse) -> None:
     make_table(db, "raw.toy", "experiment varchar, b integer", [("mine", 1), ("other", 2), ("mine", 3)])
-    found = describe_table(db, Identifier.of("raw", "toy"), experiment="mine")
-    assert found["dagster/row_count"].value == 2
-    assert "other" not in found["preview"].value
+    metadata = describe_table(db, Identifier.of("raw", "toy"), experiment="mine")
+    assert metadata["dagster/row_count"].value == 2
+    assert "other" not in metadata["preview"].value

@@ -1,4 +1,4 @@
-"""What dagster.yaml makes of the instance of a home: watched runs, no slots."""
+"""The instance of a home, configured by dagster.yaml: watched runs, no slots."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def toy_job() -> None:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of a home, as ``make dev`` and ``make run`` have it."""
+    """The instance of a home, as ``make dev`` and ``make run`` use it."""
     folder = str(prepare_dagster_home(Home(tmp_path)))
     with dg.DagsterInstance.from_config(folder) as prepared:
         yield prepared
 
 
 def started(instance: dg.DagsterInstance) -> dg.DagsterRun:
-    """A run that has started; nobody executes it."""
+    """A run that is marked as started but not executed."""
     run = instance.create_run_for_job(toy_job)
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "toy_job"), run_id=run.run_id)
     return instance.get_run_by_id(run.run_id)
@@ -52,7 +52,7 @@ def test_run_monitoring_sees_whether_a_process_lives(
     assert instance.run_monitoring_poll_interval_seconds <= 10
     alive, dead = started(instance), started(instance)
     show_alive(instance, alive.run_id)
-    (Path(instance.root_directory) / FOLDER / dead.run_id).touch()  # a lock that nobody has
+    (Path(instance.root_directory) / FOLDER / dead.run_id).touch()  # a lock that no process holds
     assert (health(instance, alive), health(instance, dead)) == ("RUNNING", "FAILED")
     without = started(instance)
     assert health(instance, without) == "RUNNING"

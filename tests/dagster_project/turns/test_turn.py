@@ -1,4 +1,4 @@
-"""One run at a time works in a home; one that was killed is in nobody's way."""
+"""One run at a time works in a home; a killed run blocks no other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dagster_project.turns.turn import turn_of_run
 from uplift_core.artifacts.home import Home
 
 POOL = "warehouse"
-# A run in a process of its own: it waits for its turn, says so, works until it is told to end.
+# A run in a separate process: it waits for its turn, prints that, and works until it reads a line.
 RUN = """
 import sys, time
 from pathlib import Path
@@ -40,10 +40,10 @@ def toy_job():
     work()
 
 home, run_id = Path(sys.argv[1]), sys.argv[2]
-tell = lambda text: print(text, flush=True)
+log = lambda text: print(text, flush=True)
 with dg.DagsterInstance.local_temp(str(home / "dagster")) as instance:
     try:
-        with stoppable(), turn_of_run(instance, home, "toy_job", run_id, tell):
+        with stoppable(), turn_of_run(instance, home, "toy_job", run_id, log):
             done = toy_job.execute_in_process(instance=instance, run_id=run_id)
             print("success" if done.success else "failure", flush=True)
     except Stopped as stop:
@@ -62,14 +62,14 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """That instance."""
+    """The home's Dagster instance."""
     with dg.DagsterInstance.local_temp(str(home / "dagster")) as opened:
         yield opened
 
 
 @contextmanager
 def running(home: Path, run_id: str) -> Iterator[subprocess.Popen[str]]:
-    """A run in a process of its own; killed at the end at the latest."""
+    """A run in a separate process, which is killed at the end of the test."""
     with subprocess.Popen(
         [sys.executable, "-c", RUN, str(home), run_id],
         stdin=subprocess.PIPE,
@@ -109,10 +109,10 @@ def test_a_killed_run_is_marked_as_failed_and_frees_its_turn_and_its_slot(
         assert [slot.run_id for slot in claimed.claimed_slots] == [ONE]
         first.kill()
         first.wait()
-        told: list[str] = []
-        with turn_of_run(instance, home, "toy_job", TWO, told.append) as dead:
+        logged: list[str] = []
+        with turn_of_run(instance, home, "toy_job", TWO, logged.append) as dead:
             assert [run.run_id for run in dead] == [ONE]
-    assert told == []  # there was nobody to wait for
+    assert logged == []  # there was no other run to wait for
     run = instance.get_run_by_id(ONE)
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert GONE in [event.message for event in instance.all_logs(ONE)]
@@ -136,12 +136,12 @@ def test_whoever_waits_says_for_whom_burns_no_core_and_stops_at_a_signal(
             for waiting, number in ((second, signal.SIGINT), (third, signal.SIGTERM)):
                 began = time.monotonic()
                 waiting.send_signal(number)
-                waiting.send_signal(signal.SIGTERM)  # as make does that got one itself
-                assert says(waiting) == f"stopped by {number.name}; what was published before stands"
+                waiting.send_signal(signal.SIGTERM)  # as make does when it gets a signal
+                assert says(waiting) == f"stopped by {number.name}; the published snapshot is unchanged"
                 assert time.monotonic() - began < 1
                 assert waiting.stdout.read() == ""
                 assert waiting.wait(5) == 128 + number
-            # Nobody takes a run that works, or one that waits, for dead.
+            # A run that works or waits is not dead.
             assert end_dead_runs(instance) == []
             assert instance.get_run_by_id(ONE).status == dg.DagsterRunStatus.STARTED
             ends(first)
@@ -160,7 +160,7 @@ def nothing() -> None:
 def test_a_run_without_a_lock_is_given_time_to_take_it(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its process may be on its way; after that nobody waits for it, also not in homes of before."""
+    """Its process may still start; after the grace period it is dead, also in homes of old versions."""
     run = instance.create_run_for_job(nothing, run_id=ONE)
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "nothing"), run_id=ONE)
     record = instance.get_run_record_by_id(ONE)

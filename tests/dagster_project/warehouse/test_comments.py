@@ -1,4 +1,4 @@
-"""What tables and columns mean is written once, beside the SQL, and found wherever the data goes."""
+"""The meaning of tables and columns is written once, in the SQL, and goes with the data everywhere."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def said(db, schema: str, table: str) -> dict[str, str]:
 
 
 def test_comments_are_read_where_they_stand() -> None:
-    found = comments_of(
+    comments = comments_of(
         "/* One row per user.\n   Grain: user_id.  Bound: $source. */\n"
         "select user_id, a, -- the first's \n columns('x.*'), -- noise\n b + 1 as c -- the last\nfrom t"
     )
-    assert found.table == "One row per user. Grain: user_id."
-    assert found.columns == {"a": "the first's", "c": "the last"}
-    assert found.of_column("x7", {}) == "noise"
+    assert comments.table == "One row per user. Grain: user_id."
+    assert comments.columns == {"a": "the first's", "c": "the last"}
+    assert comments.of_column("x7", {}) == "noise"
 
 
 @pytest.mark.parametrize(
     "several", ["columns(*)", "columns(c -> c like 'x%')", r"columns('\pL+*')", "*"]
 )
 def test_columns_that_cannot_be_told_by_name_are_left_alone(several: str) -> None:
-    found = comments_of(f"select a, -- one\n {several}, -- many\n 1 as c from t")
-    assert [found.of_column(name, {}) for name in ("a", "x1", "c")] == ["one", "", ""]
+    comments = comments_of(f"select a, -- one\n {several}, -- many\n 1 as c from t")
+    assert [comments.of_column(name, {}) for name in ("a", "x1", "c")] == ["one", "", ""]
 
 
 def test_sql_that_cannot_be_parsed_keeps_its_header() -> None:
@@ -42,7 +42,7 @@ def test_sql_that_cannot_be_parsed_keeps_its_header() -> None:
 
 
 def test_a_column_keeps_its_meaning_through_the_layers(db) -> None:
-    """Also under another name; what the table's own SQL says comes first, usual names come last."""
+    """A renamed column inherits, too; the table's SQL comes first, usual meanings come last."""
     raw, features = Identifier.of("raw", "toy"), Identifier.of("features", "toy")
     db.create(
         raw, "select 1 as user_id, 2 as a, -- dollars\n 3 as b, -- it's 1 or 0\n 4 as budget -- euros"
@@ -96,8 +96,8 @@ def test_the_snapshot_explains_every_table_and_column(
 
 
 def test_the_dictionary_is_current(simulated_home: Path, hillstrom_home: Path, snapshot: Open) -> None:
-    found = {**read_tables(snapshot(simulated_home)), **read_tables(snapshot(hillstrom_home))}
-    assert FILE.read_text(encoding="utf-8") == dictionary(found), "run make dictionary"
+    comments = {**read_tables(snapshot(simulated_home)), **read_tables(snapshot(hillstrom_home))}
+    assert FILE.read_text(encoding="utf-8") == dictionary(comments), "run make dictionary"
 
 
 def test_the_readme_names_every_table_that_all_experiments_share() -> None:
@@ -111,7 +111,7 @@ def test_the_readme_names_every_table_that_all_experiments_share() -> None:
 
 @pytest.mark.parametrize("layer", ["raw", "features"])
 def test_criteos_columns_are_explained_too(layer: str) -> None:
-    """Its file is not at hand in every run."""
+    """Test Criteo's comments alone, as its file is not available in every run."""
     sql = (Path("sql/experiments/criteo") / f"{layer}.sql").read_text(encoding="utf-8")
-    found = comments_of(sql).columns
-    assert {f"f{i}" for i in range(12)} <= found.keys()
+    comments = comments_of(sql).columns
+    assert {f"f{i}" for i in range(12)} <= comments.keys()

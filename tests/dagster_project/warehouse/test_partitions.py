@@ -1,4 +1,4 @@
-"""Partitions: whole files, folders that never change, and none that nobody reads."""
+"""Partitions: whole files, folders that never change, and no unused ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uplift_core.errors import DataError, UpliftError
 RAW = Identifier.of("raw", "e")
 
 
-def made(home: Home, rows: int, layer: str = "raw") -> Generation:
+def write_generation(home: Home, rows: int, layer: str = "raw") -> Generation:
     generation = Generation.new(home, "e", layer)
     write_part(memory_warehouse(), f"select range as user_id from range({rows})", {}, generation.path(0))
     return generation
@@ -32,7 +32,7 @@ def test_a_view_takes_a_tables_place_and_back(tmp_path):
     db = memory_warehouse()
     db.create(RAW, "select 1 as user_id")
     assert db.files_of(RAW) == ""
-    generation = made(Home(tmp_path / "it's"), 3)
+    generation = write_generation(Home(tmp_path / "it's"), 3)
     assert db.create_view(RAW, generation.pattern) == 3
     assert (db.kind(RAW), db.files_of(RAW)) == ("VIEW", generation.pattern)
     assert db.create(RAW, "select 1 as user_id") == 1
@@ -48,7 +48,11 @@ def test_a_part_that_fails_leaves_no_file(tmp_path):
 
 def test_only_what_neither_warehouse_nor_snapshot_reads_is_removed(tmp_path):
     home, db = Home(tmp_path), memory_warehouse()
-    published, current, unused = made(home, 1), made(home, 2), made(home, 3)
+    published, current, unused = (
+        write_generation(home, 1),
+        write_generation(home, 2),
+        write_generation(home, 3),
+    )
     home.published.mkdir()
     with duckdb.connect(str(home.published / "snapshot-1.duckdb")) as con:
         con.execute(f"create view v as from read_parquet('{published.pattern}')")

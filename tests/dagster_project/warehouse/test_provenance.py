@@ -1,4 +1,4 @@
-"""Layers that are refused stay out; those that do not belong together do not leave the warehouse."""
+"""Refused layers stay out of the warehouse; layers that do not fit together do not leave it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERY = "select count(*), bit_xor(hash(columns(*))) from {}"
 
 
 def simulated_on(file: Path) -> BatchExperiment:
-    """The small simulation on a file of one's own."""
+    """The small simulation, read from a user's file."""
     experiment = small_simulation()
     return BatchExperiment.read(experiment.declaration.with_file(file, SHARES), experiment.path)
 
@@ -44,7 +44,7 @@ def another_file(folder: Path) -> Path:
 
 
 def bad_file(folder: Path) -> Path:
-    """The same with an outcome of 2."""
+    """Another file of users, with an outcome of 2."""
     good, bad = another_file(folder), folder / "bad.parquet"
     with duckdb.connect() as con:
         con.execute(
@@ -79,8 +79,8 @@ def test_every_layer_says_what_it_was_made_from(home: Home) -> None:
     assert known["features", "raw"] == known["assignment", "raw"] == version["raw"]
     assert known["cells", "features"] == version["features"]
     assert known["treat_list", "scores"] == known["evaluation", "scores"] == version["scores"]
-    made = {layer for layer, _ in known}
-    assert made >= {"thresholds", "model_card", "crosscheck", "export", "published"}
+    recorded = {layer for layer, _ in known}
+    assert recorded >= {"thresholds", "model_card", "crosscheck", "export", "published"}
 
 
 def test_a_file_that_its_checks_refuse_is_not_published_by_the_next_night(
@@ -94,7 +94,7 @@ def test_a_file_that_its_checks_refuse_is_not_published_by_the_next_night(
     assert "column 'converted' holds 2 at user_id 41; it must be 0 or 1" in said
     assert not refused.asset_materializations_for_node("simulated__raw")
     assert layers_in(home) == before
-    with opened(home) as db:  # what was found is kept
+    with opened(home) as db:  # the findings are kept
         assert db.rows("select check_name from quality.results where not passed") != []
     assert run_job(simulated, home.root, only=NIGHTLY, decision_date=NIGHT).success
     con = snapshot(home.root)
@@ -115,10 +115,10 @@ def test_lists_exports_and_snapshots_refuse_layers_that_do_not_belong_together(
         refused = run_job(other, home.root, only=[layer], decision_date=night, raise_on_error=False)
         assert not refused.success
         said = failure_text(refused)
-        assert "simulated: assignment and features were made from another raw than the one that " in said
-        anew = said.partition("Materialize ")[2].partition(" anew")[0].split(", ")
-        assert {*anew} >= {"assignment", "features", "cells", "models", "scores", "thresholds"}
-        assert "anew, as the job uplift_simulated does, or raw as it was" in said
+        assert "simulated: assignment and features were made from another raw than the current " in said
+        outdated = said.partition("Materialize ")[2].partition(" again")[0].split(", ")
+        assert {*outdated} >= {"assignment", "features", "cells", "models", "scores", "thresholds"}
+        assert "again, as the job uplift_simulated does, or raw as it was" in said
     assert read_pointer(home.published) == published
     with opened(home) as db:
         dates = "select distinct decision_date::varchar from decisions.treat_list"
@@ -136,13 +136,13 @@ def test_a_file_read_again_is_the_same_layer(home: Home, simulated: BatchExperim
 def test_a_list_that_its_checks_refuse_is_not_exported_by_the_next_run(
     home: Home, simulated: BatchExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a range of dates those before it stand."""
+    """In a range of dates, the lists of earlier dates stay."""
     wrong = Finding("kept_out", "rule", "treated", "true", "users who are held out are treated", False)
 
     def refuse_later(_: Warehouse, subject: checks.Subject) -> object:
         return iter([wrong] if subject.dates == [LATER] else [])
 
-    monkeypatch.setitem(checks.LOOKS, "treat_list", refuse_later)
+    monkeypatch.setitem(checks.CHECK_FUNCTIONS, "treat_list", refuse_later)
     refused = run_job(
         simulated, home.root, only=["treat_list"], decision_date=NIGHT, until=LATER, raise_on_error=False
     )
@@ -158,7 +158,7 @@ def test_a_list_that_its_checks_refuse_is_not_exported_by_the_next_run(
 def test_the_own_ids_of_a_list_that_another_file_was_behind_are_not_exported(
     home: Home, simulated: BatchExperiment
 ) -> None:
-    """Numbers of users may be those of others by now."""
+    """The file changed, so user numbers may belong to other people now."""
     with_ids = with_experiment(simulated, user_id="p0")
     with opened(home) as db:
         (night,) = db.one("select decision_date::varchar from decisions.nights")
@@ -169,37 +169,37 @@ def test_the_own_ids_of_a_list_that_another_file_was_behind_are_not_exported(
     assert f"simulated: the list of {night} (treated) was made from other files" in (
         said := failure_text(refused)
     )
-    assert said.endswith("Materialize treat_list of that date anew")
+    assert said.endswith("Materialize treat_list of that date again")
     assert run_job(simulated, home.root, only=["export"], decision_date=night).success
 
 
-def made(db: Warehouse, layer: str, **made_from: str) -> None:
+def record_sources(db: Warehouse, layer: str, **made_from: str) -> None:
     record_layer(db, "toy", layer, made_from, run_id="12345678-run")
 
 
 def test_the_message_names_what_to_make_anew_in_order(db: Warehouse) -> None:
-    made(db, "raw", file="a")
-    made(db, "features", **versions_of(db, "toy", ["raw"]))
-    made(db, "cells", **versions_of(db, "toy", ["features"]))
-    made(db, "scores", **versions_of(db, "toy", ["cells"]))
+    record_sources(db, "raw", file="a")
+    record_sources(db, "features", **versions_of(db, "toy", ["raw"]))
+    record_sources(db, "cells", **versions_of(db, "toy", ["features"]))
+    record_sources(db, "scores", **versions_of(db, "toy", ["cells"]))
     refuse_mixed_layers(db, "toy", ["scores"])
-    made(db, "features", **versions_of(db, "toy", ["raw"]), sql="b")
+    record_sources(db, "features", **versions_of(db, "toy", ["raw"]), sql="b")
     with pytest.raises(DataError) as refused:
         refuse_mixed_layers(db, "toy", ["scores"])
     said = str(refused.value)
-    assert said.startswith("toy: cells was made from another features than the one that stands")
+    assert said.startswith("toy: cells was made from another features than the current one")
     assert "(of run 12345678, 20" in said
     assert said.endswith(
-        "Materialize cells, scores anew, as the job uplift_toy does, or features as it was"
+        "Materialize cells, scores again, as the job uplift_toy does, or features as it was"
     )
-    refuse_mixed_layers(db, "toy", ["features"])  # nothing of it is mixed
+    refuse_mixed_layers(db, "toy", ["features"])  # its sources are all current
     refuse_mixed_layers(db, "toy", ["scores"], but=["cells"])
 
 
 def test_what_nobody_wrote_down_is_not_compared(db: Warehouse) -> None:
-    """Layers of an earlier version of this project."""
-    made(db, "features", **versions_of(db, "toy", ["raw"]))
-    made(db, "raw", file="a")
+    """Layers of an earlier version of this project have no recorded sources."""
+    record_sources(db, "features", **versions_of(db, "toy", ["raw"]))
+    record_sources(db, "raw", file="a")
     refuse_mixed_layers(db, "toy", ["features", "scores"])
 
 

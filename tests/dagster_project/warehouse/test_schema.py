@@ -60,11 +60,12 @@ def test_an_error_inside_leaves_nothing_written(home: Home) -> None:
         assert db.rows("from raw.registry") == []
 
 
-# Tries to open the warehouse each time it is told to.
+# Tries to open the warehouse each time it reads a line.
 OPEN = """
 import sys
 from pathlib import Path
-from dagster_project.warehouse.connection import Home, open_warehouse
+from dagster_project.warehouse.opening import open_warehouse
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 for _ in sys.stdin:
     try:
@@ -81,16 +82,16 @@ def test_a_second_process_is_told_who_may_hold_it(home: Home) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as other:
 
-        def told() -> str:
+        def reply() -> str:
             other.stdin.write("try\n")
             return other.stdout.readline().strip()
 
         with opened(home):
-            said = told()
+            said = reply()
         assert f"{home.warehouse} cannot be opened" in said
         assert "Another run may hold it" in said
         assert "published snapshot" in said
-        assert told() == "opened"
+        assert reply() == "opened"
 
 
 def test_a_file_that_is_no_database_is_an_expected_error(home: Home) -> None:
@@ -122,7 +123,7 @@ def test_replacing_rows_touches_its_key_alone(db: Warehouse) -> None:
 
 def test_one_row_is_asked_for_and_must_come(db: Warehouse) -> None:
     assert db.one("select $a::int + 1", {"a": 1}) == (2,)
-    with pytest.raises(DataError, match="no row came of"):
+    with pytest.raises(DataError, match="the query returned no row"):
         db.one("select 1 where false")
 
 
@@ -142,4 +143,4 @@ def test_a_warehouse_of_an_earlier_version_is_refused_with_the_way_out(tmp_path:
         UpliftError, match=r"lacks decisions.treat_list.propensity and 1 more.*make carry-ledger FROM="
     ) as caught:
         opened(home).__enter__()
-    assert "published stays" in str(caught.value)
+    assert "The published snapshot does not change" in str(caught.value)

@@ -1,4 +1,4 @@
-"""A cluster whose workers are threads of this process: nothing to start."""
+"""A cluster whose workers are threads of this process, so no process starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_project.compute.cluster.dask_client import Address, Workers
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    """Two workers."""
+    """A cluster of two workers."""
     with distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -25,5 +25,5 @@ def workers() -> Iterator[Workers]:
     ) as cluster:
         connected = Workers(Address(cluster.scheduler_address))
         yield connected
-        client.disconnect()  # what a test's cluster of this address opened
+        client.disconnect()  # close the connection that a test's cluster opened
         connected.close()

@@ -1,4 +1,4 @@
-"""Connecting to a scheduler: with TLS where it asks for it, and to workers that are as this machine."""
+"""Connect to a scheduler: with TLS if it needs it, and to workers that equal this machine."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from uplift_core.errors import DataError, UpliftError
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """A scheduler and a worker in this process that talk TLS alone."""
-    made = distributed.Security.temporary()
+    """A scheduler and a worker in this process that accept only TLS."""
+    security = distributed.Security.temporary()
     folder = tmp_path_factory.mktemp("tls")
     files = {}
     for name, content in {
-        "ca": made.tls_ca_file,
-        "certificate": made.tls_client_cert,
-        "key": made.tls_client_key,
+        "ca": security.tls_ca_file,
+        "certificate": security.tls_client_cert,
+        "key": security.tls_client_key,
     }.items():
         files[name] = str(folder / name)
         Path(files[name]).write_text(content)
     with distributed.LocalCluster(
         n_workers=1,
         processes=False,
-        security=made,
+        security=security,
         protocol="tls",
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
@@ -66,7 +66,7 @@ def test_what_a_task_refuses_arrives_as_it_was_said(secured):
 
 def test_a_worker_with_other_versions_is_refused(secured, tmp_path, monkeypatch):
     workers = Workers(secured)
-    there = dict(client._surroundings("missing"))
+    there = dict(client._environment("missing"))
     other = {"tls://a:1": there | {"duckdb": "1.0.0"}}
     monkeypatch.setattr(workers.client, "run", lambda *_, **__: other)
     with pytest.raises(UpliftError, match=r"worker tls://a:1: duckdb is 1.0.0, here it is"):

@@ -1,4 +1,4 @@
-"""Lists that workers make in parts are those of one machine, row by row, whatever the ranges."""
+"""Lists that workers make in parts equal those of one machine, row by row, for any ranges."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ Values = Callable[[np.random.Generator], np.ndarray]
 
 @dataclass
 class Both:
-    """The same users twice: in tables, and in parts that workers see."""
+    """Two copies of the users: in tables, and in parts that workers read."""
 
     here: Warehouse
     there: Warehouse
     cluster: Cluster
 
-    def give(self, scores: np.ndarray, **own: np.ndarray) -> None:
-        """Replace all users, in no order; the first part is small."""
+    def give(self, scores: np.ndarray, **raw_columns: np.ndarray) -> None:
+        """Replace all users, unordered; the first part is small."""
         users = np.random.default_rng(7).permutation(len(scores)) * 3 - 50
         tables = {
             SCORES: pa.table({"user_id": users, "cate_r": scores.astype(np.float32)}),
-            RAW: pa.table({"user_id": users, **own}),
+            RAW: pa.table({"user_id": users, **raw_columns}),
         }
         ends = sorted({0, min(3, len(scores)), *np.linspace(0, len(scores), PARTS).astype(int)})
         for table, rows in tables.items():
             select = "select *, 'mens' as arm from given" if table == SCORES else "from given"
-            made = Generation.new(self.cluster.home, "hillstrom", "given")
+            generation = Generation.new(self.cluster.home, "hillstrom", "given")
             with self.here.relation("given", rows):
                 self.here.rows(f"create or replace table {table} as {select}")
             for part, (first, end) in enumerate(pairwise(ends)):
                 with self.there.relation("given", rows[first:end]):
-                    write_part(self.there, select, {}, made.path(part))
-            self.there.create_view(table, made.pattern)
+                    write_part(self.there, select, {}, generation.path(part))
+            self.there.create_view(table, generation.pattern)
 
-    def equal(
+    def assert_equal(
         self, experiment: BatchExperiment, budget: Budget, night: str = NIGHT, campaign: str = "mens"
     ) -> list[dict]:
-        """The list, which is the same on both."""
-        found = [
+        """Return the list; assert that both make the same one."""
+        lists = [
             make(db, experiment, budget, night, campaign, roles=compute.roles)
             for db, compute in ((self.here, LocalCompute()), (self.there, self.cluster))
         ]
-        assert found[0] == found[1]
-        assert len(found[0]) == self.here.count(SCORES)
-        return found[0]
+        assert lists[0] == lists[1]
+        assert len(lists[0]) == self.here.count(SCORES)
+        return lists[0]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ SHAPES: dict[str, Values] = {
 @pytest.mark.parametrize("share", [0.37, 1.0])
 def test_any_scores_any_share(both: Both, shape: str, share: float) -> None:
     both.give(SHAPES[shape](np.random.default_rng(1)))
-    rows = both.equal(experiment(RULES), Budget(share=share))
+    rows = both.assert_equal(experiment(RULES), Budget(share=share))
     assert sum(r["treated"] for r in rows) == min(
         round(share * USERS), sum(r["rank"] is not None for r in rows)
     )
@@ -105,7 +105,9 @@ def test_any_scores_any_share(both: Both, shape: str, share: float) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.37, 1.0])
 def test_any_scores_any_share_cut_by_the_threshold(both: Both, shape: str, share: float) -> None:
     both.give(SHAPES[shape](np.random.default_rng(1)))
-    rows = both.equal(experiment(RULES.model_copy(update={"cut": "threshold"})), Budget(share=share))
+    rows = both.assert_equal(
+        experiment(RULES.model_copy(update={"cut": "threshold"})), Budget(share=share)
+    )
     ranked = [r for r in rows if r["decision"] in {"treat", "no_treat"}]
     assert all(r["treated"] == (r["score"] >= r["threshold"]) for r in ranked)
     assert any(r["treated"] for r in ranked) == (share > 0)
@@ -113,7 +115,7 @@ def test_any_scores_any_share_cut_by_the_threshold(both: Both, shape: str, share
 
 def test_no_range_is_larger_than_it_may_be(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(2)))
-    both.equal(experiment(RULES), Budget(share=0.5))
+    both.assert_equal(experiment(RULES), Budget(share=0.5))
     parts = parts_of(both.there, ListKey(NIGHT, "hillstrom", "mens"))
     sizes = [
         both.there.one(
@@ -130,14 +132,14 @@ def test_no_range_is_larger_than_it_may_be(both: Both) -> None:
 )
 def test_one_user(both: Both, budget: Budget) -> None:
     both.give(np.array([0.3]))
-    both.equal(experiment(Decisions(holdout=0, explore=0), cost=0.1, value=1.0), budget)
+    both.assert_equal(experiment(Decisions(holdout=0, explore=0), cost=0.1, value=1.0), budget)
 
 
 @pytest.mark.parametrize(("holdout", "explore"), [(0, 0), (0, 0.99), (0.3, 0.6), (0.99, 0)])
 def test_any_draws(both: Both, holdout: float, explore: float) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(3)))
     for share in (0.0, 0.5):
-        both.equal(experiment(Decisions(holdout=holdout, explore=explore)), Budget(share=share))
+        both.assert_equal(experiment(Decisions(holdout=holdout, explore=explore)), Budget(share=share))
 
 
 @pytest.mark.parametrize("money", [0.0, 0.5, 350.25, 1e9])
@@ -150,22 +152,23 @@ def test_money_with_costs_and_values_of_their_own(both: Both, money: float, expl
         basket=rng.gamma(2.0, 10.0, USERS),
     )
     rules = Decisions(holdout=0.1, explore=explore, cost_column="postage", value_column="basket")
-    rows = both.equal(experiment(rules), Budget(money=money))
+    rows = both.assert_equal(experiment(rules), Budget(money=money))
     spent = sum(r["cost"] for r in rows if r["treated"])
     assert spent <= money
     if money == 350.25:
         assert spent > money - 7.5
     assert {r["decision"] for r in rows} >= {"holdout", "no_treat"}
-    both.equal(experiment(rules), Budget(users=300))  # ranked by profit instead of return
+    both.assert_equal(experiment(rules), Budget(users=300))  # ranked by profit instead of return
 
 
 def test_money_at_one_cost_for_all(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(5)))
     folder = experiment(RULES, cost=2.5, value=5.0)
     for money in (0.0, 2.4, 2.5, 500.0, 1e6):
-        rows = both.equal(folder, Budget(money=money))
+        rows = both.assert_equal(folder, Budget(money=money))
         assert sum(r["treated"] for r in rows) <= money / 2.5
-    assert both.equal(experiment(RULES, cost=2.5, value=0.01), Budget(money=50.0))  # worth it for nobody
+    # Nobody is worth the cost.
+    assert both.assert_equal(experiment(RULES, cost=2.5, value=0.01), Budget(money=50.0))
 
 
 def test_the_contact_cap_the_suppressed_and_other_campaigns(both: Both) -> None:
@@ -176,7 +179,7 @@ def test_the_contact_cap_the_suppressed_and_other_campaigns(both: Both) -> None:
                 "from scores.hillstrom where user_id % 10 = 0")  # fmt: skip
     for night in range(1, 5):
         for campaign in ("mens", "again"):
-            rows = both.equal(folder, Budget(users=70), f"2026-01-{night:02d}", campaign)
+            rows = both.assert_equal(folder, Budget(users=70), f"2026-01-{night:02d}", campaign)
     reasons = {r["reason"] for r in rows}
     assert reasons >= {"left", "contact_cap", "within_budget", "beyond_budget", "holdout"}
 
@@ -184,7 +187,7 @@ def test_the_contact_cap_the_suppressed_and_other_campaigns(both: Both) -> None:
 def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
     both.give(SHAPES["few values"](np.random.default_rng(8)))
     folder = experiment(RULES)
-    other = both.equal(folder, Budget(share=0.5), "2025-12-31")
+    other = both.assert_equal(folder, Budget(share=0.5), "2025-12-31")
     for compute, share in (
         (both.cluster, 0.2),
         (both.cluster, 0.3),
@@ -203,7 +206,7 @@ def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "postage", "budget", "told"),
+    ("scores", "postage", "budget", "message"),
     [
         (
             [0.1, np.nan, np.inf],
@@ -215,14 +218,14 @@ def test_a_night_is_replaced_wherever_it_was_made(both: Both) -> None:
         ([0.1, 0.2, 0.3], [0.0, 1.0, 1.0], Budget(money=5.0), "above 0, which money needs"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_the_same_words(
-    both: Both, scores: list[float], postage: list[float | None], budget: Budget, told: str
+def test_invalid_values_are_refused_with_the_same_message(
+    both: Both, scores: list[float], postage: list[float | None], budget: Budget, message: str
 ) -> None:
     both.give(np.array(scores), postage=pa.array(postage, pa.float64()))
     rules = Decisions(holdout=0, explore=0, cost_column="postage")
     words = []
     for db, compute in ((both.here, LocalCompute()), (both.there, both.cluster)):
-        with pytest.raises(DataError, match=told) as error:
+        with pytest.raises(DataError, match=message) as error:
             make(db, experiment(rules, value=30.0), budget, roles=compute.roles)
         words.append(str(error.value))
     assert words[0] == words[1]
@@ -230,7 +233,7 @@ def test_what_cannot_be_meant_is_refused_in_the_same_words(
 
 def test_users_in_a_table_are_ranked_here(both: Both) -> None:
     both.give(np.linspace(0, 1, 20))
-    expected = both.equal(experiment(RULES), Budget(share=0.5))
+    expected = both.assert_equal(experiment(RULES), Budget(share=0.5))
     both.there.drop(SCORES)
     with both.there.relation("given", both.here.arrow(f"from {SCORES}")):
         both.there.create(SCORES, "from given")
@@ -240,6 +243,6 @@ def test_users_in_a_table_are_ranked_here(both: Both) -> None:
 
 def test_nothing_but_the_list_is_left(both: Both) -> None:
     both.give(np.linspace(0, 1, 200))
-    both.equal(experiment(RULES), Budget(share=0.5))
+    both.assert_equal(experiment(RULES), Budget(share=0.5))
     layers = {p.name for p in (both.cluster.home.partitions / "hillstrom").iterdir() if any(p.iterdir())}
     assert layers == {"given", "treat_list"}

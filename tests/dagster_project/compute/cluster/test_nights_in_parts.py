@@ -1,4 +1,4 @@
-"""Whole nights with lists in parts: the ledger, its gates, exports and what is published."""
+"""Whole nights with lists in parts: the ledger, its gates, exports and the snapshot."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RAW = Identifier.of("raw", "simulated")
 
 @dataclass(frozen=True)
 class Place:
-    """A home, and who works on its rows."""
+    """A home, and the ``Compute`` that works on its rows."""
 
     home: Home
     compute: Compute
@@ -61,7 +61,7 @@ class Place:
             )
 
     def export(self, date: str, store: LocalStore | None = None, own_id: str = "") -> Path:
-        """Export it; returns the manifest."""
+        """Export a night's list; return the manifest."""
         with opened(self.home) as db:
             to = store or LocalStore(self.home.exports)
             key = ListKey(date, "simulated", "treated")
@@ -73,17 +73,17 @@ class Place:
             publish(db, self.home, self.folder)
 
     def rows(self, sql: str) -> list[tuple]:
-        """Rows of a query of the warehouse."""
+        """Return the rows of a query of the warehouse."""
         with opened(self.home) as db:
             return db.rows(sql)
 
 
 def cut(db: Warehouse, home: Home, table: Identifier, parts: int = 3) -> None:
-    """Make a table a view of parts."""
-    made = Generation.new(home, "simulated", "given")
+    """Turn a table into a view of parts."""
+    generation = Generation.new(home, "simulated", "given")
     for part in range(parts):
-        write_part(db, f"from {table} where user_id % {parts} = {part}", {}, made.path(part))
-    db.create_view(table, made.pattern)
+        write_part(db, f"from {table} where user_id % {parts} = {part}", {}, generation.path(part))
+    db.create_view(table, generation.pattern)
 
 
 @pytest.fixture
@@ -102,14 +102,14 @@ def there(home: Home, simulated: BatchExperiment, workers: Workers) -> Place:
 
 
 def both(here: Place, there: Place, sql: str) -> list[tuple]:
-    """Rows that are the same in both homes."""
+    """Return a query's rows; assert that both homes have the same ones."""
     rows = here.rows(sql)
     assert there.rows(sql) == rows
     return rows
 
 
 def test_nights_in_parts_report_and_change_as_nights_of_one_machine(here: Place, there: Place) -> None:
-    """After a night that was made here: the table becomes a view of it and of the parts."""
+    """After a local night, the table becomes a view of that night and of the parts."""
     for date, share in ((FIRST, 0.25), (SECOND, 0.3), (FIRST, 0.2), (SECOND, 0.0)):
         night = here.decide(date, share)
         assert there.decide(date, share) == night
@@ -124,9 +124,9 @@ def test_nights_in_parts_report_and_change_as_nights_of_one_machine(here: Place,
         comments = (
             "select column_name, comment from duckdb_columns() where table_name = $name order by 1"
         )
-        found = [db.rows(comments, {"name": name}) for name in ("treat_list", "treat_list_here")]
-    assert found[0] == found[1]
-    assert all(comment for column, comment in found[0] if column == "rank")
+        both_rows = [db.rows(comments, {"name": name}) for name in ("treat_list", "treat_list_here")]
+    assert both_rows[0] == both_rows[1]
+    assert all(comment for column, comment in both_rows[0] if column == "rank")
 
 
 def test_a_gate_that_fails_leaves_the_ledger_as_it_was(there: Place) -> None:
@@ -158,11 +158,11 @@ def test_exports_in_parts_are_those_of_one_machine(here: Place, there: Place) ->
         else:
             read = "from read_parquet($files)"
             with duckdb.connect() as con:
-                found = [
+                both_rows = [
                     con.execute(read, {"files": [str(p) for p in paths]}).fetchall()
                     for paths in ([whole[name]], pieces)
                 ]
-            assert found[0] == found[1]
+            assert both_rows[0] == both_rows[1]
     first = manifests[3].read_bytes()
     assert there.export(SECOND, own_id="x1").read_bytes() == first
     assert len([name for name in parts if name.startswith("decisions")]) > 2 * (0.9 * SMALL // 600)
@@ -227,19 +227,19 @@ def test_snapshots_keep_the_parts_that_they_were_published_with(there: Place, sn
 
 
 def test_other_experiments_parts_stay_published(there: Place, snapshot: Open) -> None:
-    """Their part of the ledger is that of the snapshot before, the warehouse may hold another."""
+    """Their part of the ledger comes from the previous snapshot; the warehouse may hold another."""
     home = there.home
     there.decide(FIRST, 0.3)
     there.publish()
-    made = Generation.new(home, "other", "treat_list")
+    generation = Generation.new(home, "other", "treat_list")
     row = "select * replace ('other' as experiment) from decisions.treat_list limit 7"
     with opened(home) as db:
-        write_part(db, row, {}, made.path(0))
+        write_part(db, row, {}, generation.path(0))
     pointer = read_pointer(home.published)
     path = home.published / pointer.file
     with duckdb.connect(str(path)) as con:
         write_parts(
-            Warehouse(con), ListKey("2020-01-01", "other", "mail"), NightParts(made.folder, 1, 1)
+            Warehouse(con), ListKey("2020-01-01", "other", "mail"), NightParts(generation.folder, 1, 1)
         )
     other = PublishedExperiment(
         model_version="o", bundle_sha256="ab" * 32, arm="a", learner="t", published_at=datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Several workers that train together give the models of one."""
+"""Several workers that train together give the same models as one worker."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def job(tmp_path_factory):
     """The training of a small simulated experiment, from cells in files."""
     experiment, home = few_rounds(small_simulation()), Home(tmp_path_factory.mktemp("home"))
     run_unchecked(experiment, home.root, ("raw", "features", "assignment", "cells"))
-    kept = Generation.new(home, experiment.name, "cells")
+    generation = Generation.new(home, experiment.name, "cells")
     reads = {}
     with opened(home) as db:
         for number, table in enumerate((experiment.tables.cells, experiment.tables.feature_cells)):
-            reads[table] = str(write_part(db, f"from {table}", {}, kept.path(number)).path)
+            reads[table] = str(write_part(db, f"from {table}", {}, generation.path(number)).path)
         edges = read_edges(db, experiment)
     parameters = experiment.declaration.learners
     (arm,) = experiment.declaration.treatments
@@ -31,22 +31,22 @@ def job(tmp_path_factory):
 
 
 def scores_of(job: Job, fitted: Fitted) -> np.ndarray:
-    """Every learner's score of every row that is predicted."""
+    """Return every learner's score of every predicted row."""
     x = np.random.default_rng(1).normal(size=(2_000, len(job.edges.features))).astype(np.float32)
     outcome = job.folder.declaration.defaults.outcome
-    found = predictions_of(fitted.model(), x, job.arm, outcome)
-    return np.column_stack([found.column(name).to_numpy() for name in SCORES.values()])
+    predictions = predictions_of(fitted.model(), x, job.arm, outcome)
+    return np.column_stack([predictions.column(name).to_numpy() for name in SCORES.values()])
 
 
 def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
     ((alone, verdict),) = workers.run("alone", train_on_one, [(job,)])
-    kept = Generation.new(Home(tmp_path), "e", "out_of_fold")
-    together, told = train_together(workers, job, 2, kept)
+    generation = Generation.new(Home(tmp_path), "e", "out_of_fold")
+    together, other = train_together(workers, job, 2, generation)
     ours, theirs = scores_of(job, alone), scores_of(job, together)
     assert np.abs(ours - theirs).max() <= 1e-6
     assert ours.std(axis=0).min() > 1e-3  # all of them rank
-    assert (told.champion, told.word, told.n) == (verdict.champion, verdict.word, verdict.n)
+    assert (other.champion, other.word, other.n) == (verdict.champion, verdict.word, verdict.n)
     for name, candidate in verdict.candidates.items():
-        found = told.candidates[name].over_random
-        assert found.value == pytest.approx(candidate.over_random.value, abs=1e-9)
-        assert found.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)
+        gain = other.candidates[name].over_random
+        assert gain.value == pytest.approx(candidate.over_random.value, abs=1e-9)
+        assert gain.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Downloads end in the whole, verified file or in nothing. The server is a loopback one."""
+"""Downloads give the whole, verified file or nothing. The server runs on the loopback interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` at /file; keeps the Range of each request."""
+    """A server of ``content`` at /file; it records the Range of each request."""
 
     daemon_threads = True
 
@@ -47,10 +47,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/file":
             self.send_error(404)
             return
-        wanted = self.headers.get("Range")
-        self.server.ranges.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
-        partial = bool(wanted) and self.server.knows_ranges
+        requested = self.headers.get("Range")
+        self.server.ranges.append(requested)
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested else 0
+        partial = bool(requested) and self.server.knows_ranges
         body = self.server.content[start:] if partial else self.server.content
         self.send_response(206 if partial else 200)
         self.send_header("Content-Length", str(len(body)))

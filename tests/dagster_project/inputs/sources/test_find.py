@@ -1,4 +1,4 @@
-"""Where a source file is looked for, in which order, and what is refused."""
+"""The order of a source file's sources, and the refusals."""
 
 from __future__ import annotations
 
@@ -32,13 +32,16 @@ def experiment() -> Experiment:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | DataError]:
-    """What each place in the network gives; by default none can be reached. Keys become those asked."""
+def network(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | DataError]:
+    """The reply of each network source; by default none can be reached.
+
+    The key ``requests`` lists the sources that were requested, in order.
+    """
     replies: dict[str, bytes | DataError] = {}
-    places: list[str] = []
+    requests: list[str] = []
 
     def give(place: str, target: Path) -> None:
-        places.append(place)
+        requests.append(place)
         reply = replies.get(place, DataError("not reached"))
         if isinstance(reply, DataError):
             raise reply
@@ -49,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes | DataError]:
     monkeypatch.setattr(
         sources, "fetch_from_mirror", lambda mirror, target: give(mirror.package, target)
     )
-    replies["asked"] = places
+    replies["requests"] = requests
     return replies
 
 
@@ -58,7 +61,7 @@ Find = Callable[..., SourceFile]
 
 @pytest.fixture
 def find(tmp_path: Path, experiment: Experiment) -> Find:
-    """``find_source`` with a data folder and a cache; misses are told to ``find.told``."""
+    """``find_source`` with a data folder and a cache; ``find.logged`` lists the logged misses."""
 
     def find_(*, may_download: bool = True, data_dir: Path | None = tmp_path / "data") -> SourceFile:
         return find_source(
@@ -67,10 +70,10 @@ def find(tmp_path: Path, experiment: Experiment) -> Find:
             folder=tmp_path,
             data_dir=data_dir,
             may_download=may_download,
-            tell=find_.told.append,
+            log=find_.logged.append,
         )
 
-    find_.told = []
+    find_.logged = []
     return find_
 
 
@@ -81,45 +84,44 @@ def put(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_the_data_folder_comes_first(tmp_path: Path, find: Find, asked: dict) -> None:
+def test_the_data_folder_comes_first(tmp_path: Path, find: Find, network: dict) -> None:
     path = put(tmp_path / "data", CONTENT)
     put(tmp_path / "sources", CONTENT)
     assert find() == SourceFile(path, SHA256)
-    assert asked["asked"] == []
+    assert network["requests"] == []
 
 
-def test_then_the_cache(tmp_path: Path, find: Find, asked: dict) -> None:
+def test_then_the_cache(tmp_path: Path, find: Find, network: dict) -> None:
     path = put(tmp_path / "sources", CONTENT)
     assert find().path == path
-    assert asked["asked"] == []
-    assert [line for line in find.told if "UPLIFT_DATA_DIR" in line and "toy.csv" in line]
+    assert network["requests"] == []
+    assert [line for line in find.logged if "UPLIFT_DATA_DIR" in line and "toy.csv" in line]
 
 
-def test_then_each_address_then_the_mirror(tmp_path: Path, find: Find, asked: dict) -> None:
-    asked["toy"] = CONTENT
-    found = find()
-    assert asked["asked"] == [*URLS, "toy"]
-    assert found == SourceFile(tmp_path / "sources" / "toy.csv", SHA256)
-    assert [url for url in URLS if any(url in line and "not reached" in line for line in find.told)] == [
-        *URLS
-    ]
+def test_then_each_address_then_the_mirror(tmp_path: Path, find: Find, network: dict) -> None:
+    network["toy"] = CONTENT
+    source = find()
+    assert network["requests"] == [*URLS, "toy"]
+    assert source == SourceFile(tmp_path / "sources" / "toy.csv", SHA256)
+    misses = [line for line in find.logged if "not reached" in line]
+    assert [url for url in URLS if any(url in line for line in misses)] == [*URLS]
 
 
-def test_the_first_address_that_has_it_is_enough_and_it_is_cached(find: Find, asked: dict) -> None:
-    asked[URLS[0]] = CONTENT
+def test_the_first_address_that_has_it_is_enough_and_it_is_cached(find: Find, network: dict) -> None:
+    network[URLS[0]] = CONTENT
     assert find() == find()
-    assert asked["asked"] == [URLS[0]]
+    assert network["requests"] == [URLS[0]]
 
 
-def test_the_network_can_be_forbidden(tmp_path: Path, find: Find, asked: dict) -> None:
-    asked[URLS[0]] = CONTENT
+def test_the_network_can_be_forbidden(tmp_path: Path, find: Find, network: dict) -> None:
+    network[URLS[0]] = CONTENT
     with pytest.raises(DataError, match="no source file"):
         find(may_download=False)
-    assert asked["asked"] == []
+    assert network["requests"] == []
 
 
 def test_nothing_found_names_the_file_and_where_to_put_it(
-    tmp_path: Path, find: Find, asked: dict
+    tmp_path: Path, find: Find, network: dict
 ) -> None:
     with pytest.raises(DataError) as caught:
         find(data_dir=None)
@@ -132,8 +134,8 @@ def test_nothing_found_names_the_file_and_where_to_put_it(
         str(tmp_path / "sources"),
     ):
         assert words in message
-    assert "hillstrom: UPLIFT_DATA_DIR is not set" in find.told
-    assert len(find.told) == 2 + len(URLS) + 1
+    assert "hillstrom: UPLIFT_DATA_DIR is not set" in find.logged
+    assert len(find.logged) == 2 + len(URLS) + 1
 
 
 @pytest.mark.parametrize("place", ["data", "sources"])
@@ -143,7 +145,7 @@ def test_nothing_found_names_the_file_and_where_to_put_it(
     ids=["one byte edited", "one byte short", "empty"],
 )
 def test_a_file_that_is_not_the_declared_one_stops_the_search(
-    tmp_path: Path, find: Find, asked: dict, place: str, content: bytes
+    tmp_path: Path, find: Find, network: dict, place: str, content: bytes
 ) -> None:
     path = put(tmp_path / place, content)
     with pytest.raises(DataError) as caught:
@@ -157,12 +159,12 @@ def test_a_file_that_is_not_the_declared_one_stops_the_search(
         "Replace",
     ):
         assert words in message
-    assert asked["asked"] == []
+    assert network["requests"] == []
     assert path.read_bytes() == content
 
 
-def test_a_wrong_file_from_the_mirror_is_refused(find: Find, asked: dict) -> None:
-    asked["toy"] = b"something else"
+def test_a_wrong_file_from_the_mirror_is_refused(find: Find, network: dict) -> None:
+    network["toy"] = b"something else"
     with pytest.raises(DataError, match="not the declared file"):
         find()
 
@@ -172,7 +174,7 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
 
     def generate(home: Path) -> SourceFile:
         return find_source(
-            experiment, Home(home), folder=tmp_path, data_dir=None, may_download=False, tell=print
+            experiment, Home(home), folder=tmp_path, data_dir=None, may_download=False, log=print
         )
 
     first, again = generate(tmp_path / "a"), generate(tmp_path / "a")
@@ -183,7 +185,7 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     assert table.column_names == [*(f"x{i}" for i in range(1, 11)), "treated", "converted", "p0", "p1"]
     other = folder_of("simulated", n_users=300, seed=1).declaration
     file = find_source(
-        other, Home(tmp_path / "a"), folder=tmp_path, data_dir=None, may_download=False, tell=print
+        other, Home(tmp_path / "a"), folder=tmp_path, data_dir=None, may_download=False, log=print
     )
     assert file.path != first.path
     assert file.sha256 != first.sha256

