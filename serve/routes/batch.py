@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Annotated
@@ -55,6 +56,24 @@ async def query_target(
 QueryTarget = Annotated[Target, Depends(query_target)]
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One request for a batch, with the parts of the service that answer it."""
+
+    request: Request
+    body: bytearray
+    target: Target
+    release: Release
+    follower: Follower
+    telemetry: Telemetry
+
+    @property
+    def settings(self) -> Settings:
+        """The service's settings."""
+        settings: Settings = self.request.app.state.settings
+        return settings
+
+
 @router.post(
     "/score/batch",
     response_model=Decisions,
@@ -80,30 +99,22 @@ async def score_batch(
     body = bytearray()
     async for part in request.stream():  # request.body() would copy all of it at once
         body += part
-    return await to_thread.run_sync(
-        _answer, request, body, target, release, follower, telemetry, limiter=request.app.state.batches
-    )
+    call = _Call(request, body, target, release, follower, telemetry)
+    return await to_thread.run_sync(_answer, call, limiter=request.app.state.batches)
 
 
-def _answer(  # noqa: PLR0913, PLR0917 - all that the endpoint was given
-    request: Request,
-    body: bytearray,
-    target: Target,
-    release: Release,
-    follower: Follower,
-    telemetry: Telemetry,
-) -> Response:
+def _answer(call: _Call) -> Response:
     """Do all of the work, in a thread, so that the event loop answers others meanwhile."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    job, scored = _scored(release, target, kind, body, request.app.state.settings)
+    request = call.request
+    job, scored = _scored(call)
     decision_id, request_id = token_hex(16), request.state.request_id
     with _interpreting:
-        telemetry.decided(job, scored, decision_id, request_id)
+        call.telemetry.decided(job, scored, decision_id, request_id)
     columns = columns_of(scored)
     in_arrow = ARROW in request.headers.get("accept", "")
     answer = Decisions(
         **job.labels(),
-        stale=follower.is_stale(release),
+        stale=call.follower.is_stale(call.release),
         request_id=request_id,
         decision_id=decision_id,
         listed_in=list_of(scored.known),
@@ -133,38 +144,41 @@ def _in_pieces(answer: Decisions) -> bytes:
     return b"".join([*parts, b"}"])
 
 
-def _scored(
-    release: Release, target: Target, kind: str, body: bytearray, settings: Settings
-) -> tuple[Job, Scored]:
+def _scored(call: _Call) -> tuple[Job, Scored]:
+    kind = call.request.headers.get("content-type", "").partition(";")[0].strip()
     if kind == ARROW:
-        job = _arrow_job(release, target, body, settings)
+        job = _arrow_job(call)
     else:
         with _interpreting:
-            job = _json_job(release, kind, body, settings)
+            job = _json_job(call, kind)
     (result,) = score([job])
     if isinstance(result, ServiceError):
         raise result
     return job, result
 
 
-def _json_job(release: Release, kind: str, body: bytearray, settings: Settings) -> Job:
+def _json_job(call: _Call, kind: str) -> Job:
     if kind != "application/json":
         raise problems.ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: must be application/json or {ARROW}"
         )
-    batch = read_batch(body, most_users=settings.max_batch_users, largest_row=settings.max_score_bytes)
+    settings = call.settings
+    batch = read_batch(
+        call.body, most_users=settings.max_batch_users, largest_row=settings.max_score_bytes
+    )
     if batch.rows is not None:
-        return resolve(release, batch, rows=batch.rows, prefix="rows")
-    return resolve(release, batch, users=batch.user_ids or ())
+        return resolve(call.release, batch, rows=batch.rows, prefix="rows")
+    return resolve(call.release, batch, users=batch.user_ids or ())
 
 
-def _arrow_job(release: Release, target: Target, body: bytearray, settings: Settings) -> Job:
+def _arrow_job(call: _Call) -> Job:
+    settings = call.settings
     table = read_stream(
-        body,
-        release.model(target.experiment).features.schema,
+        call.body,
+        call.release.model(call.target.experiment).features.schema,
         most_users=settings.max_batch_users,
         most_bytes=settings.max_body_bytes,
     )
     if not table.num_rows:
         raise RequestError(f"rows: 0 users; send from 1 to {settings.max_batch_users} at once")
-    return resolve(release, target, rows=table)
+    return resolve(call.release, call.target, rows=table)

@@ -6,8 +6,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from serve.attributes import KINDS, RawSchema
+from serve.attributes import RawSchema
 from serve.errors import RequestError
+from serve.raw_types import KINDS
 from uplift_core.artifacts.bundle import RawColumn
 from uplift_core.errors import BundleError
 

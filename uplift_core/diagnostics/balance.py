@@ -27,7 +27,7 @@ MAX_Z = 4.0  # beyond it is no chance: one of ten thousand fair experiments with
 MIN_AUC = 0.52  # below it the arms' shares differ by a few points among users, in samples of any size
 
 
-def arm_auc(  # noqa: PLR0913 - who, how many, in which half, trained how
+def arm_auc(  # noqa: PLR0913 - the groups' four arrays, and two settings
     x: Floats,
     in_arm: Doubles,
     n: Doubles,
