@@ -44,7 +44,7 @@ def check_feature_drift(
     ``features`` is another table of features, such as the population's; it is compared with the current
     training.
     """
-    drift = "differs from the training's" if features else "has drifted since the previous training"
+    drift = "differs from the training's" if features else "has moved since the previous training"
     limit = experiment.declaration.quality.drift
     before = _profile(db, experiment)
     names = [name for name in features_of(db, experiment) if name in before]

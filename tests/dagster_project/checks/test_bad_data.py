@@ -145,7 +145,7 @@ CASES = {
     ),
     "a feature that leaks the outcome": Case(
         each("history", lambda row, i: 500 * int(row["visit"]) + i % 50),
-        "cells, check leakage", ("'history'", "'visit'", "knows the outcome"),
+        "cells, check leakage", ("'history'", "'visit'", "contains the outcome"),
     ),
     "a feature that follows the arm": Case(
         each("recency", lambda row, _: 12 if row["segment"] == "Womens E-Mail" else None),
