@@ -20,10 +20,10 @@ run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the p
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
 	$(BIN)/python -m dagster_project.onboarding.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
 
-dictionary: $(READY) ## write docs/tables.md anew from what is published (after make run)
+dictionary: $(READY) ## write docs/tables.md from what is published (after make run)
 	$(BIN)/python -m dagster_project.commands.dictionary
 
-schema: $(READY) ## write docs/experiment.schema.json anew
+schema: $(READY) ## write docs/experiment.schema.json
 	$(BIN)/python -m dagster_project.commands.schema
 
 TESTERS ?= 2
@@ -146,7 +146,7 @@ bench-endurance: $(READY) ## the API while snapshots change, and its memory over
 tour: $(READY) ## the app in headless Chromium, checked, timed, pictured (needs chromium, and make run)
 	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --pictures $(BENCH_RESULTS)/tour
 
-pictures: $(READY) ## the README's pictures, taken anew (needs chromium, and make run)
+pictures: $(READY) ## take the README's pictures (needs chromium, and make run)
 	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --readme docs/pictures
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")

@@ -1,4 +1,4 @@
-"""Figures in the README are those of the run that it tells of, to the last digit that it gives."""
+"""Figures in README and docs/learners.md are those of the run, to the last digit that is given."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support import Open, folder_of
 from uplift_core.artifacts.home import Home
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+LEARNERS = (REPOSITORY / "docs" / "learners.md").read_text(encoding="utf-8")
 HILLSTROM = folder_of("hillstrom")
 NUMBER = r"[+-]?\d+\.\d+"
 LAST_DIGIT = 1.01e-4
@@ -43,8 +44,8 @@ def test_the_sentence_about_the_table_is_the_tables(hillstrom_home: Path) -> Non
 
 
 def test_what_choosing_among_arms_adds_is_the_runs(hillstrom_home: Path, snapshot: Open) -> None:
-    start = README.index("Which of Hillstrom's two e-mails")
-    sentence = " ".join(README[start:].partition("\n\n")[0].split())
+    start = LEARNERS.index("Which of Hillstrom's two e-mails")
+    sentence = " ".join(LEARNERS[start:].partition("\n\n")[0].split())
     said = sentence.partition("choosing adds")[0]
     budgets = [int(part) / 100 for part in re.findall(r"\d+(?=,| and| %)", said)]
     shown = re.findall(rf"({NUMBER}) ± ({NUMBER})", sentence)

@@ -100,13 +100,13 @@ def test_the_dictionary_is_current(simulated_home: Path, hillstrom_home: Path, s
     assert FILE.read_text(encoding="utf-8") == dictionary(comments), "run make dictionary"
 
 
-def test_the_readme_names_every_table_that_all_experiments_share() -> None:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_queries_names_every_table_that_all_experiments_share() -> None:
+    page = (REPOSITORY / "docs" / "queries.md").read_text(encoding="utf-8")
     tables = re.findall(
         r"^## (\w+\.(?!simulated|hillstrom)\w+)$", FILE.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert "decisions.treat_list" in tables
-    assert [table for table in tables if f"`{table}`" not in readme] == []
+    assert [table for table in tables if f"`{table}`" not in page] == []
 
 
 @pytest.mark.parametrize("layer", ["raw", "features"])
