@@ -9,11 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_project.assets.layer_sql import texts_of
 from dagster_project.checks.dagster_checks import check_specs
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import WAREHOUSE_POOL
-from dagster_project.settings import SQL_FOLDER
-from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
 from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
@@ -23,34 +22,11 @@ warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaW
 
 Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # of an asset's step
 OWNERS = ["team:uplift"]
-OWN_SQL = {"raw": (RAW_SQL,), "features": (FEATURES_SQL,)}  # layer -> files of the experiment's folder
-ROLES_SQL = (*(f"rules/{name}.sql" for name in (*USER_RULES, *TABLE_RULES)), "decisions/contacts.sql")
-LAYER_SQL = {  # layer -> files that all experiments share
-    "assignment": ("training/assignment.sql",),
-    "cells": tuple(
-        f"training/{name}.sql"
-        for name in (
-            *("value_counts", "edges", "feature_cells", "user_cells", "cells"),
-            *("merged_counts", "merged_cells", "numbered_cells"),
-        )
-    ),
-    "scores": ("scores/scores.sql",),
-    "evaluation": ("evaluation/joint_groups.sql",),
-    "multi_arm": tuple(f"evaluation/{name}.sql" for name in ("arm_sums", "arm_predictions")),
-    "thresholds": ("rules/holdout_scores.sql",),
-    "multi_arm_list": (
-        *ROLES_SQL,
-        *(f"decisions/{name}.sql" for name in ("roles", "user_effects", "multi_arm_list")),
-    ),
-    "treat_list": (
-        *ROLES_SQL,
-        *(f"decisions/{name}.sql" for name in ("roles", "places", "cut", "affordable", "treat_list")),
-    ),
-    "export": tuple(
-        f"decisions/{name}.sql"
-        for name in ("treated_users", "exported_decisions", "changes", "holdout_users")
-    ),
-}
+# Layer -> files of the experiment's folder.
+DECLARED_SQL = {
+    "raw": (RAW_SQL,),
+    "features": (FEATURES_SQL,),
+}  # layer -> files of the experiment's folder
 
 
 def asset_options(
@@ -94,7 +70,6 @@ NIGHTLY: dict[str, Any] = {
 
 def _code_version(experiment: BatchExperiment, layer: str) -> str:
     """Changes when the SQL that makes the layer does, or the declaration it is filled in from."""
-    own = [experiment.path / name for name in OWN_SQL.get(layer, ())]
-    files = [*own, *(SQL_FOLDER / name for name in LAYER_SQL.get(layer, ()))]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return sql_sha256(experiment.declaration.model_dump_json(), *texts)[:12]
+    declared = [experiment.path / name for name in DECLARED_SQL.get(layer, ())]
+    texts = [file.read_text(encoding="utf-8") for file in declared if file.is_file()]
+    return sql_sha256(experiment.declaration.model_dump_json(), *texts, *texts_of(layer))[:12]

@@ -1,0 +1,69 @@
+"""The SQL files that make each layer, derived from the modules that render them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+from dagster_project.settings import SQL_FOLDER
+from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
+
+PACKAGE = Path(__file__).parent.parent
+FILE_NAME = re.compile(r"[a-z_]+/[\w.]+\.sql")
+
+# Layer -> modules that render its SQL, on this machine and on a cluster.
+MODULES = {
+    "raw": ("inputs/raw",),
+    "assignment": ("inputs/assignment",),
+    "cells": ("training/cells", "compute/cluster/tasks", "compute/cluster/cluster"),
+    "models": ("scores/score_groups",),
+    "scores": ("scores/predictions", "scores/score_groups"),
+    "evaluation": ("scores/score_groups",),
+    "multi_arm": ("evaluation/multi_arm",),
+    "crosscheck": ("evaluation/crosscheck",),
+    "multi_arm_list": ("decisions/multi_arm_list", "decisions/roles"),
+    "treat_list": (
+        *("decisions/treat_list", "decisions/roles", "decisions/nights"),
+        "scores/score_groups",
+        *("compute/cluster/lists", "compute/cluster/list_tasks"),
+    ),
+    "realised": ("decisions/realised",),
+    "export": ("delivery/export",),
+    "published": ("delivery/known_users",),
+}
+# Layer -> folders and files that are read by pattern: the rules are macros of the database.
+RULES = tuple(f"rules/{name}.sql" for name in (*USER_RULES, *TABLE_RULES))
+BY_PATTERN = {
+    "thresholds": ("rules/holdout_scores.sql",),
+    "multi_arm_list": (*RULES, "decisions/contacts.sql"),
+    "treat_list": (*RULES, "decisions/contacts.sql"),
+    "published": (*RULES, "published/decisions.contacts.sql", "published/decisions.listed.sql"),
+}
+
+
+@cache
+def sql_of(layer: str) -> tuple[str, ...]:
+    """Return the SQL files of a layer, relative to ``sql/``, in alphabetical order."""
+    names = set(BY_PATTERN.get(layer, ()))
+    for module in MODULES.get(layer, ()):
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+        names |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and FILE_NAME.fullmatch(node.value)
+        }
+    return tuple(sorted(names))
+
+
+def layers_with_sql() -> list[str]:
+    """Return the layers that SQL files make."""
+    return sorted({*MODULES, *BY_PATTERN})
+
+
+def texts_of(layer: str) -> list[str]:
+    """Return the texts of a layer's SQL files."""
+    return [(SQL_FOLDER / name).read_text(encoding="utf-8") for name in sql_of(layer)]
