@@ -112,12 +112,14 @@ def test_thirty_dates_in_one_run_chain(hillstrom_home, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(hillstrom_home, home)
     days = [(date(2025, 6, 1) + timedelta(days=k)).isoformat() for k in range(30)]
-    for _ in range(2):  # a second time changes nothing
+    manifests = [home / f"exports/hillstrom/{day}/womens/manifest.json" for day in days]
+    content: list[bytes] = []
+    for first in (0, 25):  # a second time, the last five change nothing
         result = run_job(
             folder_of("hillstrom"),
             home,
             only=["treat_list", "export"],
-            decision_date=days[0],
+            decision_date=days[first],
             until=days[-1],
         )
         partitions = [
@@ -125,9 +127,8 @@ def test_thirty_dates_in_one_run_chain(hillstrom_home, tmp_path):
             for e in result.all_events
             if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
         ]
-        assert len(partitions) == 2 * 30
-        manifests = [home / f"exports/hillstrom/{day}/womens/manifest.json" for day in days]
-        content = [path.read_bytes() for path in manifests]
+        assert len(partitions) == 2 * (30 - first)
+        content = content or [path.read_bytes() for path in manifests]
     assert content == [path.read_bytes() for path in manifests]
     before: set[int] = set()
     for k, path in enumerate(manifests):
