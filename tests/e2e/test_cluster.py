@@ -66,7 +66,7 @@ def _no_workers_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
     """Criteo's experiment on a look-alike in parts of different sizes."""
     place = tmp_path_factory.mktemp("parts")
     whole = place / "criteo-like.csv.gz"

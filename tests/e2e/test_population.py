@@ -40,7 +40,7 @@ def customers() -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def folder(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
+def experiment(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
     """The experiment with its population declared as the walk-through says."""
     place = tmp_path_factory.mktemp("population") / "offers"
     shutil.copytree(own_home.parent / "experiments" / "offers", place)

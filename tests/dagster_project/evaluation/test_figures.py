@@ -88,7 +88,8 @@ def test_sql_adds_up_what_numpy_adds_up(simulated: BatchExperiment) -> None:
     found = joint.by("r")[0]
     for field in fields(ScoreGroups):
         expected = getattr(users.groups(), field.name)
-        assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=1e-9), field.name
+        rounded = 2e-5 if field.name == "phi_cu" else 1e-9  # cubes have six digits by cell
+        assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=rounded), field.name
 
 
 def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -> None:
