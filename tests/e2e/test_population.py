@@ -202,5 +202,5 @@ def test_a_list_is_measured_by_the_files_own_ids(
         assert treated > 400
         strange = pa.table({"Customer ID": ["x-1", *ids.to_pylist()[1:]], outcome.name: spend})
         pq.write_table(strange, file)
-        with pytest.raises(DataError, match=r"'Customer ID' = 'x-1' and 0 more are no users"):
+        with pytest.raises(DataError, match=r"'Customer ID' = 'x-1' and 0 more are not users"):
             measure(db, experiment, file=file, **night)
