@@ -7,8 +7,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+from dagster_project.delivery.known_users import snapshot_files
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.warehouse.schema import TABLE_RULES, USER_RULES
+from dagster_project.warehouse.schema import CONTACTS_SQL, TABLE_RULES, USER_RULES, rule_file
 
 PACKAGE = Path(__file__).parent.parent
 FILE_NAME = re.compile(r"[a-z_]+/[\w.]+\.sql")
@@ -33,20 +34,20 @@ MODULES = {
     "export": ("delivery/export",),
     "published": ("delivery/known_users",),
 }
-# Layer -> folders and files that are read by pattern: the rules are macros of the database.
-RULES = tuple(f"rules/{name}.sql" for name in (*USER_RULES, *TABLE_RULES))
-BY_PATTERN = {
-    "thresholds": ("rules/holdout_scores.sql",),
-    "multi_arm_list": (*RULES, "decisions/contacts.sql"),
-    "treat_list": (*RULES, "decisions/contacts.sql"),
-    "published": (*RULES, "published/decisions.contacts.sql", "published/decisions.listed.sql"),
+# Layer -> files besides: the rules are macros of the database.
+RULES = tuple(map(rule_file, (*USER_RULES, *TABLE_RULES)))
+BESIDES = {
+    "thresholds": (rule_file("holdout_scores"),),
+    "multi_arm_list": (*RULES, CONTACTS_SQL),
+    "treat_list": (*RULES, CONTACTS_SQL),
+    "published": (*RULES, *(file.relative_to(SQL_FOLDER).as_posix() for file in snapshot_files())),
 }
 
 
 @cache
 def sql_of(layer: str) -> tuple[str, ...]:
     """Return the SQL files of a layer, relative to ``sql/``, in alphabetical order."""
-    names = set(BY_PATTERN.get(layer, ()))
+    names = set(BESIDES.get(layer, ()))
     for module in MODULES.get(layer, ()):
         tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
         names |= {
@@ -57,11 +58,6 @@ def sql_of(layer: str) -> tuple[str, ...]:
             and FILE_NAME.fullmatch(node.value)
         }
     return tuple(sorted(names))
-
-
-def layers_with_sql() -> list[str]:
-    """Return the layers that SQL files make."""
-    return sorted({*MODULES, *BY_PATTERN})
 
 
 def texts_of(layer: str) -> list[str]:

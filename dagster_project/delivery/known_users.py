@@ -36,7 +36,7 @@ where contact_cap is not null
 
 def create_tables(db: Warehouse) -> None:
     """Create the tables that only a snapshot has, in the current database."""
-    for path in _files():
+    for path in snapshot_files():
         db.rows(path.read_text(encoding="utf-8"))
 
 
@@ -44,7 +44,7 @@ def comments(db: Warehouse, database: str) -> dict[tuple[str, str, str], str]:
     """Return the comments of the tables of ``create_tables`` and of their columns."""
     known = db.columns(database)
     texts: dict[tuple[str, str, str], str] = {}
-    for path in _files():
+    for path in snapshot_files():
         schema, _, table = path.stem.partition(".")
         texts |= comments_for(schema, table, path.read_text(encoding="utf-8"), known)
     return texts
@@ -69,5 +69,6 @@ def sort_newest_lists(db: Warehouse) -> None:
 
 
 @cache
-def _files() -> tuple[Path, ...]:
+def snapshot_files() -> tuple[Path, ...]:
+    """List the SQL files of the tables that only a snapshot has."""
     return tuple(sorted((SQL_FOLDER / "published").glob("*.sql")))

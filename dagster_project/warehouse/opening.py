@@ -17,11 +17,11 @@ from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.schema import (
     USER_RULES,
-    _create_rules,
-    _create_schemas,
-    _declared_here,
+    create_contacts_and_rules,
     create_rules,
+    create_schemas,
     create_tables,
+    declared_here,
     missing_columns,
 )
 from uplift_core.artifacts.home import Home
@@ -132,7 +132,7 @@ def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterato
     with duckdb.connect(":memory:", config=_config(memory_limit, threads, scratch)) as con:
         db = Warehouse(con)
         db.rows("set enable_progress_bar = false")  # DuckDB mistakes a worker's process for a notebook
-        _create_schemas(db)
+        create_schemas(db)
         create_rules(db, USER_RULES)
         yield db
 
@@ -161,6 +161,6 @@ def _ensure_tables(db: Warehouse, home: Home) -> None:
             "the file aside and carries lists, nights, suppressions, measured outcomes and models into "
             "a new one; then run again. The published snapshot does not change."
         )
-    _create_rules(db)
-    for statement in comment_statements(_declared_here(db), db.columns()):
+    create_contacts_and_rules(db)
+    for statement in comment_statements(declared_here(db), db.columns()):
         db.rows(statement)

@@ -24,9 +24,14 @@ SCHEMAS = (
     "decisions",
     "quality",
 )
+CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
+CONTACTS_SQL = "decisions/contacts.sql"
+USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
+TABLE_RULES = ("excluded_users", "holdout_scores")
 
 
-def _create_schemas(db: Warehouse) -> None:
+def create_schemas(db: Warehouse) -> None:
+    """Create the schemas that are missing."""
     for schema in SCHEMAS:
         db.rows(f"create schema if not exists {Identifier.of(schema)}")
 
@@ -34,7 +39,7 @@ def _create_schemas(db: Warehouse) -> None:
 def create_shared_tables(db: Warehouse) -> None:
     """Create all schemas, and the tables and rules that all experiments share."""
     create_tables(db)
-    _create_rules(db)
+    create_contacts_and_rules(db)
 
 
 @cache
@@ -60,24 +65,16 @@ def _declared_columns() -> Columns:
     return columns | {key: text for comments in tables for key, text in comments.items()}
 
 
-CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
-
-
-USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
-
-
-TABLE_RULES = ("excluded_users", "holdout_scores")
-
-
 def create_tables(db: Warehouse) -> None:
     """Create all schemas and shared tables; a table of an earlier version may lack columns."""
-    _create_schemas(db)
+    create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
 
 
-def _create_rules(db: Warehouse) -> None:
-    contacts = render("decisions/contacts.sql", treat_list=Identifier.of(*LEDGER))
+def create_contacts_and_rules(db: Warehouse) -> None:
+    """Create the view of contacts, which a rule reads, and all rules."""
+    contacts = render(CONTACTS_SQL, treat_list=Identifier.of(*LEDGER))
     db.rows(f"create or replace view {Identifier.of(*CONTACTS)} as {contacts}")
     create_rules(db)
 
@@ -93,10 +90,10 @@ def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES)
 
 def missing_columns(db: Warehouse) -> list[str]:
     """List the columns of shared tables that this version declares and the database lacks, in order."""
-    return [".".join(key).rstrip(".") for key in sorted(_declared_here(db).keys() - db.columns().keys())]
+    return [".".join(key).rstrip(".") for key in sorted(declared_here(db).keys() - db.columns().keys())]
 
 
-def _declared_here(db: Warehouse) -> Columns:
+def declared_here(db: Warehouse) -> Columns:
     """Return the columns that this version declares; the ledger's under the name of its table."""
     declared = _declared_columns()
     if db.kind(Identifier.of(*LEDGER)) != VIEW:
@@ -105,6 +102,11 @@ def _declared_here(db: Warehouse) -> Columns:
     return {k: text for k, text in declared.items() if k[:2] != LEDGER} | rows
 
 
+def rule_file(name: str) -> str:
+    """Name the file of a rule, relative to ``sql/``."""
+    return f"rules/{name}.sql"
+
+
 @cache
 def _rule(name: str) -> str:
-    return (SQL_FOLDER / "rules" / f"{name}.sql").read_text(encoding="utf-8")
+    return (SQL_FOLDER / rule_file(name)).read_text(encoding="utf-8")
