@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from serve.prepared import ROWS
 from serve.snapshot import Snapshot
+from uplift_core.experiment.decision_rules import cap_binds
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
 
 Role = Literal["ranked", "explore", "holdout", "suppressed"]
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
-NO_CAP = 2**31 - 1  # more treatments than any user can have had
 EMPTY = pa.schema([("user_id", pa.int64()), ("is_excluded", pa.bool_())]).empty_table()
 
 # The newest published list of each campaign, the newest first.
@@ -172,7 +172,7 @@ class KnownUsers:
             "experiment": experiment.name,
             "campaign": self.newest.campaign if self.newest else arm,
         }
-        self._cap = {"cap": rules["contact_cap"] or NO_CAP, "cap_days": rules["cap_days"] or 1}
+        self._cap = cap_binds(rules["contact_cap"], rules["cap_days"])
         self._shares = float(rules["holdout_share"]), float(rules["explore"])
         self._explorers = _explorers(snapshot, row, str(rules["salt"])) if row else None
         names = ("salt", "holdout", "explore")

@@ -19,11 +19,11 @@ from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
+from uplift_core.experiment.decision_rules import cap_binds
 
 EXCLUDED = Identifier.of("excluded")
 ROLES = Identifier.of("roles")
 PLACES = Identifier.of("places")
-NO_CAP = 2**31 - 1  # more treatments than any user can have had
 LAST_TIE = 2**32 - 1  # the largest value of a tie
 
 Binds = Mapping[str, object]
@@ -155,10 +155,7 @@ def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListReques
 def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
     """Create the temporary table of users who must not be treated, see ``sql/rules``."""
     cap = experiment.declaration.decisions.contact_cap
-    binds = asdict(key) | {
-        "cap": cap.treatments if cap else NO_CAP,
-        "cap_days": cap.days if cap else 1,
-    }
+    binds = asdict(key) | (cap_binds(cap.treatments, cap.days) if cap else cap_binds())
     arguments = "$experiment, $campaign, $decision_date::date, $cap::integer, $cap_days::integer"
     db.create_temporary(EXCLUDED, f"from decisions.excluded_users({arguments})", binds)
 

@@ -18,6 +18,14 @@ class ContactCap(Declared):
     days: Annotated[int, Field(ge=1)]
 
 
+NO_CAP = 2**31 - 1  # more treatments than any user can have had
+
+
+def cap_binds(treatments: int | None = None, days: int | None = None) -> dict[str, int]:
+    """Return the values that ``sql/rules/excluded_users.sql`` takes for a contact cap, or for none."""
+    return {"cap": treatments or NO_CAP, "cap_days": days or 1}
+
+
 class GateLimits(Declared):
     """Largest deviations that a night's list may show; a list beyond one of them is refused.
 
