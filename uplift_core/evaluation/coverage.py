@@ -17,7 +17,6 @@ import numpy as np
 
 from uplift_core.arrays import Doubles
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, cells_of_rows
 from uplift_core.evaluation.curves import auuc, qini_auc
 from uplift_core.evaluation.estimate import Z95, Estimate, difference, spread
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
@@ -27,7 +26,7 @@ from uplift_core.evaluation.policy import (
     policy_value,
     policy_value_ipw,
 )
-from uplift_core.evaluation.procedure import judge_experiment
+from uplift_core.evaluation.procedure import cells_of_users, judge_experiment
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.learners import LearnerName
 from uplift_core.learners.contrast import ContrastModel, fit_contrast
@@ -36,7 +35,7 @@ from uplift_core.simulation.rct import Simulated, marketing_rct, nie_wager_rct
 
 BUDGET = 0.3
 RANKING: LearnerName = "x"
-TRAIN_USERS, POPULATION, FOLDS = 5_000, 200_000, 5
+TRAIN_USERS, POPULATION = 5_000, 200_000
 NULL = "few discrete features"  # of the null designs, that in which equal scores are most frequent
 NULL_SHARE = 0.1  # of replications: each fits 34 boosters
 NULL_PARAMETERS = LearnerParameters.model_validate(
@@ -162,11 +161,8 @@ def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -
 
 def _fitted(e: float, seed: int, threads: int) -> ContrastModel:
     users = next(marketing_rct(TRAIN_USERS, seed, treated_share=e))
-    x = users.x.astype(np.float32)
     parameters = LearnerParameters()
-    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, parameters.max_bins)
-    fold = np.arange(len(x)) % FOLDS
-    cells = cells_of_rows(edges, x, users.w, users.y, fold, propensity=e, binary=True)
+    _, cells = cells_of_users(users, propensity=e, binary=True, max_bins=parameters.max_bins)
     return fit_contrast(cells, parameters, threads)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from uplift_core.arrays import Floats
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, cells_of_rows, distinct
+from uplift_core.cells import BinEdges, Cells, cells_of_rows, distinct
 from uplift_core.evaluation.gate import RESPONSE, Verdict, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
@@ -39,8 +39,9 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
     """
     x = users.x.astype(np.float32)
     fold = np.arange(len(x)) % FOLDS
-    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, parameters.max_bins)
-    cells = cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    edges, cells = cells_of_users(
+        users, propensity=propensity, binary=binary, max_bins=parameters.max_bins
+    )
     binned, place = np.unique(edges.bin(x), axis=0, return_inverse=True)
     folds, judged = [], np.zeros(len(x), dtype=bool)
     for k, model in sequential_fit(cells, parameters, threads):
@@ -50,6 +51,16 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
         judged |= rows
     events = fewer_events(users.y[judged], users.w[judged])
     return judge(compare(folds, LEARNER_NAMES, budget), len(x), events, budget)
+
+
+def cells_of_users(
+    users: Simulated, *, propensity: float, binary: bool, max_bins: int
+) -> tuple[BinEdges, Cells]:
+    """Bin all users and add equal ones up; user i is in fold i modulo 5."""
+    x = users.x.astype(np.float32)
+    fold = np.arange(len(x)) % FOLDS
+    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, max_bins)
+    return edges, cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
 
 
 def _judged(
