@@ -12,15 +12,17 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import NIGHTLY, Results, asset_options
-from dagster_project.assets.evaluation import _worth
 from dagster_project.assets.layer import LayerWrite
+from dagster_project.checks.dagster_checks import WORTH
+from dagster_project.checks.findings import Finding
 from dagster_project.decisions.gates import GateError, record_refusal
-from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
+from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.multi_arm import BETTER
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -237,3 +239,16 @@ def multi_arm_list_asset(
         yield from write.results(metadata)
 
     return multi_arm_list
+
+
+def _worth(proposal: Proposal) -> Finding:
+    choice = proposal.choice
+    return Finding(
+        check=WORTH,
+        rule=f"better than {choice.best_single} alone",
+        column="arm",
+        value=f"{choice.difference.value:+.6g}",
+        message=proposal.summary,
+        passed=choice.verdict == BETTER,
+        warn=True,
+    )

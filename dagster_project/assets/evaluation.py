@@ -9,9 +9,6 @@ import pyarrow as pa
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
-from dagster_project.checks.dagster_checks import WORTH
-from dagster_project.checks.findings import Finding
-from dagster_project.decisions.multi_arm_list import Proposal
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import crosscheck, read_rows
@@ -23,7 +20,7 @@ from dagster_project.evaluation.model_card import (
     plot_rows,
     write_card,
 )
-from dagster_project.evaluation.multi_arm import BETTER, multi_arm_rows, policies_markdown
+from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -151,16 +148,3 @@ def multi_arm_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         yield from write.results(metadata)
 
     return multi_arm
-
-
-def _worth(proposal: Proposal) -> Finding:
-    choice = proposal.choice
-    return Finding(
-        check=WORTH,
-        rule=f"better than {choice.best_single} alone",
-        column="arm",
-        value=f"{choice.difference.value:+.6g}",
-        message=proposal.summary,
-        passed=choice.verdict == BETTER,
-        warn=True,
-    )

@@ -38,15 +38,19 @@ def record_refusal(db: Warehouse, refusal: GateError) -> None:
     key = refusal.key
     (standing,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
     if not standing:
-        _write_answers(db, key, refusal.answers)
+        write_answers(db, key, refusal.answers)
 
 
-def _write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
+def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
+    """Replace a list's rows of ``decisions.gates``."""
     rows = [asdict(key) | asdict(gate) for gate in answers]
     db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
 
 
-def _judge(db: Warehouse, experiment: BatchExperiment, night: Night, share: float) -> Iterator[Gate]:
+def judge_night(
+    db: Warehouse, experiment: BatchExperiment, night: Night, share: float
+) -> Iterator[Gate]:
+    """Ask every gate about a night; ``share`` is the treated share that the budget asks for."""
     limits = experiment.declaration.decisions.gates
     counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
     found = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.decisions.gates import GateError, _judge, _write_answers
+from dagster_project.decisions.gates import GateError, judge_night, write_answers
 from dagster_project.decisions.records import (
     NIGHTS,
     REALISED,
@@ -69,7 +69,7 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     if experiment.declaration.decisions.cut == "threshold":
         # Apply the held-out share to the ranked users only: the score decides about no others.
         share = (ranked * expected_rate + night.explored) / night.users
-    gates = tuple(_judge(db, experiment, night, share))
+    gates = tuple(judge_night(db, experiment, night, share))
     failed = [gate.message for gate in gates if not gate.passed]
     if failed and not override:
         raise GateError(
@@ -82,7 +82,7 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     if failed:
         night = replace(night, override=override)
     db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
-    _write_answers(db, key, gates)
+    write_answers(db, key, gates)
     db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))  # measured the replaced list
     return night
 

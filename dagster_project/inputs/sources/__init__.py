@@ -28,10 +28,6 @@ class SourceFile:
     sha256: str
 
 
-class SourceMissError(DataError):
-    """A source does not have the file; the next source is tried."""
-
-
 def find_source(  # noqa: PLR0913 - all sources of a file
     experiment: Experiment,
     home: Home,
