@@ -22,7 +22,7 @@ from dagster_project.scores.predictions import NAMES, Rows, predictions_of, writ
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.training.cells import features_of, find_edges, read_edges, read_feature_cells
-from dagster_project.training.fitting import train_arm
+from dagster_project.training.fitting import Recipe, train_arm
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
@@ -58,7 +58,7 @@ def prepare(db: Warehouse, experiment: BatchExperiment, source: Path) -> None:
 def learn(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[Verdict, dict[str, Rows]]:
     """Train, judge, and evaluate on the holdout."""
     edges, parameters = read_edges(db, experiment), experiment.declaration.learners
-    model, verdict = train_arm(db, experiment, arm, edges, parameters, threads=0)
+    model, verdict = train_arm(db, experiment, arm, Recipe(edges, parameters, threads=0))
     outcome = experiment.declaration.defaults.outcome
     x = read_feature_cells(db, experiment, features_of(db, experiment))
     predictions = predictions_of(model, x, arm, outcome)

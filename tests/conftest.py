@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
 import duckdb
 import pytest
+from hypothesis import settings
 
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
@@ -24,6 +26,15 @@ from tests.support import (
     shared_folder,
     small_simulation,
 )
+
+
+def pytest_configure() -> None:
+    """Make tests independent of how busy the machine is, and of who started them."""
+    settings.register_profile("no deadline", deadline=None)
+    settings.load_profile("no deadline")
+    # Tests send SIGINT, which a shell lets the jobs that it starts in the background ignore.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

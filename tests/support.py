@@ -24,7 +24,7 @@ from dagster_project.checks.dagster_checks import CHECK_FUNCTIONS
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.resources import Engine
-from dagster_project.settings import REPOSITORY, SQL_FOLDER
+from dagster_project.settings import REPOSITORY, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.schema import create_shared_tables
@@ -96,6 +96,7 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     ``config`` is run configuration by layer. Lists are made for ``decision_date``, today (UTC) if empty,
     or for all dates from there ``until``. ``cluster`` are settings of the cluster to run on.
     """
+    share_proof(home)
     engine = Engine(
         home=str(home),
         data_dir=str(data_dir) if data_dir else None,
@@ -116,6 +117,18 @@ def run_job(  # noqa: PLR0913 - each test needs a few
         partition_key=None if until or (only and not NIGHTLY & set(only)) else night,
         tags=dates,
     )
+
+
+def share_proof(home: Path) -> None:
+    """Let the runs of this home take the evaluator's proof that an earlier run of this code made.
+
+    It is kept in UPLIFT_HOME of the tests, so runs of many homes and processes make it once.
+    """
+    shared, link = Home(Settings().home.absolute()).proofs, Home(home).proofs
+    shared.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    if link.absolute() != shared and not link.exists():
+        link.symlink_to(shared)
 
 
 def run_unchecked(

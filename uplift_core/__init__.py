@@ -3,3 +3,9 @@
 Begin with ``learners`` (the meta-learners), ``evaluation`` (held-out figures with standard errors) and
 ``targeting`` (whom to treat within a budget).
 """
+
+import os
+
+# XGBoost's threads wait for each other; beside other work, threads that wait busily take ten times as
+# long. OpenMP reads this once, when XGBoost is loaded; no module of this package is imported before.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

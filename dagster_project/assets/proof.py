@@ -3,7 +3,6 @@
 # No postponed annotations here: Dagster reads those of an asset as they stand.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
 
 import dagster as dg
 import numpy as np
@@ -11,12 +10,13 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import OWNERS
+from dagster_project.evaluation.kept_proof import kept_or_new_proof
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import PROOF
-from uplift_core.evaluation.coverage import Proof, prove
+from uplift_core.evaluation.coverage import Proof
 
 COVERAGE = Identifier.of("evaluation", "coverage")
 EVALUATOR = dg.AssetKey([PROOF, "evaluator"])
@@ -52,42 +52,42 @@ def evaluator(
     context: dg.AssetExecutionContext, config: ProofConfig, engine: Engine
 ) -> Iterator[dg.MaterializeResult]:
     """Prove the evaluator on known truth."""
-    found = _proven(config.replications, config.users, engine.threads)
+    proofs, was_kept = kept_or_new_proof(
+        engine.paths.proofs, config.replications, config.users, engine.threads
+    )
     rows = [
         {k: None if v != v else v for k, v in asdict(p).items()} | {"experiment": PROOF}  # noqa: PLR0124 - NaN
-        for p in found
+        for p in proofs
     ]
     failed = [
         f"{p.design}: {p.claim} {p.share:.3f} where it should be {p.nominal:.2f}"
-        for p in found
+        for p in proofs
         if not p.holds
     ]
-    said = f"{len(failed)} of {len(found)} claims do not hold: {'; '.join(failed)}" if failed else ""
+    failure = f"{len(failed)} of {len(proofs)} claims do not hold: {'; '.join(failed)}" if failed else ""
     with engine.warehouse() as db:
         db.replace_rows(COVERAGE, {"experiment": PROOF}, pa.Table.from_pylist(rows))
-        metadata = describe_table(db, COVERAGE) | {"coverage": dg.MetadataValue.md(_table(found))}
-    context.log.info(f"{PROOF}/evaluator: {len(found) - len(failed)} of {len(found)} claims hold")
+        metadata = describe_table(db, COVERAGE) | {"coverage": dg.MetadataValue.md(_table(proofs))}
+    since = ", as an earlier run with this code and these libraries showed" if was_kept else ""
+    context.log.info(
+        f"{PROOF}/evaluator: {len(proofs) - len(failed)} of {len(proofs)} claims hold{since}"
+    )
     yield dg.MaterializeResult(
         metadata=metadata,
         check_results=[
             dg.AssetCheckResult(
                 check_name="holds",
                 passed=not failed,
-                description=said,
+                description=failure,
                 metadata={"failed": failed},
             )
         ],
     )
     if failed:
-        raise dg.Failure(f"{PROOF}/evaluator, check holds: {said}", allow_retries=False)
+        raise dg.Failure(f"{PROOF}/evaluator, check holds: {failure}", allow_retries=False)
 
 
-@cache  # code and these numbers alone decide it: once a process, however many experiments it runs
-def _proven(replications: int, users: int, threads: int) -> tuple[Proof, ...]:
-    return tuple(prove(replications, users, threads=threads))
-
-
-def _table(found: Sequence[Proof]) -> str:
+def _table(proofs: Sequence[Proof]) -> str:
     head = [
         "design",
         "claim",
@@ -109,6 +109,6 @@ def _table(found: Sequence[Proof]) -> str:
                 f"{p.nominal:.2f}",
                 "yes" if p.holds else "NO",
             )
-            for p in found
+            for p in proofs
         ],
     )

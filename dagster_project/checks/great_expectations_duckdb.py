@@ -33,6 +33,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine import cursor, default
 
 from dagster_project.checks.findings import Finding
+from dagster_project.checks.page_views import IndexPageView, PageView
 from dagster_project.checks.pages import Checked, make_offline
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import INTERRUPTED
@@ -261,7 +262,15 @@ def _write_docs(context: Any, docs: Path, subject: str, checked: Sequence[Checke
         site_config={
             "class_name": "SiteBuilder",
             "show_how_to_buttons": False,
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "site_index_builder": {
+                "class_name": "DefaultSiteIndexBuilder",
+                "view": _view(IndexPageView),
+            },
+            "site_section_builders": {
+                "expectations": {"view": _view(PageView)},
+                "validations": {"view": _view(PageView)},
+                "profiling": "none",
+            },
             "store_backend": {
                 "class_name": "TupleFilesystemStoreBackend",
                 "base_directory": str(aside.resolve()),
@@ -273,3 +282,8 @@ def _write_docs(context: Any, docs: Path, subject: str, checked: Sequence[Checke
     shutil.rmtree(docs, ignore_errors=True)
     docs.parent.mkdir(parents=True, exist_ok=True)
     aside.replace(docs)
+
+
+def _view(kind: type) -> dict[str, str]:
+    """Return a page view as a site's configuration names it."""
+    return {"module_name": kind.__module__, "class_name": kind.__name__}

@@ -14,7 +14,7 @@ from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
 from dagster_project.training.cells import find_edges, make_cells, of_parts
-from dagster_project.training.fitting import train_arm
+from dagster_project.training.fitting import Recipe, train_arm
 from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -71,9 +71,10 @@ class LocalCompute(Compute):
     ) -> dict[str, tuple[ContrastModel, Verdict]]:
         """See ``Compute.train``."""
         trained = {}
+        recipes = {chosen: Recipe(edges, chosen, self.threads) for chosen in parameters.values()}
         for arm, chosen in parameters.items():
             log(f"training {arm} against the control")
-            trained[arm] = train_arm(db, experiment, arm, edges, chosen, threads=self.threads)
+            trained[arm] = train_arm(db, experiment, arm, recipes[chosen])
         return trained
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -13,59 +14,69 @@ from dagster_project.training.cells import read_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, Cells, distinct
 from uplift_core.errors import DataError
 from uplift_core.evaluation.gate import Verdict, compare, judge
 from uplift_core.learners import LEARNER_NAMES, OutcomeModels
 from uplift_core.learners.contrast import ContrastModel, fit_learners, sequential_fit
+from uplift_core.learners.nuisance import ControlModels
 
 
-def train_arm(  # noqa: PLR0913 - whose cells, how they are trained
-    db: Warehouse,
-    experiment: BatchExperiment,
-    arm: str,
-    edges: BinEdges,
-    parameters: LearnerParameters,
-    *,
-    threads: int,
+@dataclass(frozen=True)
+class Recipe:
+    """How the learners of an arm are trained.
+
+    Attributes:
+        edges: of the features' bins.
+        parameters: of the boosters.
+        threads: to fit with; 0: all cores.
+        of_control: the control's models by outcome; arms with the same parameters may share them.
+    """
+
+    edges: BinEdges
+    parameters: LearnerParameters
+    threads: int
+    of_control: dict[str, ControlModels] = field(default_factory=lambda: defaultdict(dict))
+
+
+def train_arm(
+    db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
 ) -> tuple[ContrastModel, Verdict]:
     """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
-    model, predictions = fit_arm(db, experiment, arm, edges, parameters, threads=threads)
+    model, predictions = fit_arm(db, experiment, arm, recipe)
     with db.relation(OUT_OF_FOLD, predictions):
         return model, judge_learners(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
 
 
-def fit_arm(  # noqa: PLR0913 - whose cells, how they are trained
-    db: Warehouse,
-    experiment: BatchExperiment,
-    arm: str,
-    edges: BinEdges,
-    parameters: LearnerParameters,
-    *,
-    threads: int,
+def fit_arm(
+    db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
 ) -> tuple[ContrastModel, pa.Table]:
     """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
+
+    def outcome_models(outcome: str) -> OutcomeModels:
+        cells = read_cells(db, experiment, arm, recipe.edges, outcome)
+        shared = recipe.of_control[outcome]
+        return OutcomeModels.of(cells, recipe.parameters, recipe.threads, shared)
+
     default = experiment.declaration.defaults.outcome
-    cells = read_cells(db, experiment, arm, edges)
-    models = OutcomeModels.of(cells, parameters, threads)
+    models = outcome_models(default)
     model = fit_learners(models)
-    others = {}
-    for outcome in experiment.declaration.outcomes:
-        if outcome.name != default:
-            own = read_cells(db, experiment, arm, edges, outcome.name)
-            others[outcome.name] = OutcomeModels.of(own, parameters, threads).arms()
-    return replace(model, others=others), out_of_fold(cells, parameters, arm, default, threads=threads)
+    names = (outcome.name for outcome in experiment.declaration.outcomes)
+    others = {name: outcome_models(name) for name in names if name != default}
+    fits = [fit for other in others.values() for fit in other.fits(pooled=False)]
+    call_all(fits, models.fitter.workers)
+    model = replace(model, others={name: other.arms() for name, other in others.items()})
+    return model, out_of_fold(models.cells, recipe, arm, default)
 
 
 OUT_OF_FOLD = "out_of_fold"
 
 
-def out_of_fold(
-    cells: Cells, parameters: LearnerParameters, arm: str, outcome: str, *, threads: int
-) -> pa.Table:
+def out_of_fold(cells: Cells, recipe: Recipe, arm: str, outcome: str) -> pa.Table:
     """All learners' predictions by cell and fold, each by models of the folds before it."""
-    parts = []
-    for fold, model in sequential_fit(cells, parameters, threads):
+    parts, shared = [], recipe.of_control[outcome]
+    for fold, model in sequential_fit(cells, recipe.parameters, recipe.threads, shared):
         present = distinct(cells.cell[cells.fold == fold])
         rows = predictions_of(model, cells.x[present], arm, outcome)
         rows = rows.set_column(0, "cell", pa.array(present))

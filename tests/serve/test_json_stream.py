@@ -43,7 +43,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_pieces_are_the_whole(pieces: None, form: dict) -> None:
     @given(OBJECTS)
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def same(value: dict) -> None:
         assert read(json.dumps(value, **form).encode(), largest=10_000) == value
 

@@ -60,7 +60,7 @@ def test_every_operation_answers_as_described(
         return  # there is nothing to send wrongly
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     def tried(case: schemathesis.Case) -> None:
         # Which experiments, arms and attributes there are is no part of the description: a request may
         # be well formed and name none of them.

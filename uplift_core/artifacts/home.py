@@ -48,6 +48,11 @@ class Home:
         return self.root / "cards"
 
     @property
+    def proofs(self) -> Path:
+        """The folder of the evaluator's proofs: one file per version of code and libraries."""
+        return self.root / "proofs"
+
+    @property
     def sources(self) -> Path:
         """The folder that caches source files."""
         return self.root / "sources"

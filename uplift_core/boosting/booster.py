@@ -13,14 +13,10 @@ import xgboost
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.parameters import BoostingParameters
+from uplift_core.boosting.side_by_side import stop_callbacks
 from uplift_core.boosting.workers import weighted_mean
 
 Objective = Literal["binary:logistic", "reg:squarederror"]
-
-
-# Below this number of rows one thread is nearly as fast as two, and does not stall when other work uses
-# a core: threads wait for each other at every level of every tree.
-ONE_THREAD_ROWS = 50_000
 
 
 def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
@@ -47,12 +43,11 @@ def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
         parameters: boosting parameters.
         max_bin: at least the number of bins of every feature, or XGBoost would merge some.
         seed: XGBoost's seed; equal seeds and threads give equal bytes.
-        threads: largest number of threads; 0 means all cores.
+        threads: number of threads; 0 means all cores.
     """
     base = weighted_mean(label, weight)
     if objective == "binary:logistic":
         base = min(max(base, 1e-7), 1 - 1e-7)
-    threads = 1 if len(x) < ONE_THREAD_ROWS else threads
     data = xgboost.QuantileDMatrix(
         x, label=label, weight=weight, max_bin=max_bin, nthread=threads or None
     )
@@ -71,6 +66,7 @@ def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
         },
         data,
         num_boost_round=parameters.rounds,
+        callbacks=stop_callbacks(),
     )
 
 

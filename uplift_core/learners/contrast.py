@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import xgboost
@@ -11,6 +12,7 @@ import xgboost
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import predict_booster
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.boosting.side_by_side import call_all
 from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells
 from uplift_core.errors import DataError
@@ -19,6 +21,8 @@ from uplift_core.learners.dr import DRLearner
 from uplift_core.learners.nuisance import (
     NO_FOLDS,
     ArmModels,
+    ControlModels,
+    Fitter,
     Folds,
     Nuisances,
     OutcomeModels,
@@ -127,40 +131,56 @@ def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) 
 def fit_learners(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> ContrastModel:
     """Fit the nuisances, then every learner on them, on the cells outside ``left_out``."""
     cells, nuisances = models.cells.without(left_out), fit_nuisances(models, left_out)
-    learners = {n: learner.fit(cells, nuisances, models.fitter) for n, learner in LEARNERS.items()}
-    return ContrastModel(learners, nuisances.mu0, cells.propensity)
+    return _learners(cells, nuisances, models.fitter)
+
+
+def _learners(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> ContrastModel:
+    fits = [partial(learner.fit, cells, nuisances, fitter) for learner in LEARNERS.values()]
+    fitted = call_all(fits, fitter.workers)
+    return ContrastModel(dict(zip(LEARNERS, fitted, strict=True)), nuisances.mu0, cells.propensity)
 
 
 def sequential_fit(
-    cells: Cells, parameters: LearnerParameters, threads: int = 0
+    cells: Cells,
+    parameters: LearnerParameters,
+    threads: int = 0,
+    of_control: ControlModels | None = None,
 ) -> Iterator[tuple[int, ContrastModel]]:
     """For each fold but the first, all learners fitted on the folds before it: (fold, model), ....
 
     What the learners need cross-fitted is predicted by models of the folds before, too, which are fitted
     in any case; the first two folds predict each other. The models that judge the second fold have seen
     the first alone, in sample: that costs power, no validity. Leaves are sized by the folds that train.
-    A fold is left out while the folds before it hold nobody of an arm.
+    A fold is left out while the folds before it hold nobody of an arm. ``of_control`` is shared by the
+    contrasts of several arms, see ``OutcomeModels.of``.
     """
     if cells.n_folds < 3:  # noqa: PLR2004 - fewer are hardly a comparison
         raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
     folds = range(cells.n_folds)
-    before = {
-        k: OutcomeModels.of(cells.without(folds[k:]), parameters, threads)
-        for k in folds[1:]
-        if _both_arms(cells, folds[:k])
-    }
-    second = before.get(1)
-    if _both_arms(cells, [1]):
-        second = OutcomeModels.of(cells.without([k for k in folds if k != 1]), parameters, threads)
+
+    def models_without(never_seen: Collection[int]) -> OutcomeModels:
+        return OutcomeModels.of(cells, parameters, threads, of_control, never_seen)
+
+    before = {k: models_without(folds[k:]) for k in folds[1:] if _both_arms(cells, folds[:k])}
+    second = models_without([k for k in folds if k != 1]) if _both_arms(cells, [1]) else None
+    sources = {}
     for k, models in before.items():
         # Folds that no earlier models can predict are predicted by the models themselves.
-        sources = {j: before.get(j, models) for j in range(k)}
-        sources[0] = models if k == 1 or second is None else second
-        nuisances = _sequential_nuisances(models, sources)
-        learners = {
-            n: learner.fit(models.cells, nuisances, models.fitter) for n, learner in LEARNERS.items()
-        }
-        yield k, ContrastModel(learners, nuisances.mu0, cells.propensity)
+        sources[k] = {j: before.get(j, models) for j in range(k)}
+        sources[k][0] = models if k == 1 else second or before.get(1, models)
+    _fit_all(before.values(), [source for by_fold in sources.values() for source in by_fold.values()])
+    for k, models in before.items():
+        nuisances = _sequential_nuisances(models, sources[k])
+        yield k, _learners(models.cells, nuisances, models.fitter)
+
+
+def _fit_all(models: Collection[OutcomeModels], sources: Collection[OutcomeModels]) -> None:
+    """Fit the arms' models of all, and the pooled ones of those that predict for others."""
+    every = {id(one): one for one in (*sources, *models)}
+    pooled = {id(one) for one in sources}
+    fits = [fit for key, one in every.items() for fit in one.fits(pooled=key in pooled)]
+    if fits:
+        call_all(fits, next(iter(every.values())).fitter.workers)
 
 
 def _both_arms(cells: Cells, folds: Collection[int]) -> bool:

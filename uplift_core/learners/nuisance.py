@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +13,14 @@ import xgboost
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import Objective, fit_booster, predict_booster
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
-from uplift_core.boosting.workers import sum_over_workers, weighted_mean
+from uplift_core.boosting.side_by_side import call_all, cores
+from uplift_core.boosting.workers import sum_over_workers, trains_alone, weighted_mean
 from uplift_core.cells import Cells, Regression, distinct, merge
 
 MAX_LEAF_SHARE = 0.1  # of all control events, whatever a leaf should hold
+# Up to this number of cells, fits run side by side in one thread each; beyond, one after the other in
+# all threads, so that memory holds the data of one fit.
+MOST_CELLS_SIDE_BY_SIDE = 500_000
 
 
 @dataclass(frozen=True)
@@ -29,21 +35,31 @@ class Fitter:
 
     binary: bool
     max_bin: int
-    users_per_event: float
+    events_per_user: float
+    control_share: float
     control_events: float
     parameters: LearnerParameters
     threads: int = 0
+    workers: int = 1
 
     @classmethod
     def for_cells(cls, cells: Cells, parameters: LearnerParameters, threads: int = 0) -> Fitter:
-        """The fitter of a contrast; leaves are sized by the control's event rate and share."""
+        """The fitter of a contrast; leaves are sized by the control's event rate and share.
+
+        ``threads`` 0 takes all cores. With few cells they are the number of fits side by side.
+        """
+        workers = 1
+        if len(cells.n) <= MOST_CELLS_SIDE_BY_SIDE and trains_alone():
+            workers, threads = threads or cores(), 1
         return cls(
             binary=cells.binary,
             max_bin=cells.max_bin,
-            users_per_event=1 / (cells.event_rate * (1 - cells.propensity)),
+            events_per_user=cells.event_rate,
+            control_share=1 - cells.propensity,
             control_events=float(sum_over_workers([cells.events[cells.w == 0].sum()])[0]),
             parameters=parameters,
             threads=threads,
+            workers=workers,
         )
 
     def outcome_model(
@@ -58,7 +74,7 @@ class Fitter:
             grown: how; as outcome models are unless given.
         """
         grown = grown or self.parameters.outcome
-        smallest = self._smallest_leaf(grown) * users_share
+        smallest = self._smallest_leaf(grown, users_share)
         objective: Objective = "reg:squarederror"
         if self.binary:
             objective = "binary:logistic"
@@ -75,13 +91,19 @@ class Fitter:
                 users into weight.
         """
         grown = self.parameters.effect
-        smallest = self._smallest_leaf(grown) * weight_per_user
+        smallest = self._smallest_leaf(grown, weight_per_user)
         return self._fit(data, "reg:squarederror", smallest, grown)
 
-    def _smallest_leaf(self, grown: BoostingParameters) -> float:
-        """Users of both arms in the smallest leaf; a small experiment may still split ten ways."""
+    def _smallest_leaf(self, grown: BoostingParameters, per_user: float) -> float:
+        """The weight of the smallest leaf; a small experiment may still split ten ways.
+
+        Args:
+            grown: says how many control events a leaf should hold.
+            per_user: weight of a user of the contrast; for the control's share of its users, the result
+                is that of any other arm's contrast, to the bit.
+        """
         events = min(grown.min_leaf_events, MAX_LEAF_SHARE * self.control_events)
-        return events * self.users_per_event
+        return events / self.events_per_user * (per_user / self.control_share)
 
     def _fit(
         self, data: Regression, objective: Objective, smallest: float, grown: BoostingParameters
@@ -133,6 +155,10 @@ Folds = frozenset[int]
 NO_FOLDS: Folds = frozenset()
 
 
+# The control's models, by folds that were never seen and folds that were left out.
+ControlModels = dict[tuple[Folds, Folds], xgboost.Booster]
+
+
 @dataclass(frozen=True)
 class OutcomeModels:
     """Outcome models of one contrast, by the folds that were left out; each is fitted once.
@@ -145,11 +171,35 @@ class OutcomeModels:
     cells: Cells
     fitter: Fitter
     _fitted: dict[tuple[int | None, Folds], xgboost.Booster] = field(default_factory=dict, repr=False)
+    _of_control: ControlModels = field(default_factory=dict, repr=False)
+    _never_seen: Folds = NO_FOLDS
 
     @classmethod
-    def of(cls, cells: Cells, parameters: LearnerParameters, threads: int = 0) -> OutcomeModels:
-        """Nothing is fitted yet; ``threads`` 0 takes all cores."""
-        return cls(cells, Fitter.for_cells(cells, parameters, threads))
+    def of(
+        cls,
+        cells: Cells,
+        parameters: LearnerParameters,
+        threads: int = 0,
+        of_control: ControlModels | None = None,
+        never_seen: Collection[int] = NO_FOLDS,
+    ) -> OutcomeModels:
+        """Nothing is fitted yet.
+
+        Args:
+            cells: of the contrast.
+            parameters: of the boosters.
+            threads: to fit with; 0 takes all cores.
+            of_control: the control's models, which the contrasts of several arms may share: their
+                parameters, train split and outcome must be the same.
+            never_seen: folds that the models must not know at all, not even to size leaves.
+        """
+        seen = cells.without(never_seen)
+        return cls(
+            seen,
+            Fitter.for_cells(seen, parameters, threads),
+            _of_control={} if of_control is None else of_control,
+            _never_seen=frozenset(never_seen),
+        )
 
     def arm(self, w: int, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
         """E[Y | x, W = w] of all users outside ``left_out``."""
@@ -163,23 +213,39 @@ class OutcomeModels:
         """Both arms' models."""
         return ArmModels(self.arm(0, left_out), self.arm(1, left_out))
 
+    def fits(self, left_out: Folds = NO_FOLDS, *, pooled: bool = True) -> list[Callable[[], object]]:
+        """Calls that fit both arms' models, and the pooled one, unless they are fitted already."""
+        arms = [partial(self.arm, w, left_out) for w in (0, 1)]
+        return [*arms, partial(self.pooled, left_out)] if pooled else [*arms]
+
     def _model(self, w: int | None, left_out: Folds) -> xgboost.Booster:
+        if w == 0:
+            key = (self._never_seen, left_out)
+            if key not in self._of_control:
+                self._of_control[key] = self._fit(w, left_out)
+            return self._of_control[key]
         if (w, left_out) not in self._fitted:
-            cells, share = self.cells, 1.0
-            rows = cells.outside(left_out)
-            if w is not None:
-                rows &= cells.w == w
-                share = cells.propensity if w == 1 else 1 - cells.propensity
-            data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
-            self._fitted[w, left_out] = self.fitter.outcome_model(data, users_share=share)
+            self._fitted[w, left_out] = self._fit(w, left_out)
         return self._fitted[w, left_out]
+
+    def _fit(self, w: int | None, left_out: Folds) -> xgboost.Booster:
+        cells, share = self.cells, 1.0
+        rows = cells.outside(left_out)
+        if w is not None:
+            rows &= cells.w == w
+            share = cells.propensity if w == 1 else 1 - cells.propensity
+        data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
+        return self.fitter.outcome_model(data, users_share=share)
 
 
 def fit_nuisances(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> Nuisances:
     """Both arms' models, and all three outcome models fold by fold, of users outside ``left_out``."""
     cells = models.cells
+    folds = sorted(set(range(cells.n_folds)) - left_out)
+    fits = [fit for fold in folds for fit in models.fits(left_out | {fold})]
+    call_all([*fits, *models.fits(left_out, pooled=False)], models.fitter.workers)
     m_oof, mu0_oof, mu1_oof = (np.empty(len(cells.n)) for _ in range(3))
-    for fold in sorted(set(range(cells.n_folds)) - left_out):
+    for fold in folds:
         held, away = cells.fold == fold, left_out | {fold}
         at = cells.cell[held]
         m_oof[held] = predict_at(models.pooled(away), cells.x, at)

@@ -21,7 +21,7 @@ from xgboost.tracker import RabitTracker
 from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.compute.cluster.tasks import Limits, Reads, opened
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.training.fitting import OUT_OF_FOLD, fit_arm, judge_learners, train_arm
+from dagster_project.training.fitting import OUT_OF_FOLD, Recipe, fit_arm, judge_learners, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import LearnerParameters
@@ -64,13 +64,16 @@ class Job:
     reads: Reads  # cells and feature cells
     limits: Limits
 
+    @property
+    def recipe(self) -> Recipe:
+        """How the arm is trained."""
+        return Recipe(self.edges, self.parameters, self.limits.threads)
+
 
 def train_on_one(job: Job) -> tuple[Fitted, Verdict]:
     """Fit and judge one arm's learners; runs on a worker."""
     with opened(job.limits, job.reads) as db:
-        model, verdict = train_arm(
-            db, job.folder, job.arm, job.edges, job.parameters, threads=job.limits.threads
-        )
+        model, verdict = train_arm(db, job.folder, job.arm, job.recipe)
     return Fitted.of(model), verdict
 
 
@@ -127,9 +130,7 @@ def fit_share(
             db.create_view(whole, files)
             chosen = f"select * replace (cell // {of} as cell) from {whole} where cell % {of} = {number}"
             db.rows(f"create view {name} as {chosen}")
-        model, predictions = fit_arm(
-            db, job.folder, job.arm, job.edges, job.parameters, threads=job.limits.threads
-        )
+        model, predictions = fit_arm(db, job.folder, job.arm, job.recipe)
         with db.relation("predicted", predictions):
             sql = f"select * replace (cell * {of} + {number} as cell) from predicted"
             write_part(db, sql, {}, target)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
@@ -115,7 +115,6 @@ def test_any_list_is_exact_nested_and_blind_to_the_order_of_rows(  # noqa: PLR09
     assert make(db, folder, Budget(share=low)) == small
 
 
-@settings(deadline=None)
 @given(SCORES, SHARES, SHARES, st.floats(0, 1))
 def test_a_list_cut_by_the_threshold_treats_whoever_reaches_it(scores, holdout, explore, share) -> None:
     rules = Decisions(holdout=holdout, explore=explore)
