@@ -106,7 +106,7 @@ bench-coverage: $(READY) ## how often the evaluator's intervals hold a known tru
 RUNS ?= 100
 USERS ?= 3000
 bench-gate: $(READY) ## how often the gate opens, in six designs without anything to choose and in four with (RUNS=100 USERS=3000)
-	OMP_WAIT_POLICY=passive $(BIN)/python -m bench.gate --runs $(RUNS) --users $(USERS) $(OPTIONS)
+	$(BIN)/python -m bench.gate --runs $(RUNS) --users $(USERS) $(OPTIONS)
 
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json

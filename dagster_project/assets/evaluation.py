@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.contradiction import write_contradictions
-from dagster_project.evaluation.crosscheck import crosscheck, read_rows
+from dagster_project.evaluation.crosscheck import MAX_USERS, crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import (
     evaluation_plots,
@@ -103,6 +104,17 @@ def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     return model_card
 
 
+class CrosscheckConfig(dg.Config):
+    """How many users are compared."""
+
+    users: int = Field(
+        default=MAX_USERS,
+        ge=0,
+        description="users whose effects are compared with econml's, which works on rows; of a larger "
+        "experiment a sample by salted md5; 0: all",
+    )
+
+
 def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Define the asset of the agreement with econml."""
 
@@ -114,12 +126,15 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         "and models, the rank correlation with econml's default folds. "
         "One row per arm, learner and tier.",
     )
-    def econml_crosscheck(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+    def econml_crosscheck(
+        context: dg.AssetExecutionContext, config: CrosscheckConfig, engine: Engine
+    ) -> Results:
         table = Identifier.of("evaluation", "crosscheck")
         arm = experiment.declaration.defaults.arm
         write = LayerWrite(context, engine, experiment, "crosscheck")
         with write.transaction() as db:
-            rows = crosscheck(experiment, arm, *read_rows(db, experiment, arm))
+            names, users = read_rows(db, experiment, arm, config.users)
+            rows = crosscheck(experiment, arm, names, users, threads=engine.threads)
             db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
             context.log.info(f"{experiment.name}/crosscheck: {len(rows)} comparisons")
             metadata = describe_table(db, table, experiment=experiment.name)

@@ -8,7 +8,9 @@ correlation is reported beside that of two of our own fits with different folds,
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,14 @@ from dagster_project.evaluation.econml_peers import Folds, econml_effects
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, cells_of_rows
-from uplift_core.learners import LEARNER_NAMES, OutcomeModels
+from uplift_core.learners import LEARNER_NAMES, LearnerName, OutcomeModels
 from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
 
-MAX_USERS = 100_000  # econml works on rows; of a larger experiment a sample by salted md5 is compared
-TIER_2 = ("r", "dr")  # the learners with folds
+MAX_USERS = 20_000  # it checks the code, not each experiment: a sample keeps it to some seconds
+TIER_2: tuple[LearnerName, ...] = ("r", "dr")  # the learners with folds
 OTHER_SEED = 2
 
 
@@ -40,8 +43,10 @@ class Rows:
     train: npt.NDArray[np.bool_]
 
 
-def read_rows(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[tuple[str, ...], Rows]:
-    """Feature names, and at most ``MAX_USERS`` users of the contrast."""
+def read_rows(
+    db: Warehouse, experiment: BatchExperiment, arm: str, max_users: int
+) -> tuple[tuple[str, ...], Rows]:
+    """Feature names, and at most ``max_users`` users of the contrast, a sample by salted md5; 0: all."""
     declaration = experiment.declaration
     contrast = declaration.contrast(arm)
     sql = render(
@@ -54,22 +59,22 @@ def read_rows(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[tup
         "arm": arm,
         "control": contrast.control,
         "salt": declaration.split.salt,
-        "max_users": MAX_USERS,
+        "max_users": max_users or db.count(experiment.tables.assignment),
     }
-    found = db.arrow(sql, binds)
-    own = ("crosscheck_w", "crosscheck_y", "crosscheck_fold", "crosscheck_train", "user_id")
-    names = tuple(name for name in found.column_names if name not in own)
-    x = np.column_stack([found.column(name).to_numpy() for name in names]).astype(np.float32)
+    users = db.arrow(sql, binds)
+    no_features = ("crosscheck_w", "crosscheck_y", "crosscheck_fold", "crosscheck_train", "user_id")
+    names = tuple(name for name in users.column_names if name not in no_features)
+    x = np.column_stack([users.column(name).to_numpy() for name in names]).astype(np.float32)
     w, y, fold, train = (
-        found.column(name).to_numpy(zero_copy_only=False) for name in own if name != "user_id"
+        users.column(name).to_numpy(zero_copy_only=False) for name in no_features if name != "user_id"
     )
     return names, Rows(x, w.astype(np.int8), y.astype(np.float64), fold.astype(np.int8), train)
 
 
 def crosscheck(
-    experiment: BatchExperiment, arm: str, names: tuple[str, ...], rows: Rows
+    experiment: BatchExperiment, arm: str, names: tuple[str, ...], rows: Rows, *, threads: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows of ``evaluation.crosscheck`` for one contrast."""
+    """Rows of ``evaluation.crosscheck`` for one contrast; ``threads`` 0 takes all cores."""
     e = experiment.declaration.contrast(arm).propensity
     binary = experiment.declaration.outcome(experiment.declaration.defaults.outcome).kind == "binary"
     train, held = rows.train, ~rows.train
@@ -77,25 +82,33 @@ def crosscheck(
     x, x_held = edges.bin(rows.x[train]), rows.x[held]
     w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
 
-    def ours(own_fold: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
-        cells = cells_of_rows(edges, x, w, y, own_fold, propensity=e, binary=binary)
-        models = OutcomeModels.of(cells, experiment.declaration.learners)
+    def ours(folds: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
+        cells = cells_of_rows(edges, x, w, y, folds, propensity=e, binary=binary)
+        models = OutcomeModels.of(cells, experiment.declaration.learners, threads)
         return fit_learners(models), models.fitter
 
     model, fitter = ours(fold)
-    other_fold = np.random.default_rng(OTHER_SEED).permutation(fold)
-    other, _ = ours(other_fold)
-    found = []
-    for learner in LEARNER_NAMES:
-        own = model.predict(x_held, learner).astype(np.float64)
-        peer = econml_effects(learner, fitter, e, x, w, y, _splits(fold), x_held)
-        found.append((learner, 1, "max_abs_difference", float(np.abs(own - peer).max())))
-        if learner in TIER_2:
-            n_folds = int(fold.max()) + 1
-            apart = econml_effects(learner, fitter, e, x, w, y, n_folds, x_held)
-            floor = other.predict(x_held, learner).astype(np.float64)
-            found.append((learner, 2, "spearman", spearman(own, apart)))
-            found.append((learner, 2, "spearman_own_folds", spearman(own, floor)))
+    other, _ = ours(np.random.default_rng(OTHER_SEED).permutation(fold))
+    n_folds = int(fold.max()) + 1
+    given: list[tuple[LearnerName, Folds | int]] = [(name, _splits(fold)) for name in LEARNER_NAMES]
+    drawn: list[tuple[LearnerName, Folds | int]] = [(name, n_folds) for name in TIER_2]
+    fits = [
+        partial(econml_effects, learner, fitter, e, x, w, y, folds, x_held)
+        for learner, folds in (*given, *drawn)
+    ]
+    with warnings.catch_warnings():
+        # A missing value is a value to both sides, and chance alone assigned the arm.
+        warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
+        effects = call_all(fits, fitter.workers)
+    predicted = {name: model.predict(x_held, name).astype(np.float64) for name in LEARNER_NAMES}
+    figures = [
+        (name, 1, "max_abs_difference", float(np.abs(predicted[name] - peer).max()))
+        for name, peer in zip(LEARNER_NAMES, effects, strict=False)
+    ]
+    for name, peer in zip(TIER_2, effects[len(LEARNER_NAMES) :], strict=True):
+        floor = other.predict(x_held, name).astype(np.float64)
+        figures.append((name, 2, "spearman", spearman(predicted[name], peer)))
+        figures.append((name, 2, "spearman_own_folds", spearman(predicted[name], floor)))
     label = {
         "experiment": experiment.name,
         "arm": arm,
@@ -103,7 +116,7 @@ def crosscheck(
     }
     return [
         label | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held.sum())}
-        for name, tier, metric, value in found
+        for name, tier, metric, value in figures
     ]
 
 

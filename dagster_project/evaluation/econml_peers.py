@@ -5,7 +5,6 @@ Only here is econml (an extra) imported, and only inside functions: it takes sec
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -104,11 +103,8 @@ def econml_effects(  # noqa: PLR0913, PLR0917 - one estimator, its data, its fol
 ) -> Doubles:
     """CATE (n_new,) by econml's counterpart of ``learner``, fitted on rows with our models."""
     estimator = _ESTIMATORS[learner](fitter, propensity, x.shape[1], folds)
-    with warnings.catch_warnings():
-        # A missing value is a value to both sides, and chance alone assigned the arm.
-        warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
-        estimator.fit(y, w.astype(int), X=x)
-        return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
+    estimator.fit(y, w.astype(int), X=x)
+    return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
 
 
 def _arm(fitter: Fitter, share: float) -> Boosted:

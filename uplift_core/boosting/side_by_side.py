@@ -54,7 +54,7 @@ def stop_callbacks() -> list[xgboost.callback.TrainingCallback]:
     return [] if stop is None else [_StopsWhenAsked(stop)]
 
 
-class _StopsWhenAsked(xgboost.callback.TrainingCallback):
+class _StopsWhenAsked(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     def __init__(self, stop: Event) -> None:
         super().__init__()
         self._stop = stop

@@ -1,0 +1,84 @@
+"""The evaluator's proof is made once per version of code and libraries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dagster_project.evaluation import kept_proof
+from dagster_project.evaluation.kept_proof import kept_or_new_proof
+from uplift_core.evaluation.coverage import Proof
+
+HOLDS = Proof(
+    design="rct",
+    claim="gate opens",
+    truth=math.nan,
+    mean=math.nan,
+    share=0.025,
+    nominal=0.05,
+    monte_carlo_error=0.034,
+    replications=40,
+    holds=True,
+)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
+    """What a new proof consists of; one more ``HOLDS`` each time."""
+    proofs: list[Proof] = []
+
+    def prove(*_: int, threads: int) -> Iterator[Proof]:  # noqa: ARG001 - as the real one
+        proofs.append(HOLDS)
+        return iter(proofs)
+
+    monkeypatch.setattr(kept_proof, "prove", prove)
+    return proofs
+
+
+def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
+    proofs, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000, 1)
+    assert (len(proofs), was_kept) == (1, False)
+    again, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000, 2)
+    assert was_kept
+    assert str(again) == str(proofs)  # NaN is not equal to itself
+    assert len(made) == 1
+
+
+def test_other_numbers_code_or_libraries_need_another(
+    tmp_path: Path, made: list[Proof], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_or_new_proof(tmp_path, 400, 2000, 1)
+    kept_or_new_proof(tmp_path, 300, 2000, 1)
+    monkeypatch.setattr(kept_proof, "_code_digest", lambda: "of other code")
+    kept_or_new_proof(tmp_path, 400, 2000, 1)
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[{}]", "[1]"])
+def test_a_damaged_file_is_made_anew(tmp_path: Path, made: list[Proof], content: str) -> None:
+    kept_or_new_proof(tmp_path, 400, 2000, 1)
+    (file,) = tmp_path.iterdir()
+    file.write_text(content)
+    _, was_kept = kept_or_new_proof(tmp_path, 400, 2000, 1)
+    assert (len(made), was_kept) == (2, False)
+    assert kept_or_new_proof(tmp_path, 400, 2000, 1)[1]
+
+
+def test_a_proof_that_fails_is_not_kept(tmp_path: Path, made: list[Proof]) -> None:
+    made.append(replace(HOLDS, holds=False))
+    proofs, _ = kept_or_new_proof(tmp_path, 400, 2000, 1)
+    assert not all(proof.holds for proof in proofs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = set()
+    for content in ("a = 1", "a = 2"):
+        (tmp_path / "__init__.py").write_text(content)
+        monkeypatch.setattr(kept_proof.uplift_core, "__file__", str(tmp_path / "__init__.py"))
+        digests.add(kept_proof._code_digest.__wrapped__())
+    assert len(digests) == 2
