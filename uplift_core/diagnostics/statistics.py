@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate
@@ -79,6 +79,5 @@ def mean_difference(arm: Moments, control: Moments) -> Estimate:
 
 def beyond_chance(difference: Estimate, comparisons: int, significance: float = 0.001) -> bool:
     """Whether a difference is not 0, at a significance that all comparisons share (Bonferroni)."""
-    return (
-        abs(difference.value) > float(norm.isf(significance / (2 * comparisons))) * difference.std_error
-    )
+    quantile = -float(ndtri(significance / (2 * comparisons)))
+    return abs(difference.value) > quantile * difference.std_error
