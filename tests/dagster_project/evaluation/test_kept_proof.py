@@ -31,7 +31,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
     """What a new proof consists of; one more ``HOLDS`` each time."""
     proofs: list[Proof] = []
 
-    def prove(*_: int, threads: int) -> Iterator[Proof]:  # noqa: ARG001 - as the real one
+    def prove(*_: int, threads: int) -> Iterator[Proof]:
         proofs.append(HOLDS)
         return iter(proofs)
 
