@@ -6,8 +6,9 @@ process keeps from its core. Fits that do not wait for each other have no such s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from threading import Event
 from typing import Any, TypeVar
@@ -18,11 +19,22 @@ from joblib import cpu_count
 T = TypeVar("T")
 
 _stop: ContextVar[Event | None] = ContextVar("stop", default=None)
+_after_each: ContextVar[Callable[[], None] | None] = ContextVar("after_each", default=None)
 
 
 def cores() -> int:
     """Return how many cores this process may use, by its affinity and its container's quota."""
     return int(cpu_count())
+
+
+@contextmanager
+def after_each(tell: Callable[[], None]) -> Iterator[None]:
+    """Have ``tell`` called after each call of ``call_all`` inside the ``with`` block, in this thread."""
+    token = _after_each.set(tell)
+    try:
+        yield
+    finally:
+        _after_each.reset(token)
 
 
 def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
@@ -31,21 +43,34 @@ def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     If one raises, or a signal ends the wait, fits that have begun stop after their current tree, and
     the others do not begin.
     """
-    if workers == 1 or len(calls) == 1:
-        return [call() for call in calls]
+    tell = _after_each.get() or _nothing
+    if workers == 1 or len(calls) <= 1:
+        return [_told(call, tell) for call in calls]
     stop = Event()
     token = _stop.set(stop)
     try:
         with ThreadPoolExecutor(min(workers, len(calls)), "fit") as pool:
             futures = [pool.submit(copy_context().run, call) for call in calls]
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result() for future in futures if future.done()]
+                for future in as_completed(futures):
+                    future.result()
+                    tell()
+                return [future.result() for future in futures]
             finally:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:
         _stop.reset(token)
+
+
+def _told(call: Callable[[], T], tell: Callable[[], None]) -> T:
+    result = call()
+    tell()
+    return result
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 def stop_callbacks() -> list[xgboost.callback.TrainingCallback]:

@@ -42,6 +42,7 @@ def long_fit() -> None:
 def test_results_come_in_the_order_of_the_calls() -> None:
     calls = [lambda k=k: time.sleep(0.02 * (3 - k)) or k for k in range(4)]
     assert call_all(calls, 2) == call_all(calls, 1) == [0, 1, 2, 3]
+    assert call_all([], 2) == []
 
 
 def test_two_calls_run_at_once() -> None:
