@@ -27,6 +27,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions, experiment_folders
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.instance import prepare_dagster_home
+from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine
 from dagster_project.scores.predictions import NAMES
 from dagster_project.settings import Settings
@@ -46,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     folders = {folder.name: folder for folder in experiment_folders(settings)}
     parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
     parser.add_argument("experiments", nargs="+", choices=sorted(folders))
-    chosen = [folders[name] for name in parser.parse_args(arguments).experiments]
+    parser.add_argument("-v", "--verbose", action="store_true", help="print what the steps say, too")
+    options = parser.parse_args(arguments)
+    chosen = [folders[name] for name in options.experiments]
+    progress = RunProgress(console, verbose=options.verbose)
     engine = Engine.from_settings(settings)
     tonight = datetime.now(UTC).date().isoformat()
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
@@ -56,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             done = [
                 folder
                 for folder in chosen
-                if _materialize(console, definitions, folder, instance, engine.paths, tonight)
+                if _materialize(progress, definitions, folder, instance, engine.paths, tonight)
             ]
     except Stopped as stop:
         console.print(str(stop), style="bold red")
@@ -70,13 +74,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _materialize(  # noqa: PLR0913, PLR0917 - the inputs of one run
-    console: Console,
+    progress: RunProgress,
     definitions: dg.Definitions,
     experiment: BatchExperiment,
     instance: dg.DagsterInstance,
     home: Home,
     tonight: str,
 ) -> bool:
+    console = progress.console
     console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
     job, run_id = definitions.resolve_job_def(f"uplift_{experiment.name}"), str(uuid.uuid4())
     log = partial(_show, console)
@@ -84,13 +89,15 @@ def _materialize(  # noqa: PLR0913, PLR0917 - the inputs of one run
         for run in dead:
             log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
         started = time.monotonic()
-        result = job.execute_in_process(
-            instance=instance,
-            run_config=QUIET,
-            raise_on_error=False,
-            partition_key=tonight,
-            run_id=run_id,
-        )
+        with progress.shown() as listener:
+            instance.add_event_listener(run_id, listener)
+            result = job.execute_in_process(
+                instance=instance,
+                run_config=QUIET,
+                raise_on_error=False,
+                partition_key=tonight,
+                run_id=run_id,
+            )
     if _interrupted(result):
         raise Stopped
     for name, text in _warnings(result):

@@ -13,13 +13,15 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
+from dagster_project.reporting.run_progress import Countdown
 from dagster_project.training.cells import find_edges, make_cells, of_parts
-from dagster_project.training.fitting import Recipe, train_arm
+from dagster_project.training.fitting import Recipe, fits_of_arm, train_arm
 from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts import bundle
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.boosting.side_by_side import after_each
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners.contrast import ContrastModel
@@ -74,7 +76,8 @@ class LocalCompute(Compute):
         recipes = {chosen: Recipe(edges, chosen, self.threads) for chosen in parameters.values()}
         for arm, chosen in parameters.items():
             log(f"training {arm} against the control")
-            trained[arm] = train_arm(db, experiment, arm, recipes[chosen])
+            with after_each(Countdown(log, f"{arm}: fits done", fits_of_arm(experiment))):
+                trained[arm] = train_arm(db, experiment, arm, recipes[chosen])
         return trained
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:

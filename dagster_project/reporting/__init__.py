@@ -1,4 +1,4 @@
-"""Metadata for the Dagster UI: a table's columns, its lineage, and figures as Markdown.
+"""What people see of a run: a table's columns, lineage and figures in Dagster, steps on the console.
 
-The inputs are the warehouse and a table, the output is metadata. Begin with ``metadata.describe_table``.
+Begin with ``metadata.describe_table``; ``run_progress`` is for the console.
 """

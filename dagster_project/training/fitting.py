@@ -40,6 +40,15 @@ class Recipe:
     of_control: dict[str, ControlModels] = field(default_factory=lambda: defaultdict(dict))
 
 
+def fits_of_arm(experiment: BatchExperiment) -> int:
+    """Return the number of fits that ``train_arm`` makes if every fold holds both arms."""
+    folds, outcomes = experiment.declaration.split.folds, experiment.declaration.outcomes
+    learners = len(LEARNER_NAMES) * folds  # on all folds, and before each fold but the first
+    cross_fitted = 3 * folds + 2
+    before_each_fold = 3 * folds - 1
+    return learners + cross_fitted + before_each_fold + 2 * (len(outcomes) - 1)
+
+
 def train_arm(
     db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
 ) -> tuple[ContrastModel, Verdict]:

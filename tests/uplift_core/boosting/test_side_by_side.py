@@ -12,10 +12,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from dagster_project.training.fitting import fits_of_arm
+from tests.support import folder_of, with_experiment
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.boosting.booster import fit_booster
 from uplift_core.boosting.parameters import BoostingParameters
-from uplift_core.boosting.side_by_side import call_all, cores
+from uplift_core.boosting.side_by_side import after_each, call_all, cores
 from uplift_core.learners.contrast import ContrastModel, fit_contrast, sequential_fit
 from uplift_core.learners.nuisance import OutcomeModels
 
@@ -115,3 +117,18 @@ def test_arms_share_the_controls_models_to_the_bit() -> None:
 
 def test_cores_are_at_least_one() -> None:
     assert cores() >= 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_watches_is_told_of_every_fit(threads: int) -> None:
+    split = folder_of("simulated").declaration.split.model_copy(update={"folds": 3})
+    experiment = with_experiment(folder_of("simulated"), split=split)
+    done: list[int] = []
+    cells = make_rct().cells()
+    with after_each(lambda: done.append(1)):
+        fit_contrast(cells, PARAMETERS, threads)
+        list(sequential_fit(cells, PARAMETERS, threads))
+    others = 2 * (len(experiment.declaration.outcomes) - 1)
+    assert len(done) == fits_of_arm(experiment) - others
+    call_all([lambda: None], threads)  # nobody watches any more
+    assert len(done) == fits_of_arm(experiment) - others

@@ -1,0 +1,105 @@
+"""What a run shows on the console: the step, the time so far, and what a long step says of itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+QUIET_SECONDS = 2.0  # between two messages about the progress of one step
+
+
+@dataclass
+class RunProgress:
+    """A line for each finished step, and on a terminal the current one with its latest message.
+
+    Attributes:
+        console: where it is shown.
+        verbose: whether every message of the steps is printed, too.
+    """
+
+    console: Console
+    verbose: bool = False
+    _began: float = field(default=0.0, init=False)
+    _display: Progress | None = field(default=None, init=False)
+    _task: TaskID | None = field(default=None, init=False)
+
+    @contextmanager
+    def shown(self) -> Iterator[Callable[[dg.EventLogEntry], None]]:
+        """Yield a listener for ``DagsterInstance.add_event_listener``, for the events of one run."""
+        columns = (
+            TextColumn(" "),
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as self._display:
+            yield self.tell
+
+    def tell(self, entry: dg.EventLogEntry) -> None:
+        """Show an event of the run."""
+        event = entry.dagster_event
+        if event is None:
+            self._message(entry)
+        elif event.is_step_start and event.step_key:
+            self._begin(_name(event.step_key))
+        elif (event.is_step_success or event.is_step_failure) and event.step_key:
+            self._end(_name(event.step_key), failed=event.is_step_failure)
+
+    def _message(self, entry: dg.EventLogEntry) -> None:
+        if self.verbose and int(entry.level) >= logging.INFO:
+            self.console.print(f"    {entry.user_message}", markup=False, soft_wrap=True)
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, description=entry.user_message.splitlines()[0])
+
+    def _begin(self, step: str) -> None:
+        self._began = time.monotonic()
+        if self._display is not None:
+            self._task = self._display.add_task(step)
+
+    def _end(self, step: str, *, failed: bool) -> None:
+        if self._display is not None and self._task is not None:
+            self._display.remove_task(self._task)
+            self._task = None
+        seconds = time.monotonic() - self._began
+        self.console.print(f"  {step:12s} {seconds:6.1f} s{' failed' if failed else ''}", markup=False)
+
+
+def _name(step_key: str) -> str:
+    """Return a step's name without its experiment: ``hillstrom__raw`` is ``raw``."""
+    return step_key.rpartition("__")[2]
+
+
+@dataclass
+class Countdown:
+    """Logs how much of a long step is done, at most every two seconds.
+
+    Attributes:
+        log: takes a message.
+        what: the subject of the message.
+        total: number of parts.
+    """
+
+    log: Callable[[str], None]
+    what: str
+    total: int
+    _done: int = field(default=0, init=False)
+    _told: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self) -> None:
+        """Count one more part as done."""
+        self._done += 1
+        if time.monotonic() - self._told >= QUIET_SECONDS:
+            self._told = time.monotonic()
+            self.log(f"{self.what}: {self._done} of {self.total}")
