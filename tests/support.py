@@ -47,6 +47,7 @@ PARTITION_START, PARTITION_END = (f"dagster/asset_partition_range_{end}" for end
 CRITEO_SAMPLE = "criteo-v2.1-sample-200k.csv.gz"
 CRITEO_SHARES = {"control": 0.15, "treated": 0.85}
 SMALL = 5_000  # users of the small simulated run
+PROOFS = Home(Settings().home.absolute()).proofs  # of this test run's own home
 
 
 def folder_of(name: str, **source: object) -> BatchExperiment:
@@ -124,11 +125,11 @@ def share_proof(home: Path) -> None:
 
     It is kept in UPLIFT_HOME of the tests, so runs of many homes and processes make it once.
     """
-    shared, link = Home(Settings().home.absolute()).proofs, Home(home).proofs
-    shared.mkdir(parents=True, exist_ok=True)
+    link = Home(home).proofs
+    PROOFS.mkdir(parents=True, exist_ok=True)
     home.mkdir(parents=True, exist_ok=True)
-    if link.absolute() != shared and not link.exists():
-        link.symlink_to(shared)
+    if link.absolute() != PROOFS and not link.exists():
+        link.symlink_to(PROOFS)
 
 
 def run_unchecked(

@@ -14,7 +14,7 @@ from dagster_project.resources import Engine, expected_errors
 from dagster_project.run import read_summary
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
-from tests.support import SMALL, folder_of, opened
+from tests.support import SMALL, folder_of, opened, share_proof
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
 
@@ -28,7 +28,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("UPLIFT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UPLIFT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("UPLIFT_DOWNLOAD", "false")
-    monkeypatch.setenv("UPLIFT_THREADS", "1")  # as in other tests, so the evaluator's proof is made once
+    monkeypatch.setenv("UPLIFT_THREADS", "1")
 
 
 def test_an_unknown_experiment_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +46,7 @@ def test_an_unknown_experiment_names_the_known_ones(capsys: pytest.CaptureFixtur
 def test_a_run_that_stops_says_where_why_and_that_nothing_was_published(
     tmp_path, capsys: pytest.CaptureFixture[str], content: bytes | None, reason: str
 ) -> None:
+    share_proof(tmp_path / "home")
     if content is not None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / folder_of("hillstrom").declaration.source.filename).write_bytes(content)

@@ -11,12 +11,18 @@ import pytest
 from dagster_project import run
 from dagster_project.onboarding import new_experiment
 from tests.e2e.own_experiments import add_history, offers, rare, timed
+from tests.support import made_once, share_proof
 
 
 @pytest.fixture(scope="session")
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UPLIFT_HOME after the three experiments were declared and run."""
-    place = tmp_path_factory.mktemp("own")
+    return made_once(tmp_path_factory, "own", declare_and_run)
+
+
+def declare_and_run(home: Path) -> None:
+    """Declare the three experiments beside the home, and run them."""
+    place = home.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(place))
         patch.setenv("UPLIFT_HOME", str(place / "home"))
@@ -35,5 +41,5 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for declaration in (place / "experiments").glob("*/experiment.toml"):  # each fold costs a fit
             text = declaration.read_text(encoding="utf-8")
             declaration.write_text(text.replace("folds = 5", "folds = 3"), encoding="utf-8")
+        share_proof(place / "home")
         assert run.main(["offers", "rare", "timed"]) == 0
-    return place / "home"

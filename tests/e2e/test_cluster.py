@@ -33,7 +33,7 @@ from tests.serve.support import api_of
 from tests.support import failure_text, few_rounds, opened, run_job, run_unchecked
 from uplift_core.artifacts.home import Home
 
-ROWS, PARTS = 200_000, 5
+ROWS = 100_000
 INPUTS = ("raw", "features", "assignment", "cells")
 SCORED = (*INPUTS, "models", "scores")
 LAYERS = (*SCORED, "evaluation", "thresholds", "treat_list", "export", "published")
@@ -47,7 +47,7 @@ RESULTS = (
     *("evaluation.policy_value", "evaluation.qini_curve", "evaluation.comparisons"),
     "evaluation.calibration",
 )
-LOCAL = {"cluster": "local", "cluster_workers": 2, "cluster_users": 8_000}
+LOCAL = {"cluster": "local", "cluster_workers": 2, "cluster_users": 4_000}
 # Which task kills its worker, and in the middle of what: a file that is written but not in its place
 # yet, a booster.
 KILLS = {
@@ -72,7 +72,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
     whole = place / "criteo-like.csv.gz"
     write_lookalike(ROWS, whole)
     header, *lines = gzip.decompress(whole.read_bytes()).splitlines(keepends=True)
-    ends = (0, 60_000, 60_001, 110_000, 150_000, ROWS)
+    ends = (0, 30_000, 30_001, 55_000, 75_000, ROWS)
     for part, (first, last) in enumerate(itertools.pairwise(ends)):
         content = b"".join([header, *lines[first:last]])
         (place / f"part-{part}.csv.gz").write_bytes(gzip.compress(content, 1))

@@ -24,6 +24,7 @@ from tests.support import (
     CRITEO_SHARES,
     INPUTS,
     TO_PUBLISHED,
+    few_rounds,
     folder_of,
     opened,
     run_job,
@@ -42,7 +43,7 @@ import os, signal, sys
 from pathlib import Path
 from dagster_project.warehouse.connection import Warehouse
 from tests.e2e.test_criteo import on_file
-from tests.support import run_job
+from tests.support import few_rounds, run_job
 
 home, file, table, layer = sys.argv[1:]
 create = Warehouse.create
@@ -54,7 +55,7 @@ def create_and_die(self, target, select, binds={}):
     return rows
 
 Warehouse.create = create_and_die
-run_job(on_file(Path(file)), Path(home), only=[layer])
+run_job(few_rounds(on_file(Path(file))), Path(home), only=[layer])
 """
 
 
@@ -101,7 +102,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("published")
     few = folder / "few.csv.gz"
     write_lookalike(FEW, few)
-    run_job(on_file(few), folder / "home", only=TO_PUBLISHED)
+    run_job(few_rounds(on_file(few)), folder / "home", only=TO_PUBLISHED)
     return folder / "home", few
 
 
@@ -204,4 +205,4 @@ def test_a_killed_run_leaves_what_was_and_the_next_completes(
     assert {p.name: p.read_bytes() for p in (home / "published").iterdir()} == before
     with opened(Home(home)) as db:
         assert db.rows(f"from {table} order by all") == rows
-    assert run_job(on_file(few), home, only=TO_PUBLISHED).success
+    assert run_job(few_rounds(on_file(few)), home, only=TO_PUBLISHED).success

@@ -20,7 +20,7 @@ from bench.killed_runs import (
     wait_for_step,
     working_process,
 )
-from tests.support import SMALL
+from tests.support import SMALL, share_proof
 from uplift_core.artifacts.publication import read_pointer
 
 PATIENCE = 60.0  # seconds
@@ -35,6 +35,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 
 def test_a_second_make_run_waits_and_after_a_killed_one_the_next_ends_well(setting: Setting) -> None:
     home, log = setting.fresh_home(), setting.folder / "second.log"
+    share_proof(home)
     with make_run(setting, home):
         wait_for_step(home, "simulated__raw")
         first = working_process(home)
