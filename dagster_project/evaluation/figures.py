@@ -53,9 +53,9 @@ def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: 
     for arm, declared in product(declaration.treatments, declaration.outcomes):
         tell(f"{arm}, {declared.name}")
         joint = read_holdout(db, experiment, arm, declared.name)
-        tables = evaluate_joint(joint, declaration, arm, declared.name)
+        by_table = evaluate_joint(joint, declaration, arm, declared.name)
         label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}
-        for name, rows in tables.items():
+        for name, rows in by_table.items():
             tables[name] += [label | row for row in rows]
     return tables
 
@@ -73,7 +73,7 @@ def evaluate_joint(
         metrics = dict(_metrics(groups, binary=binary))
         ranks = {"autoc": metrics["autoc"], "qini": metrics["qini"]}
         ranks[_gain_name(experiment)] = gain_over_random(groups, experiment.defaults.budget)
-        paired[learner] = {name: spread(curve, place) for name, curve in ranks.items()}
+        paired[learner] = {name: spread(estimate, place) for name, estimate in ranks.items()}
         tables["metrics"] += [label | row for row in _metric_rows(metrics, int(groups.n_users))]
         tables["qini_curve"] += [label | row for row in _curve(groups)]
         tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
