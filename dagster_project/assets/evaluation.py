@@ -53,8 +53,8 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             context.log.info(
                 f"{experiment.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
-            for told in write_contradictions(db, experiment):
-                context.log.warning(f"{experiment.name}/evaluation: contradicted: {told}")
+            for message in write_contradictions(db, experiment):
+                context.log.warning(f"{experiment.name}/evaluation: contradicted: {message}")
             metrics = describe_table(
                 db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
             )

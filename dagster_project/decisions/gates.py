@@ -53,14 +53,14 @@ def judge_night(
     """Ask every gate about a night; ``share`` is the treated share that the budget asks for."""
     limits = experiment.declaration.decisions.gates
     counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
-    found = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
+    ratio = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
     yield Gate(
         "sample_ratio",
-        found.deviation,
+        ratio.deviation,
         limits.sample_ratio,
-        f"arm '{found.arm}' differs from its designed share of users by {found.deviation:.4f} "
-        f"(p = {found.p_value:.2g}, at most {limits.sample_ratio} is accepted)",
-        passed=not found.mismatch(limits.sample_ratio),
+        f"arm '{ratio.arm}' differs from its designed share of users by {ratio.deviation:.4f} "
+        f"(p = {ratio.p_value:.2g}, at most {limits.sample_ratio} is accepted)",
+        passed=not ratio.mismatch(limits.sample_ratio),
     )
     yield _change_gate(night, limits.list_change)
     off = abs(night.realised_rate - share) / share if share else 0.0
@@ -75,14 +75,14 @@ def judge_night(
         passed=off <= limits.realised_rate,
     )
     yield _evidence_gate(db, night)
-    apart = abs(night.threshold_rate - night.expected_rate)
+    deviation = abs(night.threshold_rate - night.expected_rate)
     yield Gate(
         "threshold_rate",
-        apart,
+        deviation,
         limits.threshold_rate,
         f"{night.threshold_rate:.4f} of users are at or above the held-out threshold, "
         f"{night.expected_rate:.4f} were expected (at most {limits.threshold_rate} apart is accepted)",
-        passed=apart <= limits.threshold_rate,
+        passed=deviation <= limits.threshold_rate,
     )
 
 
@@ -94,8 +94,8 @@ def _evidence_gate(db: Warehouse, night: Night) -> Gate:
         {name: getattr(night, name) for name in ("model_version", "arm", "learner")},
     )
     contradicted = word == "contradicted"
-    said = reason if contradicted else f"held-out users do not contradict '{night.learner}'"
-    return Gate("evidence", float(contradicted), 0.0, said, passed=not contradicted)
+    message = reason if contradicted else f"held-out users do not contradict '{night.learner}'"
+    return Gate("evidence", float(contradicted), 0.0, message, passed=not contradicted)
 
 
 def _change_gate(night: Night, limit: float) -> Gate:

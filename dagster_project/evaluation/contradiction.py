@@ -30,7 +30,7 @@ def write_contradictions(db: Warehouse, experiment: BatchExperiment) -> list[str
     Returns:
         A sentence about each learner that is contradicted.
     """
-    told = []
+    messages = []
     for row in db.arrow(HELD_OUT, {"experiment": experiment.name}).to_pylist():
         if row["events"] is None:  # of a version that trained before there were such tests
             continue
@@ -42,7 +42,7 @@ def write_contradictions(db: Warehouse, experiment: BatchExperiment) -> list[str
         reason, _, _ = row["gate_reason"].partition(CONTRADICTED)
         if against:
             reason += CONTRADICTED + against
-            told.append(f"{row['arm']}, '{row['learner']}': {against}")
+            messages.append(f"{row['arm']}, '{row['learner']}': {against}")
         db.rows(
             f"update {REGISTRY} set gate = $word, gate_reason = $reason where is_current "
             "and experiment = $experiment and arm = $arm and learner = $learner",
@@ -54,4 +54,4 @@ def write_contradictions(db: Warehouse, experiment: BatchExperiment) -> list[str
                 "learner": row["learner"],
             },
         )
-    return told
+    return messages

@@ -77,9 +77,9 @@ def crosscheck(
     """Rows of ``evaluation.crosscheck`` for one contrast; ``threads`` 0 takes all cores."""
     e = experiment.declaration.contrast(arm).propensity
     binary = experiment.declaration.outcome(experiment.declaration.defaults.outcome).kind == "binary"
-    train, held = rows.train, ~rows.train
+    train, held_out = rows.train, ~rows.train
     edges = BinEdges.of(names, rows.x[train], experiment.declaration.learners.max_bins)
-    x, x_held = edges.bin(rows.x[train]), rows.x[held]
+    x, x_held = edges.bin(rows.x[train]), rows.x[held_out]
     w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
 
     def ours(folds: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
@@ -115,7 +115,8 @@ def crosscheck(
         "outcome": experiment.declaration.defaults.outcome,
     }
     return [
-        label | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held.sum())}
+        label
+        | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held_out.sum())}
         for name, tier, metric, value in figures
     ]
 

@@ -53,9 +53,9 @@ def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: 
     for arm, declared in product(declaration.treatments, declaration.outcomes):
         tell(f"{arm}, {declared.name}")
         joint = read_holdout(db, experiment, arm, declared.name)
-        found = evaluate_joint(joint, declaration, arm, declared.name)
+        by_table = evaluate_joint(joint, declaration, arm, declared.name)
         label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}
-        for name, rows in found.items():
+        for name, rows in by_table.items():
             tables[name] += [label | row for row in rows]
     return tables
 
@@ -73,7 +73,7 @@ def evaluate_joint(
         metrics = dict(_metrics(groups, binary=binary))
         ranks = {"autoc": metrics["autoc"], "qini": metrics["qini"]}
         ranks[_gain_name(experiment)] = gain_over_random(groups, experiment.defaults.budget)
-        paired[learner] = {name: spread(found, place) for name, found in ranks.items()}
+        paired[learner] = {name: spread(estimate, place) for name, estimate in ranks.items()}
         tables["metrics"] += [label | row for row in _metric_rows(metrics, int(groups.n_users))]
         tables["qini_curve"] += [label | row for row in _curve(groups)]
         tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
@@ -137,25 +137,25 @@ def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
         {
             "metric": name,
             "split": "holdout",
-            **_figure(found),
+            **_figure(estimate),
             "n": n,
         }
-        for name, found in metrics.items()
-        if not np.isnan(found.value)  # a slope on one score, a mean over nobody
+        for name, estimate in metrics.items()
+        if not np.isnan(estimate.value)  # a slope on one score, a mean over nobody
     ]
 
 
 def _curve(groups: ScoreGroups) -> Rows:
     curve, error = qini_curve(groups), qini_curve_error(groups)
     last = len(curve.targeted) - 1
-    kept = np.unique(np.linspace(0, last, min(last, CURVE_POINTS) + 1).round().astype(int))
+    points = np.unique(np.linspace(0, last, min(last, CURVE_POINTS) + 1).round().astype(int))
     return [
         {
             "targeted": float(curve.targeted[i]),
             "incremental": float(curve.incremental[i]),
             "std_error": float(error[i]),
         }
-        for i in kept
+        for i in points
     ]
 
 
@@ -165,37 +165,37 @@ def _calibration(groups: ScoreGroups) -> Rows:
     ]
 
 
-def _interval(found: Estimate) -> dict[str, float]:
-    return {"ci_low": found.ci_low, "ci_high": found.ci_high}
+def _interval(estimate: Estimate) -> dict[str, float]:
+    return {"ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
 
 
-def _figure(found: Estimate) -> dict[str, float]:
-    return {"value": found.value, "std_error": found.std_error} | _interval(found)
+def _figure(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "std_error": estimate.std_error} | _interval(estimate)
 
 
 def _comparisons(joint: JointGroups, paired: dict[str, dict[str, Estimate]]) -> Iterator[dict[str, Any]]:
-    for learner, found in paired.items():
-        for metric, own in found.items():
-            yield _comparison(joint, learner, RANDOM, metric, own)
+    for learner, metrics in paired.items():
+        for metric, gain in metrics.items():
+            yield _comparison(joint, learner, RANDOM, metric, gain)
             for other in paired:
                 if other != learner:
-                    apart = difference(joint, own, paired[other][metric])
-                    yield _comparison(joint, learner, other, metric, apart)
+                    contrast = difference(joint, gain, paired[other][metric])
+                    yield _comparison(joint, learner, other, metric, contrast)
 
 
 def _comparison(
-    joint: JointGroups, learner: str, other: str, metric: str, apart: Estimate
+    joint: JointGroups, learner: str, other: str, metric: str, contrast: Estimate
 ) -> dict[str, Any]:
-    sure = apart.ci_low > 0 or apart.ci_high < 0
+    sure = contrast.ci_low > 0 or contrast.ci_high < 0
     return {
         "learner": learner,
         "other": other,
         "metric": metric,
-        "difference": apart.value,
-        "std_error": apart.std_error,
-        **_interval(apart),
-        "z": apart.z,
-        "verdict": ("better" if apart.value > 0 else "worse") if sure else "inconclusive",
+        "difference": contrast.value,
+        "std_error": contrast.std_error,
+        **_interval(contrast),
+        "z": contrast.z,
+        "verdict": ("better" if contrast.value > 0 else "worse") if sure else "inconclusive",
         "n": int(joint.n_users),
     }
 

@@ -122,8 +122,8 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
     if declaration.propensities == "estimate":
         parts.append(f"**Warning**: {ESTIMATED}.")
     for arm in declaration.treatments:
-        own = [row for row in registry if row["arm"] == arm]
-        parts += [f"## {arm}", *_arm(db, experiment, arm, own)]
+        arm_rows = [row for row in registry if row["arm"] == arm]
+        parts += [f"## {arm}", *_arm(db, experiment, arm, arm_rows)]
         parts += [images[key] for key in images if key[0] == arm]
     parts += [
         "## What it is made of",

@@ -86,14 +86,14 @@ def arm_costs(experiment: Experiment) -> Doubles:
 def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
     """All rows of an experiment with several treatment arms."""
     declaration = experiment.declaration
-    held, costs = read_held_out(db, experiment), arm_costs(declaration)
+    held_out, costs = read_held_out(db, experiment), arm_costs(declaration)
     budgets = sorted({*BUDGETS, declaration.defaults.budget})
     rows: Rows = []
-    for learner, effects in held.effects.items():
-        policies = _policies(declaration, effects, costs, held.n)
+    for learner, effects in held_out.effects.items():
+        policies = _policies(declaration, effects, costs, held_out.n)
         for budget in budgets:
             at = {name: PolicyAt.of(policy, budget * costs.max()) for name, policy in policies.items()}
-            for outcome, scores in held.scores.items():
+            for outcome, scores in held_out.scores.items():
                 label = {"experiment": experiment.name, "outcome": outcome, "learner": learner}
                 rows += [label | {"budget": budget} | row for row in _compared(scores, at, costs)]
     names = declaration.treatments
@@ -186,9 +186,9 @@ def _read_sums(db: Warehouse, experiment: BatchExperiment, outcome: str) -> tupl
     arm = rows.column("arm").to_numpy()
 
     def table(name: str) -> Doubles:
-        found = np.zeros((len(cells), len(arms)))
-        found[place.ravel(), arm] = _doubles(rows, name)
-        return found
+        matrix = np.zeros((len(cells), len(arms)))
+        matrix[place.ravel(), arm] = _doubles(rows, name)
+        return matrix
 
     return table("n"), table("y"), table("yy")
 
@@ -218,7 +218,7 @@ def _compared(
     users = scores.n.sum()
     for name, gain in gains.items():
         other = best if name == MULTI_ARM else name
-        apart = scores.gain(
+        difference = scores.gain(
             shares[MULTI_ARM] - shares[other], np.asarray(at_cut[MULTI_ARM] - at_cut[other])
         )
         by_arm = scores.n @ shares[name] / users
@@ -232,19 +232,19 @@ def _compared(
             "ci_low": gain.ci_low,
             "ci_high": gain.ci_high,
             "best_single": best,
-            "difference": apart.value,
-            "difference_std_error": apart.std_error,
-            "difference_ci_low": apart.ci_low,
-            "difference_ci_high": apart.ci_high,
-            "verdict": _verdict(apart),
+            "difference": difference.value,
+            "difference_std_error": difference.std_error,
+            "difference_ci_low": difference.ci_low,
+            "difference_ci_high": difference.ci_high,
+            "verdict": _verdict(difference),
             "n": round(users),
         }
 
 
-def _verdict(apart: Estimate) -> str:
-    if apart.ci_low > 0:
+def _verdict(difference: Estimate) -> str:
+    if difference.ci_low > 0:
         return BETTER
-    return WORSE if apart.ci_high < 0 else INCONCLUSIVE
+    return WORSE if difference.ci_high < 0 else INCONCLUSIVE
 
 
 def _named(shares: list[float], arms: tuple[str, ...]) -> str:

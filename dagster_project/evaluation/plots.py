@@ -101,12 +101,12 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
     ]
     best, worst = (Estimate(shown[i]["uplift"], shown[i]["std_error"]) for i in (0, -1))
     # Tenths share no user: their errors are independent.
-    apart = Estimate(best.value - worst.value, math.hypot(best.std_error, worst.std_error))
+    difference = Estimate(best.value - worst.value, math.hypot(best.std_error, worst.std_error))
     title = f"{NAMES[learner]}: too few outcomes to compare the best with the worst tenth"
-    if not math.isnan(apart.std_error):
+    if not math.isnan(difference.std_error):
         title = (
-            f"{NAMES[learner]}: best tenth {_with_error(best)}, {_apart(apart.ci_low, apart.ci_high)} "
-            f"worst tenth {_with_error(worst)}"
+            f"{NAMES[learner]}: best tenth {_with_error(best)}, "
+            f"{_differs(difference.ci_low, difference.ci_high)} worst tenth {_with_error(worst)}"
         )
     base = alt.Chart(_data(data)).encode(
         x=alt.X("decile:O").title("tenth of users, 1 has the best score").axis(labelAngle=0)
@@ -125,7 +125,7 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
 
 def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
     """Value of acting on the scores by budget, beside the response model and random targeting."""
-    kept = [r for r in rows if r["estimator"] == "aipw" and r["learner"] in (learner, "response")]
+    shown = [r for r in rows if r["estimator"] == "aipw" and r["learner"] in (learner, "response")]
     data = [
         {
             "budget": r["budget"],
@@ -133,12 +133,12 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
             **_ends(r["gain_over_random"], r["gain_std_error"]),
             "ranking": NAMES[r["learner"]],
         }
-        for r in kept
+        for r in shown
     ]
-    at = min((r for r in kept if r["learner"] == learner), key=lambda r: abs(r["budget"] - budget))
+    at = min((r for r in shown if r["learner"] == learner), key=lambda r: abs(r["budget"] - budget))
     gain = Estimate(at["gain_over_random"], at["gain_std_error"])
     title = (
-        f"{NAMES[learner]}: at {at['budget']:.0%} {_apart(gain.ci_low, gain.ci_high)} random, "
+        f"{NAMES[learner]}: at {at['budget']:.0%} {_differs(gain.ci_low, gain.ci_high)} random, "
         f"{_with_error(gain)} '{outcome}' per user"
     )
     x = _share("budget", "budget, share of users treated")
@@ -189,9 +189,9 @@ def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixi
 
 def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.TopLevelMixin:
     """Histograms of predicted effects, one arm beside the others: rows of arm, low, high, users."""
-    own = [r for r in rows if r["arm"] == arm]
-    positive = sum(r["users"] for r in own if r["low"] + r["high"] > 0)
-    share = positive / sum(r["users"] for r in own)
+    arm_rows = [r for r in rows if r["arm"] == arm]
+    positive = sum(r["users"] for r in arm_rows if r["low"] + r["high"] > 0)
+    share = positive / sum(r["users"] for r in arm_rows)
     arms = sorted({r["arm"] for r in rows})
     title = f"{arm}, {NAMES[learner]}: a positive effect is predicted for {share:.0%} of users"
     chart = (
@@ -223,8 +223,8 @@ def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChar
 
 def _ends(value: float, error: float) -> dict[str, float]:
     """Ends of the 95 % interval."""
-    found = Estimate(value, error)
-    return {"low": found.ci_low, "high": found.ci_high}
+    estimate = Estimate(value, error)
+    return {"low": estimate.ci_low, "high": estimate.ci_high}
 
 
 def _data(rows: Rows) -> alt.Data:
@@ -244,18 +244,18 @@ def _scale(names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=list(COLOURS[: len(names)]))
 
 
-def _apart(low: float, high: float) -> str:
+def _differs(low: float, high: float) -> str:
     """What the 95 % interval of a difference allows to say."""
     if low > 0:
         return "above"
     return "below" if high < 0 else "within chance of"
 
 
-def _with_error(found: Estimate) -> str:
+def _with_error(estimate: Estimate) -> str:
     """To the second digit of the error: more of the value says nothing."""
-    error = found.std_error
+    error = estimate.std_error
     digits = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
-    return f"{found.value:+.{digits}f} ± {error:.{digits}f}"
+    return f"{estimate.value:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _titled(chart: alt.LayerChart | alt.Chart, title: str, subtitle: str) -> alt.TopLevelMixin:

@@ -32,9 +32,9 @@ def find_edges(db: Warehouse, experiment: BatchExperiment, counts: Identifier | 
     )
     # A feature that is missing for everybody still has one bin, which nobody falls into.
     edges = {name: [0.0] for name in names} | dict(rows)
-    found = BinEdges.from_dict(edges)
-    db.replace_rows(EDGES, {"experiment": experiment.name}, _edge_rows(experiment, found))
-    return found
+    bin_edges = BinEdges.from_dict(edges)
+    db.replace_rows(EDGES, {"experiment": experiment.name}, _edge_rows(experiment, bin_edges))
+    return bin_edges
 
 
 def value_counts(experiment: BatchExperiment, names: Sequence[str]) -> str:

@@ -27,8 +27,8 @@ def contract(db: Warehouse, experiment: BatchExperiment) -> tuple[RawColumn, ...
         for column in raw_columns(db, tables.raw, sql.raw_columns)
     )
     for name, columns in sql.history_columns.items():
-        own = raw_columns(db, tables.histories[name], columns)
-        found += tuple(column.model_copy(update={"table": name}) for column in own)
+        of_table = raw_columns(db, tables.histories[name], columns)
+        found += tuple(column.model_copy(update={"table": name}) for column in of_table)
     return found
 
 

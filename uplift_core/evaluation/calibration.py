@@ -47,7 +47,7 @@ def group_effects(groups: ScoreGroups, n_bins: int = QUINTILES) -> list[GroupEff
         n = float(share @ groups.n)
         effect = float(share @ groups.phi) / n
         scale = groups.n_users * share / n
-        found = estimate(groups, effect, {"phi": scale, "one": -scale * effect})
+        estimated = estimate(groups, effect, {"phi": scale, "one": -scale * effect})
         predicted = float((share * groups.n) @ groups.score) / n
-        rows.append(GroupEffect(k + 1, n, predicted, effect, found.std_error))
+        rows.append(GroupEffect(k + 1, n, predicted, effect, estimated.std_error))
     return rows

@@ -22,14 +22,14 @@ def contradiction(held_out: Estimate, procedure: Estimate | None) -> str | None:
         held_out: gain over random of the learner, per held-out user.
         procedure: gain of choosing a learner inside train; None where this learner was not chosen so.
     """
-    said = f"on held-out users it gains {_figure(held_out)} over random targeting"
+    message = f"on held-out users it gains {_figure(held_out)} over random targeting"
     if held_out.z < -Z95:
-        return f"{said}: its 95 % interval ends below 0."
+        return f"{message}: its 95 % interval ends below 0."
     if procedure is None:
         return None
     error = math.hypot(held_out.std_error, procedure.std_error)
     if error > 0 and (held_out.value - procedure.value) / error < BELOW:
-        return f"{said}, less than choosing a learner gained inside train ({_figure(procedure)})."
+        return f"{message}, less than choosing a learner gained inside train ({_figure(procedure)})."
     return None
 
 

@@ -147,13 +147,13 @@ def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -
             parameters=NULL_PARAMETERS,
             threads=threads,
         )
-        found = verdict.comparison
-        said = (
-            any(c.z_random > found.critical_random for c in found.candidates.values()),
-            any(c.z_response > found.critical_response for c in found.candidates.values()),
+        comparison = verdict.comparison
+        claims = (
+            any(c.z_random > comparison.critical_random for c in comparison.candidates.values()),
+            any(c.z_response > comparison.critical_response for c in comparison.candidates.values()),
             verdict.word == "passed",
         )
-        for claim, value in zip(happened, said, strict=True):
+        for claim, value in zip(happened, claims, strict=True):
             happened[claim].append(value)
     for claim, values in happened.items():
         yield _proof(NULL, claim, values, 0.05, at_most=True)
@@ -176,8 +176,8 @@ def _observed(model: ContrastModel, several: list[Simulated], e: float) -> Itera
     x = np.vstack([users.x for users in several]).astype(np.float32)
     predicted = [*model.predict_outcomes(x), model.predict(x, RANKING)]
     ends = np.cumsum([len(users.y) for users in several])[:-1]
-    apart = zip(*(np.split(p.astype(np.float64), ends) for p in predicted), strict=True)
-    for users, (mu0, mu1, score) in zip(several, apart, strict=True):
+    of_each = zip(*(np.split(p.astype(np.float64), ends) for p in predicted), strict=True)
+    for users, (mu0, mu1, score) in zip(several, of_each, strict=True):
         scores: dict[str, Doubles] = {RANKING: score}
         yield joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 

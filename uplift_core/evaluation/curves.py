@@ -84,8 +84,8 @@ def auuc(groups: ScoreGroups) -> Estimate:
     height = np.r_[0.0, uplift * targeted / users]
     value = float(np.trapezoid(height, np.r_[0.0, targeted])) / users
     width = _widths(n)
-    own = (height[1:] + height[:-1]) / 2
-    shared = own + _above(width * uplift) / users - 2 * value
+    midpoints = (height[1:] + height[:-1]) / 2
+    shared = midpoints + _above(width * uplift) / users - 2 * value
     influence = {
         "y_treated": _above(width * targeted * per_t) / users,
         "y_control": -_above(width * targeted * per_c) / users,
@@ -177,12 +177,12 @@ def _slopes_of_area(groups: ScoreGroups, curve: Curve) -> Influence:
     treated, control = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
     y_control, per_control = np.cumsum(groups.y_control), _ratio(1.0, control)
     width, ratio = _widths(groups.n), treated * per_control
-    own = (curve.incremental[1:] + curve.incremental[:-1]) / 2
+    midpoints = (curve.incremental[1:] + curve.incremental[:-1]) / 2
     return {
         "y_treated": _above(width),
         "y_control": -_above(width * ratio),
-        "treated": own - _above(width * y_control * per_control),
-        "control": own + _above(width * y_control * ratio * per_control),
+        "treated": midpoints - _above(width * y_control * per_control),
+        "control": midpoints + _above(width * y_control * ratio * per_control),
     }
 
 

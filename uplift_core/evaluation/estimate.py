@@ -146,8 +146,8 @@ def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
     """
     zero = np.zeros(1)
     terms = {*a.influence, *b.influence}
-    apart = {t: a.influence.get(t, zero) - b.influence.get(t, zero) for t in terms}
-    return estimate(sums, a.value - b.value, apart)
+    influence = {t: a.influence.get(t, zero) - b.influence.get(t, zero) for t in terms}
+    return estimate(sums, a.value - b.value, influence)
 
 
 def spread(of: Estimate, place: npt.NDArray[np.int64]) -> Estimate:

@@ -209,10 +209,10 @@ def judge(comparison: Comparison, n: int, events: int, budget: float) -> Verdict
 
 def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: float) -> Finding:
     """The word on one learner, of ``n`` users."""
-    found = comparison.candidates[learner]
+    candidate = comparison.candidates[learner]
     tests = (
-        (found.z_random, comparison.critical_random),
-        (found.z_response, comparison.critical_response),
+        (candidate.z_random, comparison.critical_random),
+        (candidate.z_response, comparison.critical_response),
     )
     word = status(tests, events)
     needed = _needed([(z, critical) for z, critical in tests if z <= critical], n, events)
@@ -220,7 +220,7 @@ def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: 
         word=word,
         reason=_reason(learner, comparison, budget, events, needed),
         needed=None if word == "passed" else needed,
-        detectable=(comparison.critical_random + Z_POWER) * found.over_random.std_error,
+        detectable=(comparison.critical_random + Z_POWER) * candidate.over_random.std_error,
     )
 
 
@@ -248,10 +248,12 @@ def _reason(learner: str, comparison: Comparison, budget: float, events: int, ne
         error = f"standard error {gain.std_error:.5f}"  # the sentence stands alone in answers
         return f"{verb} {what} ({gain.value:+.5f} per user, {error}; z = {z:.2f}, needed {critical:.2f})"
 
-    found = comparison.candidates[learner]
-    random = side("random targeting", found.over_random, found.z_random, comparison.critical_random)
+    candidate = comparison.candidates[learner]
+    random = side(
+        "random targeting", candidate.over_random, candidate.z_random, comparison.critical_random
+    )
     response = side(
-        "the response model", found.over_response, found.z_response, comparison.critical_response
+        "the response model", candidate.over_response, candidate.z_response, comparison.critical_response
     )
     text = (
         f"Treating {budget:.0%}, '{learner}' {random} and {response}; z is that of the gain averaged "

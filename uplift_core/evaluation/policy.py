@@ -196,9 +196,9 @@ class _Cut:
 
     @classmethod
     def of(cls, groups: ScoreGroups, budgets: Doubles) -> _Cut:
-        wanted, reached = budgets * groups.n_users, np.cumsum(groups.n)
-        group = np.minimum(np.searchsorted(reached, wanted), len(groups.n) - 1)
-        share = np.clip((wanted - reached[group] + groups.n[group]) / groups.n[group], 0, 1)
+        treated_users, reached = budgets * groups.n_users, np.cumsum(groups.n)
+        group = np.minimum(np.searchsorted(reached, treated_users), len(groups.n) - 1)
+        share = np.clip((treated_users - reached[group] + groups.n[group]) / groups.n[group], 0, 1)
         return cls(group, budgets if len(groups.n) == 1 else share)
 
     def first(self, column: Doubles) -> Doubles:

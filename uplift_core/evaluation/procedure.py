@@ -74,9 +74,9 @@ def _judged(
     place = np.empty(len(binned), dtype=np.int64)
     place[present] = np.arange(len(present))
     at = place[cell]
-    found = model.predict_all(binned[present])
-    mu0, mu1 = (mu.astype(np.float64)[at] for mu in (found.mu0, found.mu1))
-    scores = {str(name): score.astype(np.float64)[at] for name, score in found.cate.items()}
+    predictions = model.predict_all(binned[present])
+    mu0, mu1 = (mu.astype(np.float64)[at] for mu in (predictions.mu0, predictions.mu1))
+    scores = {str(name): score.astype(np.float64)[at] for name, score in predictions.cate.items()}
     return joint_groups(
         scores | {RESPONSE: mu0},
         users.w,

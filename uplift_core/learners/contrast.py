@@ -98,13 +98,13 @@ class ContrastModel:
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
         """All distinct boosters by role; the learners' own roles are prefixed with their name."""
-        found = {MU0: self.response}
+        boosters = {MU0: self.response}
         for name, learner in self.learners.items():
             for role, booster in learner.boosters.items():
-                found[role if role in (MU0, MU1) else f"{name}_{role}"] = booster
+                boosters[role if role in (MU0, MU1) else f"{name}_{role}"] = booster
         for outcome, models in self.others.items():
-            found |= {f"{MU0}_of_{outcome}": models.mu0, f"{MU1}_of_{outcome}": models.mu1}
-        return found
+            boosters |= {f"{MU0}_of_{outcome}": models.mu0, f"{MU1}_of_{outcome}": models.mu1}
+        return boosters
 
     @classmethod
     def from_boosters(cls, boosters: dict[str, xgboost.Booster], propensity: float) -> ContrastModel:
@@ -113,8 +113,8 @@ class ContrastModel:
         learners: dict[LearnerName, Learner] = {}
         for name, learner in LEARNERS.items():
             prefix = f"{name}_"
-            own = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
-            learners[name] = learner(own or shared, propensity)
+            of_learner = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
+            learners[name] = learner(of_learner or shared, propensity)
         mark = f"{MU0}_of_"
         others = {
             name: ArmModels(boosters[f"{mark}{name}"], boosters[f"{MU1}_of_{name}"])

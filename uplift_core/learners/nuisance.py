@@ -246,24 +246,24 @@ def fit_nuisances(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> Nuisance
     call_all([*fits, *models.fits(left_out, pooled=False)], models.fitter.workers)
     m_oof, mu0_oof, mu1_oof = (np.empty(len(cells.n)) for _ in range(3))
     for fold in folds:
-        held, away = cells.fold == fold, left_out | {fold}
-        at = cells.cell[held]
-        m_oof[held] = predict_at(models.pooled(away), cells.x, at)
-        mu0_oof[held] = predict_at(models.arm(0, away), cells.x, at)
-        mu1_oof[held] = predict_at(models.arm(1, away), cells.x, at)
-    arms, kept = models.arms(left_out), cells.outside(left_out)
+        in_fold, excluded = cells.fold == fold, left_out | {fold}
+        at = cells.cell[in_fold]
+        m_oof[in_fold] = predict_at(models.pooled(excluded), cells.x, at)
+        mu0_oof[in_fold] = predict_at(models.arm(0, excluded), cells.x, at)
+        mu1_oof[in_fold] = predict_at(models.arm(1, excluded), cells.x, at)
+    arms, outside = models.arms(left_out), cells.outside(left_out)
     return Nuisances(
         mu0=arms.mu0,
         mu1=arms.mu1,
-        m_oof=m_oof[kept],
-        mu0_oof=mu0_oof[kept],
-        mu1_oof=mu1_oof[kept],
+        m_oof=m_oof[outside],
+        mu0_oof=mu0_oof[outside],
+        mu1_oof=mu1_oof[outside],
     )
 
 
 def predict_at(booster: xgboost.Booster, x: Floats, cell: npt.NDArray[np.int64]) -> Doubles:
     """Predict each distinct row of ``x`` that is asked for once: (n_cells,) float64."""
-    asked = distinct(cell)
+    requested = distinct(cell)
     predicted = np.empty(len(x))
-    predicted[asked] = predict_booster(booster, x[asked])
+    predicted[requested] = predict_booster(booster, x[requested])
     return predicted[cell]

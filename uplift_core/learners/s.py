@@ -29,8 +29,8 @@ class SLearner(_Base):
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
         """Fit f on all cells, with the arm as a feature."""
         key = cells.cell + cells.w.astype(np.int64) * len(cells.x)
-        kept, label, weight = add_up(key, cells.y_mean, cells.n)
-        w, cell = np.divmod(kept, len(cells.x))
+        keys, label, weight = add_up(key, cells.y_mean, cells.n)
+        w, cell = np.divmod(keys, len(cells.x))
         data = Regression(_with_arm(cells.x[cell], w), label, weight)
         f = fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s)
         return cls({"f": f}, cells.propensity)

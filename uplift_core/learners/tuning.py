@@ -170,8 +170,8 @@ def _trials(
     best = int(np.argmin([loss.mean() for loss, _ in losses]))
     trials = []
     for i, (parameters, (loss, dr_loss)) in enumerate(zip(tried, losses, strict=True)):
-        apart = loss - losses[best][0]
-        error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
+        differences = loss - losses[best][0]
+        error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
         trials.append(Trial(kind, parameters, float(loss.mean()), error, dr_loss, chosen=i == best))
     return trials
 
