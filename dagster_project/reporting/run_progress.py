@@ -70,7 +70,7 @@ class RunProgress:
             self._display.remove_task(self._task)
             self._task = None
         seconds = time.monotonic() - self._began
-        self.console.print(f"  {step:12s} {seconds:6.1f} s{' failed' if failed else ''}", markup=False)
+        self.console.print(f"  {step:14s} {seconds:6.1f} s{' failed' if failed else ''}", markup=False)
 
 
 def _name(step_key: str) -> str:
