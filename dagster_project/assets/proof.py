@@ -52,9 +52,7 @@ def evaluator(
     context: dg.AssetExecutionContext, config: ProofConfig, engine: Engine
 ) -> Iterator[dg.MaterializeResult]:
     """Prove the evaluator on known truth."""
-    proofs, was_kept = kept_or_new_proof(
-        engine.paths.proofs, config.replications, config.users, engine.threads
-    )
+    proofs, was_kept = kept_or_new_proof(engine.paths.proofs, config.replications, config.users)
     rows = [
         {k: None if v != v else v for k, v in asdict(p).items()} | {"experiment": PROOF}  # noqa: PLR0124 - NaN
         for p in proofs

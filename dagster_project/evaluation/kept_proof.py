@@ -17,9 +17,7 @@ from uplift_core.artifacts.files import replace_file
 from uplift_core.evaluation.coverage import Proof, prove
 
 
-def kept_or_new_proof(
-    folder: Path, replications: int, users: int, threads: int
-) -> tuple[tuple[Proof, ...], bool]:
+def kept_or_new_proof(folder: Path, replications: int, users: int) -> tuple[tuple[Proof, ...], bool]:
     """Return the proof of this code, and whether an earlier run made it; keep a new one that holds.
 
     A proof is simulated with fixed seeds, so the same code and libraries give the same figures.
@@ -29,7 +27,8 @@ def kept_or_new_proof(
     try:
         return tuple(Proof(**row) for row in json.loads(file.read_bytes())), True
     except (OSError, ValueError, TypeError):  # no file, no JSON, or not a proof's fields
-        proofs = tuple(prove(replications, users, threads=threads))
+        # Its fits are so small that Python's lock would let one thread wait for the other.
+        proofs = tuple(prove(replications, users, threads=1))
         if all(proof.holds for proof in proofs):
             replace_file(file, json.dumps([asdict(proof) for proof in proofs], indent=1).encode())
         return proofs, False

@@ -40,9 +40,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
 
 
 def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
-    proofs, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000, 1)
+    proofs, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000)
     assert (len(proofs), was_kept) == (1, False)
-    again, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000, 2)
+    again, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000)
     assert was_kept
     assert str(again) == str(proofs)  # NaN is not equal to itself
     assert len(made) == 1
@@ -51,26 +51,26 @@ def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
 def test_other_numbers_code_or_libraries_need_another(
     tmp_path: Path, made: list[Proof], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept_or_new_proof(tmp_path, 400, 2000, 1)
-    kept_or_new_proof(tmp_path, 300, 2000, 1)
+    kept_or_new_proof(tmp_path, 400, 2000)
+    kept_or_new_proof(tmp_path, 300, 2000)
     monkeypatch.setattr(kept_proof, "_code_digest", lambda: "of other code")
-    kept_or_new_proof(tmp_path, 400, 2000, 1)
+    kept_or_new_proof(tmp_path, 400, 2000)
     assert len(made) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[{}]", "[1]"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, made: list[Proof], content: str) -> None:
-    kept_or_new_proof(tmp_path, 400, 2000, 1)
+    kept_or_new_proof(tmp_path, 400, 2000)
     (file,) = tmp_path.iterdir()
     file.write_text(content)
-    _, was_kept = kept_or_new_proof(tmp_path, 400, 2000, 1)
+    _, was_kept = kept_or_new_proof(tmp_path, 400, 2000)
     assert (len(made), was_kept) == (2, False)
-    assert kept_or_new_proof(tmp_path, 400, 2000, 1)[1]
+    assert kept_or_new_proof(tmp_path, 400, 2000)[1]
 
 
 def test_a_proof_that_fails_is_not_kept(tmp_path: Path, made: list[Proof]) -> None:
     made.append(replace(HOLDS, holds=False))
-    proofs, _ = kept_or_new_proof(tmp_path, 400, 2000, 1)
+    proofs, _ = kept_or_new_proof(tmp_path, 400, 2000)
     assert not all(proof.holds for proof in proofs)
     assert list(tmp_path.iterdir()) == []
 
