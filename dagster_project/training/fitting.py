@@ -19,8 +19,13 @@ from uplift_core.cells import BinEdges, Cells, distinct
 from uplift_core.errors import DataError
 from uplift_core.evaluation.gate import Verdict, compare, judge
 from uplift_core.learners import LEARNER_NAMES, OutcomeModels
-from uplift_core.learners.contrast import ContrastModel, fit_learners, sequential_fit
-from uplift_core.learners.nuisance import ControlModels
+from uplift_core.learners.contrast import (
+    ContrastModel,
+    fit_learners,
+    fits_of_contrast,
+    sequential_fit,
+)
+from uplift_core.learners.nuisance import FittedModels
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,13 @@ class Recipe:
     edges: BinEdges
     parameters: LearnerParameters
     threads: int
-    of_control: dict[str, ControlModels] = field(default_factory=lambda: defaultdict(dict))
+    of_control: dict[str, FittedModels] = field(default_factory=lambda: defaultdict(dict))
 
 
 def fits_of_arm(experiment: BatchExperiment) -> int:
     """Return the number of fits that ``train_arm`` makes if every fold holds both arms."""
-    folds, outcomes = experiment.declaration.split.folds, experiment.declaration.outcomes
-    learners = len(LEARNER_NAMES) * folds  # on all folds, and before each fold but the first
-    cross_fitted = 3 * folds + 2
-    before_each_fold = 3 * folds - 1
-    return learners + cross_fitted + before_each_fold + 2 * (len(outcomes) - 1)
+    other_outcomes = len(experiment.declaration.outcomes) - 1
+    return fits_of_contrast(experiment.declaration.split.folds) + 2 * other_outcomes
 
 
 def train_arm(
@@ -71,12 +73,13 @@ def fit_arm(
     default = experiment.declaration.defaults.outcome
     models = outcome_models(default)
     model = fit_learners(models)
-    names = (outcome.name for outcome in experiment.declaration.outcomes)
-    others = {name: outcome_models(name) for name in names if name != default}
-    fits = [fit for other in others.values() for fit in other.fits(pooled=False)]
-    call_all(fits, models.fitter.workers)
-    model = replace(model, others={name: other.arms() for name, other in others.items()})
-    return model, out_of_fold(models.cells, recipe, arm, default)
+    others = {}
+    for outcome in experiment.declaration.outcomes:
+        if outcome.name != default:
+            other = outcome_models(outcome.name)
+            call_all(other.fits(pooled=False), other.fitter.workers)
+            others[outcome.name] = other.arms()
+    return replace(model, others=others), out_of_fold(models.cells, recipe, arm, default)
 
 
 OUT_OF_FOLD = "out_of_fold"

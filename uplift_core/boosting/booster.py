@@ -19,6 +19,11 @@ from uplift_core.boosting.workers import weighted_mean
 Objective = Literal["binary:logistic", "reg:squarederror"]
 
 
+# Below this number of rows one thread is nearly as fast as two, and does not stall when other work uses
+# a core: threads wait for each other at every level of every tree.
+ONE_THREAD_ROWS = 50_000
+
+
 def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
     x: Floats,
     label: Doubles,
@@ -43,11 +48,12 @@ def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
         parameters: boosting parameters.
         max_bin: at least the number of bins of every feature, or XGBoost would merge some.
         seed: XGBoost's seed; equal seeds and threads give equal bytes.
-        threads: number of threads; 0 means all cores.
+        threads: largest number of threads; 0 means all cores.
     """
     base = weighted_mean(label, weight)
     if objective == "binary:logistic":
         base = min(max(base, 1e-7), 1 - 1e-7)
+    threads = 1 if len(x) < ONE_THREAD_ROWS else threads
     data = xgboost.QuantileDMatrix(
         x, label=label, weight=weight, max_bin=max_bin, nthread=threads or None
     )

@@ -14,21 +14,22 @@ from threading import Event
 from typing import Any, TypeVar
 
 import xgboost
-from joblib import cpu_count
 
 T = TypeVar("T")
 
 _stop: ContextVar[Event | None] = ContextVar("stop", default=None)
-_after_each: ContextVar[Callable[[], None] | None] = ContextVar("after_each", default=None)
+_after_each: ContextVar[Callable[[], object]] = ContextVar("after_each", default=lambda: None)
 
 
 def cores() -> int:
     """Return how many cores this process may use, by its affinity and its container's quota."""
+    from joblib import cpu_count  # noqa: PLC0415 - half a second, and the service fits nothing
+
     return int(cpu_count())
 
 
 @contextmanager
-def after_each(tell: Callable[[], None]) -> Iterator[None]:
+def after_each(tell: Callable[[], object]) -> Iterator[None]:
     """Have ``tell`` called after each call of ``call_all`` inside the ``with`` block, in this thread."""
     token = _after_each.set(tell)
     try:
@@ -43,9 +44,13 @@ def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     If one raises, or a signal ends the wait, fits that have begun stop after their current tree, and
     the others do not begin.
     """
-    tell = _after_each.get() or _nothing
+    tell = _after_each.get()
     if workers == 1 or len(calls) <= 1:
-        return [_told(call, tell) for call in calls]
+        results = []
+        for call in calls:
+            results.append(call())
+            tell()
+        return results
     stop = Event()
     token = _stop.set(stop)
     try:
@@ -63,23 +68,13 @@ def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
         _stop.reset(token)
 
 
-def _told(call: Callable[[], T], tell: Callable[[], None]) -> T:
-    result = call()
-    tell()
-    return result
-
-
-def _nothing() -> None:
-    """Tell nobody."""
-
-
 def stop_callbacks() -> list[xgboost.callback.TrainingCallback]:
     """Return XGBoost's callbacks that end a fit which runs side by side with one that failed."""
     stop = _stop.get()
-    return [] if stop is None else [_StopsWhenAsked(stop)]
+    return [] if stop is None else [_StopCallback(stop)]
 
 
-class _StopsWhenAsked(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+class _StopCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     def __init__(self, stop: Event) -> None:
         super().__init__()
         self._stop = stop

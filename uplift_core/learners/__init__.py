@@ -10,6 +10,7 @@ from uplift_core.learners.contrast import (
     Predictions,
     fit_contrast,
     fit_learners,
+    fits_of_contrast,
     sequential_fit,
 )
 from uplift_core.learners.nuisance import ArmModels, OutcomeModels
@@ -25,5 +26,6 @@ __all__ = [
     "Predictions",
     "fit_contrast",
     "fit_learners",
+    "fits_of_contrast",
     "sequential_fit",
 ]

@@ -21,7 +21,7 @@ from uplift_core.learners.dr import DRLearner
 from uplift_core.learners.nuisance import (
     NO_FOLDS,
     ArmModels,
-    ControlModels,
+    FittedModels,
     Fitter,
     Folds,
     Nuisances,
@@ -144,7 +144,7 @@ def sequential_fit(
     cells: Cells,
     parameters: LearnerParameters,
     threads: int = 0,
-    of_control: ControlModels | None = None,
+    of_control: FittedModels | None = None,
 ) -> Iterator[tuple[int, ContrastModel]]:
     """For each fold but the first, all learners fitted on the folds before it: (fold, model), ....
 
@@ -162,25 +162,30 @@ def sequential_fit(
         return OutcomeModels.of(cells, parameters, threads, of_control, never_seen)
 
     before = {k: models_without(folds[k:]) for k in folds[1:] if _both_arms(cells, folds[:k])}
+    if not before:
+        return
     second = models_without([k for k in folds if k != 1]) if _both_arms(cells, [1]) else None
-    sources = {}
+    # The last models predict for no others, so their pooled one is not needed.
+    fits = [fit for k, models in before.items() for fit in models.fits(pooled=k < folds[-1])]
+    fits += second.fits() if second else []
+    call_all(fits, before[max(before)].fitter.workers)
     for k, models in before.items():
         # Folds that no earlier models can predict are predicted by the models themselves.
-        sources[k] = {j: before.get(j, models) for j in range(k)}
-        sources[k][0] = models if k == 1 else second or before.get(1, models)
-    _fit_all(before.values(), [source for by_fold in sources.values() for source in by_fold.values()])
-    for k, models in before.items():
-        nuisances = _sequential_nuisances(models, sources[k])
+        sources = {j: before.get(j, models) for j in range(k)}
+        sources[0] = models if k == 1 else second or before.get(1, models)
+        nuisances = _sequential_nuisances(models, sources)
         yield k, _learners(models.cells, nuisances, models.fitter)
 
 
-def _fit_all(models: Collection[OutcomeModels], sources: Collection[OutcomeModels]) -> None:
-    """Fit the arms' models of all, and the pooled ones of those that predict for others."""
-    every = {id(one): one for one in (*sources, *models)}
-    pooled = {id(one) for one in sources}
-    fits = [fit for key, one in every.items() for fit in one.fits(pooled=key in pooled)]
-    if fits:
-        call_all(fits, next(iter(every.values())).fitter.workers)
+def fits_of_contrast(n_folds: int) -> int:
+    """Return the number of calls with which ``fit_learners`` and ``sequential_fit`` fit a contrast.
+
+    Every fold is assumed to hold users of both arms.
+    """
+    learners = len(LEARNERS) * n_folds  # on all folds, and before each fold but the first
+    cross_fitted = 3 * n_folds + 2
+    before_each_fold = 3 * n_folds - 1
+    return learners + cross_fitted + before_each_fold
 
 
 def _both_arms(cells: Cells, folds: Collection[int]) -> bool:

@@ -43,13 +43,25 @@ class Fitter:
     workers: int = 1
 
     @classmethod
-    def for_cells(cls, cells: Cells, parameters: LearnerParameters, threads: int = 0) -> Fitter:
-        """The fitter of a contrast; leaves are sized by the control's event rate and share.
+    def for_cells(
+        cls,
+        cells: Cells,
+        parameters: LearnerParameters,
+        threads: int = 0,
+        *,
+        contrast: Cells | None = None,
+    ) -> Fitter:
+        """The fitter of some cells; leaves are sized by the control's event rate and share among them.
 
-        ``threads`` 0 takes all cores. With few cells they are the number of fits side by side.
+        Args:
+            cells: that the boosters are fitted on.
+            parameters: of the boosters.
+            threads: 0 takes all cores; if the contrast has few cells, the number of fits side by side.
+            contrast: all cells of the contrast, if ``cells`` are a part of them. They decide whether
+                fits run side by side, so that it holds for all fits of a contrast.
         """
         workers = 1
-        if len(cells.n) <= MOST_CELLS_SIDE_BY_SIDE and trains_alone():
+        if len((contrast or cells).n) <= MOST_CELLS_SIDE_BY_SIDE and trains_alone():
             workers, threads = threads or cores(), 1
         return cls(
             binary=cells.binary,
@@ -155,8 +167,8 @@ Folds = frozenset[int]
 NO_FOLDS: Folds = frozenset()
 
 
-# The control's models, by folds that were never seen and folds that were left out.
-ControlModels = dict[tuple[Folds, Folds], xgboost.Booster]
+# Outcome models by arm (None: both), by folds that were never seen and folds that were left out.
+FittedModels = dict[tuple[int | None, Folds, Folds], xgboost.Booster]
 
 
 @dataclass(frozen=True)
@@ -170,8 +182,8 @@ class OutcomeModels:
 
     cells: Cells
     fitter: Fitter
-    _fitted: dict[tuple[int | None, Folds], xgboost.Booster] = field(default_factory=dict, repr=False)
-    _of_control: ControlModels = field(default_factory=dict, repr=False)
+    _fitted: FittedModels = field(default_factory=dict, repr=False)
+    _of_control: FittedModels = field(default_factory=dict, repr=False)
     _never_seen: Folds = NO_FOLDS
 
     @classmethod
@@ -180,7 +192,7 @@ class OutcomeModels:
         cells: Cells,
         parameters: LearnerParameters,
         threads: int = 0,
-        of_control: ControlModels | None = None,
+        of_control: FittedModels | None = None,
         never_seen: Collection[int] = NO_FOLDS,
     ) -> OutcomeModels:
         """Nothing is fitted yet.
@@ -196,7 +208,7 @@ class OutcomeModels:
         seen = cells.without(never_seen)
         return cls(
             seen,
-            Fitter.for_cells(seen, parameters, threads),
+            Fitter.for_cells(seen, parameters, threads, contrast=cells),
             _of_control={} if of_control is None else of_control,
             _never_seen=frozenset(never_seen),
         )
@@ -219,14 +231,11 @@ class OutcomeModels:
         return [*arms, partial(self.pooled, left_out)] if pooled else [*arms]
 
     def _model(self, w: int | None, left_out: Folds) -> xgboost.Booster:
-        if w == 0:
-            key = (self._never_seen, left_out)
-            if key not in self._of_control:
-                self._of_control[key] = self._fit(w, left_out)
-            return self._of_control[key]
-        if (w, left_out) not in self._fitted:
-            self._fitted[w, left_out] = self._fit(w, left_out)
-        return self._fitted[w, left_out]
+        fitted = self._of_control if w == 0 else self._fitted
+        key = (w, self._never_seen, left_out)
+        if key not in fitted:
+            fitted[key] = self._fit(w, left_out)
+        return fitted[key]
 
     def _fit(self, w: int | None, left_out: Folds) -> xgboost.Booster:
         cells, share = self.cells, 1.0

@@ -12,13 +12,17 @@ from functools import partial
 import numpy as np
 import pytest
 
-from dagster_project.training.fitting import fits_of_arm
-from tests.support import folder_of, with_experiment
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.boosting.booster import fit_booster
 from uplift_core.boosting.parameters import BoostingParameters
 from uplift_core.boosting.side_by_side import after_each, call_all, cores
-from uplift_core.learners.contrast import ContrastModel, fit_contrast, sequential_fit
+from uplift_core.learners import nuisance
+from uplift_core.learners.contrast import (
+    ContrastModel,
+    fit_contrast,
+    fits_of_contrast,
+    sequential_fit,
+)
 from uplift_core.learners.nuisance import OutcomeModels
 
 LONG = BoostingParameters(rounds=1_000_000, max_depth=2, learning_rate=0.1, min_leaf_events=1)
@@ -121,14 +125,22 @@ def test_cores_are_at_least_one() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_who_watches_is_told_of_every_fit(threads: int) -> None:
-    split = folder_of("simulated").declaration.split.model_copy(update={"folds": 3})
-    experiment = with_experiment(folder_of("simulated"), split=split)
     done: list[int] = []
     cells = make_rct().cells()
     with after_each(lambda: done.append(1)):
         fit_contrast(cells, PARAMETERS, threads)
         list(sequential_fit(cells, PARAMETERS, threads))
-    others = 2 * (len(experiment.declaration.outcomes) - 1)
-    assert len(done) == fits_of_arm(experiment) - others
+    assert len(done) == fits_of_contrast(cells.n_folds)
     call_all([lambda: None], threads)  # nobody watches any more
-    assert len(done) == fits_of_arm(experiment) - others
+    assert len(done) == fits_of_contrast(cells.n_folds)
+
+
+def test_all_fits_of_a_large_contrast_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those on the few cells of its first fold: they would run beside fits in all threads."""
+    cells = make_rct().cells()
+    monkeypatch.setattr(nuisance, "MOST_CELLS_SIDE_BY_SIDE", len(cells.n) // 2)
+    first = OutcomeModels.of(cells, PARAMETERS, 2, never_seen={1, 2})
+    assert len(first.cells.n) < len(cells.n) // 2
+    assert (first.fitter.workers, first.fitter.threads) == (1, 2)
+    few = OutcomeModels.of(first.cells, PARAMETERS, 2)
+    assert (few.fitter.workers, few.fitter.threads) == (2, 1)
