@@ -13,7 +13,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.inputs.sources import SourceFile
-from dagster_project.reporting.run_progress import Countdown
+from dagster_project.reporting.run_progress import ProgressLog
 from dagster_project.training.cells import find_edges, make_cells, of_parts
 from dagster_project.training.fitting import Recipe, fits_of_arm, train_arm
 from dagster_project.training.scoring import score_users
@@ -76,7 +76,7 @@ class LocalCompute(Compute):
         recipes = {chosen: Recipe(edges, chosen, self.threads) for chosen in parameters.values()}
         for arm, chosen in parameters.items():
             log(f"training {arm} against the control")
-            with after_each(Countdown(log, f"{arm}: fits done", fits_of_arm(experiment))):
+            with after_each(ProgressLog(log, f"{arm}: fits done", fits_of_arm(experiment))):
                 trained[arm] = train_arm(db, experiment, arm, recipes[chosen])
         return trained
 

@@ -89,26 +89,26 @@ def crosscheck(
 
     model, fitter = ours(fold)
     other, _ = ours(np.random.default_rng(OTHER_SEED).permutation(fold))
-    n_folds = int(fold.max()) + 1
-    given: list[tuple[LearnerName, Folds | int]] = [(name, _splits(fold)) for name in LEARNER_NAMES]
-    drawn: list[tuple[LearnerName, Folds | int]] = [(name, n_folds) for name in TIER_2]
+    folds_of: dict[int, Folds | int] = {1: _splits(fold), 2: int(fold.max()) + 1}
+    compared = [*((name, 1) for name in LEARNER_NAMES), *((name, 2) for name in TIER_2)]
     fits = [
-        partial(econml_effects, learner, fitter, e, x, w, y, folds, x_held)
-        for learner, folds in (*given, *drawn)
+        partial(econml_effects, name, fitter, e, x, w, y, folds_of[tier], x_held)
+        for name, tier in compared
     ]
     with warnings.catch_warnings():
         # A missing value is a value to both sides, and chance alone assigned the arm.
         warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
         effects = call_all(fits, fitter.workers)
     predicted = {name: model.predict(x_held, name).astype(np.float64) for name in LEARNER_NAMES}
-    figures = [
-        (name, 1, "max_abs_difference", float(np.abs(predicted[name] - peer).max()))
-        for name, peer in zip(LEARNER_NAMES, effects, strict=False)
-    ]
-    for name, peer in zip(TIER_2, effects[len(LEARNER_NAMES) :], strict=True):
-        floor = other.predict(x_held, name).astype(np.float64)
-        figures.append((name, 2, "spearman", spearman(predicted[name], peer)))
-        figures.append((name, 2, "spearman_own_folds", spearman(predicted[name], floor)))
+    figures = []
+    for (name, tier), peer in zip(compared, effects, strict=True):
+        if tier == 1:
+            difference = float(np.abs(predicted[name] - peer).max())
+            figures.append((name, tier, "max_abs_difference", difference))
+        else:
+            floor = other.predict(x_held, name).astype(np.float64)
+            figures.append((name, tier, "spearman", spearman(predicted[name], peer)))
+            figures.append((name, tier, "spearman_own_folds", spearman(predicted[name], floor)))
     label = {
         "experiment": experiment.name,
         "arm": arm,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -21,17 +22,17 @@ def kept_or_new_proof(folder: Path, replications: int, users: int) -> tuple[tupl
     """Return the proof of this code, and whether an earlier run made it; keep a new one that holds.
 
     A proof is simulated with fixed seeds, so the same code and libraries give the same figures.
-    A file that cannot be read counts as none.
+    A file that cannot be read, or names no claim, counts as none.
     """
     file = folder / f"{_code_digest()}-{replications}x{users}.json"
-    try:
-        return tuple(Proof(**row) for row in json.loads(file.read_bytes())), True
-    except (OSError, ValueError, TypeError):  # no file, no JSON, or not a proof's fields
-        # Its fits are so small that Python's lock would let one thread wait for the other.
-        proofs = tuple(prove(replications, users, threads=1))
-        if all(proof.holds for proof in proofs):
-            replace_file(file, json.dumps([asdict(proof) for proof in proofs], indent=1).encode())
-        return proofs, False
+    with suppress(OSError, ValueError, TypeError):  # no file, no JSON, or not a proof's fields
+        if proofs := tuple(Proof(**row) for row in json.loads(file.read_bytes())):
+            return proofs, True
+    # Its fits are so small that Python's lock would let one thread wait for the other.
+    proofs = tuple(prove(replications, users, threads=1))
+    if all(proof.holds for proof in proofs):
+        replace_file(file, json.dumps([asdict(proof) for proof in proofs], indent=1).encode())
+    return proofs, False
 
 
 @cache

@@ -27,7 +27,7 @@ class RunProgress:
     console: Console
     verbose: bool = False
     _began: float = field(default=0.0, init=False)
-    _display: Progress | None = field(default=None, init=False)
+    _display: Progress = field(default_factory=lambda: Progress(disable=True), init=False)
     _task: TaskID | None = field(default=None, init=False)
 
     @contextmanager
@@ -36,12 +36,13 @@ class RunProgress:
         columns = (
             TextColumn(" "),
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
         )
         with Progress(
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         ) as self._display:
+            self._task = None
             yield self.tell
 
     def tell(self, entry: dg.EventLogEntry) -> None:
@@ -57,16 +58,15 @@ class RunProgress:
     def _message(self, entry: dg.EventLogEntry) -> None:
         if self.verbose and int(entry.level) >= logging.INFO:
             self.console.print(f"    {entry.user_message}", markup=False, soft_wrap=True)
-        if self._display is not None and self._task is not None:
-            self._display.update(self._task, description=entry.user_message.splitlines()[0])
+        if self._task is not None:
+            self._display.update(self._task, description=entry.user_message.partition("\n")[0])
 
     def _begin(self, step: str) -> None:
         self._began = time.monotonic()
-        if self._display is not None:
-            self._task = self._display.add_task(step)
+        self._task = self._display.add_task(step)
 
     def _end(self, step: str, *, failed: bool) -> None:
-        if self._display is not None and self._task is not None:
+        if self._task is not None:
             self._display.remove_task(self._task)
             self._task = None
         seconds = time.monotonic() - self._began
@@ -79,7 +79,7 @@ def _name(step_key: str) -> str:
 
 
 @dataclass
-class Countdown:
+class ProgressLog:
     """Logs how much of a long step is done, at most every two seconds.
 
     Attributes:
@@ -92,14 +92,14 @@ class Countdown:
     what: str
     total: int
     _done: int = field(default=0, init=False)
-    _told: float = field(default=0.0, init=False)
+    _logged: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._told = time.monotonic()
+        self._logged = time.monotonic()
 
     def __call__(self) -> None:
         """Count one more part as done."""
         self._done += 1
-        if time.monotonic() - self._told >= QUIET_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._logged >= QUIET_SECONDS:
+            self._logged = time.monotonic()
             self.log(f"{self.what}: {self._done} of {self.total}")

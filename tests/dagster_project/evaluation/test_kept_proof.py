@@ -58,7 +58,7 @@ def test_other_numbers_code_or_libraries_need_another(
     assert len(made) == 3
 
 
-@pytest.mark.parametrize("content", ["", "{", "[{}]", "[1]"])
+@pytest.mark.parametrize("content", ["", "{", "[{}]", "[1]", "[]", "{}"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, made: list[Proof], content: str) -> None:
     kept_or_new_proof(tmp_path, 400, 2000)
     (file,) = tmp_path.iterdir()

@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from dagster_project.reporting import run_progress
-from dagster_project.reporting.run_progress import Countdown, RunProgress
+from dagster_project.reporting.run_progress import ProgressLog, RunProgress
 
 
 @dg.op
 def simulated__raw(context: dg.OpExecutionContext) -> None:
+    context.log.info("")
+    context.log.info("no markup: [/users]")
     context.log.info("120 users read")
 
 
@@ -60,7 +62,7 @@ def test_progress_is_logged_at_most_every_two_seconds(monkeypatch: pytest.Monkey
     now = iter([0.0, 0.5, 1.9, 2.1, 2.1, 3.0, 5.0, 5.0])
     monkeypatch.setattr(run_progress.time, "monotonic", lambda: next(now))
     log: list[str] = []
-    done = Countdown(log.append, "mens: fits done", 5)
+    done = ProgressLog(log.append, "mens: fits done", 5)
     for _ in range(5):
         done()
     assert log == ["mens: fits done: 3 of 5", "mens: fits done: 5 of 5"]
