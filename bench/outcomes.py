@@ -18,10 +18,17 @@ from bench.criteo_like import sample_path
 from bench.hillstrom_splits import source_file
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import evaluate_joint
+from dagster_project.inputs.assignment import assignment_query
 from dagster_project.scores.predictions import NAMES, Rows, predictions_of, write_predictions
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.training.cells import features_of, find_edges, read_edges, read_feature_cells
+from dagster_project.training.cells import (
+    features_of,
+    find_edges,
+    make_cells,
+    read_edges,
+    read_feature_cells,
+)
 from dagster_project.training.fitting import Recipe, train_arm
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -51,8 +58,8 @@ def prepare(db: Warehouse, experiment: BatchExperiment, source: Path) -> None:
     raw = (experiment.path / "raw.sql").read_text(encoding="utf-8")
     db.create(experiment.tables.raw, raw, {"source": str(source)})
     ours.write_features(db, experiment)
-    ours.write_assignment(db, experiment)
-    ours.write_cells(db, experiment, find_edges(db, experiment), ours.Clock())
+    db.create(experiment.tables.assignment, *assignment_query(experiment))
+    make_cells(db, experiment, find_edges(db, experiment))
 
 
 def learn(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[Verdict, dict[str, Rows]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
+from uplift_core.boosting.side_by_side import cores
 from uplift_core.errors import UpliftError
 
 WAITING = logging.getLogger("uplift.waiting")  # dagster.yaml writes its lines into the run's log
@@ -104,7 +104,7 @@ class Engine(dg.ConfigurableResource):
                 key=self.cluster_key,
             ),
             memory_limit=self.memory_limit,
-            threads=self.threads or os.cpu_count() or 1,
+            threads=self.threads or cores(),
             cells_per_worker=self.cluster_cells,
             range_users=self.cluster_users,
         )

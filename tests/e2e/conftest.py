@@ -25,7 +25,7 @@ def declare_and_run(home: Path) -> None:
     place = home.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(place))
-        patch.setenv("UPLIFT_HOME", str(place / "home"))
+        patch.setenv("UPLIFT_HOME", str(home))
         patch.setenv("UPLIFT_EXPERIMENTS", str(place / "experiments"))
         patch.setenv("UPLIFT_THREADS", "1")
         pc.write_csv(offers()[0], place / "offers.csv")
@@ -41,5 +41,5 @@ def declare_and_run(home: Path) -> None:
         for declaration in (place / "experiments").glob("*/experiment.toml"):  # each fold costs a fit
             text = declaration.read_text(encoding="utf-8")
             declaration.write_text(text.replace("folds = 5", "folds = 3"), encoding="utf-8")
-        share_proof(place / "home")
+        share_proof(home)
         assert run.main(["offers", "rare", "timed"]) == 0

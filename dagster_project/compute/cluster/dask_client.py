@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from distributed.security import Security
 
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.sql import sql_sha256
+from uplift_core.boosting.side_by_side import cores
 from uplift_core.errors import UpliftError
 
 LOCAL = "local"
@@ -220,7 +220,7 @@ def _connect(address: Address) -> distributed.Client:
             # Without the patch, a worker would import the main program: seconds, and of no use to it.
             with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
                 cluster = distributed.LocalCluster(
-                    n_workers=address.workers or os.cpu_count(),
+                    n_workers=address.workers or cores(),
                     threads_per_worker=1,
                     host=LOOPBACK,
                     dashboard_address=f"{LOOPBACK}:0",
