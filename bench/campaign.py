@@ -1,13 +1,13 @@
-"""Thirty nights of a simulated campaign whose true effects are known: promise, measurement, truth.
+"""Compare promise, measurement and truth over thirty nights of a campaign with known effects.
 
     python -m bench.campaign --folder FOLDER
 
-Each experiment is a simulated RCT of its own. Every night a list is made within a contact cap and
-exported; outcomes are drawn with the user's true chance, treated if the file ``treat`` names the user,
-or not; the list is measured as any file of outcomes is. An interval is right if it holds the mean true
-effect of the users whom it is about. A promise is made before, from the experiment's held-out users;
-promises of one experiment share those users, so the number of experiments limits how well their
-agreement is known.
+Each experiment is a separate simulated RCT. Every night a list is written within a contact cap and
+exported. Then each user's outcome is drawn with the user's true chance: that under treatment if the file
+``treat`` names the user, else that under control. The list is measured by the file of these outcomes. An
+interval is right if it contains the mean true effect of the users that it describes. A promise is
+computed before, from the experiment's held-out users. Promises of one experiment share those users, so
+the number of experiments limits how precisely their agreement is known.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TRUTH = (
 
 
 def main() -> None:
-    """Print how often intervals held the truth, and promises agreed."""
+    """Print how often intervals contained the truth, and how often promises agreed with outcomes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--experiments", type=int, default=10)
@@ -69,12 +69,12 @@ def _campaign(root: Path, seed: int, nights: int, users: int) -> list[dict[str, 
     )
     layers = ("raw", "features", "assignment", "cells", "models", "scores", "evaluation", "thresholds")
     run_job(folder, root, only=layers)
-    found = []
+    rows = []
     rng = np.random.default_rng(seed)
     with open_warehouse(Home(root), memory_limit="2GB", threads=0) as db:
         for night in range(nights):
-            found += _night(db, folder, root, (FIRST + timedelta(days=night)).isoformat(), rng)
-    return found
+            rows += _night(db, folder, root, (FIRST + timedelta(days=night)).isoformat(), rng)
+    return rows
 
 
 def _night(
@@ -110,9 +110,9 @@ def _report(comparison: str, rows: list[dict[str, float]]) -> None:
     def mean(values: list[float]) -> str:
         return f"{np.mean(values):.4f}"
 
-    def share(held: list[bool]) -> str:
-        p = float(np.mean(held))
-        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(held)):.3f} (one standard error)"
+    def share(flags: list[bool]) -> str:
+        p = float(np.mean(flags))
+        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(flags)):.3f} (one standard error)"
 
     print(
         f"{comparison}: {len(rows)} nights, about {mean([r['n_control'] for r in rows])} "

@@ -1,4 +1,4 @@
-"""Headless Chromium by its DevTools protocol: open a page, wait for a text, press keys, picture it."""
+"""Control headless Chromium by its DevTools protocol: open pages, wait for texts, take pictures."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PATIENCE = 60.0  # seconds
 
 
 class Browser:
-    """One page."""
+    """One page of a browser."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self._numbers = itertools.count(1)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
-        """One command of the protocol."""
+        """Send one command of the protocol and return its result."""
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -45,9 +45,9 @@ class Browser:
                 return result
 
     def evaluate(self, script: str) -> Any:
-        """The value of a script."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        return found.get("result", {}).get("value")
+        """Run a script and return its value."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        return answer.get("result", {}).get("value")
 
     def look(self, *, width: int, height: int, dark: bool) -> None:
         """Set the window's size and the reader's theme."""
@@ -57,11 +57,11 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[theme])
 
     def open(self, url: str) -> None:
-        """Go to an address."""
+        """Open an address."""
         self.call("Page.navigate", url=url)
 
     def shows(self, *texts: str) -> bool:
-        """Whether all texts come to be seen, and no script runs, before patience ends."""
+        """Wait until the page shows all texts and no script runs; false if patience ends first."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             seen = self.evaluate("document.body ? document.body.innerText : ''") or ""
@@ -72,7 +72,7 @@ class Browser:
         return False
 
     def drawn(self) -> bool:
-        """Whether all elements that are still loading come to be there before patience ends."""
+        """Wait until no element is still loading; false if patience ends first."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             if not self.evaluate("!!document.querySelector('[data-testid=stSkeleton]')"):
@@ -81,19 +81,19 @@ class Browser:
         return False
 
     def press(self, selector: str, key: str, times: int) -> None:
-        """Press a key on the element that a CSS selector finds."""
+        """Press a key on the element that a CSS selector matches."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
         for kind in ("keyDown", "keyUp") * times:
             code = {"ArrowRight": 39, "ArrowLeft": 37}[key]
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     def click(self, text: str) -> None:
-        """Click the first button or link of this text."""
+        """Click the first button or link with this text."""
         has = f"e => e.innerText.includes({json.dumps(text)})"
         self.evaluate(f"[...document.querySelectorAll('button, a')].find({has}).click()")
 
     def picture(self, path: Path, *, colours: int = 0, width: int = 0) -> None:
-        """Write what is seen as PNG; smaller with a palette of so many colours, or scaled to a width."""
+        """Write the window's content as PNG; with a palette of ``colours``, or scaled to ``width``."""
         path.parent.mkdir(parents=True, exist_ok=True)
         taken = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         image = Image.open(io.BytesIO(taken))
@@ -102,28 +102,28 @@ class Browser:
                 (width, round(image.height * width / image.width)), Image.Resampling.LANCZOS
             )
         if colours:
-            image = _with_few(image.convert("RGB"), colours)
+            image = _with_palette(image.convert("RGB"), colours)
         image.save(path, optimize=True)
 
 
-def _with_few(image: Image.Image, colours: int) -> Image.Image:
-    """The image with a palette; thin lines keep their colours, which a median cut loses."""
+def _with_palette(image: Image.Image, colours: int) -> Image.Image:
+    """Reduce the image to a palette; thin lines keep their colours, which a median cut would lose."""
     none = Image.Dither.NONE
     counts = image.getcolors(image.width * image.height) or []
-    often = sorted(counts, key=lambda entry: entry[0], reverse=True)[: colours // 4]
-    rare = colours - len(often)
-    far_apart = image.quantize(rare, Image.Quantize.MAXCOVERAGE, dither=none).getpalette() or []
+    frequent = sorted(counts, key=lambda entry: entry[0], reverse=True)[: colours // 4]
+    rare = colours - len(frequent)
+    distinct = image.quantize(rare, Image.Quantize.MAXCOVERAGE, dither=none).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in often for part in colour] + far_apart[: 3 * rare])
+    palette.putpalette([part for _, colour in frequent for part in colour] + distinct[: 3 * rare])
     return image.quantize(palette=palette, dither=none)
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A Chromium of its own, on a free port.
+    """Start a Chromium on a free port, with a new profile.
 
     Raises:
-        SystemExit: it is not installed, or does not start.
+        SystemExit: Chromium is not installed, or does not start.
     """
     if not CHROMIUM.exists():
         raise SystemExit(f"{CHROMIUM} is missing; install Debian's package chromium")

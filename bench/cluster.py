@@ -1,12 +1,12 @@
-"""One run on this machine against the same run on Dask's workers: equality, and time by step.
+"""Compare a run on this machine with the same run on Dask's workers: equality, and time by step.
 
     python -m bench.cluster --rows 4000000 --parts 16 --workers 2 --folder FOLDER --json FILE
     python -m bench.cluster --rows 4000000 ... --kill
     python -m bench.cluster --growth 1000000 4000000 14000000 25309483 --folder FOLDER --json FILE
 
-The first reads the same parts of a csv.gz twice, each run in a process of its own, and compares every
-table, the model bundle and the exported lines. ``--kill`` sends SIGKILL to a worker in the middle of
-cells, of training, of scoring and of ranking. ``--growth`` counts cells against rows.
+The first command reads the same parts of a csv.gz twice, each run in a separate process. It compares
+every table, the model bundle and the exported lines. ``--kill`` sends SIGKILL to a worker in the middle
+of cells, of training, of scoring and of ranking. ``--growth`` counts cells against rows.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ TABLES = (
 MAX_BINS = 64
 FOLDS = 3
 HOLDOUT = 0.3
-EDGE_ROWS = 1_000_000  # that the edges of ``--growth`` come from
+EDGE_ROWS = 1_000_000  # number of rows that give the edges of ``--growth``
 
 
 def cut(whole: Path, rows: int, parts: int) -> Path:
-    """Cut a csv.gz into parts of equal size beside it; returns the pattern that names them."""
+    """Cut a csv.gz into parts of equal size beside it; return the pattern of their names."""
     folder = whole.with_name(f"{whole.name.removesuffix('.csv.gz')}-in-{parts}")
     if not folder.is_dir():
         aside = folder.with_name(f".{folder.name}")
@@ -70,7 +70,7 @@ def cut(whole: Path, rows: int, parts: int) -> Path:
     return folder / "part-*.csv.gz"
 
 
-def kill_once_in_each_stage(told: list[str]) -> None:
+def kill_once_in_each_stage(kills: list[str]) -> None:
     """Watch the cluster of this process, and kill a worker half a second into each stage."""
     from dagster_project.compute.cluster import dask_client as client  # noqa: PLC0415 - in the measured process alone
 
@@ -84,33 +84,33 @@ def kill_once_in_each_stage(told: list[str]) -> None:
                     time.sleep(0.5)
                     pid = workers.client.run(os.getpid, workers=[worker])[worker]
                     os.kill(pid, signal.SIGKILL)
-                    told.append(f"{left.pop(0)}: killed worker {pid}")
+                    kills.append(f"{left.pop(0)}: killed worker {pid}")
                     break
             if not left:
                 return
 
 
 def watch_workers(peaks: dict[int, int]) -> None:
-    """Keep the largest resident memory of every process that this one started, in bytes."""
-    own = psutil.Process()
+    """Record the largest resident memory, in bytes, of every process that this one started."""
+    this_process = psutil.Process()
     while True:
         time.sleep(0.2)
-        for child in own.children(recursive=True):
+        for child in this_process.children(recursive=True):
             with suppress(psutil.Error):  # it has just ended
                 peaks[child.pid] = max(peaks.get(child.pid, 0), child.memory_info().rss)
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """One run, in this process."""
+    """Run the job once, in this process."""
     whole = given.folder / f"criteo-like-{given.rows[0]}.csv.gz"
     home = given.folder / f"home-{given.only}"
     shutil.rmtree(home, ignore_errors=True)
-    told: list[str] = []
+    kills: list[str] = []
     peaks: dict[int, int] = {}
     threading.Thread(target=watch_workers, args=(peaks,), daemon=True).start()
     if given.kill and given.only == CLUSTER:
-        threading.Thread(target=kill_once_in_each_stage, args=(told,), daemon=True).start()
-    found = run_job(
+        threading.Thread(target=kill_once_in_each_stage, args=(kills,), daemon=True).start()
+    figures = run_job(
         cut(whole, given.rows[0], given.parts),
         home,
         memory_limit=given.memory_limit,
@@ -118,11 +118,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         cluster="local" if given.only == CLUSTER else "",
         workers=given.workers,
     )
-    return found | {"kills": told, "worker_peak_mib": max(peaks.values(), default=0) / 2**20}
+    return figures | {"kills": kills, "worker_peak_mib": max(peaks.values(), default=0) / 2**20}
 
 
 def compare(folder: Path) -> Iterator[tuple[str, bool]]:
-    """What is equal: every table, the bundles, the exported lines."""
+    """Compare every table, the bundles and the exported lines of both runs: (name, equal), ...."""
     homes = [folder / f"home-{name}" for name in (HERE, CLUSTER)]
     digests = [_digests(home) for home in homes]
     for table in TABLES:
@@ -138,7 +138,7 @@ def compare(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _exported(home: Path, name: str) -> list[str]:
-    """Lines of a CSV, or of its parts in order, without headings."""
+    """Read the lines of a CSV, or of its parts in order, without headings."""
     files = sorted(home.glob(f"exports/criteo/*/*/*/{name}*.csv"))
     return [line for f in files for line in f.read_text(encoding="utf-8").splitlines()[1:]]
 
@@ -151,7 +151,7 @@ def _digests(home: Path) -> dict[str, tuple]:
 
 
 def growth(sizes: list[int]) -> list[dict[str, float]]:
-    """Distinct binned features, and cells, of so many look-alike users."""
+    """Count distinct binned features, and cells, for each number of look-alike users."""
     con = duckdb.connect()
     edges: BinEdges | None = None
     first = 0
@@ -168,30 +168,33 @@ def growth(sizes: list[int]) -> list[dict[str, float]]:
         con.register("chunk", chunk)
         hashed = "select *, md5_number_lower('criteo-1/' || user_id) as hash from chunk"
         select = (
-            f"select * exclude (hash), hash / 18446744073709551616.0 < {HOLDOUT} as held, "
+            f"select * exclude (hash), hash / 18446744073709551616.0 < {HOLDOUT} as holdout, "
             f"(hash % {FOLDS})::utinyint as fold from ({hashed})"
         )
         exists = con.execute("select count(*) from duckdb_tables()").fetchall()[0][0]
         con.execute(f"insert into binned {select}" if exists else f"create table binned as {select}")
         con.unregister("chunk")
     listed = ", ".join(FEATURES)
-    found = []
+    results = []
     for rows in sizes:
         began = time.perf_counter()
         counts = [
             con.execute(
                 f"select count(*) from (select distinct {columns} from binned where user_id < {rows})"
             ).fetchall()[0][0]
-            for columns in (listed, f"{listed}, w, held, fold")
+            for columns in (listed, f"{listed}, w, holdout, fold")
         ]
         seconds = time.perf_counter() - began
-        found.append({"rows": rows, "feature_cells": counts[0], "cells": counts[1], "seconds": seconds})
+        feature_cells, cells = counts
+        results.append(
+            {"rows": rows, "feature_cells": feature_cells, "cells": cells, "seconds": seconds}
+        )
         print(
-            f"{rows:>12,} rows {counts[0]:>12,} feature cells {counts[1]:>12,} cells "
-            f"{counts[1] / rows:.3f} cells a row",
+            f"{rows:>12,} rows {feature_cells:>12,} feature cells {cells:>12,} cells "
+            f"{cells / rows:.3f} cells a row",
             flush=True,
         )
-    return found
+    return results
 
 
 def _edges() -> BinEdges:
@@ -200,24 +203,24 @@ def _edges() -> BinEdges:
     return BinEdges.of(FEATURES, x, MAX_BINS)
 
 
-def table(found: dict[str, Any]) -> str:
-    """Seconds by step of both runs."""
+def table(runs: dict[str, Any]) -> str:
+    """Format seconds and memory by step of both runs."""
     lines = [f"{'step':20} {'here s':>8} {'cluster s':>10} {'ratio':>6} {'here MiB':>9} {'cl. MiB':>8}"]
-    for name, step in found[HERE]["steps"].items():
-        other = found[CLUSTER]["steps"][name]
+    for name, step in runs[HERE]["steps"].items():
+        other = runs[CLUSTER]["steps"][name]
         lines.append(
             f"{name:20} {step['seconds']:8.1f} {other['seconds']:10.1f} "
             f"{other['seconds'] / max(step['seconds'], 1e-3):6.2f} {step['peak_mib']:9.0f} "
             f"{other['peak_mib']:8.0f}"
         )
-    here, there = found[HERE]["total"], found[CLUSTER]["total"]
-    lines.append(f"largest worker: {found[CLUSTER]['worker_peak_mib']:.0f} MiB")
+    here, there = runs[HERE]["total"], runs[CLUSTER]["total"]
+    lines.append(f"largest worker: {runs[CLUSTER]['worker_peak_mib']:.0f} MiB")
     lines.append(f"{'in all':20} {here:8.1f} {there:10.1f} {there / here:6.2f}")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run both, or count cells."""
+    """Compare both runs, or count cells."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, nargs=1, default=[4_000_000])
     parser.add_argument("--parts", type=int, default=16)
@@ -241,20 +244,20 @@ def main() -> None:
     if not whole.is_file():
         write_lookalike(given.rows[0], whole, treated_share=SHARE)
     cut(whole, given.rows[0], given.parts)
-    found = {}
+    runs = {}
     for name in (HERE, CLUSTER):
-        own = given.json.with_name(f"{given.json.stem}-{name}.json")
-        call = [sys.executable, "-m", "bench.cluster", *sys.argv[1:], "--only", name, "--json", str(own)]
+        out = given.json.with_name(f"{given.json.stem}-{name}.json")
+        call = [sys.executable, "-m", "bench.cluster", *sys.argv[1:], "--only", name, "--json", str(out)]
         subprocess.run(call, check=True)  # noqa: S603 - this module
-        found[name] = json.loads(own.read_text(encoding="utf-8"))
+        runs[name] = json.loads(out.read_text(encoding="utf-8"))
     print(f"{given.rows[0]:,} rows in {given.parts} parts, {given.workers} workers")
-    print(table(found))
-    for told in found[CLUSTER]["kills"]:
-        print(told)
+    print(table(runs))
+    for message in runs[CLUSTER]["kills"]:
+        print(message)
     equal = dict(compare(given.folder))
     for what, same in equal.items():
         print(f"{'equal' if same else 'DIFFERENT':9} {what}")
-    given.json.write_text(json.dumps(found | {"equal": equal}, indent=1), encoding="utf-8")
+    given.json.write_text(json.dumps(runs | {"equal": equal}, indent=1), encoding="utf-8")
     sys.exit(0 if all(equal.values()) else 1)
 
 

@@ -1,4 +1,4 @@
-"""Run one contender in a process of its own, and say how long it took and how much memory it held.
+"""Run one contender in a separate process; report its seconds and its peak memory.
 
 python -m bench.contender --name "causalml X" --home FOLDER --result FILE
 """
@@ -20,15 +20,15 @@ LIBRARIES = ("causalml", "econml", "xgboost", "numpy", "scikit-learn", "duckdb")
 
 
 def measure(name: str, home: Path, threads: int, memory_limit: str) -> dict[str, object]:
-    """Time from the table of rows to the table of scores; imports are not counted, for nobody."""
+    """Measure the way from the table of rows to the table of scores; imports are never counted."""
     if name == OURS:
-        from bench import ours  # noqa: PLC0415 - a peer's process must not hold our modules
+        from bench import ours  # noqa: PLC0415 - a peer's process must not load our modules
 
         with Stopwatch() as watch:
             steps = ours.run(home, threads, memory_limit)
         means = ours.mean_scores(home)
     else:
-        from bench import peers  # noqa: PLC0415 - nor ours the peers'
+        from bench import peers  # noqa: PLC0415 - our process must not load the peers
 
         peers.warm(name)
         with Stopwatch() as watch:
@@ -49,14 +49,14 @@ class Stopwatch:
     """Wall seconds, this process's peak memory, and how many cores other processes kept busy."""
 
     def __enter__(self) -> Self:
-        self._began, self._own, self._busy = time.perf_counter(), time.process_time(), busy_seconds()
+        self._began, self._cpu, self._busy = time.perf_counter(), time.process_time(), busy_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._began
-        own = time.process_time() - self._own
-        self.others = max(busy_seconds() - self._busy - own, 0.0) / self.seconds
-        # Of this process alone: no contender starts others.
+        cpu = time.process_time() - self._cpu
+        self.others = max(busy_seconds() - self._busy - cpu, 0.0) / self.seconds
+        # The peak is that of this process alone: no contender starts other processes.
         self.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory-limit", default="4GB", help="of DuckDB, for ours")
     given = parser.parse_args()
-    found = measure(given.name, given.home, given.threads, given.memory_limit)
-    given.result.write_text(json.dumps(found), encoding="utf-8")
+    figures = measure(given.name, given.home, given.threads, given.memory_limit)
+    given.result.write_text(json.dumps(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contrast of colours by WCAG 2.2, and of all text that a page of the app shows."""
+"""Compute the contrast of colours by WCAG 2.2, and of all text that a page of the app shows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from bench.chromium import Browser
 
-TEXT, GRAPHICS = 4.5, 3.0  # the least that is accepted
+TEXT, GRAPHICS = 4.5, 3.0  # the smallest accepted contrasts
 Colour = tuple[float, float, float, float]  # red, green, blue from 0 to 255, opacity from 0 to 1
 
-# Every text in the window: its words, its colour, the opacity of what it stands in, and the colours
-# behind it, the nearest first.
+# A script that lists every text in the window: its words, its colour, the opacity of its elements, and
+# the colours behind it, the nearest first.
 SEEN = """(() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const texts = [];
@@ -39,7 +39,7 @@ SEEN = """(() => {
 
 
 def parse(colour: str) -> Colour:
-    """A colour as style sheets write it: ``#rrggbb``, ``rgb()``, ``rgba()`` or ``color(srgb ...)``."""
+    """Parse a style sheet's colour: ``#rrggbb``, ``rgb()``, ``rgba()`` or ``color(srgb ...)``."""
     if colour.startswith("#"):
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         return red, green, blue, 1.0
@@ -51,7 +51,7 @@ def parse(colour: str) -> Colour:
 
 
 def over(colour: Colour, ground: Colour) -> Colour:
-    """What is seen where a translucent colour lies on an opaque one."""
+    """Return the visible colour where a translucent colour lies on an opaque one."""
     opacity = colour[3]
     red, green, blue = (
         opacity * c + (1 - opacity) * g for c, g in zip(colour[:3], ground, strict=False)
@@ -60,7 +60,7 @@ def over(colour: Colour, ground: Colour) -> Colour:
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """Of two opaque colours: from 1, the same, to 21, black on white."""
+    """Compute the contrast of two opaque colours: from 1 (the same) to 21 (black on white)."""
     light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
@@ -74,19 +74,19 @@ def _luminance(colour: Colour) -> float:
 
 
 def pale_texts(page: Browser) -> list[str]:
-    """Texts of the open page whose contrast is below what is accepted, each with its contrast."""
+    """List texts of the open page with a contrast below the accepted one, each with its contrast."""
     pale = {}
     for words, colour, opacity, grounds in page.evaluate(SEEN):
         ground = _ground(grounds)
         red, green, blue, alpha = parse(colour)
         ratio = contrast(over((red, green, blue, alpha * opacity), ground), ground)
-        if alpha * opacity > 0 and ratio < TEXT:  # what is transparent only holds a place
+        if alpha * opacity > 0 and ratio < TEXT:  # a transparent text is only a placeholder
             pale[f"{words[:60]} ({ratio:.2f})"] = None
     return list(pale)
 
 
 def _ground(layers: Sequence[str]) -> Colour:
-    """The opaque colour that layers make, the nearest first."""
+    """Return the opaque colour of several layers, the nearest first."""
     seen: Colour = (255.0, 255.0, 255.0, 1.0)
     for colour in reversed(layers):
         seen = over(parse(colour), seen)

@@ -1,4 +1,4 @@
-"""The evaluator's proof, with as many replications as wanted: does a 95 % interval hold the truth?
+"""Prove the evaluator with any number of replications: do 95 % intervals contain the truth?
 
 python -m bench.coverage --replications 1000
 """

@@ -1,4 +1,4 @@
-"""A night that is killed, runs out of disk or finds damaged files: what readers see, and how it ends.
+"""Disturb a night by kills, a full disk and damaged files; report what readers see and how it ends.
 
     python -m bench.crash --folder FOLDER [--run HOME] [--kills 100]
 
@@ -50,7 +50,7 @@ SEED = 20260101
 
 
 def main() -> int:
-    """Print what came of each disturbance. Returns the exit code."""
+    """Disturb the nights and print the outcomes. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
@@ -135,9 +135,9 @@ def _killed_night(root: Path, at: float) -> None:
         _at_each_step(step)
     else:
         night = os.getpid()
-        if os.fork() == 0:  # a timer of Python's would wait for the statement to end
+        if os.fork() == 0:  # one of Python's timers would wait for the statement to end
             time.sleep(at)
-            if os.getppid() == night:  # else it is over, and the parent another process
+            if os.getppid() == night:  # else the night is over, and the parent is another process
                 os.kill(night, signal.SIGKILL)
             os._exit(0)
     _night(root)
@@ -160,7 +160,7 @@ def _at_each_step(step: Callable[[], None]) -> None:
 
 
 def _fork(work: Callable[[], object]) -> int:
-    """Run ``work`` in a process of its own; returns its exit code, negative for a signal."""
+    """Run ``work`` in a separate process; return its exit code, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -181,7 +181,7 @@ def _must(work: Callable[[], object]) -> None:
 
 
 def _seen(root: Path) -> tuple[str, str]:
-    """What readers see: the export and the snapshot by their content, or what is wrong with them."""
+    """Return what readers see: the digests of export and snapshot, or what is wrong with them."""
     export, snapshot = root / "seen-export", root / "seen-snapshot"
     _fork(lambda: export.write_text(_export(root)))
     _fork(lambda: snapshot.write_text(_snapshot(root)))
@@ -222,9 +222,9 @@ def _snapshot(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _state(found: tuple[str, str], old: tuple[str, str], new: tuple[str, str]) -> str:
+def _state(current: tuple[str, str], old: tuple[str, str], new: tuple[str, str]) -> str:
     words = []
-    for what, seen, before, after in zip(("export", "snapshot"), found, old, new, strict=True):
+    for what, seen, before, after in zip(("export", "snapshot"), current, old, new, strict=True):
         words.append(
             f"{what} {'old' if seen == before else 'new' if seen == after else f'torn ({seen})'}"
         )
@@ -232,7 +232,7 @@ def _state(found: tuple[str, str], old: tuple[str, str], new: tuple[str, str]) -
 
 
 def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, str]) -> str:
-    """The same night on a small file system, with ever less room."""
+    """Run the night on a small file system, with different amounts of free space."""
     disk = work / "disk"
     disk.mkdir()
     mounted = subprocess.run(  # noqa: S603 - a fixed command
@@ -242,7 +242,7 @@ def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, s
     )
     if mounted.returncode:
         return "not tried, no right to mount a small file system here"
-    found: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     try:
         for room in (0, 1, 4, 8, 12, 16, 24):
             home = disk / "home"
@@ -256,14 +256,14 @@ def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, s
             state = _state(_seen(home), old, new)
             _must(lambda where=home: _night(where))
             again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
-            found[f"{'stopped' if failed else 'ended'}: {state}; {again}"] += 1
+            outcomes[f"{'stopped' if failed else 'ended'}: {state}; {again}"] += 1
     finally:
         subprocess.run(["umount", str(disk)], check=False)  # noqa: S603, S607
-    return "; ".join(f"{count} x {what}" for what, count in sorted(found.items()))
+    return "; ".join(f"{count} x {what}" for what, count in sorted(outcomes.items()))
 
 
 def _damaged(work: Path, after: Path, new: tuple[str, str]) -> str:
-    """An exported file and the current snapshot are cut short; the next night makes both whole."""
+    """Truncate an exported file and the current snapshot; the next night must write both anew."""
     home = work / "damaged"
     shutil.copytree(after, home)
     place = home / "exports" / KEY.experiment / DATE / KEY.campaign

@@ -1,12 +1,12 @@
-"""From a csv.gz of Criteo's shape to a published treat list, through Dagster: time and memory by step.
+"""Measure the job from a csv.gz of Criteo's shape to a published list: time and memory by step.
 
     python -m bench.criteo --rows 1000000 4000000 14000000 25309483 --folder FOLDER --json FILE
 
-Rows are the public look-alike's in the layout of Criteo's first version (propensity .846). Each size
-runs in a process of its own, all steps of the job in it; a step's peak is the largest resident memory
-that was seen while it ran. Learners are grown with 100 rounds of depth 5. Limits are taken in the same
-run: zcat for loading, one bare GROUP BY of the binned features for cells, the sum of the bare
-xgboost.train calls for training, one `copy ... to` Parquet for the export.
+Rows are the public look-alike's in the layout of Criteo's first version (propensity .846). For each
+size, all steps of the job run in one separate process; a step's peak is the largest resident memory that
+was sampled while it ran. Learners have 100 rounds of depth 5. Limits are measured in the same run: zcat
+for loading, one bare GROUP BY of the binned features for cells, the sum of the bare xgboost.train calls
+for training, one `copy ... to` Parquet for the export.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS = {
     "models": "bare xgboost.train",
     "export": "bare copy to parquet",
 }
-SAMPLED = 0.05  # seconds
+SAMPLED = 0.05  # seconds between samples
 
 
 @dataclass
@@ -57,18 +57,18 @@ class Sampler:
             self.seen.append((time.time(), pages * page / 2**20, time.process_time()))
 
     def between(self, began: float, ended: float) -> tuple[float, float]:
-        """Peak MiB and CPU seconds of an interval."""
+        """Return the peak in MiB and the CPU seconds of an interval."""
         inside = [s for s in self.seen if began <= s[0] <= ended]
         if not inside:
             return 0.0, 0.0
         return max(s[1] for s in inside), inside[-1][2] - inside[0][2]
 
 
-def run_job(  # noqa: PLR0913 - what is measured, on how much of which machine
+def run_job(  # noqa: PLR0913 - a job and its machine
     file: Path, home: Path, *, memory_limit: str, threads: int, cluster: str = "", workers: int = 0
 ) -> dict[str, Any]:
-    """The job ``uplift_criteo`` on a look-alike; figures by step."""
-    import dagster as dg  # noqa: PLC0415 - seconds to import, in the measured process alone
+    """Run the job ``uplift_criteo`` on a look-alike; return figures by step."""
+    import dagster as dg  # noqa: PLC0415 - takes seconds; only the measured process needs it
     import xgboost  # noqa: PLC0415
 
     from dagster_project.definitions import build_definitions, experiment_folders  # noqa: PLC0415
@@ -111,7 +111,7 @@ def run_job(  # noqa: PLR0913 - what is measured, on how much of which machine
 
 
 def _watch(owner: Any, attribute: str) -> list[tuple[float, float]]:
-    """When each call of ``owner.attribute`` began from now on, and how many seconds it took."""
+    """Record from now on when each call of ``owner.attribute`` begins, and the seconds it takes."""
     watched, calls = getattr(owner, attribute), []
 
     def timed(*args: object, **kwargs: object) -> object:
@@ -146,7 +146,7 @@ def _steps(instance: Any, run_id: str, sampler: Sampler) -> dict[str, dict[str, 
 
 
 def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[str, float]:
-    """What the steps' own work costs by itself."""
+    """Measure in seconds the least that the work of each step costs, and count rows and cells."""
     from dagster_project.warehouse.opening import open_warehouse  # noqa: PLC0415
     from uplift_core.artifacts.home import Home  # noqa: PLC0415
 
@@ -154,7 +154,7 @@ def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[s
     with file.open("rb") as source:
         zcat = shutil.which("zcat") or "zcat"
         subprocess.run([zcat], stdin=source, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
-    found = {"raw": time.perf_counter() - began}
+    figures = {"raw": time.perf_counter() - began}
     with open_warehouse(Home(home), memory_limit=memory_limit, threads=threads) as db:
         names = [r[0] for r in db.rows("describe features.criteo") if r[0] != "user_id"]
         listed = ", ".join(names)
@@ -168,47 +168,47 @@ def limits(file: Path, home: Path, *, memory_limit: str, threads: int) -> dict[s
             f"create temp table grouped as select {listed}, arm, split, fold, count(*), sum(visit) "
             "from binned group by all"
         )
-        found["cells"] = time.perf_counter() - began
+        figures["cells"] = time.perf_counter() - began
         began = time.perf_counter()
         db.rows(
             "copy (select * from decisions.treat_list) to $path (format parquet)",
             {"path": str(home / "bare.parquet")},
         )
-        found["export"] = time.perf_counter() - began
-        (found["listed"],) = db.one("select count(*) from decisions.treat_list where treated")
-        (found["cells_rows"],) = db.one("select count(*) from training.criteo_cells")
-        (found["feature_cells"],) = db.one("select count(*) from training.criteo_feature_cells")
-    return found
+        figures["export"] = time.perf_counter() - began
+        (figures["listed"],) = db.one("select count(*) from decisions.treat_list where treated")
+        (figures["cells_rows"],) = db.one("select count(*) from training.criteo_cells")
+        (figures["feature_cells"],) = db.one("select count(*) from training.criteo_feature_cells")
+    return figures
 
 
 def measure(rows: int, given: argparse.Namespace) -> dict[str, Any]:
-    """One size, in this process."""
+    """Measure one size, in this process."""
     file, home = given.folder / f"criteo-like-{rows}.csv.gz", given.folder / "home"
     if not file.is_file():
         write_lookalike(rows, file, treated_share=SHARE)
     shutil.rmtree(home, ignore_errors=True)
     options = {"memory_limit": given.memory_limit, "threads": given.threads}
-    found = run_job(file, home, **options)
-    found["limits"] |= limits(file, home, **options)
+    figures = run_job(file, home, **options)
+    figures["limits"] |= limits(file, home, **options)
     shutil.rmtree(home)
-    return found
+    return figures
 
 
-def table(rows: int, found: dict[str, Any]) -> str:
-    """The figures of one size."""
-    counts = {k: found["limits"][k] for k in ("feature_cells", "cells_rows", "listed")}
+def table(rows: int, figures: dict[str, Any]) -> str:
+    """Format the figures of one size."""
+    counts = {k: figures["limits"][k] for k in ("feature_cells", "cells_rows", "listed")}
     lines = [
         f"{rows:,} rows, " + ", ".join(f"{counts[k]:,} {k.replace('_', ' ')}" for k in counts),
         f"{'step':14} {'wall s':>8} {'CPU s':>8} {'peak MiB':>9} {'limit s':>8} {'ratio':>6}  limit",
     ]
-    for name, step in found["steps"].items():
+    for name, step in figures["steps"].items():
         line = f"{name:14} {step['seconds']:8.1f} {step['cpu_seconds']:8.1f} {step['peak_mib']:9.0f}"
         if name in LIMITS:
-            limit = found["limits"][name]
+            limit = figures["limits"][name]
             line += f" {limit:8.1f} {step['seconds'] / limit:6.1f}  {LIMITS[name]}"
         lines.append(line)
-    peak = max(step["peak_mib"] for step in found["steps"].values())
-    lines.append(f"{'in all':14} {found['total']:8.1f} {'':8} {peak:9.0f}")
+    peak = max(step["peak_mib"] for step in figures["steps"].values())
+    lines.append(f"{'in all':14} {figures['total']:8.1f} {'':8} {peak:9.0f}")
     return "\n".join(lines)
 
 
@@ -224,18 +224,18 @@ def main() -> None:
     if len(given.rows) == 1:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         (rows,) = given.rows
-        found = measure(rows, given)
-        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
-        print(table(rows, found), flush=True)
+        measured = measure(rows, given)
+        given.json.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+        print(table(rows, measured), flush=True)
         return
     figures = {}
     for rows in given.rows:
-        own = given.json.with_name(f"{given.json.stem}-{rows}.json")
-        call = [sys.executable, "-m", "bench.criteo", "--rows", str(rows), "--json", str(own)]
+        file = given.json.with_name(f"{given.json.stem}-{rows}.json")
+        call = [sys.executable, "-m", "bench.criteo", "--rows", str(rows), "--json", str(file)]
         call += ["--folder", str(given.folder), "--threads", str(given.threads)]
         call += ["--memory-limit", given.memory_limit]
         subprocess.run(call, check=True)  # noqa: S603 - this module
-        figures[rows] = json.loads(own.read_text(encoding="utf-8"))
+        figures[rows] = json.loads(file.read_text(encoding="utf-8"))
     smallest = min(given.rows)
     for rows in given.rows:
         growth = figures[rows]["total"] / figures[smallest]["total"] / (rows / smallest)

@@ -1,13 +1,13 @@
-"""Rows that look like Criteo's, as many as wanted, made of the 200,000 real ones.
+"""Draw any number of rows that look like Criteo's from 200,000 real ones.
 
     python -m bench.criteo_like --rows 5000000 --database criteo.duckdb
 
-Rows are drawn with replacement; feature f2 comes from a second draw. Without it there could be no
-more distinct combinations of features than rows in the sample, and cells would look better than they
-are: real rows bring new combinations at a steady rate. With it, 5M rows fall into 1.2M cells of
-features and arm, as many as 12M real rows with 2.4M cells lead one to expect.
+Rows are drawn with replacement; feature f2 comes from a second draw. Without the second draw, there
+could be no more distinct combinations of features than rows in the sample, and cells would look better
+than they are, since real rows bring new combinations at a steady rate. With it, 5M rows have 1.2M cells
+of features and arm, which is the rate of 12M real rows with 2.4M cells.
 
-A row's draws are md5 of its number and the seed: the same rows on every machine, in any order.
+A row's draws are the md5 of its number and the seed, so every machine draws the same rows in any order.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ order by draws.user_id
 
 @dataclass(frozen=True)
 class Look:
-    """What was made: rows, distinct combinations of features, shares."""
+    """A summary of the rows: their number, distinct combinations of features, and shares."""
 
     rows: int
     combinations: int
@@ -69,7 +69,7 @@ class Look:
 
 
 def sample_path() -> Path:
-    """The real rows, in the folder that UPLIFT_DATA_DIR names."""
+    """Return the path of the real rows, in the folder that UPLIFT_DATA_DIR names."""
     folder = os.environ.get("UPLIFT_DATA_DIR", "")
     path = Path(folder) / SAMPLE
     if not folder or not path.is_file():
@@ -81,10 +81,10 @@ def generate(rows: int, seed: int, database: Path, parquet: Path | None = None) 
     """Write ``raw.criteo`` into a new DuckDB file: user_id, f0..f11, w, visit, conversion.
 
     Args:
-        rows: how many.
-        seed: of the draws.
-        database: the file; one that is there is replaced when the new one is complete.
-        parquet: where to write the rows as Parquet, too.
+        rows: number of rows.
+        seed: seed of the draws.
+        database: the DuckDB file; an older one is replaced when the new one is complete.
+        parquet: Parquet file to write, too.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
     unfinished = database.with_suffix(".unfinished")
@@ -107,15 +107,15 @@ def generate(rows: int, seed: int, database: Path, parquet: Path | None = None) 
 
 def _look(con: duckdb.DuckDBPyConnection) -> Look:
     names = ", ".join(FEATURES)
-    found = con.execute(
+    summary = con.execute(
         f"select count(*), (select count(*) from (select distinct {names} from raw.criteo)), "
         "avg(w), avg(visit) from raw.criteo"
     ).fetchall()
-    return Look(*found[0])
+    return Look(*summary[0])
 
 
 def main() -> None:
-    """Make the rows."""
+    """Write the rows and print their summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=7)

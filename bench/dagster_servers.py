@@ -1,4 +1,4 @@
-"""Dagster's own web server and daemon as processes, spoken to by GraphQL."""
+"""Start Dagster's web server and daemon as processes, and call them by GraphQL."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class DagsterServers:
         self.url, self._process = url, process
 
     def kill(self) -> None:
-        """End all of them by SIGKILL, as a machine that stops does."""
+        """Kill all processes by SIGKILL, as if the machine had stopped."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def ask(self, query: str, variables: Mapping[str, object] = {}) -> dict[str, Any]:
-        """The data of a GraphQL query.
+        """Send a GraphQL query and return its data.
 
         Raises:
-            RuntimeError: it has errors.
+            RuntimeError: the answer has errors.
         """
         answer = httpx.post(
             f"{self.url}/graphql",
@@ -91,10 +91,10 @@ class DagsterServers:
         config: Mapping[str, object],
         assets: Sequence[tuple[str, str]] = (),
     ) -> str:
-        """Launch a job, or only some of its assets, for a decision date; returns the run's id.
+        """Launch a job, or only some of its assets, for a decision date; return the run's id.
 
         Raises:
-            RuntimeError: it is refused.
+            RuntimeError: Dagster refuses the launch.
         """
         place = {
             "repositoryLocationName": LOCATION,
@@ -116,7 +116,7 @@ class DagsterServers:
         """Terminate a run as the UI does; ``force`` marks it as canceled whatever its process does.
 
         Raises:
-            RuntimeError: it is refused.
+            RuntimeError: Dagster refuses to terminate the run.
         """
         policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
         answer = self.ask(TERMINATE, {"run": run_id, "policy": policy})["terminateRun"]
@@ -124,14 +124,14 @@ class DagsterServers:
             raise RuntimeError(f"{run_id} is not terminated: {answer}")
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
-        """What is in a run's log."""
+        """Read the events of a run's log."""
         return list(self.ask(EVENTS, {"run": run_id})["logsForRun"]["events"])
 
     def wait_for_step(self, run_id: str, step: str, seconds: float = PATIENCE) -> None:
         """Wait until a step has begun.
 
         Raises:
-            TimeoutError: it does not begin.
+            TimeoutError: the step does not begin in time.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -142,27 +142,27 @@ class DagsterServers:
         raise TimeoutError(f"step {step} of run {run_id} does not begin")
 
     def status(self, run_id: str) -> str:
-        """The status of a run."""
+        """Read the status of a run."""
         return str(self.ask(STATUS, {"id": run_id})["runOrError"]["status"])
 
     def wait(self, run_id: str, seconds: float = PATIENCE) -> str:
-        """The status with which a run ends.
+        """Wait until a run ends and return its status.
 
         Raises:
-            TimeoutError: it does not end; names its status and what its log said last.
+            TimeoutError: the run does not end in time; the message has its status and last log entries.
         """
         until = time.monotonic() + seconds
         while (status := self.status(run_id)) not in ENDS:
             if time.monotonic() > until:
-                said = [event.get("message", "") for event in self.events(run_id)][-3:]
-                raise TimeoutError(f"run {run_id} is {status} after {seconds:.0f} s: {said}")
+                last = [event.get("message", "") for event in self.events(run_id)][-3:]
+                raise TimeoutError(f"run {run_id} is {status} after {seconds:.0f} s: {last}")
             time.sleep(0.3)
         return status
 
 
 @contextmanager
 def dagster_servers(home: Path, log: Path, **environment: str) -> Iterator[DagsterServers]:
-    """``dagster dev`` as ``make dev`` starts it, on a free port, ready for queries.
+    """Start ``dagster dev`` as ``make dev`` does, on a free port; yield it when it answers queries.
 
     Raises:
         SystemExit: it does not get ready; ``log`` says why.
@@ -195,8 +195,8 @@ def _await(servers: DagsterServers, log: Path) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
-            found = servers.ask("{ repositoriesOrError { __typename } }")
-            if found["repositoriesOrError"]["__typename"] == "RepositoryConnection":
+            data = servers.ask("{ repositoriesOrError { __typename } }")
+            if data["repositoriesOrError"]["__typename"] == "RepositoryConnection":
                 return
         except (httpx.TransportError, ValueError):
             pass
@@ -205,7 +205,7 @@ def _await(servers: DagsterServers, log: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask all of its processes to end, and end those that do not."""
+    """Ask all processes to end, and kill those that do not."""
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)

@@ -1,12 +1,12 @@
-"""The API under load while what is published changes, and its memory over many requests.
+"""Put the API under load while snapshots change, and measure its memory over many requests.
 
     python -m bench.endurance --folder FOLDER [--run HOME] [--swaps 200] [--corrupt 20]
                               [--requests 200000]
 
-A server of one worker. First, snapshots are published again and again, some of them corrupt, while
-four clients ask without pause: no answer may be an error, and every answer must be of exactly one
-snapshot. Then memory is read as requests go by. At last SIGTERM comes in the middle of the load: what
-was accepted is answered. No attribute may be in any line that the server logged.
+The server has one worker. First, snapshots are published again and again, some of them corrupt, while
+four clients send requests without pause: no answer may be an error, and every answer must come from
+exactly one snapshot. Then memory is measured during many requests. At last SIGTERM is sent under load:
+accepted requests must be answered. No line that the server logs may contain an attribute.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLIENTS = 4
 
 
 class Load:
-    """Clients that ask without pause, and what they were told."""
+    """Clients that send requests without pause; they count statuses and collect thresholds."""
 
     def __init__(self, url: str, body: dict[str, object]) -> None:
         self.url, self.body = url, body
@@ -47,13 +47,13 @@ class Load:
         self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
 
     def __enter__(self) -> Self:
-        """Start asking."""
+        """Start all clients."""
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop asking."""
+        """Stop all clients."""
         self.stopping.set()
         for thread in self._threads:
             thread.join()
@@ -68,12 +68,13 @@ class Load:
                     continue
                 self.statuses[str(answer.status_code)] += 1
                 if answer.is_success:
-                    found = answer.json()
-                    self.thresholds.setdefault(found["snapshot_id"], set()).add(found["threshold"])
+                    decision = answer.json()
+                    thresholds = self.thresholds.setdefault(decision["snapshot_id"], set())
+                    thresholds.add(decision["threshold"])
 
 
 def main() -> int:
-    """Print what happened. Returns the exit code."""
+    """Run all parts and print their figures. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
@@ -108,9 +109,9 @@ def main() -> int:
             _swap(home, chosen.swaps, chosen.corrupt, expected)
             seconds = time.monotonic() - started
         mixed = {
-            key: found
-            for key, found in load.thresholds.items()
-            if len(found) != 1 or key not in expected or abs(expected[key] - next(iter(found))) > 1e-6  # noqa: PLR2004
+            key: values
+            for key, values in load.thresholds.items()
+            if len(values) != 1 or key not in expected or abs(expected[key] - next(iter(values))) > 1e-6  # noqa: PLR2004
         }
         print(
             f"{chosen.swaps} swaps and {chosen.corrupt} corrupt candidates in {seconds:.0f} s: answers "
@@ -120,7 +121,7 @@ def main() -> int:
         faults += _memory(url, body, server.pid, chosen.requests)
         with Load(url, body) as load:
             time.sleep(1)
-            load.stopping.set()  # clients finish the request that they are at
+            load.stopping.set()  # clients finish their current request
             server.send_signal(signal.SIGTERM)
         drained = set(load.statuses) == {"200"}
         print(f"SIGTERM under load: answers {dict(load.statuses)}, exit {server.wait(30)}")
@@ -153,7 +154,7 @@ def _wait(url: str) -> None:
 
 
 def _swap(home: Path, swaps: int, corrupt: int, expected: dict[str, float]) -> None:
-    """Publish snapshots whose thresholds tell them apart; now and then one that is cut short."""
+    """Publish snapshots with different thresholds; now and then one that is truncated."""
     every = max(swaps // corrupt, 1) if corrupt else swaps + 1
     for k in range(1, swaps + 1):
         before = (home / "published" / "CURRENT.json").read_bytes()
@@ -170,18 +171,18 @@ def _swap(home: Path, swaps: int, corrupt: int, expected: dict[str, float]) -> N
             (home / "published" / "CURRENT.json").write_bytes(good)
         time.sleep(0.1)
         old = json.loads(before)["file"]
-        if k > 5:  # noqa: PLR2004 - as the batch keeps some
+        if k > 5:  # noqa: PLR2004 - as many as the batch keeps
             (home / "published" / old).unlink(missing_ok=True)
 
 
 def _threshold(home: Path) -> float:
-    """The current snapshot's own threshold, read as the service reads it."""
+    """Read the current snapshot's threshold as the service reads it."""
     release = load_release(Settings(home=home))
     return release.snapshot.threshold("simulated", "treated", "r", 0.3)
 
 
 def _memory(url: str, body: dict[str, object], pid: int, requests: int) -> int:
-    """Resident memory at a tenth of the requests and at all of them."""
+    """Print resident memory after a tenth of the requests and after all; return 1 if it grew."""
     resident = []
     with Load(url, body) as load:
         while sum(load.statuses.values()) < requests:

@@ -1,12 +1,12 @@
-"""All figures of all rankings with 95 % intervals, against one bare GROUP BY and the peers' Qini.
+"""Time all figures of all rankings with 95 % intervals, a bare GROUP BY, and the peers' Qini.
 
     python -m bench.evaluation --rows 14000000 --folder FOLDER
 
-Criteo-like rows are scored by our learners first, which is not timed. Then, on the same scores:
-our evaluation of six rankings, from the cells' table to every row of every evaluation table (over 1,500
-figures a ranking, each with its standard error; paired comparisons of all rankings); one
-`select score, sum(y), count(*) group by score` in DuckDB over the table of scored users; and the peers'
-functions for one figure without an interval, given arrays.
+Criteo-like rows are scored by our learners first, which is not timed. Three things are timed on the same
+scores. The first is our evaluation of six rankings, from the cells' table to every row of every
+evaluation table: over 1,500 figures per ranking, each with its standard error, and paired comparisons of
+all rankings. The second is one `select score, sum(y), count(*) group by score` in DuckDB over the table
+of scored users. The third is the peers' functions on arrays, for one figure without an interval.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RANKING = "cate_x"
 
 
 def prepare(rows: int, folder: Path, threads: int) -> Path:
-    """A home whose users are all scored, and held out as far as the evaluation can tell."""
+    """Prepare a home in which all users are scored and marked as held out; return its path."""
     home = folder / f"evaluation-{rows}"
     if (home / "done").is_file():
         return home
@@ -61,20 +61,20 @@ def prepare(rows: int, folder: Path, threads: int) -> Path:
 
 
 def evaluate_all(db: Warehouse, experiment: BatchExperiment) -> int:
-    """Everything that the evaluation asset computes for one contrast; how many rows come of it."""
+    """Compute all that the evaluation asset does for one contrast; return the number of rows."""
     joint = read_holdout(db, experiment, ARM, "visit")
     tables = evaluate_joint(joint, experiment.declaration, ARM, "visit")
     return sum(len(rows) for rows in tables.values())
 
 
 def group_by(db: Warehouse) -> int:
-    """The bare query."""
+    """Run the bare query; return its number of rows."""
     sql = f"select {RANKING}, sum(visit), count(*) from {SCORED} group by {RANKING}"
     return len(db.rows(f"select count(*) from ({sql})"))
 
 
 def timed(what: Callable[[], object], repeats: int) -> float:
-    """Median seconds."""
+    """Return the median seconds of several calls."""
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -84,15 +84,15 @@ def timed(what: Callable[[], object], repeats: int) -> float:
 
 
 def peers(db: Warehouse) -> dict[str, Callable[[], object]]:
-    """The peers' functions on the same scores."""
-    import pandas as pd  # noqa: PLC0415 - a peer's
+    """Return the peers' functions, to be called on the same scores."""
+    import pandas as pd  # noqa: PLC0415 - only peers need it
     from causalml.metrics import get_qini  # noqa: PLC0415 - slow to import
     from sklift.metrics import qini_auc_score  # noqa: PLC0415
 
-    found = db.arrow(f"select {RANKING} as score, w, visit as y from {SCORED}")
-    score = found.column("score").to_numpy()
-    w = found.column("w").to_numpy(zero_copy_only=False).astype(np.int8)
-    y = found.column("y").to_numpy()
+    users = db.arrow(f"select {RANKING} as score, w, visit as y from {SCORED}")
+    score = users.column("score").to_numpy()
+    w = users.column("w").to_numpy(zero_copy_only=False).astype(np.int8)
+    y = users.column("y").to_numpy()
     frame = pd.DataFrame({"score": score, "w": w, "y": y})
     return {
         "scikit-uplift qini_auc_score": lambda: qini_auc_score(y, score, w),

@@ -1,11 +1,12 @@
-"""How often checks and gates fire where nothing is wrong: simulated experiments, one after the other.
+"""Count how often checks and gates fail in simulated experiments in which nothing is wrong.
 
     python -m bench.false_alarms --folder FOLDER [--seeds 20] [--first 1] [--users 40000]
 
 Every experiment is drawn anew and goes through all checks of all tables, and its list through the gates.
-All share one home: from the second on, features are compared with the training before, which came from
-the same distribution. Prints, by check: how many questions were asked, how many alarms came, how many
-chance alone brings in expectation, and the largest figure that was seen beside its limit.
+All experiments share one home: from the second on, features are compared with those of the previous
+training, which have the same distribution. For each check the command prints how often it was made, the
+number of alarms, the number to expect by chance alone, and the largest figure that was compared with its
+limit.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from tests.support import folder_of, run_job
 from uplift_core.artifacts.home import Home
 
 LAYERS = ("raw", "features", "assignment", "cells", "models", "scores", "thresholds", "treat_list")
-DATE = "2026-01-01"  # one date for all: a list has no earlier one to differ from
-# Of one experiment, where the size that is asked for beside chance lies within its reach; the others'
-# limits are ten standard errors and more away.
+DATE = "2026-01-01"  # the same date for all, so that no list has an earlier one to differ from
+# Expected alarms per experiment, of checks whose limit of size lies within chance; the limits of all
+# other checks are at least ten standard errors away.
 BY_CHANCE = {("assignment", "sample_ratio"): 0.001, ("gates", "sample_ratio"): 0.001}
-ASKED = """
+ANSWERS = """
 select table_name, check_name, passed, value, message from quality.results where experiment = $name
 union all
 select 'gates', gate, passed, coalesce(value, 0)::varchar, message from decisions.gates
@@ -41,7 +42,7 @@ where experiment = $name
 
 @dataclass(frozen=True)
 class Answer:
-    """What one rule of a check said of one experiment."""
+    """The answer of one rule of a check about one experiment."""
 
     seed: int
     table: str
@@ -52,16 +53,16 @@ class Answer:
 
     @property
     def size(self) -> float:
-        """The figure that was compared with a limit, where it is one; 0 otherwise."""
-        found = re.search(r"-?\d+\.\d+(e-?\d+)?", self.value)
-        return abs(float(found[0])) if found else 0.0
+        """The figure that was compared with a limit; 0 if the value is no figure."""
+        match = re.search(r"-?\d+\.\d+(e-?\d+)?", self.value)
+        return abs(float(match[0])) if match else 0.0
 
 
 def answers(root: Path, experiment: BatchExperiment, seed: int, **job: object) -> list[Answer]:
-    """All that is asked of an experiment with this seed, in a home that others may have used before.
+    """Run an experiment with this seed, in a home that others may have used; return all answers.
 
     Raises:
-        SystemExit: it stops for anything but a check, or a check was not asked.
+        SystemExit: the run stopped, and no check says why.
     """
     source = experiment.declaration.source.model_copy(update={"seed": seed})
     drawn = BatchExperiment.read(
@@ -69,11 +70,11 @@ def answers(root: Path, experiment: BatchExperiment, seed: int, **job: object) -
     )
     result = run_job(drawn, root, only=LAYERS, decision_date=DATE, raise_on_error=False, **job)
     with open_warehouse(Home(root), memory_limit="2GB", threads=1) as db:
-        rows = db.rows(ASKED, {"name": experiment.name})
-    found = [Answer(seed, *row) for row in rows]
-    if not result.success and all(answer.passed for answer in found):
+        rows = db.rows(ANSWERS, {"name": experiment.name})
+    all_answers = [Answer(seed, *row) for row in rows]
+    if not result.success and all(answer.passed for answer in all_answers):
         raise SystemExit(f"seed {seed} stopped, and no check says why")
-    return found
+    return all_answers
 
 
 def main() -> None:
@@ -88,14 +89,16 @@ def main() -> None:
     shutil.rmtree(root, ignore_errors=True)
     folder = folder_of("simulated", n_users=chosen.users)
     seeds = range(chosen.first, chosen.first + chosen.seeds)
-    found = [answer for seed in track(seeds, "experiments") for answer in answers(root, folder, seed)]
-    _report(found, len(seeds))
+    all_answers = [
+        answer for seed in track(seeds, "experiments") for answer in answers(root, folder, seed)
+    ]
+    _report(all_answers, len(seeds))
 
 
-def _report(found: Iterable[Answer], experiments: int) -> None:
-    table = Table("table", "check", "asked", "alarms", "by chance", "largest")
+def _report(all_answers: Iterable[Answer], experiments: int) -> None:
+    table = Table("table", "check", "answers", "alarms", "by chance", "largest")
     by_check: dict[tuple[str, str], list[Answer]] = {}
-    for answer in found:
+    for answer in all_answers:
         by_check.setdefault((answer.table, answer.check), []).append(answer)
     console = Console()
     for key, answered in sorted(by_check.items()):

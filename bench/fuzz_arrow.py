@@ -1,11 +1,11 @@
-"""Damaged Arrow streams against a running API: no crash, no error of the service's own.
+"""Send damaged Arrow streams to a running API, which must neither crash nor answer 500.
 
     python -m bench.fuzz_arrow --home HOME [--tries 20000] [--seed 1] [--keep FOLDER]
 
 HOME is a home where an experiment is published (``make run``). Streams that clients write, and some that
-no client should, are damaged at random: bits, offsets, lengths, sizes before compression, order of
-messages. The API is a process of its own, so that a crash is seen. A try that fails is kept with its
-number: the same seed makes the same streams.
+no client should write, are damaged at random: bits, offsets, lengths, sizes before compression, order of
+messages. The API is a separate process, so that a crash is noticed. A stream that fails is stored under
+its number; the same seed gives the same streams.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from bench.streams import crashing_stream, damaged, odd_streams, valid_streams
 
 ARROW = "application/vnd.apache.arrow.stream"
 EXPECTED = {200, 413, 422}
-GROWTH = 200.0  # MiB of memory that may stay, at most
+GROWTH = 200.0  # MiB by which memory may grow
 
 
 def main() -> int:
-    """Print what the answers were. Returns the exit code."""
+    """Send all streams and print the answers. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--experiment", default="hillstrom")
@@ -42,7 +42,7 @@ def main() -> int:
         user = client.get(f"{url}/features", params=target).raise_for_status().json()["example"]
         streams = valid_streams(user)
         odd = [*odd_streams(user).values(), crashing_stream(user)]
-        begin = [*streams * 3, *odd]  # what nearly passes goes deepest
+        begin = [*streams * 3, *odd]  # most are nearly valid, since these are processed furthest
         statuses: Counter[int] = Counter()
         failures, slowest, started, before = [], 0.0, time.monotonic(), 0.0
         for number in range(-len(begin), chosen.tries):
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """What a process has ended with, if it ends within a second."""
+    """Return a process's exit code, or None if it does not end within a second."""
     try:
         return process.wait(1)
     except subprocess.TimeoutExpired:

@@ -1,8 +1,8 @@
-"""How often the gate opens: where choosing whom to treat is worth nothing, and where it pays.
+"""Count how often the gate opens where choosing whom to treat is worth nothing, and where it pays.
 
-The whole procedure runs on each simulated experiment: five learners fitted fold after fold, compared
-with random targeting and the response model, judged. Where nothing is to be found, both tests and the
-gate must open in at most 5 %; elsewhere their rates are power. In "response ranks as well", beating
+The whole procedure runs on each simulated experiment: five learners are fitted fold after fold, compared
+with random targeting and the response model, and judged. Where choosing is worth nothing, both tests and
+the gate must open in at most 5 %; elsewhere their rates are power. In "response ranks as well", beating
 random targeting is right.
 
 python -m bench.gate --runs 100 --users 3000 --designs "no effect" "marketing, weak"
@@ -27,7 +27,7 @@ from uplift_core.evaluation.sequential import LEVEL
 from uplift_core.simulation.gate_designs import DESIGNS, draw
 
 BUDGET = 0.3
-# Rounds are a third as many and three times as large: the evidence is of the same size and spread.
+# A third of the rounds at three times the learning rate give evidence of the same size and spread.
 FASTER = LearnerParameters.model_validate(
     {"outcome": {"rounds": 50, "learning_rate": 0.3}, "effect": {"rounds": 33, "learning_rate": 0.15}}
 )
@@ -35,7 +35,7 @@ FASTER = LearnerParameters.model_validate(
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment: what was shown of any learner, and whether it could be tested at all."""
+    """The result of one experiment: what was shown of any learner, and whether it could be tested."""
 
     beats_random: bool
     beats_response: bool
@@ -58,11 +58,11 @@ def run(name: str, users: int, seed: int, parameters: LearnerParameters) -> Run:
 
 
 def _run(verdict: Verdict, seconds: float) -> Run:
-    found, tested = verdict.comparison, verdict.events >= LEAST_EVENTS
-    candidates = found.candidates.values()
+    comparison, tested = verdict.comparison, verdict.events >= LEAST_EVENTS
+    candidates = comparison.candidates.values()
     return Run(
-        tested and any(c.z_random > found.critical_random for c in candidates),
-        tested and any(c.z_response > found.critical_response for c in candidates),
+        tested and any(c.z_random > comparison.critical_random for c in candidates),
+        tested and any(c.z_response > comparison.critical_response for c in candidates),
         verdict.word == "passed",
         tested,
         seconds,
@@ -70,7 +70,7 @@ def _run(verdict: Verdict, seconds: float) -> Run:
 
 
 def lines(name: str, runs: list[Run]) -> Iterator[str]:
-    """A line of the table."""
+    """Yield the table's line of one design."""
     rates = [
         float(np.mean([getattr(run, what) for run in runs]))
         for what in ("beats_random", "beats_response", "opens", "tested")
@@ -105,9 +105,9 @@ def main() -> None:
     with ProcessPoolExecutor(given.processes) as pool:
         for name in given.designs:
             one = partial(run, name, given.users, parameters=parameters)
-            found = list(pool.map(one, seeds))
-            seconds += sum(run.seconds for run in found)
-            for line in lines(name, found):
+            runs = list(pool.map(one, seeds))
+            seconds += sum(run.seconds for run in runs)
+            for line in lines(name, runs):
                 print(line, flush=True)
     print(f"{seconds:.0f} CPU seconds; 'beats ...': any of the learners does")
 

@@ -3,11 +3,11 @@
     python -m bench.hillstrom_splits
 
 On each of many random 70/30 splits every contender is fitted on the 70 %, ranks the 30 %, and treats
-its best 30 %. The value of that is estimated by inverse propensity weighting with the design's e:
-mean(pi W Y / e + (1 - pi) (1 - W) Y / (1 - e)). All use their defaults; equal users in every split.
+its best 30 %. The policy's value is estimated by inverse propensity weighting with the design's e:
+mean(pi W Y / e + (1 - pi) (1 - W) Y / (1 - e)). All contenders use their defaults and the same users.
 
 The splits overlap, so the naive standard error of a mean over them, sd / sqrt(splits), is too small.
-The corrected one is Nadeau and Bengio's (2003): sd * sqrt(1 / splits + held / trained).
+The corrected one is Nadeau and Bengio's (2003): sd * sqrt(1 / splits + held_out / trained).
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Users:
     propensity: float
 
     def take(self, rows: npt.NDArray[np.int64]) -> Users:
-        """Some of them."""
+        """Select users by their rows."""
         return Users(self.names, self.x[rows], self.w[rows], self.y[rows], self.propensity)
 
 
 def read_users(source: Path | None = None) -> Users:
-    """The users of the women's e-mail and of none, by the experiment's own SQL."""
+    """Read the users of the women's e-mail and of the control, by the experiment's SQL."""
     folder = SQL_FOLDER / "experiments" / "hillstrom"
     experiment = load_experiment(folder)
     con = duckdb.connect()
@@ -86,7 +86,7 @@ def read_users(source: Path | None = None) -> Users:
 
 
 def source_file(experiment: Experiment) -> Path:
-    """The official file, in the folder that UPLIFT_DATA_DIR names."""
+    """Return the path of the official file, in the folder that UPLIFT_DATA_DIR names."""
     folder, name = os.environ.get("UPLIFT_DATA_DIR", ""), experiment.source.filename
     path = Path(folder) / name
     if not folder or not path.is_file():
@@ -95,7 +95,7 @@ def source_file(experiment: Experiment) -> Path:
 
 
 def ours(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
-    """Our five learners and the response model, with default parameters."""
+    """Score by our five learners and the response model, with default parameters."""
     experiment = load_experiment(SQL_FOLDER / "experiments" / "hillstrom")
     edges = BinEdges.of(train.names, train.x, experiment.learners.max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(train.y))
@@ -103,12 +103,12 @@ def ours(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
         edges, train.x, train.w, train.y, fold, propensity=train.propensity, binary=True
     )
     model = fit_contrast(cells, experiment.learners)
-    found = {f"ours {name.upper()}": model.predict(x, name) for name in LEARNER_NAMES}
-    return found | {RESPONSE: model.predict_response(x)}
+    scores = {f"ours {name.upper()}": model.predict(x, name) for name in LEARNER_NAMES}
+    return scores | {RESPONSE: model.predict_response(x)}
 
 
 def causal_forest(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
-    """CausalForestDML of econml: forests for the outcome, the treated share for the propensity."""
+    """Score by econml's CausalForestDML: forests for outcomes, the treated share as propensity."""
     from econml.dml import CausalForestDML  # noqa: PLC0415 - slow to import
     from sklearn.dummy import DummyClassifier  # noqa: PLC0415
     from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
@@ -130,7 +130,7 @@ def causal_forest(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores
 
 
 def causalml_x(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
-    """X-learner of causalml as its users call it: XGBRegressor's defaults, the design's propensity."""
+    """Score by causalml's X-learner, with XGBRegressor's defaults and the designed propensity."""
     from causalml.inference.meta import BaseXRegressor  # noqa: PLC0415 - slow to import
     from xgboost import XGBRegressor  # noqa: PLC0415
 
@@ -146,40 +146,40 @@ CONTENDERS: tuple[Callable[[Users, npt.NDArray[np.float32], int], Scores], ...] 
 )
 
 
-def policy_value(score: Array, held: Users, seed: int) -> float:
-    """IPW value of treating the best ``BUDGET`` by score; equal scores are drawn by lot."""
+def policy_value(score: Array, held_out: Users, seed: int) -> float:
+    """Estimate the IPW value of treating the best ``BUDGET`` by score; a lot orders equal scores."""
     lot = np.random.default_rng(seed).permutation(len(score))
     treat = np.zeros(len(score))
     treat[np.lexsort((lot, -score))[: round(BUDGET * len(score))]] = 1.0
-    return _value(treat, held)
+    return _value(treat, held_out)
 
 
-def _value(treat: Array | float, held: Users) -> float:
-    e, w, y = held.propensity, held.w, held.y
+def _value(treat: Array | float, held_out: Users) -> float:
+    e, w, y = held_out.propensity, held_out.w, held_out.y
     return float(np.mean(treat * w * y / e + (1 - treat) * (1 - w) * y / (1 - e)))
 
 
 def one_split(users: Users, seed: int) -> dict[str, float]:
-    """The value of every contender on one split."""
+    """Estimate the value of every contender on one split."""
     order = np.random.default_rng(seed).permutation(len(users.y))
     cut = round((1 - HOLDOUT) * len(order))
-    train, held = users.take(order[:cut]), users.take(order[cut:])
+    train, held_out = users.take(order[:cut]), users.take(order[cut:])
     scores: Scores = {}
     for contender in CONTENDERS:
-        scores |= contender(train, held.x, seed)
-    values = {name: policy_value(score, held, seed) for name, score in scores.items()}
-    # In expectation over all ways to draw 30 % by lot.
-    return values | {RANDOM: _value(BUDGET, held)}
+        scores |= contender(train, held_out.x, seed)
+    values = {name: policy_value(score, held_out, seed) for name, score in scores.items()}
+    # The value of random targeting is its expectation over all draws of 30 %.
+    return values | {RANDOM: _value(BUDGET, held_out)}
 
 
 def standard_errors(differences: Array) -> tuple[float, float]:
-    """Naive and Nadeau-Bengio corrected standard error of the mean over splits."""
+    """Compute the naive and the Nadeau-Bengio corrected standard error of the mean over splits."""
     splits, sd = len(differences), float(np.std(differences, ddof=1))
     return sd / math.sqrt(splits), sd * math.sqrt(1 / splits + HOLDOUT / (1 - HOLDOUT))
 
 
 def report(values: Mapping[str, Array]) -> str:
-    """Mean values, and the paired differences of ours to each peer."""
+    """Format mean values, and the paired differences of ours to each peer."""
     lines = [f"{'':24} {'mean value':>10} {'sd':>8}"]
     lines += [f"{name:24} {v.mean():10.5f} {v.std(ddof=1):8.5f}" for name, v in values.items()]
     lines += [

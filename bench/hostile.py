@@ -1,11 +1,11 @@
-"""Requests that ask for too much, and the largest that may be asked: who else is answered meanwhile?
+"""Send the largest allowed requests and excessive ones: are other clients answered meanwhile?
 
     python -m bench.hostile --home HOME [--megabytes 60] [--slowest 100]
 
-HOME is a home where Hillstrom is published (``make run``). One server of one worker; another process
-asks ``/healthz`` without pause. Each request must be answered as it should, a refusal in few bytes, and
-no probe later than after ``--slowest`` milliseconds. Memory is read after each, and must have come back
-at the end.
+HOME is a home where Hillstrom is published (``make run``). The server has one worker; another process
+requests ``/healthz`` without pause. Each request must get its expected status, a refusal must be short,
+and no probe may wait longer than ``--slowest`` milliseconds. Memory is read after each request, and must
+hardly be larger at the end than before.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 EXPERIMENT = "hillstrom"
 MOST_USERS = 100_000
 REFUSAL = 8192  # bytes of an answer that refuses
-WARM = 3  # of the requests, the largest batches, are sent once before memory is read
-GROWTH = 60.0  # MiB of memory that may stay, at most
+WARM = 3  # number of requests, the largest batches, that are sent once before memory is read
+GROWTH = 60.0  # MiB by which memory may grow
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent, and the status that it is to be answered with."""
+    """A request and the status that its answer must have."""
 
     name: str
     path: str
@@ -50,7 +50,7 @@ class Request:
 
 
 def requests_of(user: Mapping[str, Any], size: int) -> Iterator[Request]:
-    """The largest batches first, then what must be refused; bodies in JSON of up to ``size`` bytes."""
+    """Yield the largest batches, then requests to refuse; JSON bodies have up to ``size`` bytes."""
     target = {"experiment": EXPERIMENT}
     table = pa.Table.from_pylist([dict(user)])
     many = pa.concat_tables([table] * MOST_USERS).combine_chunks()
@@ -99,7 +99,7 @@ def _json(value: object) -> bytes:
 
 @contextmanager
 def probing(port: int) -> Iterator[Any]:
-    """A process that asks ``/healthz`` without pause; holds the seconds that the slowest answer took."""
+    """Start a process that requests ``/healthz`` without pause; yield its slowest answer's seconds."""
     context = multiprocessing.get_context("spawn")
     slowest, stop = context.Value(c_double, 0.0), context.Value(c_bool, False)  # noqa: FBT003
     probe = context.Process(target=_probe, args=(port, slowest, stop), daemon=True)
@@ -128,7 +128,7 @@ def _probe(port: int, slowest: Any, stop: Any) -> None:
 
 
 def main() -> int:
-    """Print what each request cost. Returns the exit code."""
+    """Send all requests and print their costs. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--megabytes", type=int, default=60, help="of a body in JSON")
@@ -168,7 +168,7 @@ def _send(client: httpx.Client, url: str, request: Request) -> httpx.Response:
     )
 
 
-def _faults(  # noqa: PLR0913, PLR0917 - who asks whom, what and how
+def _faults(  # noqa: PLR0913, PLR0917 - a client, a server, a request and its limits
     client: httpx.Client,
     url: str,
     process: subprocess.Popen[bytes],
@@ -176,7 +176,7 @@ def _faults(  # noqa: PLR0913, PLR0917 - who asks whom, what and how
     slowest: Any,
     limit: float,
 ) -> list[str]:
-    """Send a request and print what it cost; what was wrong about it."""
+    """Send a request and print its costs; return what was wrong."""
     if process.poll() is not None:
         return [f"{request.name}: the API has ended with {process.poll()}"]
     slowest.value = 0.0

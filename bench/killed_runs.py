@@ -1,4 +1,4 @@
-"""Runs that are killed through ``make run`` and through Dagster's UI: what the next run makes of it.
+"""Kill runs of ``make run`` and of Dagster's UI, and check that the next run succeeds.
 
     python -m bench.killed_runs --folder FOLDER [--users 40000] [--steps raw cells ...] [--ways ...]
 
@@ -9,7 +9,8 @@ Each way ends a run in each step, in a fresh home, and is followed by ``make run
     forced     such a run, terminated by force in the UI
     servers    such a run, killed together with web server and daemon
 
-While the servers live, the run after that is launched in the UI, too: how long it is queued is told.
+If the servers are still alive, a next run is launched in the UI, too; its seconds in the queue are
+printed.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ FIRST_STEP = [("simulated", "raw")]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a disturbed run works, on which file."""
+    """The folder and the environment of a disturbed run."""
 
     folder: Path
     environment: Mapping[str, str]
 
     def fresh_home(self) -> Path:
-        """An empty home; the one before is removed."""
+        """Remove the previous home and return the path of a new one."""
         home = self.folder / "home"
         shutil.rmtree(home, ignore_errors=True)
         return home
 
 
 def main() -> int:
-    """Print what came of each killed run. Returns the exit code."""
+    """Kill the runs and print the outcomes. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--users", type=int, default=40_000)
@@ -73,12 +74,12 @@ def main() -> int:
     for way in chosen.ways:
         for step in chosen.steps:
             home = setting.fresh_home()
-            said = disturb(setting, home, way, f"simulated__{step}")
+            outcome = disturb(setting, home, way, f"simulated__{step}")
             again, ended = run(setting, home)
             left = unfinished(home)
             faults |= not ended or bool(left)
             print(
-                f"{way:8s} in {step:10s}: {said}; then make run {'ends' if ended else 'FAILS'} in "
+                f"{way:8s} in {step:10s}: {outcome}; then make run {'ends' if ended else 'FAILS'} in "
                 f"{again:.0f} s ({again / seconds:.2f} of undisturbed), {left or 'no'} dead run is left",
                 flush=True,
             )
@@ -86,7 +87,7 @@ def main() -> int:
 
 
 def prepare(folder: Path, users: int) -> Setting:
-    """A folder with a simulated file of so many users, and what the environment must say of it."""
+    """Write a simulated file of ``users`` users; return its folder and the environment that names it."""
     folder.mkdir(parents=True, exist_ok=True)
     declared = load_experiment(REPOSITORY / "sql" / "experiments" / "simulated").source
     file = write_simulation(declared.model_copy(update={"n_users": users}), folder)
@@ -96,7 +97,7 @@ def prepare(folder: Path, users: int) -> Setting:
 
 
 def run(setting: Setting, home: Path) -> tuple[float, bool]:
-    """``make run``: seconds, and whether it came to its end in time."""
+    """Run ``make run``; return its seconds, and whether it succeeded in time."""
     began = time.monotonic()
     with make_run(setting, home) as process:
         try:
@@ -110,7 +111,7 @@ def run(setting: Setting, home: Path) -> tuple[float, bool]:
 def make_run(
     setting: Setting, home: Path, log: str = "make-run.log"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``make run`` of the small simulation, its output in a file; killed in the end."""
+    """Start ``make run`` of the simulation, with its output in a file; kill it in the end."""
     places = {"UPLIFT_HOME": str(home), "EXPERIMENTS": "simulated"}
     with (
         (setting.folder / log).open("wb") as out,
@@ -131,7 +132,7 @@ def make_run(
 
 
 def disturb(setting: Setting, home: Path, way: str, step: str) -> str:
-    """Start a run, end it in a step; returns what was seen."""
+    """Start a run and kill it in a step; return the outcome in words."""
     if way == "make":
         with make_run(setting, home):
             wait_for_step(home, step)
@@ -154,7 +155,7 @@ def disturb(setting: Setting, home: Path, way: str, step: str) -> str:
 
 
 def seconds_in_queue(servers: DagsterServers, date: str) -> float:
-    """Seconds for which the next run waits until it works, or until patience ends."""
+    """Launch the next run; return the seconds until it works, or until patience ends."""
     began = time.monotonic()
     launched = servers.launch(JOB, date=date, config={}, assets=FIRST_STEP)
     servers.wait_for_step(launched, "__".join(FIRST_STEP[0]), PATIENCE)
@@ -167,7 +168,7 @@ def wait_for_step(home: Path, step: str) -> None:
     """Wait until the only run of a home is in a step.
 
     Raises:
-        TimeoutError: it does not begin.
+        TimeoutError: the step does not begin in time.
     """
     until = time.monotonic() + PATIENCE
     while not (home / "turn.json").exists() and time.monotonic() < until:
@@ -183,18 +184,18 @@ def wait_for_step(home: Path, step: str) -> None:
 
 
 def working_process(home: Path) -> int:
-    """The process that has the turn in a home."""
+    """Read the id of the process that has the turn in a home."""
     return int(json.loads((home / "turn.json").read_text())["process"])
 
 
 def unfinished(home: Path) -> int:
-    """Runs that are neither done nor ended."""
+    """Count the runs that Dagster believes to be unfinished."""
     with instance_of(home) as instance:
-        return sum(not found.is_finished for found in instance.get_runs())
+        return sum(not record.is_finished for record in instance.get_runs())
 
 
 def instance_of(home: Path) -> dg.DagsterInstance:
-    """The Dagster instance of a home."""
+    """Open the Dagster instance of a home."""
     return dg.DagsterInstance.from_config(str(prepare_dagster_home(Home(home))))
 
 

@@ -1,9 +1,9 @@
-"""Time and memory of our five learners against causalml's and econml's, on Criteo-like rows.
+"""Compare time and memory of our five learners, causalml's and econml's, on Criteo-like rows.
 
     python -m bench.learners --rows 1000000 5000000
 
-Each contender runs in a process of its own, from a DuckDB table of rows to a DuckDB table of scores;
-one after another, all of them once before any runs again.
+Each contender runs in a separate process, from a DuckDB table of rows to a DuckDB table of scores. They
+run one after another, all of them once before any runs again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from bench.setting import (
     Contender,
 )
 
-DISTURBED = 3  # runs of a contender, until one was alone on the machine
+DISTURBED = 3  # largest number of runs of a contender until one was alone on the machine
 Result = Mapping[str, object]
-# This process stays small and imports none of the libraries: a child's peak memory as the kernel
-# counts it starts with its parent's.
+# This process stays small and imports none of the libraries, because the kernel counts a child's peak
+# memory from its parent's.
 
 
 def prepare(rows: int, folder: Path) -> Path:
-    """Make the DuckDB file of ``rows`` rows, unless it is there."""
+    """Write the DuckDB file of ``rows`` rows, unless it exists."""
     database = folder / f"criteo-like-{rows}-{SEED}.duckdb"
     if not database.is_file():
         call = ["bench.criteo_like", "--rows", str(rows), "--seed", str(SEED)]
@@ -47,7 +47,7 @@ def prepare(rows: int, folder: Path) -> Path:
 
 
 def run_contender(contender: Contender, database: Path, given: argparse.Namespace) -> Result:
-    """Run one contender on its own copy of the file; ``seconds`` is missing if it took too long."""
+    """Run one contender on a copy of the file; ``seconds`` is missing if it took too long."""
     home = given.folder / "contender"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -66,7 +66,7 @@ def run_contender(contender: Contender, database: Path, given: argparse.Namespac
 
 
 def undisturbed(contender: Contender, database: Path, given: argparse.Namespace) -> Result:
-    """Run one contender while the machine is quiet; again, up to twice, if others came in between."""
+    """Run one contender while the machine is quiet; repeat up to twice if other processes worked."""
     for _ in range(DISTURBED):
         wait_for_quiet(given.patience)
         result = run_contender(contender, database, given)
@@ -78,8 +78,8 @@ def undisturbed(contender: Contender, database: Path, given: argparse.Namespace)
 def _python(arguments: Sequence[str], more: Mapping[str, str], timeout: float | None) -> None:
     call = [sys.executable, "-m", *arguments]
     environment = {**os.environ, **more}
-    # The children's chatter is theirs; a failure's is shown.
-    done = subprocess.run(  # noqa: S603 - our own modules
+    # The output of a child is shown only if it fails.
+    done = subprocess.run(  # noqa: S603 - modules of this project
         call, env=environment, timeout=timeout, check=False, capture_output=True, text=True
     )
     if done.returncode:
@@ -87,14 +87,14 @@ def _python(arguments: Sequence[str], more: Mapping[str, str], timeout: float | 
 
 
 def race(rows: int, given: argparse.Namespace) -> list[Result]:
-    """All contenders on ``rows`` rows, ``repeats`` times, interleaved."""
+    """Run all contenders on ``rows`` rows, ``repeats`` times, interleaved."""
     database = prepare(rows, given.folder)
     chosen = [c for c in CONTENDERS if not given.only or c.name in given.only]
     results: list[Result] = []
     late: set[str] = set()
     for repeat in range(given.repeats):
         for contender in chosen:
-            if contender.name in late:  # once is enough
+            if contender.name in late:  # it is not run again
                 continue
             result = undisturbed(contender, database, given)
             results.append(result)
@@ -108,7 +108,7 @@ def race(rows: int, given: argparse.Namespace) -> list[Result]:
 
 
 def table(rows: int, results: Sequence[Result], given: argparse.Namespace) -> str:
-    """The figures of one number of rows: medians over the repeats."""
+    """Format the figures of one number of rows: medians over the repeats."""
     seconds = {c.name: _median(results, c.name, "seconds") for c in CONTENDERS}
     peaks = {c.name: _median(results, c.name, "peak_mib") for c in CONTENDERS}
     others = {c.name: _median(results, c.name, "others") for c in CONTENDERS}
@@ -126,7 +126,7 @@ def table(rows: int, results: Sequence[Result], given: argparse.Namespace) -> st
 
 
 def limit(results: Sequence[Result]) -> str:
-    """Where our time goes, and how far from the bare training it is."""
+    """Format our seconds by step, and their ratio to the bare training."""
     ours = [result for result in results if result["name"] == OURS]
     if not ours:
         return ""
@@ -143,9 +143,9 @@ def limit(results: Sequence[Result]) -> str:
 
 
 def means(results: Sequence[Result]) -> str:
-    """Mean CATE by contender: all estimate the same effect."""
-    found = {name: value for r in results for name, value in r.get("mean_cate", {}).items()}
-    return "mean CATE: " + ", ".join(f"{name} {value:.5f}" for name, value in found.items())
+    """Format the mean CATE by contender; all estimate the same effect."""
+    by_name = {name: value for r in results for name, value in r.get("mean_cate", {}).items()}
+    return "mean CATE: " + ", ".join(f"{name} {value:.5f}" for name, value in by_name.items())
 
 
 def _median(results: Sequence[Result], name: str, what: str) -> float | None:
@@ -154,7 +154,7 @@ def _median(results: Sequence[Result], name: str, what: str) -> float | None:
 
 
 def setting(given: argparse.Namespace) -> str:
-    """What all contenders have in common."""
+    """Describe what all contenders have in common."""
     return (
         f"All: {ROUNDS} rounds, depth {MAX_DEPTH}, learning rate {LEARNING_RATE}, {MAX_BIN} bins, "
         f"hist, {given.threads} threads; from a DuckDB table of rows to a DuckDB table of scores for "
@@ -165,7 +165,7 @@ def setting(given: argparse.Namespace) -> str:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 5_000_000])
     parser.add_argument("--repeats", type=int, default=1)

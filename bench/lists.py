@@ -1,12 +1,12 @@
-"""A night's list and its export for many users, against DuckDB's bare sorted copy to Parquet.
+"""Time a night's list and its export for many users, and DuckDB's bare sorted copy to Parquet.
 
     python -m bench.lists --users 25309483 --folder FOLDER
     python -m bench.lists --users 4000000 --parts 8 --folder FOLDER
 
-With ``--parts`` the same list is made and exported by two workers, too, and compared: the ledger's rows,
-and those of the exported files. Scores are synthetic, a million distinct values; everything else is the
-simulated experiment's. The limit: `copy (select * ... order by score desc, md5) to` Parquet of the
-list's own columns, and of the scores table's, both in the same run.
+With ``--parts`` two workers write and export the same list, too, and the rows of the ledger and of the
+exported files are compared. Scores are synthetic, with a million distinct values; everything else is the
+simulated experiment's. The limit is `copy (select * ... order by score desc, md5) to` Parquet, of the
+list's columns and of the scores table's, both in the same run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TIE = "md5_number_lower('simulated-1/list/' || user_id)"
 
 
 def main() -> None:
-    """Print seconds of each step."""
+    """Time the steps and print their seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--users", type=int, default=25_309_483)
     parser.add_argument("--folder", type=Path, required=True)
@@ -92,7 +92,7 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
         assign_roles=assign_roles,
     )
     listed = time.monotonic() - started
-    own = seconds(
+    bare = seconds(
         f"copy (from {TREAT_LIST} where {THIS_LIST} order by score desc, {TIE}) to $path "
         f"{FORMATS['parquet']}",
         asdict(KEY) | {"path": path},
@@ -107,9 +107,11 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
         f"list {listed:.1f} s, export as Parquet {export['parquet']:.1f} s, "
         f"with CSV {export['parquet+csv']:.1f} s"
     )
-    print(f"bare sorted copy: scores {scores:.1f} s, the list's own columns {own:.1f} s")
+    print(f"bare sorted copy: scores {scores:.1f} s, the list's columns {bare:.1f} s")
     both = listed + export["parquet"]
-    print(f"list and Parquet export / bare: {both / scores:.2f} of scores, {both / own:.2f} of the list")
+    print(
+        f"list and Parquet export / bare: {both / scores:.2f} of scores, {both / bare:.2f} of the list"
+    )
 
 
 def _in_parts(db: Warehouse, home: Home, experiment: BatchExperiment, parts: int, memory: str) -> None:
@@ -145,7 +147,7 @@ def _in_parts(db: Warehouse, home: Home, experiment: BatchExperiment, parts: int
 
 
 def _exported(db: Warehouse, store: LocalStore) -> dict[str, tuple[int, int]]:
-    """Rows of the exported Parquet files by name: how many, and a sum of their hashes."""
+    """Return, by name of the exported Parquet files, the number of rows and the sum of their hashes."""
     place = store.root / KEY.experiment / KEY.decision_date / KEY.campaign
     paths = [place / entry["path"] for entry in json.loads((place / MANIFEST).read_text())["files"]]
     digests = {}

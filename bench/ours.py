@@ -1,7 +1,7 @@
-"""Our contender: the batch's own SQL and learners, from the table of rows to the table of scores.
+"""Run our contender: the batch's SQL and learners, from the table of rows to the table of scores.
 
-The same steps as the Dagster assets features, assignment, cells, models and scores, each with the
-warehouse opened anew, in one process and without Dagster.
+The steps are those of the Dagster assets features, assignment, cells, models and scores, in one process
+and without Dagster; each step opens the warehouse anew.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ARM = "treated"
 
 @dataclass
 class Clock:
-    """Seconds by step, and within ``fit`` those inside XGBoost itself."""
+    """Seconds by step, and seconds inside XGBoost, which are a part of ``fit``."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
 
 
 def criteo_folder() -> BatchExperiment:
-    """The experiment as declared, but for the arm's column, the folds, and that nobody is held out."""
+    """Read Criteo's declaration; change the arm's column and the folds, and hold nobody out."""
     folder = SQL_FOLDER / "experiments" / "criteo"
     declared = load_experiment(folder)
     split = declared.split.model_copy(update={"holdout": 0.0, "folds": FOLDS})
@@ -107,7 +107,7 @@ def criteo_folder() -> BatchExperiment:
 
 
 def equal_parameters(cells: Cells) -> LearnerParameters:
-    """The peers' boosting; a leaf holds one user or more, as XGBoost's default has it on rows."""
+    """Return the peers' boosting parameters; a leaf has at least one user, as by XGBoost's default."""
     grown = BoostingParameters(
         rounds=ROUNDS,
         max_depth=MAX_DEPTH,
@@ -118,7 +118,7 @@ def equal_parameters(cells: Cells) -> LearnerParameters:
 
 
 def write_features(db: Warehouse, experiment: BatchExperiment) -> None:
-    """The features table and its rows of the registry."""
+    """Write the features table and its rows of the registry."""
     db.create(experiment.tables.features, experiment.features_sql.text)
     names = [row[0] for row in db.rows(f"describe {experiment.tables.features}") if row[0] != "user_id"]
     count = len(names)
@@ -134,7 +134,7 @@ def write_features(db: Warehouse, experiment: BatchExperiment) -> None:
 
 
 def write_scores(db: Warehouse, experiment: BatchExperiment, model: ContrastModel, clock: Clock) -> None:
-    """Predict each distinct cell once and join to the users."""
+    """Predict each distinct cell once and write its scores for all its users."""
     tables = experiment.tables
     with clock.step("predict"):
         x = read_feature_cells(db, experiment, FEATURES)
@@ -145,9 +145,9 @@ def write_scores(db: Warehouse, experiment: BatchExperiment, model: ContrastMode
 
 
 def mean_scores(home: Path) -> dict[str, float]:
-    """Mean CATE by learner, of what was written."""
+    """Read the mean CATE by learner from the written scores."""
     con = duckdb.connect(str(Home(home).warehouse), read_only=True)
     means = ", ".join(f"avg(cate_{name})" for name in LEARNER_NAMES)
-    found = con.execute(f"select {means} from scores.criteo").fetchall()[0]
+    values = con.execute(f"select {means} from scores.criteo").fetchall()[0]
     con.close()
-    return dict(zip(LEARNER_NAMES, found, strict=True))
+    return dict(zip(LEARNER_NAMES, values, strict=True))

@@ -1,10 +1,10 @@
-"""Every arm and every outcome of an experiment, each learned and judged by itself.
+"""Train and judge every arm and every outcome of an experiment separately.
 
     python -m bench.outcomes hillstrom --home FOLDER
 
-The batch learns one outcome, the declared default. This runs its steps for each of them in turn, without
-Dagster, in a warehouse of its own, and prints what the model card says: figures on held-out users with
-standard errors, the champion and the gate's word.
+The batch learns one outcome, the declared default. This command runs the steps for each outcome in
+turn, without Dagster, in a separate warehouse. It prints what the model card says: figures on held-out
+users with standard errors, the champion and the gate's word.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibrat
 
 
 def source_of(experiment: Experiment) -> Path:
-    """Hillstrom's official file, or the 200,000 real rows of Criteo's."""
+    """Return the path of Hillstrom's official file, or of the 200,000 real rows of Criteo's."""
     if experiment.name == "criteo":
         return sample_path()
     return source_file(experiment)
 
 
 def with_default(experiment: Experiment, outcome: str, salt: str) -> Experiment:
-    """The experiment as if it had been declared for this outcome, with this split."""
+    """Return the experiment with another default outcome and another split."""
     defaults = experiment.defaults.model_copy(update={"outcome": outcome})
     split = experiment.split.model_copy(update={"salt": salt})
     return experiment.model_copy(update={"defaults": defaults, "split": split})
 
 
 def prepare(db: Warehouse, experiment: BatchExperiment, source: Path) -> None:
-    """From the file to cells."""
+    """Run the steps from the file to cells."""
     raw = (experiment.path / "raw.sql").read_text(encoding="utf-8")
     db.create(experiment.tables.raw, raw, {"source": str(source)})
     ours.write_features(db, experiment)
@@ -75,7 +75,7 @@ def learn(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[Verdict
 
 
 def report(verdict: Verdict, tables: dict[str, Rows], budgets: list[float]) -> str:
-    """One block of text for an arm and outcome."""
+    """Format the results of an arm and outcome."""
     metrics = {(r["learner"], r["metric"]): r for r in tables["metrics"]}
     policy = {(r["learner"], r["budget"]): r for r in tables["policy_value"] if r["estimator"] == "aipw"}
     lines = [f"gate: {verdict.text}", f"champion {verdict.champion}, runner-up {verdict.runner_up}"]

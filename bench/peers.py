@@ -1,9 +1,9 @@
-"""The peers, each called as its documentation shows, on NumPy arrays read from the DuckDB table.
+"""Run the peers, each called as its documentation shows, on NumPy arrays from the DuckDB table.
 
-Everything open is decided in their favour: arrays of float32 come straight from Arrow, no pandas
-between; nobody trains a propensity model (causalml takes the design's, econml's needs a classifier and
-gets one that predicts the treated share); R's folds run one at a time, each with all threads, where
-its default would start as many processes as there are cores.
+All choices favour the peers. Arrays of float32 come straight from Arrow, without pandas. Nobody trains a
+propensity model: causalml takes the designed propensity, and econml, which needs a classifier, gets one
+that predicts the treated share. The folds of causalml's R-learner run one at a time, each with all
+threads; its default would start as many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rows:
 
 
 def run(name: str, database: Path, threads: int) -> float:
-    """Fit the peer ``name`` on ``raw.criteo`` and write ``scores.criteo``; returns the mean score."""
+    """Fit the peer ``name`` on ``raw.criteo`` and write ``scores.criteo``; return the mean score."""
     library, learner = name.split()
     rows = read_rows(database, threads)
     fit = FITS[library]
@@ -50,13 +50,13 @@ def run(name: str, database: Path, threads: int) -> float:
 
 
 def warm(name: str) -> None:
-    """Import the peer's library, which takes seconds that no clock should count."""
+    """Import the peer's library before the clock starts, since that takes seconds."""
     for module in MODULES[name.split(maxsplit=1)[0]]:
         importlib.import_module(module)
 
 
 def read_rows(database: Path, threads: int) -> Rows:
-    """Read the table in its order."""
+    """Read the table in the order of user ids."""
     con = duckdb.connect(str(database), read_only=True, config={"threads": threads})
     table = con.sql("select * from raw.criteo order by user_id").to_arrow_table()
     con.close()
@@ -72,7 +72,7 @@ def read_rows(database: Path, threads: int) -> Rows:
 
 
 def write_scores(database: Path, user_id: npt.NDArray[np.int64], scores: Scores) -> None:
-    """Write one score a user."""
+    """Write one score per user."""
     con = duckdb.connect(str(database))
     incoming = pa.table({"user_id": user_id, "cate": scores.astype(np.float32)})
     con.register("incoming", incoming)
@@ -85,7 +85,7 @@ def write_scores(database: Path, user_id: npt.NDArray[np.int64], scores: Scores)
 
 
 def regressor(threads: int) -> XGBRegressor:
-    """The regressor that every peer gets."""
+    """Return the regressor that every peer gets."""
     return XGBRegressor(
         n_estimators=ROUNDS,
         max_depth=MAX_DEPTH,
@@ -99,7 +99,7 @@ def regressor(threads: int) -> XGBRegressor:
 
 def fit_causalml(learner: str, rows: Rows, threads: int) -> Scores:
     """Fit one of causalml's learners and predict all rows."""
-    from causalml.inference import meta  # noqa: PLC0415 - one peer's process must not hold another
+    from causalml.inference import meta  # noqa: PLC0415 - one peer's process must not load another
 
     p = np.full(len(rows.y), PROPENSITY, dtype=np.float32)
     if learner in ("S", "T"):
@@ -115,7 +115,7 @@ def fit_causalml(learner: str, rows: Rows, threads: int) -> Scores:
 
 def fit_econml(learner: str, rows: Rows, threads: int) -> Scores:
     """Fit one of econml's learners and predict all rows."""
-    from econml.dml import NonParamDML  # noqa: PLC0415 - one peer's process must not hold another
+    from econml.dml import NonParamDML  # noqa: PLC0415 - one peer's process must not load another
     from econml.dr import DRLearner  # noqa: PLC0415
     from econml.metalearners import XLearner  # noqa: PLC0415
     from sklearn.dummy import DummyClassifier  # noqa: PLC0415

@@ -1,10 +1,10 @@
-"""The API under load, against an endpoint that does nothing with the same request and answer.
+"""Compare the API under load with an endpoint that parses the same request and answers a constant.
 
     python -m bench.serve --folder FOLDER [--seconds 10]
 
-Needs wrk (Debian's package). One worker each, on this machine, which wrk shares. FOLDER is a home where
-Hillstrom is published (``make run``). Every request is another customer's, by attributes and by user id.
-Batches are of 10,000 users.
+It needs wrk (Debian's package). Each server has one worker on this machine, which wrk shares. FOLDER is
+a home where Hillstrom is published (``make run``). Every request is about another customer, by
+attributes or by user id. A batch has 10,000 users.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ end
 
 
 def empty() -> FastAPI:
-    """An application whose /score parses the request and answers a constant."""
+    """Create an application whose /score parses the request and answers a constant."""
     app = FastAPI()
     constant = Decision(
         threshold=0.1, budget=0.3, arm="a", learner="s", outcome="y", experiment="e",
@@ -66,7 +66,7 @@ def empty() -> FastAPI:
 
 
 def main() -> None:
-    """Print a table of both."""
+    """Measure both servers and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seconds", type=int, default=10)
@@ -84,20 +84,20 @@ def main() -> None:
             (Path(folder) / name).write_text("\n".join(map(json.dumps, each)))
         script = Path(folder) / "post.lua"
         script.write_text(SCRIPT)
-        found: dict[tuple[str, int], dict[str, float]] = {}
-        for name in ("empty", "score", "by id") * 2:  # interleaved; the second counts
+        results: dict[tuple[str, int], dict[str, float]] = {}
+        for name in ("empty", "score", "by id") * 2:  # interleaved; the second round counts
             factory = "bench.serve:empty" if name == "empty" else "serve.app:from_environment"
             bodies = Path(folder) / ("score" if name == "empty" else name)
             with _server(factory, chosen.folder) as url:
                 for connections in CONNECTIONS:
-                    found[name, connections] = _wrk(url, script, bodies, connections, chosen.seconds)
+                    results[name, connections] = _wrk(url, script, bodies, connections, chosen.seconds)
         print(f"{'':7}{'connections':>12}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}")
-        for (name, connections), figures in found.items():
+        for (name, connections), figures in results.items():
             print(
                 f"{name:7}{connections:12}{figures['rate']:12.0f}{figures['p50']:9.2f}{figures['p99']:9.2f}"
             )
         for connections in CONNECTIONS:
-            share = found["score", connections]["rate"] / found["empty", connections]["rate"]
+            share = results["score", connections]["rate"] / results["empty", connections]["rate"]
             print(f"score / empty at {connections}: {share:.2f}")
         with _server("serve.app:from_environment", chosen.folder) as url:
             _batches(url, rows)
@@ -116,7 +116,7 @@ def _server(factory: str, home: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(port)]
     environment = os.environ | {"UPLIFT_HOME": str(home)}
-    with subprocess.Popen(  # noqa: S603 - our own server
+    with subprocess.Popen(  # noqa: S603 - a server of this project
         [*command, "--log-level", "warning", "--no-access-log"], env=environment
     ) as process:
         url = f"http://127.0.0.1:{port}"
@@ -150,10 +150,10 @@ def _wrk(url: str, script: Path, bodies: Path, connections: int, seconds: int) -
     }
 
 
-def _milliseconds(found: re.Match[str] | None) -> float:
-    if found is None:
+def _milliseconds(match: re.Match[str] | None) -> float:
+    if match is None:
         raise SystemExit("wrk's output is not as expected")
-    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
+    return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]
 
 
 def _batches(url: str, rows: list[dict[str, object]]) -> None:

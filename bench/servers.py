@@ -1,4 +1,4 @@
-"""Our own servers as processes, for as long as a context lasts."""
+"""Start this project's servers as processes, for the duration of a context."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE = 240.0  # seconds, on a machine that is busy with other things
+PATIENCE = 240.0  # seconds; enough on a machine that is busy with other things
 
 
 @contextmanager
 def serving(module: list[str], health: str, **environment: str) -> Iterator[None]:
-    """``python -m <module>``, ready once ``health`` answers.
+    """Start ``python -m <module>`` and wait until ``health`` answers.
 
     Raises:
-        SystemExit: it does not get ready.
+        SystemExit: the server does not get ready in time.
     """
-    with subprocess.Popen(  # noqa: S603 - our own servers
+    with subprocess.Popen(  # noqa: S603 - servers of this project
         [sys.executable, "-m", *module],
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
@@ -54,17 +54,17 @@ def _await(name: str, health: str) -> None:
 def api_on(
     home: Path, *, workers: int = 1, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The API on ``home`` as a process of its own: its address, and the process to look after.
+    """Start the API on ``home`` as a separate process; yield its address and the process.
 
     Raises:
-        SystemExit: it does not get ready.
+        SystemExit: the API does not get ready in time.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["uvicorn", "serve.app:from_environment", "--factory", "--port", str(port)]
     command += ["--workers", str(workers)]
-    with subprocess.Popen(  # noqa: S603 - our own server
+    with subprocess.Popen(  # noqa: S603 - a server of this project
         [sys.executable, "-m", *command, "--log-level", "warning", "--no-access-log"],
         env=os.environ | {"UPLIFT_HOME": str(home)} | environment,
         stderr=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ def api_on(
 
 
 def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Resident memory of a process, now and at most so far, in MiB (Linux)."""
+    """Read a process's resident memory and its peak so far, in MiB (Linux)."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     sizes = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith("Vm")}
     return sizes["VmRSS"], sizes["VmHWM"]

@@ -1,4 +1,4 @@
-"""What every contender is given: the same rows, the same boosting, the same threads."""
+"""Settings that are equal for all contenders: the rows, the boosting, the threads."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ MAX_DEPTH = 5
 LEARNING_RATE = 0.1
 MAX_BIN = 64
 SEED = 7
-PROPENSITY = 0.85  # of Criteo's design
-FOLDS = 2  # of ours; econml's default
+PROPENSITY = 0.85  # by Criteo's design
+FOLDS = 2  # our folds; equal to econml's default
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of the table: a name, and what it does with folds and propensities."""
+    """A row of the table: a name, and how the contender uses folds and propensities."""
 
     name: str
     note: str

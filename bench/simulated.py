@@ -1,9 +1,10 @@
-"""How close the learners come to known effects, on simulated RCTs.
+"""Measure how close the learners come to known effects, on simulated RCTs.
 
-``python -m bench.simulated`` prints, for the marketing RCT of 40,000 users with 30 % held out, each
-learner's mean Spearman correlation with the true CATE and the errors of the AIPW estimate of the ATE;
-then the mean squared errors on Nie & Wager's setups beside the paper's. Parameters are the defaults,
-and for comparison those that ``uplift_core.learners.tuning`` chose on the train users of each run.
+``python -m bench.simulated`` prints two tables. For the marketing RCT of 40,000 users with 30 % held
+out, it prints each learner's mean Spearman correlation with the true CATE, and the errors of the AIPW
+estimate of the ATE. For Nie & Wager's setups, it prints the mean squared errors beside the paper's.
+Parameters are the defaults; with ``--tuned`` also those that ``uplift_core.learners.tuning`` chooses on
+the train users of each run.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PAPER: dict[NieWagerSetup, dict[str, float]] = {
 
 
 def cells_of(users: Simulated, seed: int, *, propensity: float, binary: bool) -> Cells:
-    """Train cells of simulated users."""
+    """Add up simulated users to train cells."""
     x = users.x.astype(np.float32)
     edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, LearnerParameters().max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(x))
@@ -47,7 +48,7 @@ def cells_of(users: Simulated, seed: int, *, propensity: float, binary: bool) ->
 
 
 def halves(users: Simulated, share: float) -> tuple[Simulated, Simulated]:
-    """The first 1 - share of the users, and the rest."""
+    """Split users into the first 1 - share of them, and the rest."""
     cut = round((1 - share) * len(users.y))
     parts = [(users.x, users.w, users.y, users.mu0, users.mu1)] * 2
     return tuple(  # type: ignore[return-value]
@@ -56,24 +57,25 @@ def halves(users: Simulated, share: float) -> tuple[Simulated, Simulated]:
     )
 
 
-def correlations(model: ContrastModel, held: Simulated) -> list[float]:
-    """Spearman of each learner with the true CATE of held-out users."""
-    x = held.x.astype(np.float32)
-    return [float(spearmanr(model.predict(x, name), held.cate).statistic) for name in LEARNER_NAMES]
+def correlations(model: ContrastModel, held_out: Simulated) -> list[float]:
+    """Compute each learner's Spearman correlation with the true CATE of held-out users."""
+    x = held_out.x.astype(np.float32)
+    return [float(spearmanr(model.predict(x, name), held_out.cate).statistic) for name in LEARNER_NAMES]
 
 
-def ate_in_errors(model: ContrastModel, held: Simulated, e: float) -> float:
-    """Error of the AIPW estimate of the ATE on held-out users, in its standard errors."""
-    x = held.x.astype(np.float32)
+def ate_in_errors(model: ContrastModel, held_out: Simulated, e: float) -> float:
+    """Compute the error of the AIPW estimate of the ATE on held-out users, in standard errors."""
+    x = held_out.x.astype(np.float32)
     mu0 = model.predict_response(x).astype(np.float64)
     mu1 = mu0 + model.predict(x, "t")
-    treated, control = held.w * (held.y - mu1) / e, (1 - held.w) * (held.y - mu0) / (1 - e)
+    w, y = held_out.w, held_out.y
+    treated, control = w * (y - mu1) / e, (1 - w) * (y - mu0) / (1 - e)
     phi: Doubles = mu1 - mu0 + treated - control
-    return float((phi.mean() - held.ate) / (phi.std() / np.sqrt(len(phi))))
+    return float((phi.mean() - held_out.ate) / (phi.std() / np.sqrt(len(phi))))
 
 
 def marketing(console: Console, seeds: int, *, tuned: bool) -> None:
-    """The marketing RCT at even and uneven shares."""
+    """Print the results on the marketing RCT, at even and uneven shares."""
     table = Table(title=f"Spearman with the true CATE, mean of {seeds} seeds ± its standard error")
     for heading in ("treated share", "parameters", *LEARNER_NAMES):
         table.add_column(heading, justify="right")
@@ -81,19 +83,20 @@ def marketing(console: Console, seeds: int, *, tuned: bool) -> None:
     for e in (0.5, 0.85):
         rows: dict[str, list[list[float]]] = {"default": [], "tuned": []}
         for seed in track(range(max(seeds, ATE_SEEDS)), f"marketing, e = {e}", console=console):
-            train, held = halves(next(marketing_rct(USERS, seed, treated_share=e)), HOLDOUT)
+            train, held_out = halves(next(marketing_rct(USERS, seed, treated_share=e)), HOLDOUT)
             cells = cells_of(train, seed, propensity=e, binary=True)
             model = fit_contrast(cells, LearnerParameters())
             if seed < ATE_SEEDS:
-                errors.append(ate_in_errors(model, held, e))
+                errors.append(ate_in_errors(model, held_out, e))
             if seed < seeds:
-                rows["default"].append(correlations(model, held))
+                rows["default"].append(correlations(model, held_out))
             if seed < seeds and tuned:
                 chosen, _ = tune(cells, LearnerParameters())
-                rows["tuned"].append(correlations(fit_contrast(cells, chosen), held))
-        for name, found in rows.items():
-            if found:
-                mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / np.sqrt(len(found))
+                rows["tuned"].append(correlations(fit_contrast(cells, chosen), held_out))
+        for name, by_seed in rows.items():
+            if by_seed:
+                mean = np.mean(by_seed, 0)
+                error = np.std(by_seed, 0, ddof=1) / np.sqrt(len(by_seed))
                 cells_ = [f"{m:.3f} ± {s:.3f}" for m, s in zip(mean, error, strict=True)]
                 table.add_row(str(e), name, *cells_)
     console.print(table)
@@ -102,7 +105,7 @@ def marketing(console: Console, seeds: int, *, tuned: bool) -> None:
 
 
 def nie_wager(console: Console) -> None:
-    """Nie & Wager's setups, randomized, beside the paper's boosting."""
+    """Print the results on Nie & Wager's setups, randomized, beside the paper's boosting."""
     table = Table(
         title=f"Mean squared error of the CATE, n = {PAPER_N}, d = 6, sigma = 1, {PAPER_RUNS} runs: "
         "ours (paper's)",
@@ -111,15 +114,15 @@ def nie_wager(console: Console) -> None:
     for heading in ("setup", *LEARNER_NAMES):
         table.add_column(heading, justify="right")
     for setup in track(PAPER, "Nie & Wager", console=console):
-        found = []
+        errors = []
         for seed in range(PAPER_RUNS):
-            train, held = halves(next(nie_wager_rct(setup, 2 * PAPER_N, seed)), 0.5)
+            train, held_out = halves(next(nie_wager_rct(setup, 2 * PAPER_N, seed)), 0.5)
             model = fit_contrast(
                 cells_of(train, seed, propensity=0.5, binary=False), LearnerParameters()
             )
-            x = held.x.astype(np.float32)
-            found.append([np.mean((model.predict(x, k) - held.cate) ** 2) for k in LEARNER_NAMES])
-        ours = np.mean(found, 0)
+            x = held_out.x.astype(np.float32)
+            errors.append([np.mean((model.predict(x, k) - held_out.cate) ** 2) for k in LEARNER_NAMES])
+        ours = np.mean(errors, 0)
         paper = [f" ({PAPER[setup][k]:.2f})" if k in PAPER[setup] else "" for k in LEARNER_NAMES]
         table.add_row(setup, *(f"{a:.2f}{b}" for a, b in zip(ours, paper, strict=True)))
     console.print(table)

@@ -1,4 +1,4 @@
-"""Arrow streams of users: as clients send them, and with damage."""
+"""Write Arrow streams of users: as clients send them, and damaged ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONTINUATION = b"\xff\xff\xff\xff"
 
 
 def stream_of(table: pa.Table, *, rows: int = 0, **options: object) -> bytes:
-    """A table as a stream, in record batches of so many ``rows`` (all in one if 0)."""
+    """Write a table as a stream, in record batches of ``rows`` rows each (0: all in one)."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table, max_chunksize=rows or None)
@@ -40,7 +40,7 @@ def stream_of(table: pa.Table, *, rows: int = 0, **options: object) -> bytes:
 
 
 def valid_streams(user: Mapping[str, object]) -> list[bytes]:
-    """Streams of the same users in the forms that clients write."""
+    """Write streams of the same users in all forms that clients use."""
     table = pa.Table.from_pylist([dict(user)] * USERS)
     texts = [name for name in table.column_names if pa.types.is_string(table.schema.field(name).type)]
     gaps = pa.table({name: pa.array([user[name], None] * (USERS // 2)) for name in table.column_names})
@@ -60,7 +60,7 @@ def valid_streams(user: Mapping[str, object]) -> list[bytes]:
 
 
 def odd_streams(user: Mapping[str, object]) -> dict[str, bytes]:
-    """Well-formed streams that no attribute asks for, by what is odd about them."""
+    """Write well-formed streams with columns that no attribute allows, by what is odd about them."""
     name = next(key for key, value in user.items() if isinstance(value, str))
     text = str(user[name])
     odd = {
@@ -87,7 +87,7 @@ def odd_streams(user: Mapping[str, object]) -> dict[str, bytes]:
 
 
 def crashing_stream(user: Mapping[str, object]) -> bytes:
-    """A stream one of whose texts begins before the buffer that holds it."""
+    """Write a stream in which one text begins before its buffer."""
     table = pa.Table.from_pylist([dict(user)] * USERS)
     name = next(key for key, value in user.items() if isinstance(value, str))
     offsets = table.column(name).chunk(0).buffers()[1].to_pybytes()[: 4 * (USERS + 1)]
@@ -95,7 +95,7 @@ def crashing_stream(user: Mapping[str, object]) -> bytes:
 
 
 def messages_of(stream: bytes) -> list[bytes]:
-    """The messages of a stream, without its end."""
+    """Split a stream into its messages, without the end mark."""
     starts = [
         place for place in range(0, len(stream) - 4, 8) if stream[place : place + 4] == CONTINUATION
     ]
@@ -103,7 +103,7 @@ def messages_of(stream: bytes) -> list[bytes]:
 
 
 def damaged(streams: Sequence[bytes], rng: random.Random) -> bytes:
-    """One of the streams after one to three mutations."""
+    """Damage one of the streams by one to three mutations."""
     stream = bytearray(rng.choice(streams))
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         if stream:
@@ -122,7 +122,7 @@ def _truncate(stream: bytearray, rng: random.Random) -> bytearray:
 
 
 def _overwrite(stream: bytearray, rng: random.Random) -> bytearray:
-    """A number of 2, 4 or 8 bytes, in its place, becomes one at an edge: an offset, a length, a size."""
+    """Replace a number of 2, 4 or 8 bytes (an offset, a length, a size) by an extreme one."""
     width = rng.choice((2, 4, 4, 8, 8))
     place = rng.randrange(max(len(stream) // width, 1)) * width
     number = rng.choice((*SIZES, len(stream), rng.randrange(-(2**31), 2**31)))
@@ -132,7 +132,7 @@ def _overwrite(stream: bytearray, rng: random.Random) -> bytearray:
 
 def _shift(stream: bytearray, rng: random.Random) -> bytearray:
     place = rng.randrange(len(stream))
-    if rng.random() < 0.5:  # noqa: PLR2004 - as often the one as the other
+    if rng.random() < 0.5:  # noqa: PLR2004 - both are equally likely
         del stream[place : place + rng.choice((1, 4, 8, 64))]
     else:
         stream[place:place] = rng.randbytes(rng.choice((1, 4, 8, 64)))
@@ -146,7 +146,7 @@ def _copy(stream: bytearray, rng: random.Random) -> bytearray:
 
 
 def _rearrange(stream: bytearray, rng: random.Random) -> bytearray:
-    """One message is moved, sent twice or left out."""
+    """Move a message, repeat it or leave it out."""
     messages = messages_of(bytes(stream))
     if not messages:
         return stream
@@ -157,7 +157,7 @@ def _rearrange(stream: bytearray, rng: random.Random) -> bytearray:
 
 
 def _grow(stream: bytearray, rng: random.Random) -> bytearray:
-    """A number that is plausible grows or shrinks a little."""
+    """Change a number by a small amount."""
     place = rng.randrange(max(len(stream) // 4, 1)) * 4
     number = int.from_bytes(stream[place : place + 4], "little") + rng.choice((-8, -1, 1, 8, 64, 4096))
     stream[place : place + 4] = (number % 2**32).to_bytes(4, "little")

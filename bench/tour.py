@@ -1,10 +1,10 @@
-"""The app in headless Chromium, with the real API: what a visitor sees is checked, timed and pictured.
+"""Visit the app in headless Chromium, with the real API; check, time and picture the pages.
 
     python -m bench.tour --folder HOME --pictures FOLDER [--experiment hillstrom]
 
-Needs Debian's chromium, and a home where the experiment is published. A user is scored, the budget is
-moved by the keyboard, a shared address is opened: the page must show the threshold and the decision that
-the API gives. Then the API is killed, and the page must say so; then it is back.
+It needs Debian's chromium, and a home where the experiment is published. A user is scored, the budget is
+moved by the keyboard, and a shared address is opened: each time the page must show the threshold and the
+decision that the API gives. Then the API stops, and the page must say so; then the API starts again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.chromium import Browser, browser
 from bench.contrast import pale_texts
 from bench.servers import serving
 
-PAGES = {  # page -> its path, and a text that it shows at last
+PAGES = {  # page -> its path, and the text that it shows last
     "score": ("", "snapshot 2"),
     "sweep": ("sweep", "Download as CSV"),
     "evidence": ("evidence", "claims hold"),
@@ -45,7 +45,7 @@ SLIDER = "[data-testid=stSlider] input"
 
 @dataclass
 class Tour:
-    """A visit: where the servers are, and what was found."""
+    """A visit: the ports of the servers, the results of checks, and seconds."""
 
     home: Path
     experiment: str
@@ -56,20 +56,20 @@ class Tour:
 
     @classmethod
     def of(cls, home: Path, experiment: str) -> Tour:
-        """A tour on free ports."""
+        """Create a tour on free ports."""
         with socket.socket() as one, socket.socket() as other:
             for each in (one, other):
                 each.bind(("127.0.0.1", 0))
             return cls(home, experiment, one.getsockname()[1], other.getsockname()[1])
 
     def address(self, path: str = "", **query: object) -> str:
-        """Of a page of the app."""
-        asked = "&".join(f"{key}={value}" for key, value in query.items())
-        return f"http://127.0.0.1:{self.app}/{path}?experiment={self.experiment}&{asked}"
+        """Return the address of a page of the app."""
+        parameters = "&".join(f"{key}={value}" for key, value in query.items())
+        return f"http://127.0.0.1:{self.app}/{path}?experiment={self.experiment}&{parameters}"
 
     @contextmanager
     def serving_api(self) -> Iterator[None]:
-        """The real API."""
+        """Start the real API."""
         port = str(self.api)
         command = ["uvicorn", "serve.app:from_environment", "--factory", "--port", port]
         ready = f"http://127.0.0.1:{port}/readyz"
@@ -78,38 +78,38 @@ class Tour:
 
     @contextmanager
     def serving_app(self) -> Iterator[None]:
-        """The app, which looks for the API there."""
+        """Start the app, which calls that API."""
         options = ["--server.port", str(self.app), "--server.headless", "true"]
         command = ["streamlit", "run", "ui/app.py", *options, "--browser.gatherUsageStats", "false"]
         ready = f"http://127.0.0.1:{self.app}/_stcore/health"
         with serving(command, ready, UPLIFT_API_URL=f"http://127.0.0.1:{self.api}"):
             yield
 
-    def said(self, user: int, budget: int) -> tuple[str, ...]:
-        """What the page must show of a user, by the API's own answer."""
+    def texts_of(self, user: int, budget: int) -> tuple[str, ...]:
+        """Return the texts that the page must show of a user, according to the API."""
         body = {"experiment": self.experiment, "user_id": user, "budget": budget / 100}
-        said = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
-        verdict = "Treat" if said["decision"] == "treat" else "Don't treat"
-        figures = (f"{100 * said[name]:+.2f} pp" for name in ("threshold", "score"))
+        answer = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
+        verdict = "Treat" if answer["decision"] == "treat" else "Don't treat"
+        figures = (f"{100 * answer[name]:+.2f} pp" for name in ("threshold", "score"))
         return f"{verdict} at a budget of {budget} %", *(
             f.replace("-", "\N{MINUS SIGN}") for f in figures
         )
 
     def role(self, user: int) -> str:
-        """A user's part in the nightly list, by the API's own answer."""
+        """Return a user's role in the nightly list, according to the API."""
         body = {"experiment": self.experiment, "user_id": user}
-        said = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
-        return str(said["role"])
+        answer = httpx.post(f"http://127.0.0.1:{self.api}/score", json=body, trust_env=False).json()
+        return str(answer["role"])
 
-    def one_whom_the_budget_decides(self, least: int, most: int) -> int:
-        """The first user who is treated at the larger budget and not at the smaller one.
+    def user_between_budgets(self, least: int, most: int) -> int:
+        """Return the first user who is treated at the larger budget and not at the smaller one.
 
-        Of those whom the score decides about: the page says something else of who is held out.
+        Only ranked users are considered: the page shows other texts about held-out users.
         """
         for user in range(1, 1000):
             if (
                 self.role(user) == "ranked"
-                and self.said(user, least)[0][0] != self.said(user, most)[0][0]
+                and self.texts_of(user, least)[0][0] != self.texts_of(user, most)[0][0]
             ):
                 return user
         raise SystemExit("no user is treated at one budget only")
@@ -120,17 +120,19 @@ def _points(value: float) -> str:
 
 
 def walk(tour: Tour, page: Browser) -> None:
-    """Score, move the budget, share the address, lose the API and find it again."""
+    """Score a user, move the budget, share the address, stop the API and start it again."""
     with tour.serving_api():
-        user = tour.one_whom_the_budget_decides(5, 65)
+        user = tour.user_between_budgets(5, 65)
         page.look(width=1440, height=1400, dark=False)
         page.open(tour.address(user=user, budget=5))
-        tour.checks["a user is scored"] = page.shows(*tour.said(user, 5))
+        tour.checks["a user is scored"] = page.shows(*tour.texts_of(user, 5))
         page.press(SLIDER, "ArrowRight", 60)
-        tour.checks["the budget is moved, and with it the decision"] = page.shows(*tour.said(user, 65))
+        tour.checks["the budget is moved, and with it the decision"] = page.shows(
+            *tour.texts_of(user, 65)
+        )
         began = time.monotonic()
         page.press(SLIDER, "ArrowRight", 1)
-        page.shows(*tour.said(user, 66))
+        page.shows(*tour.texts_of(user, 66))
         tour.seconds["the budget moved by 1 %"] = time.monotonic() - began
         for name, title in TITLES.items():
             began = time.monotonic()
@@ -139,7 +141,7 @@ def walk(tour: Tour, page: Browser) -> None:
                 raise SystemExit(f"{name} does not open")
             tour.seconds[f"a click on {title}"] = time.monotonic() - began
         page.open(tour.address(user=user, budget=30))
-        tour.checks["an address is shared"] = page.shows(*tour.said(user, 30))
+        tour.checks["an address is shared"] = page.shows(*tour.texts_of(user, 30))
     page.press(SLIDER, "ArrowRight", 1)
     tour.checks["a dead API is reported"] = page.shows("The API does not answer", "make serve")
     with tour.serving_api():
@@ -148,10 +150,11 @@ def walk(tour: Tour, page: Browser) -> None:
 
 
 def look_for_pale_texts(tour: Tour, page: Browser) -> None:
-    """On every page, light and dark, text must have enough contrast to be read."""
+    """Check on every page, light and dark, that text has enough contrast to be read."""
     with tour.serving_api():
         for name, dark in product(PAGES, (False, True)):
-            show(tour, page, name, width=1440, height=6000, dark=dark)  # all of the page
+            # The window is so high that it shows the whole page.
+            show(tour, page, name, width=1440, height=6000, dark=dark)
             for text in pale_texts(page):
                 tour.checks[f"{name}, {'dark' if dark else 'light'}: can be read: {text}"] = False
     tour.checks.setdefault(
@@ -160,7 +163,7 @@ def look_for_pale_texts(tour: Tour, page: Browser) -> None:
 
 
 def take_pictures(tour: Tour, page: Browser, folder: Path) -> None:
-    """Every page, wide and narrow, light and dark."""
+    """Take pictures of every page, wide and narrow, light and dark."""
     with tour.serving_api():
         for name, width, dark in product(PAGES, WIDTHS, (False, True)):
             show(tour, page, name, width=width, height=1400, dark=dark)
@@ -168,15 +171,15 @@ def take_pictures(tour: Tour, page: Browser, folder: Path) -> None:
 
 
 def picture_for_readme(tour: Tour, page: Browser, folder: Path) -> None:
-    """Two small ones: a user's score and the budget sweep."""
+    """Take two small pictures: a user's score and the budget sweep."""
     with tour.serving_api():
-        user = tour.one_whom_the_budget_decides(5, 30)
+        user = tour.user_between_budgets(5, 30)
         for name, height in (("score", 1150), ("sweep", 1320)):
             show(tour, page, name, width=1400, height=height, dark=False, user=user)
             page.picture(folder / f"{name}.png", colours=128, width=800)
 
 
-def show(  # noqa: PLR0913 - what, where, how
+def show(  # noqa: PLR0913 - a page, a window, a user
     tour: Tour, page: Browser, name: str, *, width: int, height: int, dark: bool, user: int = 1
 ) -> None:
     """Open a page of the app and wait until its charts are drawn."""
@@ -185,11 +188,11 @@ def show(  # noqa: PLR0913 - what, where, how
     page.open(tour.address(path, user=user, budget=30))
     if not page.shows(text) or not page.drawn():
         raise SystemExit(f"{name} does not open")
-    time.sleep(1)  # charts are drawn a little later than they are there
+    time.sleep(1)  # charts are drawn a little after their elements exist
 
 
 def main() -> int:
-    """Print what was seen. Returns the exit code."""
+    """Take the tour and print its results. Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="the home")
     parser.add_argument("--experiment", default="hillstrom")

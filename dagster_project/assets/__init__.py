@@ -1,4 +1,4 @@
-"""The assets of every experiment, ``<experiment>/<layer>``; one factory makes them."""
+"""Define the assets of every experiment, ``<experiment>/<layer>``, by one factory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.
 
     Args:
         experiment: the experiment.
-        first_night: the first date that lists can be made for, YYYY-MM-DD.
+        first_night: the first date for which lists can be written, YYYY-MM-DD.
     """
     nights = nights_from(first_night)
     assets = [layer(experiment) for layer in LAYERS]

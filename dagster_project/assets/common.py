@@ -1,4 +1,4 @@
-"""What all assets of an experiment share."""
+"""Options and constants that all assets of an experiment share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from dagster_project.resources import WAREHOUSE_POOL
 from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
-# A range of dates in one run is all that we use of it.
+# Assets use only its single-run policy, for a range of dates in one run.
 warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
 
 
-Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # of an asset's step
+Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # what an asset's step yields
 OWNERS = ["team:uplift"]
-# Layer -> files of the experiment's folder.
 DECLARED_SQL = {
     "raw": (RAW_SQL,),
     "features": (FEATURES_SQL,),
@@ -36,9 +35,10 @@ def asset_options(
     kinds: Sequence[str] = ("duckdb", "sql"),
     partitions: dg.PartitionsDefinition | None = None,
 ) -> dict[str, Any]:
-    """Options of ``@dg.asset`` for one layer of an experiment; its key is ``<experiment>/<layer>``.
+    """Return the options of ``@dg.asset`` for a layer; its key is ``<experiment>/<layer>``.
 
-    A dependency that is a string is another layer of the same experiment. An experiment is a group.
+    A dependency that is a string is another layer of the same experiment. The assets of an experiment
+    form a group.
     """
     return {
         "key": dg.AssetKey([experiment.name, layer]),
@@ -54,14 +54,14 @@ def asset_options(
 
 
 def nights_from(first: str) -> dg.DailyPartitionsDefinition:
-    """One partition a decision date, from ``first`` (YYYY-MM-DD) to today, from midnight (UTC) on."""
+    """Define one partition per decision date, from ``first`` (YYYY-MM-DD) to today (UTC)."""
     return dg.DailyPartitionsDefinition(start_date=first, end_offset=1)
 
 
-# Of assets that are made anew every night.
+# Options of assets that are written every night.
 NIGHTLY: dict[str, Any] = {
     "backfill_policy": dg.BackfillPolicy.single_run(),
-    # The schedule runs once a night: a list older than a day and a half missed one.
+    # The schedule runs once a night: if a list is older than a day and a half, a night was missed.
     "freshness_policy": dg.FreshnessPolicy.time_window(
         fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
     ),
@@ -69,7 +69,7 @@ NIGHTLY: dict[str, Any] = {
 
 
 def _code_version(experiment: BatchExperiment, layer: str) -> str:
-    """Changes when the SQL that makes the layer does, or the declaration it is filled in from."""
+    """Digest the SQL that makes a layer and the declaration: if either changes, so does the version."""
     declared = [experiment.path / name for name in DECLARED_SQL.get(layer, ())]
     texts = [file.read_text(encoding="utf-8") for file in declared if file.is_file()]
     return sql_sha256(experiment.declaration.model_dump_json(), *texts, *texts_of(layer))[:12]

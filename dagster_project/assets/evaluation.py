@@ -92,11 +92,11 @@ def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             now = datetime.now(UTC).replace(tzinfo=None)
             row = pa.Table.from_pylist([entry | {"written_at": now}])
             db.replace_rows(CARDS, {"model_version": version}, row)
-            within = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in plots}
+            embedded = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in plots}
             context.log.info(f"{experiment.name}/model_card: {home / 'card.md'}")
             metadata = {
                 "model_version": dg.MetadataValue.text(version),
-                "card": dg.MetadataValue.md(write_card(db, experiment, within)),
+                "card": dg.MetadataValue.md(write_card(db, experiment, embedded)),
                 "file": dg.MetadataValue.path(str(home / "card.md")),
             }
         yield from write.results(metadata)
@@ -105,7 +105,7 @@ def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
 
 class CrosscheckConfig(dg.Config):
-    """How many users are compared."""
+    """The number of users that are compared."""
 
     users: int = Field(
         default=MAX_USERS,

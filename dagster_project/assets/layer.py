@@ -1,7 +1,7 @@
-"""A layer on its way into the warehouse: written, checked, then visible to others; or not at all.
+"""Write a layer to the warehouse: it becomes visible to others after its checks, or not at all.
 
-The transaction of the warehouse is where a layer waits for its checks. What they refuse is rolled back:
-the layer of before stays, and so does all that was made from it.
+A layer is written and checked in one transaction of the warehouse. A layer that its checks refuse is
+rolled back: the previous layer stays, and so does all that was made from it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dagster_project.resources import Engine
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import record_layer, refuse_mixed_layers, versions_of
 
-# What leaves the warehouse must be made of layers that belong together.
+# Layers that leave the warehouse must be made of layers that belong together.
 CLOSED = frozenset({"treat_list", "multi_arm_list", "export", "published"})
-LEDGER = frozenset({"realised"})  # it measures lists of any night
-# Before they are written, the ledger of what is published must be there.
+LEDGER = frozenset({"realised"})  # not compared, since it measures lists of any night
+# The steps of these layers refuse a warehouse whose ledger was lost.
 NEED_LEDGER = frozenset({"raw", "treat_list", "published"})
 
 
@@ -33,15 +33,16 @@ class LayerWrite:
     """One materialization of one layer.
 
     Attributes:
-        besides: what the layer is made of besides other layers, by version.
-        noted: findings of whoever makes the layer, beside those of its checks.
-        refused: whether its checks refused what was written; then nothing of it is there.
+        besides: name -> version of what the layer is made of besides other layers.
+        noted: findings of the asset itself, besides those of the layer's checks.
+        refused: whether the checks refused what was written; then it was rolled back.
     """
 
     def __init__(
         self, context: dg.AssetExecutionContext, engine: Engine, experiment: BatchExperiment, layer: str
     ) -> None:
-        self._context, self._engine, self._folder, self._layer = context, engine, experiment, layer
+        self._context, self._engine, self._layer = context, engine, layer
+        self._experiment = experiment
         self._findings: list[Finding] = []
         self.besides: dict[str, str] = {}
         self.noted: list[Finding] = []
@@ -49,29 +50,29 @@ class LayerWrite:
 
     @contextmanager
     def transaction(self, dates: Sequence[str] = ()) -> Iterator[Warehouse]:
-        """The warehouse; what is written becomes visible at the end if the layer's checks pass.
+        """Open the warehouse; what is written becomes visible at the end if the layer's checks pass.
 
         Args:
-            dates: of the lists that are written, where the layer has some.
+            dates: dates of the lists that are written, if the layer has lists.
 
         Raises:
             dagster.Failure: expected errors, among them layers that do not belong together.
         """
-        name, layer = self._folder.name, self._layer
+        name, layer = self._experiment.name, self._layer
         findings: list[Finding] = []
         try:
             with self._open() as db:
                 if layer in CLOSED:
                     refuse_mixed_layers(db, name, self._sources, but=LEDGER)
                 yield db
-                findings += self.noted + look(db, Subject(self._folder, self._engine, layer, dates))
+                findings += self.noted + look(db, Subject(self._experiment, self._engine, layer, dates))
                 _stop_if_refused(findings)
                 record(db, name, layer, findings)
                 made_from = versions_of(db, name, self._sources) | self.besides
                 record_layer(db, name, layer, made_from, run_id=self._context.run.run_id)
         except RefusedError:
             self.refused = True
-            with self._engine.warehouse() as db:  # what was found outlives what was refused
+            with self._engine.warehouse() as db:  # findings stay although the layer is rolled back
                 record(db, name, layer, findings)
         finally:
             self._findings += findings
@@ -79,12 +80,12 @@ class LayerWrite:
     def results(
         self, metadata: Mapping[str, dg.MetadataValue]
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        """What Dagster is told.
+        """Yield the materialization and the results of the layer's checks.
 
         Raises:
-            dagster.Failure: the layer is refused; it says why.
+            dagster.Failure: the layer is refused; the message says why.
         """
-        subject = Subject(self._folder, self._engine, self._layer)
+        subject = Subject(self._experiment, self._engine, self._layer)
         checks = [check_result(subject, name, self._findings) for name in CHECKS.get(self._layer, ())]
         if self.refused:
             yield from checks
@@ -93,13 +94,13 @@ class LayerWrite:
 
     def _open(self) -> AbstractContextManager[Warehouse]:
         needs = self._layer in NEED_LEDGER
-        return self._engine.ledger(self._folder) if needs else self._engine.warehouse()
+        return self._engine.ledger(self._experiment) if needs else self._engine.warehouse()
 
     @property
     def _sources(self) -> list[str]:
         """Layers of the same experiment that the asset depends on."""
         keys = self._context.assets_def.asset_deps[self._context.asset_key]
-        return sorted(key.path[-1] for key in keys if key.path[0] == self._folder.name)
+        return sorted(key.path[-1] for key in keys if key.path[0] == self._experiment.name)
 
 
 def _stop_if_refused(findings: Sequence[Finding]) -> None:

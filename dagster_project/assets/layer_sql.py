@@ -1,4 +1,4 @@
-"""The SQL files that make each layer, derived from the modules that render them."""
+"""Find the SQL files that make each layer, in the modules that render them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODULES = {
     "export": ("delivery/export",),
     "published": ("delivery/known_users",),
 }
-# Layer -> files besides: the rules are macros of the database.
+# Layer -> further files, which no module renders; rules are macros of the database.
 RULES = tuple(map(rule_file, (*USER_RULES, *TABLE_RULES)))
 BESIDES = {
     "thresholds": (rule_file("holdout_scores"),),

@@ -1,6 +1,6 @@
-"""proof/evaluator: the evaluator's intervals hold known truths, or no experiment is evaluated."""
+"""Define the asset proof/evaluator: if the evaluator misses known truths, nothing is evaluated."""
 
-# No postponed annotations here: Dagster reads those of an asset as they stand.
+# No postponed annotations here: Dagster reads an asset's annotations at run time.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from dagster_project.assets.common import OWNERS
-from dagster_project.evaluation.kept_proof import kept_or_new_proof
+from dagster_project.evaluation.stored_proof import stored_or_new_proof
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import WAREHOUSE_POOL, Engine
@@ -23,10 +23,10 @@ EVALUATOR = dg.AssetKey([PROOF, "evaluator"])
 
 
 class ProofConfig(dg.Config):
-    """How much is simulated."""
+    """The size of the simulation."""
 
     replications: int = Field(default=400, ge=300, description="simulated experiments of each design")
-    users: int = Field(default=2000, ge=500, description="users of each")
+    users: int = Field(default=2000, ge=500, description="users of each experiment")
 
 
 @dg.asset(
@@ -52,7 +52,7 @@ def evaluator(
     context: dg.AssetExecutionContext, config: ProofConfig, engine: Engine
 ) -> Iterator[dg.MaterializeResult]:
     """Prove the evaluator on known truth."""
-    proofs, was_kept = kept_or_new_proof(engine.paths.proofs, config.replications, config.users)
+    proofs, was_stored = stored_or_new_proof(engine.paths.proofs, config.replications, config.users)
     rows = [
         {k: None if v != v else v for k, v in asdict(p).items()} | {"experiment": PROOF}  # noqa: PLR0124 - NaN
         for p in proofs
@@ -66,9 +66,9 @@ def evaluator(
     with engine.warehouse() as db:
         db.replace_rows(COVERAGE, {"experiment": PROOF}, pa.Table.from_pylist(rows))
         metadata = describe_table(db, COVERAGE) | {"coverage": dg.MetadataValue.md(_table(proofs))}
-    since = ", as an earlier run with this code and these libraries showed" if was_kept else ""
+    note = ", as an earlier run with this code and these libraries showed" if was_stored else ""
     context.log.info(
-        f"{PROOF}/evaluator: {len(proofs) - len(failed)} of {len(proofs)} claims hold{since}"
+        f"{PROOF}/evaluator: {len(proofs) - len(failed)} of {len(proofs)} claims hold{note}"
     )
     yield dg.MaterializeResult(
         metadata=metadata,

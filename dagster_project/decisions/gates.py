@@ -1,4 +1,4 @@
-"""The gates that a night's list must pass before it is written."""
+"""Judge a night's list by the gates that it must pass before it is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uplift_core.errors import DataError
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate's word; ``value`` is None where there is nothing to compare with."""
+    """One gate's answer about a list; ``value`` is None if there is nothing to compare with."""
 
     gate: str
     value: float | None
@@ -26,7 +26,7 @@ class Gate:
 
 
 class GateError(DataError):
-    """A list is too odd to leave the house; ``answers`` are what its gates said."""
+    """A list is refused because a gate failed; ``answers`` are those of all its gates."""
 
     def __init__(self, message: str, key: ListKey, answers: Sequence[Gate]) -> None:
         super().__init__(message)
@@ -34,10 +34,10 @@ class GateError(DataError):
 
 
 def record_refusal(db: Warehouse, refusal: GateError) -> None:
-    """Keep the gates' answers about a list that was not written, unless one of the same date stands."""
+    """Write the gates' answers about a refused list, unless a list of this key was written before."""
     key = refusal.key
-    (standing,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
-    if not standing:
+    (written,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
+    if not written:
         write_answers(db, key, refusal.answers)
 
 
@@ -50,7 +50,7 @@ def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
 def judge_night(
     db: Warehouse, experiment: BatchExperiment, night: Night, share: float
 ) -> Iterator[Gate]:
-    """Ask every gate about a night; ``share`` is the treated share that the budget asks for."""
+    """Yield every gate's answer about a night; ``share`` is the treated share that the budget allows."""
     limits = experiment.declaration.decisions.gates
     counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
     ratio = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
@@ -87,7 +87,7 @@ def judge_night(
 
 
 def _evidence_gate(db: Warehouse, night: Night) -> Gate:
-    """A list must not be ranked by scores that held-out users speak against."""
+    """Return the gate that fails if held-out users contradict the scores that rank the list."""
     word, reason = db.one(
         "select gate, gate_reason from models.registry "
         "where model_version = $model_version and arm = $arm and learner = $learner",

@@ -1,4 +1,4 @@
-"""The word on each learner, once held-out users have been looked at."""
+"""Correct each learner's gate word by what held-out users say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uplift_core.evaluation.contradiction import contradiction
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.gate import status
 
-CONTRADICTED = " Held-out users contradict that: "  # what follows in gate_reason is theirs
+CONTRADICTED = " Held-out users contradict that: "  # gate_reason continues with the contradiction
 
 HELD_OUT = f"""
 select model.arm, model.learner, model.champion, model.gate, model.gate_reason, model.events,
@@ -23,16 +23,16 @@ order by model.arm, model.learner
 
 
 def write_contradictions(db: Warehouse, experiment: BatchExperiment) -> list[str]:
-    """Write ``contradicted`` and why to ``models.registry``, where held-out users say so.
+    """Write the word ``contradicted``, and why, to ``models.registry`` where held-out users contradict.
 
-    To be called after each evaluation: a word that they no longer contradict is what it was.
+    Call it after each evaluation: a word that is no longer contradicted becomes what it was before.
 
     Returns:
         A sentence about each learner that is contradicted.
     """
     messages = []
     for row in db.arrow(HELD_OUT, {"experiment": experiment.name}).to_pylist():
-        if row["events"] is None:  # of a version that trained before there were such tests
+        if row["events"] is None:  # the version was trained before these tests existed
             continue
         held_out = Estimate(row["gain_over_random"], row["gain_std_error"])
         procedure = Estimate(row["procedure_gain"], row["procedure_gain_std_error"])

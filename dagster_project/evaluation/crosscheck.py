@@ -1,9 +1,9 @@
-"""The cross-check against econml, in two tiers.
+"""Check the learners against econml, in two tiers.
 
-Tier 1: the same folds, the same models, the same seed, the designed propensity. What then differs is
-the learners' arithmetic alone: the largest absolute difference says whether the two agree.
-Tier 2: econml draws its own folds. What then differs is mostly the noise of the folds, so the rank
-correlation is reported beside that of two of our own fits with different folds, the noise floor.
+Tier 1: econml gets the same folds, models, seed and designed propensity. Only the learners' arithmetic
+can then differ, and the largest absolute difference says whether the two agree. Tier 2: econml draws its
+folds itself. Most of the difference is then the noise of the folds. So the rank correlation is reported
+beside the noise floor: that of two of our fits with different folds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from uplift_core.learners import LEARNER_NAMES, LearnerName, OutcomeModels
 from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
 
-MAX_USERS = 20_000  # it checks the code, not each experiment: a sample keeps it to some seconds
+MAX_USERS = 20_000  # a sample, which takes seconds, is enough: it checks the code, not each experiment
 TIER_2: tuple[LearnerName, ...] = ("r", "dr")  # the learners with folds
 OTHER_SEED = 2
 
@@ -46,7 +46,7 @@ class Rows:
 def read_rows(
     db: Warehouse, experiment: BatchExperiment, arm: str, max_users: int
 ) -> tuple[tuple[str, ...], Rows]:
-    """Feature names, and at most ``max_users`` users of the contrast, a sample by salted md5; 0: all."""
+    """Read feature names and at most ``max_users`` users of the contrast, by salted md5; 0: all."""
     declaration = experiment.declaration
     contrast = declaration.contrast(arm)
     sql = render(
@@ -74,12 +74,12 @@ def read_rows(
 def crosscheck(
     experiment: BatchExperiment, arm: str, names: tuple[str, ...], rows: Rows, *, threads: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows of ``evaluation.crosscheck`` for one contrast; ``threads`` 0 takes all cores."""
+    """Return the rows of ``evaluation.crosscheck`` for one contrast; ``threads`` 0 means all cores."""
     e = experiment.declaration.contrast(arm).propensity
     binary = experiment.declaration.outcome(experiment.declaration.defaults.outcome).kind == "binary"
     train, held_out = rows.train, ~rows.train
     edges = BinEdges.of(names, rows.x[train], experiment.declaration.learners.max_bins)
-    x, x_held = edges.bin(rows.x[train]), rows.x[held_out]
+    x, x_new = edges.bin(rows.x[train]), rows.x[held_out]
     w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
 
     def ours(folds: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
@@ -92,21 +92,21 @@ def crosscheck(
     folds_of: dict[int, Folds | int] = {1: _splits(fold), 2: int(fold.max()) + 1}
     compared = [*((name, 1) for name in LEARNER_NAMES), *((name, 2) for name in TIER_2)]
     fits = [
-        partial(econml_effects, name, fitter, e, x, w, y, folds_of[tier], x_held)
-        for name, tier in compared
+        partial(econml_effects, learner, fitter, e, x, w, y, folds_of[tier], x_new)
+        for learner, tier in compared
     ]
     with warnings.catch_warnings():
-        # A missing value is a value to both sides, and chance alone assigned the arm.
+        # econml warns of missing values; both sides handle them, and chance alone assigned the arm.
         warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
         effects = call_all(fits, fitter.workers)
-    predicted = {name: model.predict(x_held, name).astype(np.float64) for name in LEARNER_NAMES}
+    predicted = {name: model.predict(x_new, name).astype(np.float64) for name in LEARNER_NAMES}
     figures = []
     for (name, tier), peer in zip(compared, effects, strict=True):
         if tier == 1:
             difference = float(np.abs(predicted[name] - peer).max())
             figures.append((name, tier, "max_abs_difference", difference))
         else:
-            floor = other.predict(x_held, name).astype(np.float64)
+            floor = other.predict(x_new, name).astype(np.float64)
             figures.append((name, tier, "spearman", spearman(predicted[name], peer)))
             figures.append((name, tier, "spearman_own_folds", spearman(predicted[name], floor)))
     label = {
@@ -122,8 +122,8 @@ def crosscheck(
 
 
 def spearman(a: Doubles, b: Doubles) -> float:
-    """Spearman's rank correlation of two score arrays (n,)."""
-    from scipy.stats import spearmanr  # noqa: PLC0415 - seconds to import, used here alone
+    """Compute Spearman's rank correlation of two score arrays (n,)."""
+    from scipy.stats import spearmanr  # noqa: PLC0415 - takes seconds to import
 
     return float(spearmanr(a, b).statistic)
 

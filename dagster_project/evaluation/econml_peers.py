@@ -1,6 +1,7 @@
-"""econml's estimators, given this project's own models, folds and designed propensity.
+"""Give econml's estimators this project's models, folds and designed propensity.
 
-Only here is econml (an extra) imported, and only inside functions: it takes seconds.
+No other module imports econml, which is an extra. It is imported inside functions, since that takes
+seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 class Boosted(RegressorMixin, BaseEstimator):
     """One of this project's boosters as a scikit-learn regressor.
 
-    ``fitter`` is called with the data; ``columns`` are those of X that it sees (None: all).
+    ``fitter`` fits a booster to data; ``columns`` are the columns of X that it sees (None: all).
     """
 
     def __init__(self, fitter: Fit, columns: tuple[int, ...] | None = None) -> None:
@@ -41,7 +42,7 @@ class Boosted(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> Doubles:  # noqa: N803 - scikit-learn's
-        """Predicted mean: (n,) float64."""
+        """Predict the mean: (n,) float64."""
         return predict_booster(self.booster_, self._x(X)).astype(np.float64)
 
     def _x(self, x: Any) -> Floats:
@@ -52,21 +53,21 @@ class Boosted(RegressorMixin, BaseEstimator):
 
 
 class ArmByArm(RegressorMixin, BaseEstimator):
-    """Two outcome models, one an arm, as one regressor whose last column of X is the arm."""
+    """One outcome model per arm, as one regressor: the last column of X is the arm."""
 
     def __init__(self, control: Boosted, treated: Boosted) -> None:
         self.control = control
         self.treated = treated
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - scikit-learn's
-        """Fit each arm's model on its own rows."""
+        """Fit each arm's model on the rows of that arm."""
         x, label, w = np.asarray(X)[:, :-1], np.asarray(y).ravel(), np.asarray(X)[:, -1] == 1
         self.control_ = Boosted(self.control.fitter).fit(x[~w], label[~w])
         self.treated_ = Boosted(self.treated.fitter).fit(x[w], label[w])
         return self
 
     def predict(self, X: Any) -> Doubles:  # noqa: N803 - scikit-learn's
-        """Each row by the model of its arm."""
+        """Predict each row by the model of its arm."""
         x, w = np.asarray(X)[:, :-1], np.asarray(X)[:, -1] == 1
         return np.where(w, self.treated_.predict(x), self.control_.predict(x))
 
@@ -78,16 +79,16 @@ class DesignPropensity(ClassifierMixin, BaseEstimator):
         self.propensity = propensity
 
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803, ARG002 - scikit-learn's
-        """Learn nothing."""
+        """Set the classes; there is nothing to learn."""
         self.classes_ = np.array([0, 1])
         return self
 
     def predict_proba(self, X: Any) -> Doubles:  # noqa: N803 - scikit-learn's
-        """(n, 2): 1 - e and e."""
+        """Return the probabilities 1 - e and e: (n, 2)."""
         return np.tile([1 - self.propensity, self.propensity], (len(X), 1))
 
     def predict(self, X: Any) -> Doubles:  # noqa: N803 - scikit-learn's
-        """(n,): the arm that is likelier."""
+        """Return the likelier arm: (n,)."""
         return np.full(len(X), float(self.propensity > 0.5))  # noqa: PLR2004
 
 
@@ -101,7 +102,7 @@ def econml_effects(  # noqa: PLR0913, PLR0917 - one estimator, its data, its fol
     folds: Folds | int,
     x_new: Floats,
 ) -> Doubles:
-    """CATE (n_new,) by econml's counterpart of ``learner``, fitted on rows with our models."""
+    """Predict the CATE (n_new,) by econml's counterpart of ``learner``, fitted on rows."""
     estimator = _ESTIMATORS[learner](fitter, propensity, x.shape[1], folds)
     estimator.fit(y, w.astype(int), X=x)
     return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
@@ -118,7 +119,7 @@ def _effect(fitter: Fitter, weight_per_user: float) -> Boosted:
 def _s(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  # noqa: ARG001
     from econml.metalearners import SLearner  # noqa: PLC0415
 
-    # econml appends one column an arm; the last is the treated one.
+    # econml appends one column per arm; the last is that of the treated arm.
     columns = (*range(n_features), n_features + 1)
     return SLearner(
         overall_model=Boosted(

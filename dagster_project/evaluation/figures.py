@@ -1,4 +1,4 @@
-"""From scores of held-out users to rows of the evaluation tables."""
+"""Turn scores of held-out users into rows of the evaluation tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Tell = Callable[[str], None]
 
 
 def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: None) -> dict[str, Rows]:
-    """Rows of every evaluation table of one experiment: table name -> rows."""
+    """Compute the rows of every evaluation table of one experiment: table name -> rows."""
     declaration = experiment.declaration
     tables: dict[str, Rows] = {name: [] for name in TABLES}
     for arm, declared in product(declaration.treatments, declaration.outcomes):
@@ -63,7 +63,7 @@ def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: 
 def evaluate_joint(
     joint: JointGroups, experiment: Experiment, arm: str, outcome: str
 ) -> dict[str, Rows]:
-    """All figures of one contrast and outcome: table name -> rows, each with its learner."""
+    """Compute all figures of one contrast and outcome: table name -> rows, each with its learner."""
     tables: dict[str, Rows] = {name: [] for name in TABLES}
     paired: dict[str, dict[str, Estimate]] = {}
     binary = experiment.outcome(outcome).kind == "binary"
@@ -84,7 +84,7 @@ def evaluate_joint(
 
 
 def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
-    """Policy value at the default budget, Qini and AUTOC of the default outcome, by arm and learner."""
+    """Format policy value, Qini and AUTOC by arm and learner, for the default budget and outcome."""
     defaults = experiment.declaration.defaults
     figures = {
         (m["arm"], m["learner"], m["metric"]): with_error(m["value"], m["std_error"])
@@ -141,7 +141,7 @@ def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
             "n": n,
         }
         for name, estimate in metrics.items()
-        if not np.isnan(estimate.value)  # a slope on one score, a mean over nobody
+        if not np.isnan(estimate.value)  # such as a slope on one score, or a mean over nobody
     ]
 
 

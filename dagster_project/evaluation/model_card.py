@@ -1,4 +1,4 @@
-"""The model card: what a model version is, on what evidence it decides, and how far to believe it."""
+"""Write the model card: what a model version is, the evidence for it, and its limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HISTOGRAM_BINS = 40
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot of one contrast: its Vega-Lite specification, and the title it carries."""
+    """One plot of one contrast: its Vega-Lite specification and its title."""
 
     arm: str
     name: str
@@ -34,14 +34,14 @@ class Plot:
 
 
 def make_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
-    """The plots of every arm, for the learner that decides and the default outcome."""
-    found = [*evaluation_plots(db, experiment), *distribution_plots(db, experiment)]
-    return sorted(found, key=lambda plot: experiment.declaration.treatments.index(plot.arm))
+    """Draw the plots of every arm, for the learner that decides and the default outcome."""
+    drawn = [*evaluation_plots(db, experiment), *distribution_plots(db, experiment)]
+    return sorted(drawn, key=lambda plot: experiment.declaration.treatments.index(plot.arm))
 
 
 def evaluation_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
-    """Those of what the scores are worth: Qini curve, deciles, policy value, calibration."""
-    defaults, found = experiment.declaration.defaults, []
+    """Draw what the scores are worth: Qini curve, deciles, policy value, calibration."""
+    defaults, drawn = experiment.declaration.defaults, []
     for arm in experiment.declaration.treatments:
         learner, outcome = deciding_learner(db, experiment, arm), defaults.outcome
 
@@ -54,12 +54,12 @@ def evaluation_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
             "policy_value": plots.policy_plot(rows("policy_value"), learner, outcome, defaults.budget),
             "calibration": plots.calibration_plot(rows("calibration"), learner, outcome),
         }
-        found += [_plot(arm, name, chart) for name, chart in charts.items()]
-    return found
+        drawn += [_plot(arm, name, chart) for name, chart in charts.items()]
+    return drawn
 
 
 def distribution_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
-    """Those of the scores themselves: how predicted effects are spread."""
+    """Draw the scores themselves: the distribution of predicted effects."""
     arms, outcome = experiment.declaration.treatments, experiment.declaration.defaults.outcome
     histograms = [row for arm in arms for row in _histogram(db, experiment, arm)]
     return [
@@ -72,11 +72,11 @@ def distribution_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]
     ]
 
 
-def plot_metadata(found: Sequence[Plot]) -> dict[str, dg.MetadataValue]:
-    """The plots as Dagster shows them at a materialization."""
+def plot_metadata(drawn: Sequence[Plot]) -> dict[str, dg.MetadataValue]:
+    """Convert plots to the metadata that Dagster shows at a materialization."""
     return {
         f"{p.name} of {p.arm}": dg.MetadataValue.md(plots.png_markdown(p.specification, p.title))
-        for p in found
+        for p in drawn
     }
 
 
@@ -85,8 +85,8 @@ def _plot(arm: str, name: str, chart: alt.TopLevelMixin) -> Plot:
     return Plot(arm, name, json.loads(spec)["title"]["text"], spec)
 
 
-def plot_rows(experiment: BatchExperiment, found: Sequence[Plot]) -> Rows:
-    """Rows of ``evaluation.plots``."""
+def plot_rows(experiment: BatchExperiment, drawn: Sequence[Plot]) -> Rows:
+    """Return the rows of ``evaluation.plots``."""
     return [
         {
             "experiment": experiment.name,
@@ -96,12 +96,12 @@ def plot_rows(experiment: BatchExperiment, found: Sequence[Plot]) -> Rows:
             "title": plot.title,
             "specification": plot.specification,
         }
-        for plot in found
+        for plot in drawn
     ]
 
 
 def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[str, str], str]) -> str:
-    """The card as Markdown; ``images`` maps (arm, plot) to the Markdown of an image."""
+    """Write the card as Markdown; ``images`` maps (arm, plot) to the Markdown of an image."""
     declaration, defaults = experiment.declaration, experiment.declaration.defaults
     version = current_version(db, experiment.name)
     registry = _dicts(
@@ -151,7 +151,7 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
 
 
 def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -> list[str]:
-    """Decision, evidence inside train, report on the holdout."""
+    """Write an arm's section: the decision, the evidence inside train, the figures on the holdout."""
     defaults = experiment.declaration.defaults
     decides = deciding_learner(db, experiment, arm)
     word = next(row for row in registry if row["learner"] == decides)
@@ -220,7 +220,7 @@ def _histogram(db: Warehouse, experiment: BatchExperiment, arm: str) -> Rows:
 
 
 def _read(db: Warehouse, table: str, experiment: BatchExperiment, arm: str) -> Rows:
-    """An arm's rows of an evaluation table, for the default outcome."""
+    """Read an arm's rows of an evaluation table, for the default outcome."""
     return _dicts(
         db,
         f"select * from {Identifier.of('evaluation', table)} where experiment = $experiment "

@@ -1,4 +1,4 @@
-"""Rows of ``evaluation.multi_arm``: held-out policies over several arms, and over each arm alone."""
+"""Compute ``evaluation.multi_arm``: policies over several arms and over one, on held-out users."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from uplift_core.targeting.arm_path import find_path
 
 MULTI_ARM = "multi_arm"
 DECIDING = "deciding"
-BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"  # verdicts on choosing
+# Verdicts on choosing an arm for each user.
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
 BUDGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What choosing each user's arm does at one budget, beside the one arm that alone does best.
+    """The gain of choosing each user's arm at one budget, compared with the best single arm.
 
     Attributes:
         outcome: the default outcome.
-        budget: cost per user over the dearest arm's.
-        best_single: the arm that alone gains most on held-out users.
-        difference: of gains per held-out user, paired; below 0 where that arm does better.
-        verdict: on choosing: better, worse or inconclusive.
+        budget: cost per user divided by the cost of the dearest arm.
+        best_single: the arm that, alone, gains most on held-out users.
+        difference: paired difference of the gains per held-out user; below 0 if that arm does better.
+        verdict: whether choosing is better or worse than that arm, or the evidence is inconclusive.
     """
 
     outcome: str
@@ -73,18 +74,18 @@ class HeldOut:
 
     @property
     def n(self) -> Doubles:
-        """(n_cells,) users."""
+        """(n_cells,) number of users."""
         return next(iter(self.scores.values())).n
 
 
 def arm_costs(experiment: Experiment) -> Doubles:
-    """(n_arms,) what treating one user with each arm costs; 1 each where no cost is declared."""
+    """Return the cost of treating one user, by arm: (n_arms,); 1 for each if no cost is declared."""
     costs = np.asarray([experiment.arm(arm).cost for arm in experiment.treatments])
     return costs if costs.any() else np.ones(len(costs))
 
 
 def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
-    """All rows of an experiment with several treatment arms."""
+    """Compute all rows of an experiment with several treatment arms."""
     declaration = experiment.declaration
     held_out, costs = read_held_out(db, experiment), arm_costs(declaration)
     budgets = sorted({*BUDGETS, declaration.defaults.budget})
@@ -101,9 +102,10 @@ def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
 
 
 def judge_choice(db: Warehouse, experiment: BatchExperiment, budget: float) -> Choice:
-    """The row of ``evaluation.multi_arm`` that stands for the list of a budget, whichever that is.
+    """Compare choosing each user's arm with the best single arm, at any budget.
 
-    It is of the learners that decide, for the default outcome.
+    This is the row of ``evaluation.multi_arm`` of the deciding learners, for the default outcome; the
+    budget need not be one of the table's.
     """
     declaration = experiment.declaration
     users, costs, outcome = (
@@ -120,7 +122,7 @@ def judge_choice(db: Warehouse, experiment: BatchExperiment, budget: float) -> C
 
 
 def policies_markdown(experiment: Experiment, rows: Rows) -> str:
-    """The deciding learners' policy on the default outcome, by budget, beside the best arm alone."""
+    """Format the gains of the deciding learners' policy and of the best single arm, by budget."""
     shown = [
         (
             f"{row['budget']:g}",
@@ -139,7 +141,7 @@ def policies_markdown(experiment: Experiment, rows: Rows) -> str:
 
 
 def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
-    """Predicted effects and doubly robust scores of all treatment arms."""
+    """Read predicted effects and doubly robust scores of all treatment arms."""
     declaration = experiment.declaration
     predicted = _read_predictions(db, experiment)
     deciding = [deciding_learner(db, experiment, arm) for arm in declaration.treatments]
@@ -149,7 +151,7 @@ def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
     scores = {}
     for outcome in declaration.outcomes:
         mu0, mu1 = (predicted[column] for column in outcome_columns(outcome.name))
-        # Every contrast has a model of the control: the same one, unless they were tuned apart.
+        # Every contrast has a model of the control; it is the same unless arms were tuned separately.
         mu = np.column_stack([mu0.mean(axis=1), mu1])
         sums = _read_sums(db, experiment, outcome.name)
         scores[outcome.name] = arm_scores(*sums, mu=mu, propensity=share / share.sum())
@@ -161,7 +163,7 @@ def _arms(experiment: Experiment) -> tuple[str, ...]:
 
 
 def _read_predictions(db: Warehouse, experiment: BatchExperiment) -> dict[str, Doubles]:
-    """Column of the predictions -> (n_cells, n_arms), cells in ascending order."""
+    """Read predictions: column -> (n_cells, n_arms), with cells in ascending order."""
     declaration = experiment.declaration
     outcomes = [column for o in declaration.outcomes for column in outcome_columns(o.name)]
     names = [*(SCORES[learner] for learner in LEARNER_NAMES), *outcomes]
@@ -176,7 +178,7 @@ def _read_predictions(db: Warehouse, experiment: BatchExperiment) -> dict[str, D
 
 
 def _read_sums(db: Warehouse, experiment: BatchExperiment, outcome: str) -> tuple[Doubles, ...]:
-    """n, y and yy, each (n_cells, 1 + n_arms), the control first."""
+    """Read n, y and yy, each (n_cells, 1 + n_arms), with the control first."""
     sql = render(
         "evaluation/arm_sums.sql", cells=experiment.tables.cells, sums=experiment.outcome(outcome)
     )
@@ -200,10 +202,10 @@ def _doubles(rows: pa.Table, name: str) -> Doubles:
 def _policies(
     experiment: Experiment, effects: Doubles, costs: Doubles, n: Doubles
 ) -> Mapping[str, Callable[[float], Doubles]]:
-    """Policy -> the function from a budget per user to (n_cells, n_arms) shares."""
+    """Return each policy as a function from a budget per user to (n_cells, n_arms) shares."""
     policies = {MULTI_ARM: find_path(effects, costs, n).shares}
     for k, arm in enumerate(experiment.treatments):
-        alone = np.where(np.arange(len(costs)) == k, effects, -1.0)  # no other arm helps anybody
+        alone = np.where(np.arange(len(costs)) == k, effects, -1.0)  # no other arm is ever chosen
         policies[arm] = find_path(alone, costs, n).shares
     return policies
 

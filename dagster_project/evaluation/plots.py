@@ -1,8 +1,8 @@
-"""The plots of one contrast, as Vega-Lite specifications: one for Dagster, the model card and the app.
+"""Draw the plots of one contrast as Vega-Lite specifications, for Dagster, the model card and the app.
 
-Each plot's title says what is found, ± one standard error and no more than the 95 % interval bears; its
-subtitle says how to read it. The first three colours are Okabe and Ito's, which people of every colour
-vision can tell apart; all have a contrast of 3 at least to white (WCAG 2.2).
+Each plot's title gives the result with ± one standard error, and claims no more than the 95 % interval
+shows; its subtitle says how to read the plot. The first three colours are Okabe and Ito's, which people
+of every colour vision can distinguish; all colours have a contrast of at least 3 to white (WCAG 2.2).
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ GREY, BLACK = "#767676", "#000000"
 FILL = 0.2  # opacity of bands and overlapping bars; their edges are drawn in the full colour
 ERRORS = "± is one standard error"
 WIDTH, HEIGHT = 460, 280
-SUBTITLE = 90  # characters a line
+SUBTITLE = 90  # characters per line
 PALETTE = 64  # colours of a PNG; with all of them it would be ten times as large
 
 
 def specification(chart: alt.TopLevelMixin) -> str:
-    """The plot as Vega-Lite JSON."""
+    """Return the plot as Vega-Lite JSON."""
     return json.dumps(chart.to_dict(), separators=(",", ":"))
 
 
 def svg(spec: str) -> str:
-    """Draw a specification."""
+    """Draw a specification as SVG."""
     return str(vl_convert.vegalite_to_svg(vl_spec=spec))
 
 
 def png_markdown(spec: str, title: str) -> str:
-    """A drawing that Markdown holds within itself: some 12 KB, with a palette of its own."""
+    """Draw a specification as Markdown that contains the image: about 12 KB, as a PNG with a palette."""
     image = Image.open(io.BytesIO(vl_convert.vegalite_to_png(vl_spec=spec))).convert("RGB")
     png = io.BytesIO()
     image.quantize(PALETTE, dither=Image.Dither.NONE).save(png, "png", optimize=True)
@@ -51,7 +51,7 @@ def png_markdown(spec: str, title: str) -> str:
 
 
 def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
-    """Qini curves of the deciding learner and the response model, with bands, and the random line."""
+    """Plot the Qini curves of the deciding learner and the response model, and the random line."""
     shown = [r for r in rows if r["learner"] in (learner, "response")]
     users = max(r["targeted"] for r in shown)
     end = next(r["incremental"] for r in shown if r["targeted"] == users)
@@ -89,7 +89,7 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
 
 
 def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
-    """Uplift by tenth of the score, with error bars."""
+    """Plot the uplift by tenth of the score, with error bars."""
     shown = [r for r in rows if r["learner"] == learner and not math.isnan(r["uplift"])]
     data = [
         {
@@ -124,7 +124,7 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
 
 
 def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
-    """Value of acting on the scores by budget, beside the response model and random targeting."""
+    """Plot the gain of acting on the scores by budget, beside the response model's; 0 is random."""
     shown = [r for r in rows if r["estimator"] == "aipw" and r["learner"] in (learner, "response")]
     data = [
         {
@@ -155,7 +155,7 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
 
 
 def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
-    """Mean effect against mean prediction by fifth of the score."""
+    """Plot the mean effect against the mean prediction, by fifth of the score."""
     data = [
         {k: r[k] for k in ("predicted", "effect", "ci_low", "ci_high", "quantile")}
         for r in rows
@@ -188,7 +188,7 @@ def calibration_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixi
 
 
 def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.TopLevelMixin:
-    """Histograms of predicted effects, one arm beside the others: rows of arm, low, high, users."""
+    """Plot histograms of predicted effects of all arms, from rows of arm, low, high and users."""
     arm_rows = [r for r in rows if r["arm"] == arm]
     positive = sum(r["users"] for r in arm_rows if r["low"] + r["high"] > 0)
     share = positive / sum(r["users"] for r in arm_rows)
@@ -213,7 +213,7 @@ def distribution_plot(rows: Rows, arm: str, learner: str, outcome: str) -> alt.T
 
 
 def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChart:
-    """Curves of the deciding learner and the response model over their bands."""
+    """Plot curves and bands of the deciding learner and the response model."""
     colour = _colour("ranking", [NAMES[learner], NAMES["response"]])
     base = alt.Chart(_data(data)).encode(x=x, color=colour)
     band = base.mark_area(opacity=FILL).encode(y="low:Q", y2="high:Q")
@@ -222,7 +222,7 @@ def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChar
 
 
 def _ends(value: float, error: float) -> dict[str, float]:
-    """Ends of the 95 % interval."""
+    """Return the ends of the 95 % interval."""
     estimate = Estimate(value, error)
     return {"low": estimate.ci_low, "high": estimate.ci_high}
 
@@ -245,14 +245,14 @@ def _scale(names: Sequence[str]) -> alt.Scale:
 
 
 def _differs(low: float, high: float) -> str:
-    """What the 95 % interval of a difference allows to say."""
+    """Say in words what the 95 % interval of a difference shows."""
     if low > 0:
         return "above"
     return "below" if high < 0 else "within chance of"
 
 
 def _with_error(estimate: Estimate) -> str:
-    """To the second digit of the error: more of the value says nothing."""
+    """Format an estimate to the second digit of its error; further digits are noise."""
     error = estimate.std_error
     digits = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
     return f"{estimate.value:+.{digits}f} ± {error:.{digits}f}"

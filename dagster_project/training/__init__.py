@@ -1,6 +1,6 @@
-"""From users to models: equal users are added up to cells, and learners are fitted on the cells.
+"""Train models: add up users with equal features to cells, and fit the learners on the cells.
 
-In come ``features.*`` and ``assignment.*``; out come ``training.*``, the bundle of models and
+The input is ``features.*`` and ``assignment.*``. The output is ``training.*``, the bundle of models and
 ``models.registry``. Begin with ``fitting.train_arm``; ``scoring`` gives every user the predictions of
 their cell.
 """

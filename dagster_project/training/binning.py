@@ -1,4 +1,4 @@
-"""The SQL that bins features: generated from the edges, readable, fast.
+"""Generate the SQL that bins features from the bins' edges.
 
 A balanced ``case`` finds a value's bin in log2(bins) comparisons.
 """
@@ -16,7 +16,7 @@ INDENT = "    "
 
 
 def binned_select(edges: BinEdges, tables: Tables) -> str:
-    """SELECT of user_id and each feature's lower bin edge (FLOAT; NaN stays NaN, null becomes NaN)."""
+    """Generate a SELECT of user_id and each feature's lower bin edge: FLOAT; null becomes NaN."""
     columns = []
     for name, edge in zip(edges.features, edges.edges, strict=True):
         column = Identifier.of(name)
@@ -33,7 +33,7 @@ def binned_select(edges: BinEdges, tables: Tables) -> str:
 
 
 def float_literal(value: np.float32) -> str:
-    """A finite float32 as SQL, shortest form that reads back as the same number."""
+    """Format a finite float32 as SQL, in the shortest form that reads back as the same number."""
     if not np.isfinite(value):
         raise ValueError(f"{value} is no edge")
     return f"'{np.format_float_scientific(value, unique=True)}'::float"

@@ -1,4 +1,4 @@
-"""Save all that scoring a user needs as one bundle."""
+"""Save as one bundle all that is needed to score a user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_bundle(
     edges: BinEdges,
     models: dict[str, ContrastModel],
 ) -> tuple[str, Path]:
-    """Save the bundle: all that scoring a user from raw attributes needs."""
+    """Save the bundle, which contains all that is needed to score a user from raw attributes."""
     registry = Identifier.of("raw", "registry")
     (data_sha256,) = db.one(
         f"select sha256 from {registry} where experiment = $name", {"name": experiment.name}

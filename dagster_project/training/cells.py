@@ -1,4 +1,4 @@
-"""Between the warehouse and the learners: bin edges and cells."""
+"""Make bin edges and cells in the warehouse, and read them for the learners."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EDGES = Identifier.of("training", "edges")
 
 
 def find_edges(db: Warehouse, experiment: BatchExperiment, counts: Identifier | None = None) -> BinEdges:
-    """Lower bin edges of every feature, from the train split; kept in ``training.edges``.
+    """Compute the lower bin edges of every feature from the train split; write ``training.edges``.
 
-    ``counts`` are the train users of every value, if they have been counted already.
+    ``counts`` is a table of the number of train users by value, if they have been counted already.
     """
     names = features_of(db, experiment)
     counted = counts or Identifier(f"({value_counts(experiment, names)})")
@@ -30,7 +30,7 @@ def find_edges(db: Warehouse, experiment: BatchExperiment, counts: Identifier | 
         f"select feature, list(edge order by edge) from ({sql}) group by feature",
         {"max_bins": experiment.declaration.learners.max_bins},
     )
-    # A feature that is missing for everybody still has one bin, which nobody falls into.
+    # A feature that is missing for everybody still has one bin; it is empty.
     edges = {name: [0.0] for name in names} | dict(rows)
     bin_edges = BinEdges.from_dict(edges)
     db.replace_rows(EDGES, {"experiment": experiment.name}, _edge_rows(experiment, bin_edges))
@@ -38,7 +38,7 @@ def find_edges(db: Warehouse, experiment: BatchExperiment, counts: Identifier | 
 
 
 def value_counts(experiment: BatchExperiment, names: Sequence[str]) -> str:
-    """The SELECT that counts the train users of every value of the features ``names``."""
+    """Return the SELECT that counts the train users of every value of the features ``names``."""
     return render(
         "training/value_counts.sql",
         features=experiment.tables.features,
@@ -49,7 +49,7 @@ def value_counts(experiment: BatchExperiment, names: Sequence[str]) -> str:
 
 
 def read_edges(db: Warehouse, experiment: BatchExperiment) -> BinEdges:
-    """The edges that the experiment's cells were binned by."""
+    """Read the edges by which the experiment's cells were binned."""
     rows = db.rows(
         f"select feature, list(edge order by edge) from {EDGES} where experiment = $experiment "
         "group by position, feature order by position",
@@ -73,10 +73,16 @@ def _edge_rows(experiment: BatchExperiment, edges: BinEdges) -> pa.Table:
 def make_cells(
     db: Warehouse, experiment: BatchExperiment, edges: BinEdges, *, of_part: bool = False
 ) -> None:
-    """Bin features, number their combinations and add users up; ``of_part``: to be added up with others.
+    """Bin features, number their combinations, and add up users to cells.
+
+    Args:
+        db: the warehouse.
+        experiment: the experiment.
+        edges: lower edges of the features' bins.
+        of_part: whether the users are a part of all, so that their cells will be added to others.
 
     Raises:
-        DataError: a user fell into no cell.
+        DataError: a user has no cell.
     """
     tables = experiment.tables
     db.create(tables.binned, binned_select(edges, tables))
@@ -91,7 +97,7 @@ def make_cells(
 
 
 def cells_select(experiment: BatchExperiment, *, of_part: bool = False) -> str:
-    """The SELECT that adds users up."""
+    """Return the SELECT that adds up users to cells."""
     tables = experiment.tables
     return render(
         "training/cells.sql",
@@ -104,7 +110,7 @@ def cells_select(experiment: BatchExperiment, *, of_part: bool = False) -> str:
 
 
 def features_of(db: Warehouse, experiment: BatchExperiment) -> tuple[str, ...]:
-    """Names of the experiment's features, in the models' order."""
+    """Read the names of the experiment's features, in the models' order."""
     registry = Identifier.of("features", "registry")
     sql = f"select name from {registry} where experiment = $experiment order by position"
     rows = db.rows(sql, {"experiment": experiment.name})
@@ -114,7 +120,7 @@ def features_of(db: Warehouse, experiment: BatchExperiment) -> tuple[str, ...]:
 def read_cells(
     db: Warehouse, experiment: BatchExperiment, arm: str, edges: BinEdges, outcome: str | None = None
 ) -> Cells:
-    """The train cells of one contrast and outcome (the default one), in the table's canonical order."""
+    """Read the train cells of one contrast and outcome (None: the default one), in canonical order."""
     declaration, tables = experiment.declaration, experiment.tables
     contrast = declaration.contrast(arm)
     declared = declaration.outcome(outcome or declaration.defaults.outcome)
@@ -146,12 +152,12 @@ def read_cells(
 def read_feature_cells(
     db: Warehouse, experiment: BatchExperiment, features: tuple[str, ...]
 ) -> np.ndarray:
-    """Features of every cell, (n_feature_cells, n_features) float32; the row is the cell's number."""
+    """Read the features of every cell, (n_feature_cells, n_features) float32; row i is cell i."""
     columns = ", ".join(str(Identifier.of(name)) for name in features)
     rows = db.arrow(f"select {columns} from {experiment.tables.feature_cells} order by cell")
     return np.column_stack([rows.column(name).to_numpy() for name in features]).astype(np.float32)
 
 
 def of_parts(experiment: BatchExperiment, what: str) -> Identifier:
-    """The view of what workers made of each part, whose cells are numbered within it."""
+    """Return the name of a view of all workers' parts; cells are numbered within each part."""
     return Identifier.of("training", f"{experiment.name}_part_{what}")

@@ -1,4 +1,4 @@
-"""From fitted learners to a bundle and its rows of the registry."""
+"""Fit and judge the learners of one arm."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Recipe:
     """How the learners of an arm are trained.
 
     Attributes:
-        edges: of the features' bins.
-        parameters: of the boosters.
-        threads: to fit with; 0: all cores.
+        edges: lower edges of the features' bins.
+        parameters: parameters of the boosters.
+        threads: number of threads to fit with; 0 means all cores.
         of_control: the control's models by outcome; arms with the same parameters may share them.
     """
 
@@ -54,7 +54,7 @@ def fits_of_arm(experiment: BatchExperiment) -> int:
 def train_arm(
     db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
 ) -> tuple[ContrastModel, Verdict]:
-    """Fit all learners of one arm, both arms' models of the other outcomes, and judge the learners."""
+    """Fit all learners of one arm and both arms' models of the other outcomes; judge the learners."""
     model, predictions = fit_arm(db, experiment, arm, recipe)
     with db.relation(OUT_OF_FOLD, predictions):
         return model, judge_learners(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
@@ -63,7 +63,7 @@ def train_arm(
 def fit_arm(
     db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
 ) -> tuple[ContrastModel, pa.Table]:
-    """The same without a judgement: the models, and the out-of-fold predictions to judge by."""
+    """Fit the models; return them with the out-of-fold predictions by which learners are judged."""
 
     def outcome_models(outcome: str) -> OutcomeModels:
         cells = read_cells(db, experiment, arm, recipe.edges, outcome)
@@ -86,7 +86,7 @@ OUT_OF_FOLD = "out_of_fold"
 
 
 def out_of_fold(cells: Cells, recipe: Recipe, arm: str, outcome: str) -> pa.Table:
-    """All learners' predictions by cell and fold, each by models of the folds before it."""
+    """Predict by all learners, by cell and fold; models of the earlier folds predict a fold."""
     parts, shared = [], recipe.of_control[outcome]
     for fold, model in sequential_fit(cells, recipe.parameters, recipe.threads, shared):
         present = distinct(cells.cell[cells.fold == fold])
@@ -104,7 +104,7 @@ def out_of_fold(cells: Cells, recipe: Recipe, arm: str, outcome: str) -> pa.Tabl
 def judge_learners(
     db: Warehouse, experiment: BatchExperiment, arm: str, predictions: Identifier
 ) -> Verdict:
-    """Rank the users of each fold by out-of-fold predictions, and compare at the default budget."""
+    """Rank each fold's users by out-of-fold predictions; compare learners at the default budget."""
     declaration = experiment.declaration
     budget, names = declaration.defaults.budget, experiment.outcome(declaration.defaults.outcome)
     folds = read_out_of_fold(db, experiment, predictions, arm)

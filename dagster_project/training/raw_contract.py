@@ -1,4 +1,4 @@
-"""What the service may be asked: the values declared of a raw column, or those it had in training."""
+"""Derive what a request may contain: a raw column's declared values, or those it had in training."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.bundle import RawColumn
 from uplift_core.experiment.quality_limits import ColumnRule
 
-MAX_LEVELS = 1000  # a text with more values is free text
+MAX_LEVELS = 1000  # a text column with more values is free text
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
 
 
 def contract(db: Warehouse, experiment: BatchExperiment) -> tuple[RawColumn, ...]:
-    """The contract of all that features are computed from: the raw table, then history tables.
+    """Return the contract of all columns that features are computed from.
 
-    What ``[columns]`` declares of a column of the raw table goes before what occurred.
+    Columns of the raw table come first, then those of history tables. The values that ``[columns]``
+    declares for a column of the raw table replace those that occurred.
     """
     sql, tables = experiment.features_sql, experiment.tables
     rules = experiment.declaration.columns
-    found = tuple(
+    contracts = tuple(
         _as_declared(column, rules.get(column.name))
         for column in raw_columns(db, tables.raw, sql.raw_columns)
     )
     for name, columns in sql.history_columns.items():
         of_table = raw_columns(db, tables.histories[name], columns)
-        found += tuple(column.model_copy(update={"table": name}) for column in of_table)
-    return found
+        contracts += tuple(column.model_copy(update={"table": name}) for column in of_table)
+    return contracts
 
 
 def raw_columns(db: Warehouse, raw: Identifier, names: Sequence[str]) -> tuple[RawColumn, ...]:
-    """The contract of the columns that features are computed from.
+    """Return the contract of the columns ``names`` of a raw table, by the values that occurred.
 
-    Texts have the categories that occurred. Numbers lie between the extremes that occurred, widened by
-    their distance on either side but not below 0 if none was; a flag, with two values or one, only
-    between them.
+    A text has the categories that occurred. A number lies between the extremes that occurred, widened on
+    either side by their distance, but not below 0 if no value was. A flag, which has one value or two,
+    is not widened.
     """
     types = dict(row[:2] for row in db.rows(f"describe {raw}"))
-    # A name that is no column is a feature that another feature reads.
+    # A name that is no column of the table is a feature that another feature reads.
     return tuple(_column(db, raw, name, types[name]) for name in names if name in types)
 
 
@@ -67,7 +68,7 @@ def _column(db: Warehouse, raw: Identifier, name: str, type_: str) -> RawColumn:
 
 
 def _as_declared(column: RawColumn, rule: ColumnRule | None) -> RawColumn:
-    """The column with the limits that are declared of it; those that are not stay."""
+    """Replace a column's limits by the declared ones; limits that are not declared stay."""
     if rule is None:
         return column
     if rule.levels is None:
@@ -78,6 +79,7 @@ def _as_declared(column: RawColumn, rule: ColumnRule | None) -> RawColumn:
         return column.model_copy(update={"levels": tuple(str(level) for level in rule.levels)})
     numbers = sorted(float(level) for level in rule.levels)
     if all(above - below == 1 for below, above in pairwise(numbers)) and numbers[0].is_integer():
-        return column.model_copy(update={"low": numbers[0], "high": numbers[-1]})  # without a gap
+        # The levels have no gap.
+        return column.model_copy(update={"low": numbers[0], "high": numbers[-1]})
     levels = tuple(int(number) if number.is_integer() else number for number in numbers)
     return column.model_copy(update={"levels": levels, "low": None, "high": None})

@@ -1,4 +1,4 @@
-"""Which learner decides: compared on out-of-fold scores inside the train split."""
+"""Record in ``models.registry`` the model versions and which learner decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGISTRY = Identifier.of("models", "registry")
 
 
 def deciding_learner(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:
-    """The learner that decides for an arm: the declared one, else the current champion."""
+    """Return the learner that decides for an arm: the declared one, else the current champion."""
     declared = experiment.declaration.defaults.learner
     if declared:
         return declared
@@ -41,7 +41,7 @@ def registry_rows(
     used: dict[str, LearnerParameters],
     verdicts: dict[str, Verdict],
 ) -> pa.Table:
-    """One row per arm and learner for ``models.registry``."""
+    """Return the rows of ``models.registry`` of one version: one per arm and learner."""
     declaration = experiment.declaration
     manifest = bundle.load(path).manifest
     shared = {
@@ -106,7 +106,7 @@ def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
 
 
 def current_version(db: Warehouse, experiment: str) -> str:
-    """The model version that the experiment's scores come from."""
+    """Read the model version that computed the experiment's scores."""
     sql = f"select distinct model_version from {REGISTRY} where experiment = $name and is_current"
     (version,) = db.one(sql, {"name": experiment})
     return str(version)

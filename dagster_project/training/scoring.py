@@ -1,4 +1,4 @@
-"""Predict every user: cells once, then each user by their cell."""
+"""Predict every user: predict each cell once, and give its prediction to the cell's users."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from uplift_core.artifacts.bundle import Bundle
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
-CHUNK = 1_000_000  # users that are scored at a time
+CHUNK = 1_000_000  # number of users that are scored at a time
 SMALLEST_ID, LARGEST_ID = -(2**63), 2**63 - 1  # of a bigint
 
 
 def score_users(db: Warehouse, experiment: BatchExperiment, loaded: Bundle) -> int:
-    """Predict each distinct cell once, and hand the scores to its users; returns rows of scores."""
+    """Predict each distinct cell once for all its users; return the number of rows of scores."""
     x = read_feature_cells(db, experiment, loaded.manifest.features)
     write_predictions(
         db, experiment.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
@@ -41,7 +41,7 @@ def score_population(
     models: Mapping[str, ContrastModel],
     features: tuple[str, ...],
 ) -> int:
-    """Write ``scores.<experiment>_population``; returns its rows, one per user and treatment arm."""
+    """Write ``scores.<experiment>_population``, one row per user and arm; return the number of rows."""
     tables = experiment.tables.population
     db.rows(f"create or replace table {tables.scores} as from {experiment.tables.scores} limit 0")
     for users in _users_in_chunks(db, tables.features, features):

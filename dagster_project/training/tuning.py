@@ -1,4 +1,4 @@
-"""Between the tuning table and the learners' parameters."""
+"""Convert tuning trials to rows of ``models.tuning``, and its rows to the learners' parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TUNING = Identifier.of("models", "tuning")
 
 
 def tuning_rows(experiment: BatchExperiment, arm: str, trials: list[Trial]) -> pa.Table:
-    """Rows of ``models.tuning`` for one contrast."""
+    """Return the rows of ``models.tuning`` for one contrast."""
     return pa.Table.from_pylist(
         [
             {
@@ -37,7 +37,7 @@ def tuning_rows(experiment: BatchExperiment, arm: str, trials: list[Trial]) -> p
 
 
 def tuned_parameters(db: Warehouse, experiment: BatchExperiment, arm: str) -> LearnerParameters:
-    """The declared parameters with those that tuning chose for this arm.
+    """Return the declared parameters, with those that tuning chose for this arm in their place.
 
     Raises:
         DataError: the arm was not tuned.

@@ -22,7 +22,7 @@ class SampleRatio:
     arm: str
 
     def mismatch(self, limit: float) -> bool:
-        """Whether the difference is beyond chance *and* beyond ``limit``.
+        """Return true if the difference is beyond chance *and* beyond ``limit``.
 
         With millions of users even a harmless difference is beyond chance, so both conditions count.
         """

@@ -78,6 +78,6 @@ def mean_difference(arm: Moments, control: Moments) -> Estimate:
 
 
 def beyond_chance(difference: Estimate, comparisons: int, significance: float = 0.001) -> bool:
-    """Whether a difference is not 0, at a significance that all comparisons share (Bonferroni)."""
+    """Test whether a difference is not 0, at a significance that all comparisons share (Bonferroni)."""
     quantile = -float(ndtri(significance / (2 * comparisons)))
     return abs(difference.value) > quantile * difference.std_error

@@ -1,6 +1,7 @@
-"""Is the predicted effect the effect? Best linear predictor and group effects.
+"""Compare predicted effects with estimated ones: best linear predictor and group effects.
 
-Chernozhukov, Demirer, Duflo & Fernández-Val (2018), with doubly robust scores of held-out users.
+The methods are those of Chernozhukov, Demirer, Duflo & Fernández-Val (2018), with doubly robust scores
+of held-out users.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ QUINTILES = 5
 
 
 def calibration_slope(groups: ScoreGroups) -> Estimate:
-    """Slope of the regression of phi on the score: 1 is calibrated, 0 is noise.
+    """Compute the slope of the regression of phi on the score: 1 is calibrated, 0 is noise.
 
-    The standard error is heteroscedasticity-consistent (HC0). NaN where all scores are equal.
+    The standard error is heteroscedasticity-consistent (HC0). Where all scores are equal, the slope is
+    NaN.
     """
     n, s = groups.n_users, groups.score
     centred = s - float(groups.n @ s) / n
@@ -31,7 +33,10 @@ def calibration_slope(groups: ScoreGroups) -> Estimate:
 
 @dataclass(frozen=True)
 class GroupEffect:
-    """One fifth of the users by score; 1 is the best. Cut groups count by the share inside."""
+    """The effect in one fifth of the users by score; ``quantile`` 1 has the highest scores.
+
+    A score group that two fifths divide counts in each by its share there.
+    """
 
     quantile: int
     n: float
@@ -41,7 +46,7 @@ class GroupEffect:
 
 
 def group_effects(groups: ScoreGroups, n_bins: int = QUINTILES) -> list[GroupEffect]:
-    """Average effect (mean phi) in each fifth of users by score, beside the mean score (GATES)."""
+    """Estimate the average effect (mean phi) in each fifth of users, beside the mean score (GATES)."""
     rows = []
     for k, share in enumerate(groups.slices(n_bins)):
         n = float(share @ groups.n)

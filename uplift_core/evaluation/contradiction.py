@@ -1,9 +1,10 @@
-"""Whether held-out users contradict what the evidence inside train said of a learner.
+"""Decide whether held-out users contradict what the evidence inside train said of a learner.
 
-Two one-sided looks at the held-out gain over random targeting, at the declared budget: does the 95 %
-interval end below 0, or does the gain lie below what choosing a learner achieved inside train? The
-second takes ``Comparison.procedure``, not the champion's own gain inside train: that is the largest of
-several, and held-out gains fall below it by its choice alone.
+Two one-sided tests look at the held-out gain over random targeting, at the declared budget. The first
+asks whether the 95 % interval ends below 0. The second asks whether the gain lies below the gain that
+choosing a learner achieved inside train, which is ``Comparison.procedure``. It does not compare with the
+champion's gain inside train: that is the largest of several, so held-out gains fall below it by the
+choice alone.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ BELOW = -1.6448536269514722  # the normal distribution's 5 % quantile
 
 
 def contradiction(held_out: Estimate, procedure: Estimate | None) -> str | None:
-    """What held-out users say against acting on a learner, in a sentence; None if nothing.
+    """Return what held-out users say against acting on a learner, in a sentence; None if nothing.
 
     Args:
         held_out: gain over random of the learner, per held-out user.
-        procedure: gain of choosing a learner inside train; None where this learner was not chosen so.
+        procedure: gain of choosing a learner inside train; None where this learner was not chosen
+            inside train.
     """
     message = f"on held-out users it gains {_figure(held_out)} over random targeting"
     if held_out.z < -Z95:

@@ -1,10 +1,10 @@
-"""The evaluator's own proof: on experiments with known truth, its intervals hold the truth.
+"""Prove the evaluator on simulated experiments, of which the truth is known.
 
 Learners are fitted once on a simulated RCT. Their rankings then have fixed true values, which are
-integrals over the population. Many small fresh experiments estimate them, and a 95 % interval must
-hold the truth in 95 % of experiments. A test of two equally good rankings must reject in 5 %. And where
-no effect differs between users, learners that are fitted and judged on the same experiment must beat
-random targeting in at most 5 % of experiments, and so must they beat the response model.
+integrals over the population. Many small, fresh experiments estimate these values, and a 95 % interval
+must contain the truth in 95 % of the experiments. A test of two equally good rankings must reject in
+5 %. Where no effect differs between users, learners are fitted and judged on the same experiment: they
+may beat random targeting in at most 5 % of the experiments, and the response model in at most 5 %.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from uplift_core.simulation.rct import Simulated, marketing_rct, nie_wager_rct
 BUDGET = 0.3
 RANKING: LearnerName = "x"
 TRAIN_USERS, POPULATION = 5_000, 200_000
-NULL = "few discrete features"  # of the null designs, that in which equal scores are most frequent
-NULL_SHARE = 0.1  # of replications: each fits 34 boosters
+NULL = "few discrete features"  # the null design in which equal scores are most frequent
+NULL_SHARE = 0.1  # share of the replications, because each fits 34 boosters
 NULL_PARAMETERS = LearnerParameters.model_validate(
     {kind: {"rounds": 10, "learning_rate": 0.5} for kind in ("outcome", "effect")}
 )
 MARGIN = 3.0  # Monte-Carlo standard errors
-TOGETHER = 50  # experiments whose users are predicted in one call, which costs as much as 2,000 rows
+EXPERIMENTS_PER_CALL = 50  # predicted together: the call itself costs as much as 2,000 rows
 
 FIGURES: dict[str, Callable[[ScoreGroups], Estimate]] = {
     "ate": average_effect,
@@ -62,15 +62,15 @@ class Proof:
 
     Attributes:
         design: the simulated experiment.
-        claim: what was counted: ``covers <figure>``, ``paired test rejects``, ``learner beats
+        claim: the event that was counted: ``covers <figure>``, ``paired test rejects``, ``learner beats
             random``, ``learner beats response`` or ``gate opens``.
         truth: the true value; NaN for tests.
         mean: mean estimate; NaN for tests.
         share: how often it happened.
-        nominal: how often it should happen; of learners and the gate, at most.
+        nominal: how often it should happen; for learners and the gate, how often at most.
         monte_carlo_error: standard error of ``share`` if it happens as it should.
-        replications: experiments.
-        holds: ``share`` is within three such errors of ``nominal``.
+        replications: number of experiments.
+        holds: whether ``share`` is within three such errors of ``nominal``.
     """
 
     design: str
@@ -85,7 +85,7 @@ class Proof:
 
 
 def prove(replications: int, n_users: int, *, seed: int = 0, threads: int = 1) -> Iterator[Proof]:
-    """Run the whole proof; a few seconds for 400 replications of 2,000 users."""
+    """Run the whole proof. It takes a few seconds for 400 replications of 2,000 users."""
     for treated_share in (0.5, 0.85):
         yield from _coverage(treated_share, replications, n_users, seed, threads)
     yield from _no_difference(replications, n_users, seed)
@@ -93,19 +93,19 @@ def prove(replications: int, n_users: int, *, seed: int = 0, threads: int = 1) -
 
 
 def _coverage(e: float, replications: int, n_users: int, seed: int, threads: int) -> Iterator[Proof]:
-    """Intervals of every figure, for a ranking that was learned from other users."""
+    """Count how often the interval of each figure contains the truth; other users gave the ranking."""
     model = _fitted(e, seed, threads)
     population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
     expected = _expected(model, population, e)
     truth = {name: figure(expected).value for name, figure in FIGURES.items()}
-    found: dict[str, list[Estimate]] = {name: [] for name in FIGURES}
+    by_figure: dict[str, list[Estimate]] = {name: [] for name in FIGURES}
     replicates = _replicates(replications, n_users, seed, e)
-    while several := list(islice(replicates, TOGETHER)):
-        for joint in _observed(model, several, e):
+    while experiments := list(islice(replicates, EXPERIMENTS_PER_CALL)):
+        for joint in _observed(model, experiments, e):
             groups, _ = joint.by(RANKING)
             for name, figure in FIGURES.items():
-                found[name].append(figure(groups))
-    for name, estimates in found.items():
+                by_figure[name].append(figure(groups))
+    for name, estimates in by_figure.items():
         covered = [abs(f.value - truth[name]) <= Z95 * f.std_error for f in estimates]
         mean = float(np.mean([f.value for f in estimates]))
         yield _proof(
@@ -114,7 +114,10 @@ def _coverage(e: float, replications: int, n_users: int, seed: int, threads: int
 
 
 def _no_difference(replications: int, n_users: int, seed: int) -> Iterator[Proof]:
-    """Every user gains the same (Nie & Wager's setup C): all rankings are equally good."""
+    """Count how often the paired test of two equally good rankings rejects.
+
+    Every user gains the same (Nie & Wager's setup C), so all rankings are equally good.
+    """
     rng = np.random.default_rng(seed)
     rejected = []
     for k in range(replications):
@@ -134,7 +137,10 @@ def _no_difference(replications: int, n_users: int, seed: int) -> Iterator[Proof
 
 
 def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -> Iterator[Proof]:
-    """The whole procedure, learners and all: the test must not take for a ranking what is noise."""
+    """Count how often the whole procedure takes noise for a ranking.
+
+    Learners are fitted and judged on an experiment in which no effect differs between users.
+    """
     happened: dict[str, list[bool]] = {
         claim: [] for claim in ("learner beats random", "learner beats response", "gate opens")
     }
@@ -171,19 +177,19 @@ def _replicates(replications: int, n_users: int, seed: int, e: float) -> Iterato
         yield next(marketing_rct(n_users, seed + 1_000 + k, treated_share=e, chunk=n_users))
 
 
-def _observed(model: ContrastModel, several: list[Simulated], e: float) -> Iterator[JointGroups]:
-    """The groups of each experiment; the model is asked about all of them at once."""
-    x = np.vstack([users.x for users in several]).astype(np.float32)
+def _observed(model: ContrastModel, experiments: list[Simulated], e: float) -> Iterator[JointGroups]:
+    """Yield the groups of each experiment; one call predicts the users of all experiments."""
+    x = np.vstack([users.x for users in experiments]).astype(np.float32)
     predicted = [*model.predict_outcomes(x), model.predict(x, RANKING)]
-    ends = np.cumsum([len(users.y) for users in several])[:-1]
+    ends = np.cumsum([len(users.y) for users in experiments])[:-1]
     of_each = zip(*(np.split(p.astype(np.float64), ends) for p in predicted), strict=True)
-    for users, (mu0, mu1, score) in zip(several, of_each, strict=True):
+    for users, (mu0, mu1, score) in zip(experiments, of_each, strict=True):
         scores: dict[str, Doubles] = {RANKING: score}
         yield joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 
 def _expected(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:
-    """What the groups hold in expectation: all figures of them are the population's own."""
+    """Return the expected sums of the groups: a figure of them is the population's true value."""
     x = population.x.astype(np.float32)
     zero: Doubles = np.zeros(len(x))
     joint = JointGroups(

@@ -10,28 +10,28 @@ from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Influence, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
-TINY = 1e-6  # users; less of a group than that is rounding of k / n_bins, not a part of the decile
+TINY = 1e-6  # users; a smaller part of a group is rounding of k / n_bins, not a part of the decile
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a curve: users targeted so far, incremental outcomes among them."""
+    """The points of a curve: the users targeted so far, and the incremental outcomes among them."""
 
     targeted: Doubles
     incremental: Doubles
 
     def area(self) -> float:
-        """Area under the curve by the trapezoidal rule."""
+        """Compute the area under the curve by the trapezoidal rule."""
         return float(np.trapezoid(self.incremental, self.targeted))
 
 
 def qini_curve(groups: ScoreGroups) -> Curve:
-    """Y_t - Y_c * N_t / N_c among the best users (Radcliffe 2007), as scikit-uplift's qini_curve."""
+    """Compute Y_t - Y_c * N_t / N_c among the best users (Radcliffe 2007), as scikit-uplift does."""
     return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control)
 
 
 def qini_curve_error(groups: ScoreGroups) -> Doubles:
-    """Standard error of the Qini curve's height at each of its points, for a ranking that is given."""
+    """Compute the standard error of the Qini curve's height at each point, for a fixed ranking."""
     users = groups.n_users
     n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
     y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
@@ -48,10 +48,10 @@ def qini_curve_error(groups: ScoreGroups) -> Doubles:
 
 
 def qini_auc(groups: ScoreGroups) -> Estimate:
-    """Area between the Qini curve and the random line, over that of the perfect curve.
+    """Compute the area between the Qini curve and the random line, divided by the perfect curve's.
 
-    Equal to scikit-uplift's ``qini_auc_score``. Binary outcomes only: the perfect curve takes the
-    treated who responded first and the controls who responded last.
+    It is equal to scikit-uplift's ``qini_auc_score``. The outcome must be binary: the perfect curve
+    takes first the treated who responded, and last the controls who responded.
     """
     curve = qini_curve(groups)
     perfect = _perfect(groups)
@@ -70,10 +70,11 @@ def qini_auc(groups: ScoreGroups) -> Estimate:
 
 
 def auuc(groups: ScoreGroups) -> Estimate:
-    """Area under the uplift curve: mean over targeted shares q of q * (mean Y_t - mean Y_c).
+    """Compute the area under the uplift curve: mean over targeted shares q of q * (mean Y_t - mean Y_c).
 
-    Incremental outcomes per user of the whole population (Gutierrez & Gérardy 2017, equation 11,
-    divided by the number of users), by the trapezoidal rule; binary or not.
+    The unit is incremental outcomes per user of the whole population (Gutierrez & Gérardy 2017,
+    equation 11, divided by the number of users); the rule is the trapezoidal one. The outcome may be of
+    any kind.
     """
     users, n = groups.n_users, groups.n
     targeted = np.cumsum(n)
@@ -96,22 +97,26 @@ def auuc(groups: ScoreGroups) -> Estimate:
 
 
 def uplift_at(groups: ScoreGroups, k: float) -> Estimate:
-    """Difference in mean outcome between the arms among the best ``k`` of all users.
+    """Compute the difference in mean outcome between the arms among the best ``k`` of all users.
 
-    scikit-uplift's ``uplift_at_k`` with strategy 'overall'; a tied score at the cut counts in part.
+    It is scikit-uplift's ``uplift_at_k`` with strategy 'overall', except that of users with equal
+    scores at the cut each counts in part.
     """
     pi = groups.treated_share(k)
     return _difference_of_means(groups, pi, pi)
 
 
 def uplift_at_by_group(groups: ScoreGroups, k: float) -> Estimate:
-    """The same where each arm's best ``k`` is taken by itself (strategy 'by_group')."""
+    """Compute ``uplift_at`` with the best ``k`` of each arm instead of all users ('by_group')."""
     return _difference_of_means(groups, _share_of(groups.n_treated, k), _share_of(groups.n_control, k))
 
 
 @dataclass(frozen=True)
 class Decile:
-    """One tenth of the users by score; 1 is the best. Cut groups count by the share inside."""
+    """One tenth of the users by score; ``decile`` 1 has the highest scores.
+
+    A score group that two tenths divide counts in each by its share there.
+    """
 
     decile: int
     n: float
@@ -125,11 +130,11 @@ class Decile:
 
 
 def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
-    """Difference in mean outcome between the arms, within each tenth of users by score.
+    """Compute the difference in mean outcome between the arms within each tenth of users by score.
 
     The standard error is that of a difference of two independent means. Where a decile lacks an
-    arm, its uplift is NaN; where all outcomes of an arm are alike, nothing tells how they vary, and the
-    standard error is NaN.
+    arm, its uplift is NaN. Where all outcomes of an arm are equal, their variance cannot be estimated,
+    and the standard error is NaN.
     """
     rows = []
     for k, share in enumerate(groups.slices(n_bins)):
@@ -173,7 +178,7 @@ def _perfect(groups: Sums) -> Curve:
 
 
 def _slopes_of_area(groups: ScoreGroups, curve: Curve) -> Influence:
-    """How the area under the Qini curve moves with one more user of a group, by the user's terms."""
+    """Return how one more user of a group changes the area under the Qini curve, by the user's terms."""
     treated, control = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
     y_control, per_control = np.cumsum(groups.y_control), _ratio(1.0, control)
     width, ratio = _widths(groups.n), treated * per_control
@@ -187,7 +192,7 @@ def _slopes_of_area(groups: ScoreGroups, curve: Curve) -> Influence:
 
 
 def _slopes_of_end(groups: Sums) -> Influence:
-    """How the Qini curve's end, the same for every ranking, moves with one more user."""
+    """Return how one more user changes the Qini curve's end, which is the same for every ranking."""
     n_t, n_c = groups.n_treated.sum(), groups.n_control.sum()
     y_c, ones = groups.y_control.sum(), np.ones(len(groups.n))
     return {
@@ -199,7 +204,10 @@ def _slopes_of_end(groups: Sums) -> Influence:
 
 
 def _slopes_of_perfect(groups: Sums, to_end: Influence) -> Influence:
-    """How the area under the perfect curve moves: it rises to y_t, stays, and falls to the end."""
+    """Return how one more user changes the area under the perfect curve.
+
+    The perfect curve rises to y_t, stays there, and then falls to its end.
+    """
     n, y_t, y_c = groups.n.sum(), groups.y_treated.sum(), groups.y_control.sum()
     end = y_t - y_c * groups.n_treated.sum() / groups.n_control.sum()
     slopes = {term: y_c * slope / 2 for term, slope in to_end.items()}
@@ -209,7 +217,7 @@ def _slopes_of_perfect(groups: Sums, to_end: Influence) -> Influence:
 
 
 def _difference_of_means(groups: ScoreGroups, pi_t: Doubles, pi_c: Doubles) -> Estimate:
-    """Mean outcome of the share ``pi_t`` of the treated, less that of ``pi_c`` of the controls."""
+    """Compute the mean outcome of the share ``pi_t`` of treated less that of ``pi_c`` of controls."""
     n_t, n_c = float(pi_t @ groups.n_treated), float(pi_c @ groups.n_control)
     if n_t <= 0 or n_c <= 0:
         return Estimate(float("nan"), float("nan"))
@@ -225,7 +233,7 @@ def _difference_of_means(groups: ScoreGroups, pi_t: Doubles, pi_c: Doubles) -> E
 
 
 def _share_of(n: Doubles, k: float) -> Doubles:
-    """Share of each group's ``n`` users that the best ``k`` of them all takes."""
+    """Compute the share of each group's ``n`` users that is among the best ``k`` of all of them."""
     before = np.cumsum(n) - n
     return np.clip(_ratio(k * n.sum() - before, n), 0, 1)
 
@@ -238,15 +246,15 @@ def _mean_variance(share: Doubles, y: Doubles, yy: Doubles, n: float) -> tuple[f
 
 
 def _widths(n: Doubles) -> Doubles:
-    """What the height at each group's end adds to the area per unit, by the trapezoidal rule."""
+    """Compute what one unit of height at each group's end adds to the area (trapezoidal rule)."""
     return np.asarray((n + np.r_[n[1:], 0.0]) / 2)
 
 
 def _above(values: Doubles) -> Doubles:
-    """Sum over the group itself and all of lower score: what a user's weight there reaches."""
+    """Sum over each group and all groups of lower score: these change if the group gets a user more."""
     return np.asarray(np.cumsum(values[::-1])[::-1])
 
 
 def _ratio(above: Doubles | float, below: Doubles) -> Doubles:
-    """Quotient, 0 where there is nothing to divide by."""
+    """Divide; the quotient is 0 where the divisor is 0."""
     return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)

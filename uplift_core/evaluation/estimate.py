@@ -6,7 +6,7 @@ the statistic's standard error.
 
 On grouped users an influence is a linear function of what differs between the users of a group: of
 phi and phi0, or of the arm and the outcome. Its coefficients are constant within a group, so the sum
-of its squares follows from the group's sums, exactly, without any user at hand and without resampling.
+of its squares follows exactly from the group's sums. Neither single users nor resampling are needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PRODUCTS = {
 
 @dataclass(frozen=True)
 class Sums:
-    """What is known of each group of one contrast's users: sums over them, each (n_groups,) float64.
+    """Sums over the users of each group of one contrast; each array is (n_groups,) float64.
 
     phi is a user's doubly robust score of the effect, phi0 that of the outcome under control
     (Robins, Rotnitzky & Zhao 1994), both with outcome models that did not see the user and with the
@@ -88,7 +88,7 @@ class Sums:
 
     @property
     def n_users(self) -> float:
-        """All users."""
+        """Number of all users."""
         return float(self.n.sum())
 
     @property
@@ -125,7 +125,7 @@ class Estimate:
 
 
 def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:
-    """A figure with the standard error that its influence gives."""
+    """Return a figure with the standard error that follows from its influence."""
     squares = 0.0
     for pair in combinations_with_replacement(sorted(influence), 2):
         column = PRODUCTS.get(pair)
@@ -137,12 +137,12 @@ def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:
 
 
 def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
-    """The paired difference a - b of two figures on the same users.
+    """Compute the paired difference a - b of two figures on the same users.
 
     Args:
-        sums: of the groups that both influences are given for.
-        a: with influence, see ``spread``.
-        b: with influence.
+        sums: sums of the groups for which both influences are given.
+        a: the first figure with its influence, see ``spread``.
+        b: the second figure with its influence.
     """
     zero = np.zeros(1)
     terms = {*a.influence, *b.influence}
@@ -150,13 +150,14 @@ def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
     return estimate(sums, a.value - b.value, influence)
 
 
-def spread(of: Estimate, place: npt.NDArray[np.int64]) -> Estimate:
-    """The same figure with its influence given for other groups: group ``place[j]`` for group j."""
-    return Estimate(of.value, of.std_error, {t: c[place] for t, c in of.influence.items()})
+def spread(figure: Estimate, place: npt.NDArray[np.int64]) -> Estimate:
+    """Give a figure's influence for finer groups: finer group j is a part of group ``place[j]``."""
+    influence = {t: c[place] for t, c in figure.influence.items()}
+    return Estimate(figure.value, figure.std_error, influence)
 
 
 def pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
-    """The mean of figures on disjoint users, weighted by their numbers: [(users, figure), ...]."""
+    """Average figures on disjoint users, weighted by their numbers: [(users, figure), ...]."""
     total = sum(n for n, _ in parts)
     value = sum(n * part.value for n, part in parts) / total
     error = np.sqrt(sum((n * part.std_error) ** 2 for n, part in parts)) / total

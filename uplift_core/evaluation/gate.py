@@ -1,13 +1,14 @@
-"""The champion, and whether the evidence bears it.
+"""Choose the champion, and test whether it beats random targeting and the response model.
 
-Learners are compared inside the train split, so that the holdout is still untouched when it reports.
+Learners are compared inside the train split, so that the holdout stays untouched for the evaluation.
 Each fold but the first is ranked by models of the folds before it, see ``sequential.py``: the test is
-valid however the models were learned. It is about the gain averaged over budgets up to twice the
-declared one, which is less noisy than the gain at one budget; the gain at exactly the budget is told.
+valid however the models were learned. It tests the gain averaged over budgets up to twice the declared
+one, which is less noisy than the gain at one budget; the reason also gives the gain at exactly the
+budget.
 
-The best of several learners looks better than it is. So z must exceed what the *largest* z of all
-learners exceeds in 5 % of experiments in which no ranking is worth anything, given how they correlate:
-then the gate opens in at most 5 % of experiments.
+The best of several learners looks better than it is. So z must exceed the value that the *largest* z of
+all learners exceeds in 5 % of experiments if no ranking is worth anything, given how the rankings
+correlate. Then the gate opens in at most 5 % of such experiments.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from uplift_core.evaluation.sequential import Evidence, SequentialSums
 
 EvidenceStatus = Literal["passed", "inconclusive", "contradicted"]
 RESPONSE = "response"
-LEADS_AT_FIRST = "x"  # before any fold is judged
-LEAST_EVENTS = 30  # of each arm, among the judged users: with fewer, skewness beats every correction
+LEADS_AT_FIRST = "x"  # the learner to act on before any fold is judged
+LEAST_EVENTS = 30  # of each arm, among the judged users; with fewer, no correction removes the skewness
 POWER = 0.8
-MOST_USERS = 10**12  # more than that settles nothing for anybody
+MOST_USERS = 10**12  # a larger sample is out of reach for anybody
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class Candidate:
     Attributes:
         over_random: gain at the budget, on the judged users.
         over_response: the paired difference to the response model's gain.
-        mean_gain: over random, averaged over budgets up to twice the budget, later folds weighing more.
-        z_random: of ``mean_gain``; what is tested.
-        z_response: of the paired difference to the response model's.
+        mean_gain: gain over random, averaged over budgets up to twice the budget; later folds have more
+            weight.
+        z_random: z of ``mean_gain``; this is tested.
+        z_response: z of the paired difference to the response model's mean gain.
     """
 
     over_random: Estimate
@@ -59,11 +61,12 @@ class Comparison:
     """The evidence on all learners.
 
     Attributes:
-        candidates: the evidence on each.
+        candidates: the evidence on each learner.
         critical_random: what ``z_random`` must exceed.
         critical_response: what ``z_response`` must exceed.
-        procedure: gain, at the budget, of acting on whichever learner led on the folds before: what
-            choosing a learner achieves. No choice flatters it, unlike the champion's own.
+        procedure: gain, at the budget, of acting on the learner that led on the earlier folds. So it is
+            what choosing a learner achieves; unlike the champion's gain, it is not the largest of
+            several.
     """
 
     candidates: Mapping[str, Candidate]
@@ -79,10 +82,10 @@ class Finding:
     Attributes:
         word: ``passed`` if the learner beats random targeting and the response model.
         reason: some sentences for people.
-        needed: users that would settle it with 80 % power if the estimates are the truth; None if it
-            is settled, or if an estimate is not above what it should beat.
-        detectable: the smallest gain over random that this many users show with 80 % power, by the
-            budget alone.
+        needed: number of users that would settle it with 80 % power if the estimates are the truth; None
+            if it is settled, or if an estimate is not above what it should beat.
+        detectable: the smallest gain over random, at exactly the budget, that this many users show with
+            80 % power.
     """
 
     word: EvidenceStatus
@@ -99,9 +102,9 @@ class Verdict:
         champion: the learner that decides.
         runner_up: the next best.
         comparison: the evidence.
-        findings: what that says of each learner.
-        n: train users.
-        events: of the arm with fewer of them, among the judged users.
+        findings: what the evidence says of each learner.
+        n: number of train users.
+        events: number of judged users with an outcome that is not 0, in the arm with fewer of them.
     """
 
     champion: str
@@ -118,19 +121,19 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """Word and reason, of the champion."""
+        """The word on the champion, and the reason."""
         return f"{self.word}. {self.findings[self.champion].reason}"
 
 
-Side = tuple[Estimate, Estimate]  # the gain at the budget, and averaged
+Side = tuple[Estimate, Estimate]  # the gain at the budget, and the gain averaged over budgets
 
 
 def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float) -> Comparison:
     """Test every learner's ranking against random targeting and the response model.
 
     Args:
-        folds: the judged ones in order, each with scores by models of the folds before it.
-        learners: names of rankings; the response model's is there, too.
+        folds: the judged folds in order, each with scores by models of the folds before it.
+        learners: names of their rankings; ``folds`` have the response model's ranking, too.
         budget: share of users.
     """
     over_random, over_response = (SequentialSums(len(learners)) for _ in range(2))
@@ -148,8 +151,8 @@ def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float
         response = sides[RESPONSE][0]
         for name in learners:
             gain = sides[name][0]
-            apart = difference(joint, gain, response)
-            gains[name].append((joint.n_users, _bare(gain), _bare(apart)))
+            paired = difference(joint, gain, response)
+            gains[name].append((joint.n_users, _bare(gain), _bare(paired)))
     return _comparison(gains, over_random.evidence(), over_response.evidence(), procedure)
 
 
@@ -162,7 +165,7 @@ def _side(joint: JointGroups, name: str, budget: float) -> Side:
 
 
 def _bare(figure: Estimate) -> Estimate:
-    """Without influences, which take memory."""
+    """Drop the influences, which take memory."""
     return Estimate(figure.value, figure.std_error)
 
 
@@ -175,7 +178,7 @@ def _comparison(
     candidates = {
         name: Candidate(
             over_random=_pooled([(n, gain) for n, gain, _ in by_fold]),
-            over_response=_pooled([(n, apart) for n, _, apart in by_fold]),
+            over_response=_pooled([(n, paired) for n, _, paired in by_fold]),
             mean_gain=float(over_random.value[i]),
             z_random=float(over_random.z[i]),
             z_response=float(over_response.z[i]),
@@ -193,10 +196,10 @@ def judge(comparison: Comparison, n: int, events: int, budget: float) -> Verdict
     """Choose the champion and say whether it is proven.
 
     Args:
-        comparison: from ``compare``.
-        n: train users.
-        events: users with an outcome that is not 0 among the judged ones, of the arm with fewer.
-        budget: that the learners were compared at.
+        comparison: the result of ``compare``.
+        n: number of train users.
+        events: number of judged users with an outcome that is not 0, in the arm with fewer of them.
+        budget: the budget at which the learners were compared.
     """
     candidates = comparison.candidates
     findings = {name: _finding(name, comparison, n, events, budget) for name in candidates}
@@ -208,7 +211,7 @@ def judge(comparison: Comparison, n: int, events: int, budget: float) -> Verdict
 
 
 def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: float) -> Finding:
-    """The word on one learner, of ``n`` users."""
+    """Say what the evidence of ``n`` train users shows of one learner."""
     candidate = comparison.candidates[learner]
     tests = (
         (candidate.z_random, comparison.critical_random),
@@ -225,7 +228,7 @@ def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: 
 
 
 def status(tests: Sequence[tuple[float, float]], events: int) -> EvidenceStatus:
-    """The word of tests inside train: (z, what it must exceed), ...; ``events`` as in ``Verdict``."""
+    """Return the word of tests inside train: (z, critical value), ...; ``events``: see ``Verdict``."""
     passed = events >= LEAST_EVENTS and all(z > critical for z, critical in tests)
     return "passed" if passed else "inconclusive"
 
@@ -270,6 +273,6 @@ def _reason(learner: str, comparison: Comparison, budget: float, events: int, ne
 
 
 def fewer_events(y: npt.ArrayLike, w: npt.ArrayLike) -> int:
-    """Users with an outcome that is not 0, of the arm with fewer: ``y``, ``w`` are (n,)."""
+    """Count users with a non-zero outcome, in the arm with fewer of them; ``y`` and ``w`` are (n,)."""
     happened, treated = np.asarray(y) != 0, np.asarray(w) == 1
     return int(min(np.sum(happened & treated), np.sum(happened & ~treated)))

@@ -1,7 +1,7 @@
 """Score groups: all users of one score as one row.
 
-No figure computed from them can depend on the order of users, and the cost of every figure is that
-of the one ``GROUP BY`` that made the groups.
+No figure that is computed from score groups can depend on the order of users. One ``GROUP BY`` makes the
+groups for all figures.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class ScoreGroups(Sums):
         return np.asarray(np.cumsum(self.n) - self.n, dtype=np.float64)
 
     def treated_share(self, budget: float) -> Doubles:
-        """pi: (n_groups,) share of each group that the best ``budget`` of all users takes.
+        """Return pi: (n_groups,), the share of each group among the best ``budget`` of all users.
 
-        A group that the budget cuts gives its users in equal shares.
+        In a group that the budget cuts, each user is treated with the same share.
         """
         if len(self.n) == 1:  # one score for all is random targeting, to the bit
             return np.asarray([budget], dtype=np.float64)
         return np.asarray(np.clip((budget * self.n_users - self.before) / self.n, 0, 1))
 
     def slices(self, n_bins: int) -> Iterator[Doubles]:
-        """The share of each group in each of ``n_bins`` equal parts of the users, best part first."""
+        """Yield the share of each group in each of ``n_bins`` equal parts of users, best part first."""
         for k in range(n_bins):
             yield self.treated_share((k + 1) / n_bins) - self.treated_share(k / n_bins)
 
@@ -60,7 +60,8 @@ class ScoreGroups(Sums):
 class JointGroups(Sums):
     """Users of one contrast's two arms by the scores of several rankings at once.
 
-    What compares rankings on the same users is computed here: a group's users are alike in every one.
+    Comparisons of rankings on the same users are computed on these groups: the users of a group have
+    equal scores in every ranking.
 
     Attributes:
         scores: name of the ranking -> (n_groups,) its score.
@@ -69,7 +70,7 @@ class JointGroups(Sums):
     scores: Mapping[str, Doubles]
 
     def by(self, name: str) -> tuple[ScoreGroups, npt.NDArray[np.int64]]:
-        """Groups of one ranking, and the place of each joint group among them: (n_groups,)."""
+        """Return the groups of one ranking, and each joint group's place among them: (n_groups,)."""
         negative, place = np.unique(-np.asarray(self.scores[name], np.float64), return_inverse=True)
         place = place.ravel()
         sums = {
@@ -79,7 +80,7 @@ class JointGroups(Sums):
         return ScoreGroups(score=-negative, **sums, propensity=self.propensity), place
 
 
-def joint_groups(  # noqa: PLR0913 - what a held-out user is known by
+def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     scores: Mapping[str, Doubles],
     w: Doubles,
     y: Doubles,
@@ -88,7 +89,7 @@ def joint_groups(  # noqa: PLR0913 - what a held-out user is known by
     mu1: Doubles,
     propensity: float,
 ) -> JointGroups:
-    """Every user in memory as a group of their own; ``sql/evaluation/joint_groups.sql`` adds up more.
+    """Make one group of each user in memory; ``sql/evaluation/joint_groups.sql`` groups larger tables.
 
     Args:
         scores: name of the ranking -> (n,) score.

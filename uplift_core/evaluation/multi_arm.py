@@ -1,9 +1,9 @@
-"""What a policy over several arms gains on held-out users, with standard errors.
+"""Estimate what a policy over several arms gains on held-out users, with standard errors.
 
-Sverdrup, Wu, Athey & Wager, "Qini curves for multi-armed treatment rules" (2023). The standard error is
-sd / sqrt(n) of sum_a pi_a(x) phi_a - slope * (sum_a pi_a(x) cost_a - budget), exact on groups, without
-the bootstrap that maq takes. A user who costs more than the budget moves everybody's cut, and ``slope``
-is what a unit of cost gains there.
+The method is that of Sverdrup, Wu, Athey & Wager, "Qini curves for multi-armed treatment rules" (2023).
+The standard error is sd / sqrt(n) of sum_a pi_a(x) phi_a - slope * (sum_a pi_a(x) cost_a - budget). It
+is exact on groups; maq uses a bootstrap instead. A user who costs more than the budget leaves less for
+all others, so the cut moves; ``slope`` is what a unit of cost gains at the cut.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
 
-NEAR_CUT = 0.1  # of the budget, to each side: where the gain of a unit of cost is read off
-SPENT = 1e-9  # that a budget may be short of for rounding
+NEAR_CUT = 0.1  # share of the budget to each side, within which the gain of a unit of cost is measured
+SPENT = 1e-9  # share of a spent budget that may be left over by rounding
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,13 @@ class ArmScores:
     products: Doubles
 
     def gain(self, shares: Doubles, at_cut: Doubles | float = 0.0) -> Estimate:
-        """Mean outcome per user over treating nobody, of a policy.
+        """Estimate the mean outcome per user of a policy, less that of treating nobody.
 
         Args:
-            shares: (n_groups, n_arms) share of each group's users that gets each arm, or the difference
-                of two policies' shares: then the paired difference of their gains.
-            at_cut: (n_groups,) what a user moves the cut, from ``at_cut``, or such a difference.
+            shares: (n_groups, n_arms) share of each group's users that gets each arm; or the difference
+                of two policies' shares, which gives the paired difference of their gains.
+            at_cut: (n_groups,) how far a user moves the cut, from the method ``at_cut``; or the
+                difference of two policies' values.
         """
         users = float(self.n.sum())
         terms = np.sum(shares * self.phi, axis=1)
@@ -54,14 +55,14 @@ class ArmScores:
         return Estimate(value, float(np.sqrt(max(squares - value**2, 0.0) / users)))
 
     def at_cut(self, policy: PolicyAt, cost: Doubles) -> Doubles:
-        """What a user of each group moves the cut of a policy: slope * (cost of the user - mean cost).
+        """Compute how far a user of each group moves a policy's cut: slope * (user's cost - mean cost).
 
         Args:
-            policy: at its budget.
-            cost: (n_arms,) of treating one user.
+            policy: the policy at its budget.
+            cost: (n_arms,) cost of treating one user.
 
         Returns:
-            (n_groups,); 0 where the budget is not spent: more of it would treat nobody more.
+            (n_groups,); 0 where the budget is not spent, since a larger one would treat nobody more.
         """
         cost_of = np.asarray(policy.shares @ cost, dtype=np.float64)
         mean = float(self.n @ cost_of / self.n.sum())
@@ -78,7 +79,7 @@ class PolicyAt:
     Attributes:
         budget: cost per user of all users.
         shares: (n_groups, n_arms) share of each group's users that gets each arm.
-        about_cut: (n_groups, n_arms) what a tenth more budget treats beyond a tenth less.
+        about_cut: (n_groups, n_arms) shares at a tenth more budget less those at a tenth less.
     """
 
     budget: float
@@ -87,13 +88,13 @@ class PolicyAt:
 
     @classmethod
     def of(cls, policy: Callable[[float], Doubles], budget: float) -> PolicyAt:
-        """``policy`` goes from a budget to shares."""
+        """Evaluate ``policy``, which maps a budget to shares, at one budget and near it."""
         more, less = policy(budget * (1 + NEAR_CUT)), policy(budget * (1 - NEAR_CUT))
         return cls(budget, policy(budget), more - less)
 
 
 def arm_scores(n: Doubles, y: Doubles, yy: Doubles, *, mu: Doubles, propensity: Doubles) -> ArmScores:
-    """Scores of groups of users with equal predictions; column 0 of each argument is the control.
+    """Compute the scores of groups of users with equal predictions; column 0 is the control.
 
     Args:
         n: (n_groups, 1 + n_arms) users of each arm.

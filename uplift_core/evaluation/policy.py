@@ -1,9 +1,9 @@
-"""The value of acting on a score: treat the best share ``b`` of users, and nobody else.
+"""Estimate the value of acting on a score: treat the best share ``b`` of users, and nobody else.
 
 The cut lies at a rank, not at a score: one more good user pushes out the last one that is treated. So
-the influence of a user on a value or a gain holds ``-c (pi - b)`` beside the user's own term, ``c``
-being the mean effect about the cut. Without it, errors are too wide by as much as the effect there is
-large beside the noise.
+the influence of a user on a value or a gain contains ``-c (pi - b)`` besides the user's direct term;
+``c`` is the mean effect about the cut. Without it, standard errors would be too large, and the more so
+the larger that effect is compared with the noise.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
-NEAR_CUT = 0.05  # of all users, to each side of the cut: where the effect at the cut is read off
+NEAR_CUT = 0.05  # share of all users, to each side of the cut, who measure the effect at the cut
 ROUNDING = 1e-6  # users
 
 
 def policy_value(groups: ScoreGroups, budget: float) -> Estimate:
-    """Mean outcome per user if the best ``budget`` of users is treated, doubly robust (AIPW).
+    """Estimate the mean outcome per user if the best ``budget`` of users is treated (AIPW).
 
-    V = mean(phi0 + pi * phi); standard error sd / sqrt(n) of phi0 + pi * phi - c * (pi - b).
+    It is doubly robust: V = mean(phi0 + pi * phi). The standard error is sd / sqrt(n) of
+    phi0 + pi * phi - c * (pi - b).
     """
     pi = groups.treated_share(budget)
     at_cut = effect_at_cut(groups, groups.phi, budget) * (pi - budget)
@@ -32,12 +33,15 @@ def policy_value(groups: ScoreGroups, budget: float) -> Estimate:
 
 
 def random_value(groups: Sums, budget: float) -> Estimate:
-    """Mean outcome per user if a random ``budget`` of users is treated (AIPW)."""
+    """Estimate the mean outcome per user if a random ``budget`` of users is treated (AIPW)."""
     return _value(groups, np.full(len(groups.n), budget))
 
 
 def policy_value_ipw(groups: ScoreGroups, budget: float) -> Estimate:
-    """The same by inverse propensity weighting alone: mean(pi W Y / e + (1 - pi)(1 - W) Y / (1 - e))."""
+    """Estimate ``policy_value`` by inverse propensity weighting alone.
+
+    V = mean(pi W Y / e + (1 - pi)(1 - W) Y / (1 - e)).
+    """
     e = groups.propensity
     treated = groups.treated_share(budget) / e
     control = (1 - groups.treated_share(budget)) / (1 - e)
@@ -51,29 +55,32 @@ def policy_value_ipw(groups: ScoreGroups, budget: float) -> Estimate:
 
 
 def gain_over_random(groups: ScoreGroups, budget: float) -> Estimate:
-    """What the ranking adds to random targeting of the same size: mean((pi - b) * phi).
+    """Estimate what the ranking adds to random targeting of the same size: mean((pi - b) * phi).
 
-    Standard error sd / sqrt(n) of (pi - b) * (phi - c).
+    The standard error is sd / sqrt(n) of (pi - b) * (phi - c).
     """
     weight = groups.treated_share(budget) - budget
     return _effect(groups, weight, effect_at_cut(groups, groups.phi, budget) * weight)
 
 
 def gain_over_none(groups: ScoreGroups, budget: float) -> Estimate:
-    """What treating the best ``budget`` of users adds to treating nobody: mean(pi * phi).
+    """Estimate what treating the best ``budget`` of users adds to treating nobody: mean(pi * phi).
 
-    Its standard error takes the cut as given: ``profit.py`` tells by it how budgets differ.
+    The standard error takes the cut as fixed; ``profit.py`` needs it in this form to compare budgets.
     """
     return _effect(groups, groups.treated_share(budget))
 
 
 def average_effect(groups: Sums) -> Estimate:
-    """The average treatment effect, mean(phi)."""
+    """Estimate the average treatment effect, mean(phi)."""
     return _effect(groups, np.ones(len(groups.n)))
 
 
 def average_effect_ipw(groups: Sums) -> Estimate:
-    """The same by inverse propensity weighting alone: mean(W Y / e - (1 - W) Y / (1 - e))."""
+    """Estimate ``average_effect`` by inverse propensity weighting alone.
+
+    The estimate is mean(W Y / e - (1 - W) Y / (1 - e)).
+    """
     e = groups.propensity
     value = float(np.sum(groups.y_treated / e - groups.y_control / (1 - e))) / groups.n_users
     constant, ones = np.full(len(groups.n), -value), np.ones(len(groups.n))
@@ -87,10 +94,10 @@ def average_effect_ipw(groups: Sums) -> Estimate:
 
 
 def effect_at_cut(groups: ScoreGroups, effect: Doubles, budgets: npt.ArrayLike) -> Doubles:
-    """c: the mean effect about the cut of each budget, in the shape of ``budgets``.
+    """Compute c, the mean effect about the cut of each budget, in the shape of ``budgets``.
 
-    About the cut are all groups that reach into the shares of users within ``NEAR_CUT`` of it; the
-    group that is cut is always one of them, and groups enter as a whole.
+    About the cut are all groups with users within ``NEAR_CUT`` of it. The group that is cut is always
+    one of them, and each group enters as a whole.
 
     Args:
         groups: users by score.
@@ -111,8 +118,9 @@ def effect_at_cut(groups: ScoreGroups, effect: Doubles, budgets: npt.ArrayLike) 
 class PolicyCurve:
     """Values and standard errors at many budgets, each (n_budgets,).
 
-    ``value`` and ``value_ipw`` are mean outcomes per user, ``random`` that of random targeting,
-    ``gain`` is ``value`` over ``random``, ``incremental`` over treating nobody.
+    ``value`` and ``value_ipw`` are mean outcomes per user, ``random`` that of random targeting, ``gain``
+    is the difference between ``value`` and ``random``; ``incremental`` is that between ``value`` and
+    treating nobody.
     """
 
     budget: Doubles
@@ -131,7 +139,7 @@ class PolicyCurve:
 
 
 def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
-    """The figures above at all ``budgets``, at the price of a few cumulative sums."""
+    """Compute the figures above at all ``budgets``, from a few cumulative sums."""
     b = np.asarray(budgets, dtype=np.float64)
     n, e = groups.n_users, groups.propensity
     cut = _Cut.of(groups, b)
@@ -142,11 +150,11 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
         return value, np.sqrt(np.maximum(squares / n - value**2, 0.0) / n)
 
     def off_budget(column: Doubles) -> Doubles:
-        """Sum of (pi - b)**2 * column."""
+        """Sum (pi - b)**2 * column."""
         return np.asarray(second(column) - 2 * b * first(column) + b**2 * column.sum())
 
     def between(column: Doubles) -> Doubles:
-        """Sum of (pi - b) * (1 - pi) * column."""
+        """Sum (pi - b) * (1 - pi) * column."""
         return np.asarray((1 + b) * first(column) - second(column) - b * column.sum())
 
     phi0, phi0_sq = groups.phi0.sum(), groups.phi0_sq.sum()
@@ -189,7 +197,7 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Where budgets cut the groups: whole groups before, and a share of the one that is cut."""
+    """The group that each budget cuts, and its treated share; all groups before are treated whole."""
 
     group: npt.NDArray[np.int64]
     share: Doubles
@@ -202,11 +210,11 @@ class _Cut:
         return cls(group, budgets if len(groups.n) == 1 else share)
 
     def first(self, column: Doubles) -> Doubles:
-        """Sum of pi * column at each budget."""
+        """Sum pi * column at each budget."""
         return self._before(column) + self.share * column[self.group]
 
     def second(self, column: Doubles) -> Doubles:
-        """Sum of pi**2 * column at each budget."""
+        """Sum pi**2 * column at each budget."""
         return self._before(column) + self.share**2 * column[self.group]
 
     def _before(self, column: Doubles) -> Doubles:

@@ -1,4 +1,4 @@
-"""The whole procedure on users in memory: learners fitted fold after fold, compared, judged."""
+"""Run the whole procedure on users in memory: fit learners fold after fold, compare, judge them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uplift_core.simulation.rct import Simulated
 FOLDS = 5
 
 
-def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
+def judge_experiment(  # noqa: PLR0913 - an experiment, and the settings of its judgement
     users: Simulated,
     *,
     propensity: float,
@@ -27,15 +27,15 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
     parameters: LearnerParameters,
     threads: int = 1,
 ) -> Verdict:
-    """What the gate says of an experiment, as ``models.registry`` would have it.
+    """Return the gate's verdict on an experiment, as a run would write it to ``models.registry``.
 
     Args:
         users: all of them are train users; user i is in fold i modulo 5.
         propensity: e, by design.
         binary: whether every outcome is 0 or 1.
-        budget: share of users that the learners are compared at.
-        parameters: of all boosters.
-        threads: of XGBoost.
+        budget: share of users at which the learners are compared.
+        parameters: parameters of all boosters.
+        threads: number of XGBoost's threads.
     """
     x = users.x.astype(np.float32)
     fold = np.arange(len(x)) % FOLDS
@@ -56,7 +56,7 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and how it is judged
 def cells_of_users(
     users: Simulated, *, propensity: float, binary: bool, max_bins: int
 ) -> tuple[BinEdges, Cells]:
-    """Bin all users and add equal ones up; user i is in fold i modulo 5."""
+    """Bin all users and add up those with equal features; user i is in fold i modulo 5."""
     x = users.x.astype(np.float32)
     fold = np.arange(len(x)) % FOLDS
     edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, max_bins)
@@ -69,7 +69,7 @@ def _judged(
     binned: Floats,
     cell: npt.NDArray[np.int64],
 ) -> JointGroups:
-    """The users of a fold by their scores; equal users are predicted once."""
+    """Group the users of a fold by their scores; users with equal features are predicted once."""
     present = distinct(cell)
     place = np.empty(len(binned), dtype=np.int64)
     place[present] = np.arange(len(present))

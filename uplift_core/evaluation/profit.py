@@ -1,16 +1,16 @@
-"""What a budget earns: the value of the outcomes that it adds, less the cost of its treatments.
+"""Compute what a budget earns: the value of the outcomes that it adds, less the cost of treatments.
 
-Per user, ``value x incremental - cost x budget``. At a budget b, a share b of users is treated, whoever
-they are: the cost is known, and profit has the influence of ``incremental = mean(pi phi)``, see
-``policy.py``, times the value.
+The profit per user is ``value x incremental - cost x budget``. A budget b treats a share b of users,
+whoever they are, so the cost is known. The influence of the profit is that of
+``incremental = mean(pi phi)``, see ``policy.py``, times the value.
 
-Two budgets treat nested sets of the same users, so how far one lies behind another is known with much
-less error than either. With pi_b <= pi_a, E[pi_a pi_b phi^2] is E[pi_b^2 phi^2], or more where a budget
-cuts users of equal score, and with V = mean(pi phi) and its standard error s
+Two budgets treat nested sets of the same users, so the difference of their profits has a much smaller
+error than either profit. With pi_b <= pi_a, E[pi_a pi_b phi^2] is E[pi_b^2 phi^2], or more where a
+budget cuts users of equal score, and with V = mean(pi phi) and its standard error s
 
     Var(V_a - V_b) <= s_a^2 - s_b^2 + 2 V_b (V_a - V_b) / n,
 
-exactly that where no two scores are equal.
+with equality where no two scores are equal.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Profit:
     Attributes:
         value: profit, over treating nobody.
         std_error: its standard error.
-        behind: how much less it is than at the best budget; 0 there.
+        behind: how much less the profit is than at the best budget; 0 at the best budget.
         behind_std_error: standard error of that difference; at most too large where scores are equal.
-        best: place of the budget of the largest profit, the smallest such one.
+        best: place of the budget with the largest profit; the smallest budget if several have it.
     """
 
     value: Doubles
@@ -51,15 +51,15 @@ def profit(  # noqa: PLR0913 - the figures of a policy curve, and money
     value: float,
     cost: float,
 ) -> Profit:
-    """Profit of one ranking at many budgets.
+    """Compute the profit of one ranking at many budgets.
 
     Args:
         budget: (n_budgets,) shares of users, ascending.
         incremental: (n_budgets,) outcomes per user over treating nobody.
-        std_error: (n_budgets,) of ``incremental``.
-        n: users behind the figures.
-        value: of one unit of the outcome, in money.
-        cost: of treating one user, in money.
+        std_error: (n_budgets,) standard error of ``incremental``.
+        n: number of users that the figures were computed on.
+        value: value of one unit of the outcome, in money.
+        cost: cost of treating one user, in money.
     """
     b, v, s = (np.asarray(column, dtype=np.float64) for column in (budget, incremental, std_error))
     net = value * v - cost * b

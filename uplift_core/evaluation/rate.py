@@ -5,8 +5,8 @@ mean of TOC(q) over q = 1/n, ..., 1, QINI the mean of q * TOC(q). Users of equal
 their group's mean phi, so order does not matter and one score for all gives 0.
 
 Both are means of w(r) * phi over users, where r is the share of users ranked above: w = -log(r) - 1
-for AUTOC, 1/2 - r for QINI. A user's influence is w * phi and, because the ranks are estimated too,
-what one more user at that rank does to the weights of the others.
+for AUTOC, 1/2 - r for QINI. A user's influence is w * phi plus, because the ranks are estimated, too,
+the change that one more user at that rank makes to the weights of the others.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from uplift_core.evaluation.groups import ScoreGroups
 
 
 def autoc(groups: ScoreGroups) -> Estimate:
-    """Mean of TOC(q): all weight on whether the very best users are found."""
+    """Estimate AUTOC, the mean of TOC(q); the very best users have most weight in it."""
     if len(groups.n) == 1:
         return Estimate(0.0, 0.0)
     n, users, a = groups.n, groups.n_users, groups.before
     end = a + n
-    # Position j weighs H(users) - H(j - 1) - 1, H(m) being 1 + 1/2 + ... + 1/m; a group, its mean.
+    # The weight of position j is H(users) - H(j - 1) - 1, where H(m) = 1 + 1/2 + ... + 1/m; that of a
+    # group is the mean over its positions.
     inside = (_harmonic_sum(end) - _harmonic_sum(a)) / n
     weight = _harmonic(users) - inside - 1
     value = float(weight @ groups.phi) / users
@@ -37,7 +38,7 @@ def autoc(groups: ScoreGroups) -> Estimate:
 
 
 def qini(groups: ScoreGroups) -> Estimate:
-    """Mean of q * TOC(q): weight on all ranks."""
+    """Estimate QINI, the mean of q * TOC(q); all ranks have weight in it."""
     if len(groups.n) == 1:
         return Estimate(0.0, 0.0)
     users = groups.n_users
@@ -49,11 +50,11 @@ def qini(groups: ScoreGroups) -> Estimate:
 
 
 def mean_gain(groups: ScoreGroups, budget: float) -> Estimate:
-    """Gain over random, averaged over budgets from 0 to twice ``budget`` (at most 1): mean(w * phi).
+    """Estimate the gain over random, averaged over budgets from 0 to twice ``budget`` (at most 1).
 
-    w is the mean over budgets q of 1[among the best q] - q, averaged over the ranks that users of one
-    score share. No budget cuts sharply, so the figure is smooth in the ranks, and less noisy than the
-    gain at one budget.
+    It is mean(w * phi), where w is the mean over budgets q of 1[among the best q] - q, averaged over the
+    ranks that users of one score share. No budget cuts sharply, so the figure is smooth in the ranks,
+    and less noisy than the gain at one budget.
     """
     if len(groups.n) == 1:
         return Estimate(0.0, 0.0)
@@ -62,7 +63,7 @@ def mean_gain(groups: ScoreGroups, budget: float) -> Estimate:
     width = end - start
 
     def budgets_above(rank: Doubles) -> Doubles:
-        """The share of budgets that reach a rank, integrated up to it."""
+        """Integrate the share of budgets that reach a rank, from the best rank to ``rank``."""
         inside = np.minimum(rank, top)
         return np.asarray(inside - inside**2 / (2 * top))
 
@@ -78,14 +79,14 @@ def mean_gain(groups: ScoreGroups, budget: float) -> Estimate:
 
 
 def toc(groups: ScoreGroups) -> tuple[Doubles, Doubles]:
-    """Targeted share q and TOC(q) at the end of each group: two arrays (n_groups,)."""
+    """Compute the targeted share q and TOC(q) at the end of each group: two arrays (n_groups,)."""
     end = np.cumsum(groups.n)
     average = groups.phi.sum() / groups.n_users
     return np.asarray(end / groups.n_users), np.asarray(np.cumsum(groups.phi) / end - average)
 
 
 def _estimate(groups: ScoreGroups, value: float, weight: Doubles, ranks: Doubles) -> Estimate:
-    # A weight's effect through the ranks has mean 0 but for terms of 1 / n, which are taken out.
+    # The influence through the ranks has mean 0 except for terms of order 1 / n, which are subtracted.
     constant = ranks - value
     constant -= (constant @ groups.n + weight @ groups.phi) / groups.n_users
     return estimate(groups, value, {"phi": weight, "one": constant})
@@ -97,15 +98,15 @@ def _below(values: Doubles) -> Doubles:
 
 
 def _harmonic(m: Doubles | float) -> Doubles:
-    """1 + 1/2 + ... + 1/m; 0 for 0."""
+    """Compute H(m) = 1 + 1/2 + ... + 1/m; H(0) is 0."""
     return np.asarray(digamma(np.asarray(m) + 1.0) + np.euler_gamma)
 
 
 def _harmonic_sum(m: Doubles) -> Doubles:
-    """H(0) + H(1) + ... + H(m - 1) = m * H(m) - m."""
+    """Compute H(0) + H(1) + ... + H(m - 1) = m * H(m) - m."""
     return np.asarray(m * _harmonic(m) - m)
 
 
 def _harmonic_sum_slope(m: Doubles) -> Doubles:
-    """Derivative of ``_harmonic_sum``; polygamma(1, m + 1) is that of H(m)."""
+    """Compute the derivative of ``_harmonic_sum``; polygamma(1, m + 1) is the derivative of H(m)."""
     return np.asarray(_harmonic(m) + m * polygamma(1, m + 1) - 1)

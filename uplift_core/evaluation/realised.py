@@ -1,4 +1,4 @@
-"""What a list will do, by the experiment's held-out users; what it did, by the users held out of it."""
+"""Estimate a list's effect in advance by the experiment's held-out users, and later by the list's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from uplift_core.evaluation.groups import ScoreGroups
 
 
 def promised_uplift(groups: ScoreGroups, weight: Doubles) -> Estimate | None:
-    """The doubly robust effect per user of a list, by held-out users of the experiment.
+    """Estimate the doubly robust effect per user of a list, on held-out users of the experiment.
 
-    sum(weight * phi) / sum(weight): held-out users stand for the list's as far as it takes users
-    of their score, whatever else (a cap, a suppression) keeps others away.
+    The estimate is sum(weight * phi) / sum(weight). Held-out users stand for users of the list with the
+    same score, whatever else (a cap, a suppression) excludes other users from the list.
 
     Args:
         groups: held-out users by the score that decides.
@@ -36,7 +36,7 @@ def promised_uplift(groups: ScoreGroups, weight: Doubles) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Sample:
-    """Outcomes of one side: users, their mean and their sample variance."""
+    """The outcomes of one side: number of users, mean and sample variance."""
 
     n: int
     mean: float
@@ -44,9 +44,10 @@ class Sample:
 
 
 def realised_uplift(treated: Sample, control: Sample) -> Estimate:
-    """The difference in means with Neyman's standard error, sqrt(s1²/n1 + s0²/n0).
+    """Compute the difference in means with Neyman's standard error, sqrt(s1²/n1 + s0²/n0).
 
-    Unbiased where a draw decided who was treated (Neyman 1923; Imbens & Rubin 2015, chapter 6).
+    It is unbiased where a random draw decided who was treated (Neyman 1923; Imbens & Rubin 2015, chapter
+    6).
 
     Raises:
         DataError: a side has fewer than two users.
@@ -60,5 +61,5 @@ def realised_uplift(treated: Sample, control: Sample) -> Estimate:
 
 
 def agree(one: Estimate, other: Estimate) -> bool:
-    """Whether two independent figures differ by no more than chance allows in 95 % of cases."""
+    """Return true if two independent figures differ by no more than chance allows in 95 % of cases."""
     return abs(one.value - other.value) <= Z95 * math.hypot(one.std_error, other.std_error)

@@ -1,13 +1,13 @@
-"""Tests of rankings that are valid although the rankings were learned from the same experiment.
+"""Test rankings validly although they were learned from the same experiment.
 
-The folds have an order, and each is judged by models of the folds before it. Given all that went before,
-what a fold adds has mean 0 if the ranking is worth nothing; so the weighted sum over its standard error
-is standard normal however the models were learned (Luedtke & van der Laan 2016; Wager, "Sequential
-validation of treatment heterogeneity", 2024). Folds that are judged by models of all *other* folds share
-their users, and errors that take them as independent are too small by a fifth.
+The folds have an order, and each is judged by models of the folds before it. Given all earlier folds,
+the gain in a fold has mean 0 if the ranking is worth nothing. So the weighted sum divided by its
+standard error is standard normal however the models were learned (Luedtke & van der Laan 2016; Wager,
+"Sequential validation of treatment heterogeneity", 2024). Folds that are judged by models of all *other*
+folds share their users, and errors that take them as independent are too small by a fifth.
 
-What is summed is the gain over random averaged over budgets (``rate.mean_gain``), and what it exceeds
-that of the response model by. Later folds weigh more: sqrt(number of training folds).
+Two figures are summed: the gain over random averaged over budgets (``rate.mean_gain``), and its
+difference to that of the response model. A fold has the weight sqrt(number of training folds).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 from uplift_core.arrays import Doubles
 from uplift_core.evaluation.estimate import Estimate, Sums
 
-LEVEL = 0.05  # that any of the rankings is shown to be better where none is
+LEVEL = 0.05  # chance that any ranking is called better where none is
 DRAWS = 100_000
-CHUNK = 250_000  # groups at a time
+CHUNK = 250_000  # number of groups at a time
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Evidence:
 
 
 class SequentialSums:
-    """Sums over the judged folds: of figures, of products of their influences, and of cubes."""
+    """Sums over the judged folds: of figures, of products of their influences, and of their cubes."""
 
     def __init__(self, n_rankings: int) -> None:
         self.users = 0.0
@@ -54,10 +54,11 @@ class SequentialSums:
         """Add a fold.
 
         Args:
-            sums: its users.
-            figures: of the rankings, with influences given for the groups of ``sums``.
-            weight: of the fold.
-            less: place among ``figures`` of what the others are compared with, pairwise.
+            sums: sums over the fold's users, by group.
+            figures: one figure of each ranking, with influences given for the groups of ``sums``.
+            weight: weight of the fold.
+            less: place among ``figures`` of the figure that is subtracted from all others; None
+                subtracts nothing.
         """
         value = np.array([figure.value for figure in figures])
         self.users += weight * sums.n_users
@@ -74,10 +75,10 @@ class SequentialSums:
             self.cubes += weight**3 * (cubed + one**3 @ n)
 
     def evidence(self) -> Evidence:
-        """The test.
+        """Compute the test of all folds that were added.
 
-        ``z`` is the lower of the plain one and Hall's (1992), which takes out the skewness: with few
-        events under control, which weigh most, a plain one-sided test rejects too often.
+        ``z`` is the lower of the plain z and Hall's (1992), which corrects for skewness. Events under
+        control weigh most; if they are few, a plain one-sided test rejects too often.
         """
         variance = np.diag(self.products)
         known = variance > 0  # one score for all has no variance, and no value
@@ -91,10 +92,11 @@ class SequentialSums:
 
 
 def critical_value(correlation: Doubles) -> float:
-    """The 95 % point of the largest of standard normal variables.
+    """Compute the 95 % point of the largest of several standard normal variables.
 
     Args:
-        correlation: (n, n) of the variables; with none, that of one variable is returned.
+        correlation: (n, n) correlation of the variables; if n is 0, the point of one variable is
+            returned.
     """
     if not len(correlation):
         correlation = np.ones((1, 1))
@@ -114,12 +116,12 @@ def _chunks(n: int) -> Iterator[slice]:
 
 
 def _terms(figures: Sequence[Estimate], term: str, groups: slice) -> Doubles:
-    """(n_figures, n_groups) one coefficient of all influences; of no influence, 0."""
+    """Stack one coefficient of all influences: (n_figures, n_groups); 0 where there is none."""
     none = np.zeros(groups.stop - groups.start)
     columns = [figure.influence.get(term) for figure in figures]
     return np.stack([none if c is None else c[groups] for c in columns])
 
 
 def _less(rows: Doubles, place: int | None) -> Doubles:
-    """All rows less that in ``place``, which is left out."""
+    """Subtract the row in ``place`` from all other rows and leave it out; None returns all rows."""
     return rows if place is None else np.delete(rows, place, axis=0) - rows[place]

@@ -19,10 +19,10 @@ MU1 = "mu1"
 
 
 class Learner(Protocol):
-    """A fitted meta-learner of one contrast: a handful of boosters and how to combine them.
+    """A fitted meta-learner of one contrast: a few boosters, and how to combine them.
 
-    ``boosters`` maps the role of each booster to it. ``mu0`` and ``mu1`` are the shared arm models;
-    all other roles are the learner's own.
+    ``boosters`` maps the role of each booster to the booster. ``mu0`` and ``mu1`` are the arm models
+    that all learners share; only this learner uses the other roles.
     """
 
     name: ClassVar[LearnerName]
@@ -37,11 +37,11 @@ class Learner(Protocol):
         ...
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
+        """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         ...
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE, and the bias: (n, n_features + 1) float64."""
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         ...
 
 

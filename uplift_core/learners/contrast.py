@@ -1,4 +1,4 @@
-"""All learners of one contrast, fitted on shared nuisances."""
+"""Fit all learners of one contrast on shared nuisances."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ LEARNERS: dict[LearnerName, type[Learner]] = {
 
 @dataclass(frozen=True)
 class Predictions:
-    """All that one contrast predicts of n rows: each array is (n,) float32.
+    """All predictions of one contrast for n rows; each array is (n,) float32.
 
     Attributes:
-        mu0: outcome under control, the response model.
+        mu0: outcome under control, predicted by the response model.
         mu1: outcome under treatment.
         cate: effect by learner.
     """
@@ -62,8 +62,8 @@ class Predictions:
 class ContrastModel:
     """All learners of one contrast, and the response model beside them.
 
-    ``others`` holds both arms' models of the experiment's other outcomes: no learner ranks by them, but
-    the evaluation asks what acting on the scores does to those outcomes, too.
+    ``others`` maps each other outcome of the experiment to both arms' models of it. No learner ranks by
+    them; the evaluation uses them to estimate what acting on the scores does to those outcomes.
     """
 
     learners: dict[LearnerName, Learner]
@@ -72,32 +72,32 @@ class ContrastModel:
     others: Mapping[str, ArmModels] = field(default_factory=dict)
 
     def predict(self, x: Floats, learner: LearnerName) -> Floats:
-        """CATE by one learner for each row of raw features ``x``: (n,) float32."""
+        """Predict the CATE by one learner for each row of raw features ``x``: (n,) float32."""
         return self.learners[learner].predict(x)
 
     def contributions(self, x: Floats, learner: LearnerName) -> Doubles:
-        """What each feature adds to one learner's CATE, see ``Learner.contributions``."""
+        """Compute what each feature adds to one learner's CATE, see ``Learner.contributions``."""
         return self.learners[learner].contributions(x)
 
     def predict_response(self, x: Floats) -> Floats:
-        """Predicted outcome under control, the 'most ML' baseline: (n,) float32."""
+        """Predict the outcome under control, the usual baseline for targeting: (n,) float32."""
         return predict_booster(self.response, x)
 
     def predict_outcomes(self, x: Floats, outcome: str | None = None) -> tuple[Floats, Floats]:
-        """Predicted outcome under control and under treatment, of ``others`` if named: (n,) each."""
+        """Predict an outcome (None: the learners') under control and under treatment: (n,) each."""
         t = self.learners["t"].boosters
         models = self.others[outcome] if outcome else ArmModels(t[MU0], t[MU1])
         return predict_booster(models.mu0, x), predict_booster(models.mu1, x)
 
     def predict_all(self, x: Floats) -> Predictions:
-        """Everything about each row of raw features ``x``, asking no booster twice."""
+        """Predict everything for each row of raw features ``x``; each booster predicts once."""
         mu0, mu1 = self.predict_outcomes(x)
         cate = {name: self.predict(x, name) for name in LEARNER_NAMES if name != "t"}
-        return Predictions(mu0, mu1, cate | {"t": mu1 - mu0})  # as TLearner.predict has it
+        return Predictions(mu0, mu1, cate | {"t": mu1 - mu0})  # as TLearner.predict computes it
 
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
-        """All distinct boosters by role; the learners' own roles are prefixed with their name."""
+        """All distinct boosters by role; a role of one learner alone begins with the learner's name."""
         boosters = {MU0: self.response}
         for name, learner in self.learners.items():
             for role, booster in learner.boosters.items():
@@ -108,13 +108,13 @@ class ContrastModel:
 
     @classmethod
     def from_boosters(cls, boosters: dict[str, xgboost.Booster], propensity: float) -> ContrastModel:
-        """The inverse of ``boosters``."""
+        """Build the model from ``boosters``, which it inverts."""
         shared = {role: boosters[role] for role in (MU0, MU1)}
         learners: dict[LearnerName, Learner] = {}
         for name, learner in LEARNERS.items():
             prefix = f"{name}_"
-            of_learner = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
-            learners[name] = learner(of_learner or shared, propensity)
+            by_role = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
+            learners[name] = learner(by_role or shared, propensity)
         mark = f"{MU0}_of_"
         others = {
             name: ArmModels(boosters[f"{mark}{name}"], boosters[f"{MU1}_of_{name}"])
@@ -146,13 +146,14 @@ def sequential_fit(
     threads: int = 0,
     of_control: FittedModels | None = None,
 ) -> Iterator[tuple[int, ContrastModel]]:
-    """For each fold but the first, all learners fitted on the folds before it: (fold, model), ....
+    """Yield (fold, model) for each fold but the first; all learners are fitted on the folds before it.
 
-    What the learners need cross-fitted is predicted by models of the folds before, too, which are fitted
-    in any case; the first two folds predict each other. The models that judge the second fold have seen
-    the first alone, in sample: that costs power, no validity. Leaves are sized by the folds that train.
-    A fold is left out while the folds before it hold nobody of an arm. ``of_control`` is shared by the
-    contrasts of several arms, see ``OutcomeModels.of``.
+    The learners' nuisances for a fold are predicted by models of the folds before that one, too, which
+    are fitted in any case; the first two folds predict each other. To judge the second fold, only the
+    first one is available, and its nuisances are predicted in sample: this costs power, but not
+    validity. Leaves are sized by the folds that train. A fold is skipped if the folds before it have no
+    user of one of the arms. ``of_control`` is shared by the contrasts of several arms, see
+    ``OutcomeModels.of``.
     """
     if cells.n_folds < 3:  # noqa: PLR2004 - fewer are hardly a comparison
         raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
@@ -195,7 +196,7 @@ def _both_arms(cells: Cells, folds: Collection[int]) -> bool:
 
 
 def _sequential_nuisances(models: OutcomeModels, sources: Mapping[int, OutcomeModels]) -> Nuisances:
-    """Both arms' models, and what those of ``sources`` predict of each fold."""
+    """Return both arms' models, and the predictions for each fold by the models of ``sources``."""
     cells, arms = models.cells, models.arms()
     m, mu0, mu1 = (np.empty(len(cells.n)) for _ in range(3))
     for fold, source in sources.items():

@@ -27,16 +27,16 @@ class DRLearner(_Base):
         return cls({"tau": fitter.effect_model(data, weight_per_user=1.0)}, cells.propensity)
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of ``x``: (n,) float32."""
+        """Predict the CATE of each row of ``x``: (n,) float32."""
         return predict_booster(self.boosters["tau"], x)
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         return shapley_values(self.boosters["tau"], x)
 
 
 def dr_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> Doubles:
-    """Phi of each cell: (n_cells,)."""
+    """Compute phi of each cell: (n_cells,)."""
     e, y = cells.propensity, cells.y_mean
     mu0, mu1 = nuisances.mu0_oof, nuisances.mu1_oof
     return mu1 - mu0 + cells.w * (y - mu1) / e - (1 - cells.w) * (y - mu0) / (1 - e)

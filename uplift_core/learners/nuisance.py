@@ -17,15 +17,15 @@ from uplift_core.boosting.side_by_side import call_all, cores
 from uplift_core.boosting.workers import sum_over_workers, trains_alone, weighted_mean
 from uplift_core.cells import Cells, Regression, distinct, merge
 
-MAX_LEAF_SHARE = 0.1  # of all control events, whatever a leaf should hold
-# Up to this number of cells, fits run side by side in one thread each; beyond, one after the other in
-# all threads, so that memory holds the data of one fit.
+MAX_LEAF_SHARE = 0.1  # share of all control events; a leaf needs no more than these
+# Up to this number of cells, fits run side by side, each in one thread. Beyond it, they run one after
+# the other in all threads, so that only the data of one fit is in memory.
 MOST_CELLS_SIDE_BY_SIDE = 500_000
 
 
 @dataclass(frozen=True)
 class Fitter:
-    """Fits boosters for one contrast: what kind of outcome, which parameters, how large a leaf.
+    """Fits boosters for one contrast: it knows the kind of outcome, the parameters and the leaf size.
 
     A leaf should hold ``min_leaf_events`` expected *control* events: rows alone say little where
     outcomes are rare and controls few. Under the logistic loss the hessian of a leaf is the
@@ -51,12 +51,13 @@ class Fitter:
         *,
         contrast: Cells | None = None,
     ) -> Fitter:
-        """The fitter of some cells; leaves are sized by the control's event rate and share among them.
+        """Return the fitter of some cells; leaves are sized by the control's event rate and share.
 
         Args:
-            cells: that the boosters are fitted on.
-            parameters: of the boosters.
-            threads: 0 takes all cores; if the contrast has few cells, the number of fits side by side.
+            cells: the cells that the boosters are fitted on.
+            parameters: parameters of the boosters.
+            threads: 0 means all cores. If the contrast has few cells, this is the number of fits side
+                by side.
             contrast: all cells of the contrast, if ``cells`` are a part of them. They decide whether
                 fits run side by side, so that it holds for all fits of a contrast.
         """
@@ -77,13 +78,13 @@ class Fitter:
     def outcome_model(
         self, data: Regression, *, users_share: float, grown: BoostingParameters | None = None
     ) -> xgboost.Booster:
-        """Regress the outcome: E[Y | x], by logistic loss where the outcome is binary.
+        """Fit E[Y | x], by logistic loss if the outcome is binary, else by squared error.
 
         Args:
             data: mean outcomes and users.
             users_share: share of the contrast's users that this model may see; leaves shrink with
                 it, so that models of one arm split as finely as models of both.
-            grown: how; as outcome models are unless given.
+            grown: boosting parameters; by default those of outcome models.
         """
         grown = grown or self.parameters.outcome
         smallest = self._smallest_leaf(grown, users_share)
@@ -95,7 +96,7 @@ class Fitter:
         return self._fit(data, objective, smallest, grown)
 
     def effect_model(self, data: Regression, *, weight_per_user: float) -> xgboost.Booster:
-        """Regress a pseudo-outcome, by squared error.
+        """Fit a pseudo-outcome by squared error.
 
         Args:
             data: pseudo-outcomes and weights.
@@ -107,12 +108,12 @@ class Fitter:
         return self._fit(data, "reg:squarederror", smallest, grown)
 
     def _smallest_leaf(self, grown: BoostingParameters, per_user: float) -> float:
-        """The weight of the smallest leaf; a small experiment may still split ten ways.
+        """Return the weight of the smallest leaf, small enough for ten leaves in a small experiment.
 
         Args:
-            grown: says how many control events a leaf should hold.
-            per_user: weight of a user of the contrast; for the control's share of its users, the result
-                is that of any other arm's contrast, to the bit.
+            grown: boosting parameters, with the number of control events that a leaf should hold.
+            per_user: mean weight of a user of the contrast. If it is the control's share of the users,
+                the result is equal, to the bit, in the contrasts of all arms.
         """
         events = min(grown.min_leaf_events, MAX_LEAF_SHARE * self.control_events)
         return events / self.events_per_user * (per_user / self.control_share)
@@ -175,9 +176,9 @@ FittedModels = dict[tuple[int | None, Folds, Folds], xgboost.Booster]
 class OutcomeModels:
     """Outcome models of one contrast, by the folds that were left out; each is fitted once.
 
-    Cross-fitting and comparing learners out of fold ask for the same models: those that predict a fold
-    are the arm models of whoever leaves it out. One fitter serves them all, so that leaves are of one
-    size; the control's event rate that sizes them is the whole train split's.
+    Cross-fitting and the comparison of learners need the same models: a model that predicts a fold for
+    one of them is an arm model for the other, with that fold left out. One fitter fits all of them, so
+    that leaves have one size, which follows from the control's event rate in all folds that are seen.
     """
 
     cells: Cells
@@ -195,14 +196,14 @@ class OutcomeModels:
         of_control: FittedModels | None = None,
         never_seen: Collection[int] = NO_FOLDS,
     ) -> OutcomeModels:
-        """Nothing is fitted yet.
+        """Prepare the models; each is fitted when it is first needed.
 
         Args:
-            cells: of the contrast.
-            parameters: of the boosters.
-            threads: to fit with; 0 takes all cores.
-            of_control: the control's models, which the contrasts of several arms may share: their
-                parameters, train split and outcome must be the same.
+            cells: train cells of the contrast.
+            parameters: parameters of the boosters.
+            threads: number of threads; 0 means all cores.
+            of_control: the control's models, which contrasts of several arms may share if their
+                parameters, train split and outcome are the same.
             never_seen: folds that the models must not know at all, not even to size leaves.
         """
         seen = cells.without(never_seen)
@@ -214,19 +215,19 @@ class OutcomeModels:
         )
 
     def arm(self, w: int, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
-        """E[Y | x, W = w] of all users outside ``left_out``."""
+        """Fit E[Y | x, W = w] on all users outside ``left_out``, or return the fitted model."""
         return self._model(w, left_out)
 
     def pooled(self, left_out: Folds = NO_FOLDS) -> xgboost.Booster:
-        """m(x) = E[Y | x] of both arms together, of all users outside ``left_out``."""
+        """Fit m(x) = E[Y | x] on users of both arms outside ``left_out``, or return the fitted model."""
         return self._model(None, left_out)
 
     def arms(self, left_out: Folds = NO_FOLDS) -> ArmModels:
-        """Both arms' models."""
+        """Fit both arms' models on all users outside ``left_out``, or return the fitted ones."""
         return ArmModels(self.arm(0, left_out), self.arm(1, left_out))
 
     def fits(self, left_out: Folds = NO_FOLDS, *, pooled: bool = True) -> list[Callable[[], object]]:
-        """Calls that fit both arms' models, and the pooled one, unless they are fitted already."""
+        """Return calls that fit both arms' models, and the pooled one, unless these are fitted."""
         arms = [partial(self.arm, w, left_out) for w in (0, 1)]
         return [*arms, partial(self.pooled, left_out)] if pooled else [*arms]
 
@@ -248,7 +249,7 @@ class OutcomeModels:
 
 
 def fit_nuisances(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> Nuisances:
-    """Both arms' models, and all three outcome models fold by fold, of users outside ``left_out``."""
+    """Fit both arms' models and predict each fold out of fold, for users outside ``left_out``."""
     cells = models.cells
     folds = sorted(set(range(cells.n_folds)) - left_out)
     fits = [fit for fold in folds for fit in models.fits(left_out | {fold})]
@@ -271,7 +272,7 @@ def fit_nuisances(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> Nuisance
 
 
 def predict_at(booster: xgboost.Booster, x: Floats, cell: npt.NDArray[np.int64]) -> Doubles:
-    """Predict each distinct row of ``x`` that is asked for once: (n_cells,) float64."""
+    """Predict the rows ``cell`` of ``x``, each distinct row once: (n_cells,) float64."""
     requested = distinct(cell)
     predicted = np.empty(len(x))
     predicted[requested] = predict_booster(booster, x[requested])

@@ -1,4 +1,4 @@
-"""R-learner: residual on residual (Nie & Wager 2021)."""
+"""R-learner: regress the outcome's residual on the treatment's residual (Nie & Wager 2021)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from uplift_core.learners.nuisance import Fitter, Nuisances
 class RLearner(_Base):
     """tau minimises the R-loss, sum of ((Y - m(x)) - (W - e) * tau(x))**2 (equation 4).
 
-    As a weighted regression: the pseudo-outcome (Y - m) / (W - e) with weight (W - e)**2. m is
-    cross-fitted; e is the design's. The weight is all the propensity weighting there is: no
-    inverse-propensity weight is put on top.
+    It is fitted as a weighted regression of the pseudo-outcome (Y - m) / (W - e) with weight (W - e)**2.
+    m is cross-fitted; e is the design's. There is no propensity weight besides this weight.
     """
 
     name: ClassVar[LearnerName] = "r"
@@ -32,15 +31,15 @@ class RLearner(_Base):
         return cls({"tau": tau}, e)
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of ``x``: (n,) float32."""
+        """Predict the CATE of each row of ``x``: (n,) float32."""
         return predict_booster(self.boosters["tau"], x)
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         return shapley_values(self.boosters["tau"], x)
 
 
 def r_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> tuple[Doubles, Doubles]:
-    """Label (Y - m) / (W - e) and weight n * (W - e)**2 of each cell, both (n_cells,)."""
+    """Compute label (Y - m) / (W - e) and weight n * (W - e)**2 of each cell, both (n_cells,)."""
     w_residual = cells.w - cells.propensity
     return (cells.y_mean - nuisances.m_oof) / w_residual, cells.n * w_residual**2

@@ -36,19 +36,20 @@ class SLearner(_Base):
         return cls({"f": f}, cells.propensity)
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of ``x``: (n,) float32."""
+        """Predict the CATE of each row of ``x``: (n,) float32."""
         both = np.vstack([_with_arm(x, 1), _with_arm(x, 0)])  # one call costs less than two
         treated, control = np.split(predict_booster(self.boosters["f"], both), 2)
         return treated - control
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64.
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64.
 
-        Those of f(x, 1) less those of f(x, 0), the arm being known. TreeSHAP of f itself would credit
-        the arm with a part of every effect that differs between users.
+        These are the contributions to f(x, 1) less those to f(x, 0), with the arm fixed. TreeSHAP of f
+        with the arm as a feature would credit the arm with a part of every effect that differs between
+        users.
         """
         treated, control = (shapley_values(f, _with_arm(x, w)) for w, f in self._by_arm)
-        return np.delete(treated - control, -2, axis=1)  # the arm's own column, which is 0
+        return np.delete(treated - control, -2, axis=1)  # without the arm's column, which is 0
 
     @cached_property
     def _by_arm(self) -> tuple[tuple[int, xgboost.Booster], ...]:

@@ -1,4 +1,4 @@
-"""T-learner: one outcome model an arm (Künzel et al. 2019, section 2)."""
+"""T-learner: one outcome model per arm (Künzel et al. 2019, section 2)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class TLearner(_Base):
 
     @classmethod
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
-        """Nothing is fitted: the T-learner is the two shared arm models."""
+        """Take the two shared arm models; nothing else is fitted."""
         return cls({MU0: nuisances.mu0, MU1: nuisances.mu1}, cells.propensity)
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of ``x``: (n,) float32."""
+        """Predict the CATE of each row of ``x``: (n,) float32."""
         return predict_booster(self.boosters[MU1], x) - predict_booster(self.boosters[MU0], x)
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         mu0, mu1 = self.boosters[MU0], self.boosters[MU1]
         return shapley_values(mu1, x) - shapley_values(mu0, x)

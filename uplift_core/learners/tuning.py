@@ -1,11 +1,11 @@
-"""Choosing parameters by cross-validated loss, on the train cells alone and without any truth.
+"""Choose parameters by cross-validated loss, on the train cells alone and without any known truth.
 
-Outcome models are compared by the loss of their out-of-fold predictions (log loss where the outcome
-is binary, squared error otherwise). Effect models, and the S-learner's by the effect it implies, are
-compared by the R-loss of held-out folds, the criterion that Schuler et al. (2018) found to choose best;
-the DR-loss is recorded beside it.
+Outcome models are compared by the loss of their out-of-fold predictions (log loss where the outcome is
+binary, squared error otherwise). Effect models are compared by the R-loss of held-out folds, and so is
+the S-learner's model, by the effect that it implies. This is the criterion that Schuler et al. (2018)
+found to choose best. The DR-loss is recorded beside it.
 
-Losses leave out the variance of outcomes within cells: it is the same for every candidate.
+Losses leave out the variance of outcomes within cells, which is the same for every candidate.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from uplift_core.learners.r import r_pseudo_outcome
 from uplift_core.learners.s import SLearner
 
 Kind = Literal["outcome", "effect", "s"]
-Tell = Callable[[int, int], None]  # trials done, trials in all
-HeldOut = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the cells of a fold
+Tell = Callable[[int, int], None]  # number of trials done, number of all trials
+FoldEffect = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the cells of a fold
 
-# (rounds, learning rate) are tied: half the rate wants about twice the rounds.
+# Pairs of rounds and learning rate: half the rate needs about twice the rounds.
 PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1))
 DEPTHS = (1, 2, 3)
 LEAVES = (20, 60, 300)
@@ -44,8 +44,8 @@ class Trial:
     Attributes:
         kind: which models the parameters are for.
         parameters: the candidate.
-        loss: mean over users; what is minimised.
-        std_error: of the loss's difference to the best candidate of its kind, over folds.
+        loss: mean loss over users, which is minimised.
+        std_error: standard error, over folds, of the difference to the best candidate's loss.
         dr_loss: DR-loss of an effect candidate; NaN for an outcome candidate.
         chosen: whether this is the best of its kind.
     """
@@ -59,7 +59,7 @@ class Trial:
 
 
 def grid() -> list[BoostingParameters]:
-    """The candidates of either kind: every pace, depth and leaf size."""
+    """Return the candidates, which are the same for every kind: every pace, depth and leaf size."""
     return [
         BoostingParameters(rounds=rounds, learning_rate=rate, max_depth=depth, min_leaf_events=leaf)
         for (rounds, rate), depth, leaf in product(PACES, DEPTHS, LEAVES)
@@ -74,14 +74,14 @@ def tune(
     threads: int = 0,
     tell: Tell = lambda _done, _all: None,
 ) -> tuple[LearnerParameters, list[Trial]]:
-    """Choose the outcome models' parameters, then, with their nuisances, all models' of the effect.
+    """Choose the parameters of outcome models, and with their nuisances those of effect models.
 
     Args:
         cells: train cells of one contrast.
-        start: where the seed comes from, and the parameters that are tried besides the grid.
-        candidates: to try; the grid by default.
-        threads: to train with; 0 takes all cores.
-        tell: called after every trial with how many are done and how many there are.
+        start: gives the seed, and parameters that are tried besides the candidates.
+        candidates: parameters to try; by default the grid.
+        threads: number of threads; 0 means all cores.
+        tell: called after every trial with the number of trials done and that of all trials.
     """
     tried = list(
         dict.fromkeys([*(candidates or grid()), start.outcome, start.effect, start.s or start.outcome])
@@ -89,26 +89,26 @@ def tune(
     count = iter(range(1, 3 * len(tried) + 1))
 
     def counted(losses: Iterator[tuple[Doubles, float]]) -> list[tuple[Doubles, float]]:
-        found = []
+        computed = []
         for loss in losses:
-            found.append(loss)
+            computed.append(loss)
             tell(next(count), 3 * len(tried))
-        return found
+        return computed
 
     outcome = _trials("outcome", tried, counted(_outcome_losses(cells, start, tried, threads)))
     parameters = start.model_copy(update={"outcome": _chosen(outcome)})
     nuisances = fit_nuisances(OutcomeModels.of(cells, parameters, threads))
     trials: dict[Kind, list[Trial]] = {"outcome": outcome}
-    judged: tuple[tuple[Kind, HeldOut], ...] = (("effect", _held_out_effect), ("s", _held_out_s))
-    for kind, held_out in judged:
+    effects: tuple[tuple[Kind, FoldEffect], ...] = (("effect", _r_effect), ("s", _s_effect))
+    for kind, fold_effect in effects:
         fitters = [
             Fitter.for_cells(cells, parameters.model_copy(update={kind: candidate}), threads)
             for candidate in tried
         ]
-        losses = counted(_effect_losses(cells, nuisances, fitters, held_out))
+        losses = counted(_effect_losses(cells, nuisances, fitters, fold_effect))
         trials[kind] = _trials(kind, tried, losses)
-    chosen: dict[str, BoostingParameters] = {kind: _chosen(found) for kind, found in trials.items()}
-    return start.model_copy(update=chosen), [trial for found in trials.values() for trial in found]
+    chosen: dict[str, BoostingParameters] = {kind: _chosen(of_kind) for kind, of_kind in trials.items()}
+    return start.model_copy(update=chosen), [trial for of_kind in trials.values() for trial in of_kind]
 
 
 def _outcome_losses(
@@ -117,26 +117,26 @@ def _outcome_losses(
     for candidate in tried:
         parameters = start.model_copy(update={"outcome": candidate})
         fitted = fit_nuisances(OutcomeModels.of(cells, parameters, threads))
-        own_arm = np.where(cells.w == 1, fitted.mu1_oof, fitted.mu0_oof)
-        loss = _loss(cells, own_arm) + _loss(cells, fitted.m_oof)
+        of_arm = np.where(cells.w == 1, fitted.mu1_oof, fitted.mu0_oof)
+        loss = _loss(cells, of_arm) + _loss(cells, fitted.m_oof)
         yield _by_fold(cells, loss / 2), float("nan")
 
 
 def _effect_losses(
-    cells: Cells, nuisances: Nuisances, fitters: list[Fitter], held_out: HeldOut
+    cells: Cells, nuisances: Nuisances, fitters: list[Fitter], fold_effect: FoldEffect
 ) -> Iterator[tuple[Doubles, float]]:
     label, weight = r_pseudo_outcome(cells, nuisances)
     phi = dr_pseudo_outcome(cells, nuisances)
     for fitter in fitters:
         tau = np.empty(len(cells.n))
         for fold in range(cells.n_folds):
-            tau[cells.fold == fold] = held_out(cells, nuisances, fitter, fold)
+            tau[cells.fold == fold] = fold_effect(cells, nuisances, fitter, fold)
         dr_loss = float(np.average((phi - tau) ** 2, weights=cells.n))
         yield _by_fold(cells, weight * (label - tau) ** 2), dr_loss
 
 
-def _held_out_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
-    """The R-learner's model, fitted on the other folds."""
+def _r_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
+    """Predict the effect in a fold by the R-learner's model of the other folds."""
     e, seen = cells.propensity, cells.fold != fold
     label, weight = r_pseudo_outcome(cells, nuisances)
     data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
@@ -144,14 +144,14 @@ def _held_out_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: i
     return predict_booster(booster, cells.x[cells.cell[~seen]]).astype(np.float64)
 
 
-def _held_out_s(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
-    """The S-learner, fitted on the other folds."""
+def _s_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
+    """Predict the effect in a fold by the S-learner of the other folds."""
     learner = SLearner.fit(cells.without({fold}), nuisances, fitter)
     return learner.predict(cells.x[cells.cell[cells.fold == fold]]).astype(np.float64)
 
 
 def _loss(cells: Cells, predicted: Doubles) -> Doubles:
-    """Loss of each cell's users together: (n_cells,)."""
+    """Compute the summed loss of each cell's users: (n_cells,)."""
     if not cells.binary:
         return cells.n * (cells.y_mean - predicted) ** 2
     sure = np.clip(predicted, CERTAIN, 1 - CERTAIN)
@@ -160,7 +160,7 @@ def _loss(cells: Cells, predicted: Doubles) -> Doubles:
 
 
 def _by_fold(cells: Cells, loss: Doubles) -> Doubles:
-    """Mean loss of each fold's users: (n_folds,)."""
+    """Average the loss over each fold's users: (n_folds,)."""
     return np.asarray(np.bincount(cells.fold, weights=loss) / np.bincount(cells.fold, weights=cells.n))
 
 

@@ -1,4 +1,4 @@
-"""X-learner: each arm's users imputed by the other arm's model (Künzel et al. 2019, section 3)."""
+"""X-learner: impute each user's effect by the other arm's model (Künzel et al. 2019, section 3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class XLearner(_Base):
 
     tau1 regresses D1 = Y - mu0(x) on the treated, tau0 regresses D0 = mu1(x) - Y on the controls.
     Each imputation comes from the arm model that has not seen the user. The weights look crossed
-    and are not: where nearly everybody is treated (e near 1), mu1 is the good model, and tau0 is
+    but are not: where nearly everybody is treated (e near 1), mu1 is the good model, and tau0 is
     the effect that was imputed with it.
     """
 
@@ -43,14 +43,14 @@ class XLearner(_Base):
         )
 
     def predict(self, x: Floats) -> Floats:
-        """CATE of each row of ``x``: (n,) float32."""
+        """Predict the CATE of each row of ``x``: (n,) float32."""
         e = np.float32(self.propensity)
         tau0 = predict_booster(self.boosters["tau0"], x)
         tau1 = predict_booster(self.boosters["tau1"], x)
         return e * tau0 + (np.float32(1) - e) * tau1
 
     def contributions(self, x: Floats) -> Doubles:
-        """What each feature adds to the CATE of each row, and the bias: (n, n_features + 1) float64."""
+        """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         e = np.float32(self.propensity)
         tau0 = shapley_values(self.boosters["tau0"], x)
         tau1 = shapley_values(self.boosters["tau1"], x)

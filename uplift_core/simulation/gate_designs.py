@@ -1,7 +1,7 @@
-"""Experiments for the gate: six in which choosing whom to treat is worth nothing, four in which it pays.
+"""Simulate experiments for the gate: choosing whom to treat is worth nothing in six, and pays in four.
 
-The features of the six are informative about the outcome, as real ones are: only about the *effect* they
-say nothing, or nothing beyond what the outcome under control says.
+The features of the six predict the outcome, as real features do. But they say nothing about the
+*effect*, or nothing beyond what the outcome under control says.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from uplift_core.arrays import Doubles
 from uplift_core.simulation.rct import NieWagerSetup, Simulated, nie_wager_rct
 
-LARGE = 10_000  # users; effects that larger experiments must find are smaller
+LARGE = 10_000  # number of users; in larger experiments, effects are smaller
 
 
 @dataclass(frozen=True)
 class Design:
-    """How an experiment is drawn.
+    """One kind of simulated experiment.
 
     Attributes:
-        draw: from a random stream and a number of users.
+        draw: function from a random stream and a number of users to the experiment.
         pays: whether the best choice of users beats random targeting *and* the response model.
         treated_share: e, the chance of being treated.
         binary: whether outcomes are 0 or 1.
@@ -35,7 +35,7 @@ class Design:
 
 
 def draw(name: str, n: int, seed: int) -> Simulated:
-    """``n`` users of one of ``DESIGNS``."""
+    """Draw ``n`` users of one of ``DESIGNS``."""
     stream = np.random.default_rng([seed, n, list(DESIGNS).index(name)])
     return DESIGNS[name].draw(stream, n)
 
@@ -60,7 +60,7 @@ def _marketing(
 
 
 def _response_ranks_as_well(rng: np.random.Generator, n: int) -> Simulated:
-    """The effect is 40 % of the outcome under control: nothing ranks better than that does."""
+    """Draw users whose effect is 40 % of the outcome under control: no ranking beats that outcome's."""
     users = _marketing(rng, n, shift=-0.8)
     return _binary(rng, users.x, users.mu0, np.minimum(1.4 * users.mu0, 0.99), 0.5)
 

@@ -29,7 +29,7 @@ def test_the_step_and_the_run_name_the_claim(tmp_path: Path, monkeypatch: pytest
         holds=True,
     )
     wrong = replace(right, claim="covers autoc", share=0.71, holds=False)
-    monkeypatch.setattr(proof, "kept_or_new_proof", lambda *_: ((right, wrong), False))
+    monkeypatch.setattr(proof, "stored_or_new_proof", lambda *_: ((right, wrong), False))
     done = dg.materialize(
         [evaluator],
         resources={"engine": Engine(home=str(tmp_path))},

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.evaluation import kept_proof
-from dagster_project.evaluation.kept_proof import kept_or_new_proof
+from dagster_project.evaluation import stored_proof
+from dagster_project.evaluation.stored_proof import stored_or_new_proof
 from uplift_core.evaluation.coverage import Proof
 
 HOLDS = Proof(
@@ -35,15 +35,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
         proofs.append(HOLDS)
         return iter(proofs)
 
-    monkeypatch.setattr(kept_proof, "prove", prove)
+    monkeypatch.setattr(stored_proof, "prove", prove)
     return proofs
 
 
 def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
-    proofs, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000)
-    assert (len(proofs), was_kept) == (1, False)
-    again, was_kept = kept_or_new_proof(tmp_path / "proofs", 400, 2000)
-    assert was_kept
+    proofs, was_stored = stored_or_new_proof(tmp_path / "proofs", 400, 2000)
+    assert (len(proofs), was_stored) == (1, False)
+    again, was_stored = stored_or_new_proof(tmp_path / "proofs", 400, 2000)
+    assert was_stored
     assert str(again) == str(proofs)  # NaN is not equal to itself
     assert len(made) == 1
 
@@ -51,26 +51,26 @@ def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
 def test_other_numbers_code_or_libraries_need_another(
     tmp_path: Path, made: list[Proof], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept_or_new_proof(tmp_path, 400, 2000)
-    kept_or_new_proof(tmp_path, 300, 2000)
-    monkeypatch.setattr(kept_proof, "_code_digest", lambda: "of other code")
-    kept_or_new_proof(tmp_path, 400, 2000)
+    stored_or_new_proof(tmp_path, 400, 2000)
+    stored_or_new_proof(tmp_path, 300, 2000)
+    monkeypatch.setattr(stored_proof, "_code_digest", lambda: "of other code")
+    stored_or_new_proof(tmp_path, 400, 2000)
     assert len(made) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[{}]", "[1]", "[]", "{}"])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, made: list[Proof], content: str) -> None:
-    kept_or_new_proof(tmp_path, 400, 2000)
+    stored_or_new_proof(tmp_path, 400, 2000)
     (file,) = tmp_path.iterdir()
     file.write_text(content)
-    _, was_kept = kept_or_new_proof(tmp_path, 400, 2000)
-    assert (len(made), was_kept) == (2, False)
-    assert kept_or_new_proof(tmp_path, 400, 2000)[1]
+    _, was_stored = stored_or_new_proof(tmp_path, 400, 2000)
+    assert (len(made), was_stored) == (2, False)
+    assert stored_or_new_proof(tmp_path, 400, 2000)[1]
 
 
 def test_a_proof_that_fails_is_not_kept(tmp_path: Path, made: list[Proof]) -> None:
     made.append(replace(HOLDS, holds=False))
-    proofs, _ = kept_or_new_proof(tmp_path, 400, 2000)
+    proofs, _ = stored_or_new_proof(tmp_path, 400, 2000)
     assert not all(proof.holds for proof in proofs)
     assert list(tmp_path.iterdir()) == []
 
@@ -79,6 +79,6 @@ def test_the_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.Mo
     digests = set()
     for content in ("a = 1", "a = 2"):
         (tmp_path / "__init__.py").write_text(content)
-        monkeypatch.setattr(kept_proof.uplift_core, "__file__", str(tmp_path / "__init__.py"))
-        digests.add(kept_proof._code_digest.__wrapped__())
+        monkeypatch.setattr(stored_proof.uplift_core, "__file__", str(tmp_path / "__init__.py"))
+        digests.add(stored_proof._code_digest.__wrapped__())
     assert len(digests) == 2
