@@ -14,22 +14,16 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import MAX_USERS, crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
-from dagster_project.evaluation.model_card import (
-    evaluation_plots,
-    make_plots,
-    plot_metadata,
-    plot_rows,
-    write_card,
-)
+from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.plots import png_markdown, svg
+from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.files import replace_file
 
-PLOTS = Identifier.of("evaluation", "plots")
 CARDS = Identifier.of("models", "cards")
 
 
@@ -59,7 +53,7 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
                 db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
             )
             summary = {"summary": dg.MetadataValue.md(summary_markdown(experiment, result))}
-            metadata = summary | plot_metadata(evaluation_plots(db, experiment)) | metrics
+            metadata = summary | plot_metadata(write_plots(db, experiment)) | metrics
         yield from write.results(metadata)
 
     return evaluation
@@ -77,22 +71,20 @@ def model_card_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "model_card")
         with write.transaction() as db:
             version = current_version(db, experiment.name)
-            plots = make_plots(db, experiment)
-            rows = pa.Table.from_pylist(plot_rows(experiment, plots))
-            db.replace_rows(PLOTS, {"experiment": experiment.name}, rows)
+            plots = read_plots(db, experiment)
             home = engine.paths.cards / version
-            files = {(p.arm, p.name): f"{p.arm}-{p.name}.svg" for p in plots}
+            files = {(p.arm, p.plot): f"{p.arm}-{p.plot}.svg" for p in plots}
             for plot in plots:
                 drawn = svg(plot.specification).encode()
-                replace_file(home / files[plot.arm, plot.name], drawn)
-            images = {(p.arm, p.name): f"![{p.title}]({files[p.arm, p.name]})" for p in plots}
+                replace_file(home / files[plot.arm, plot.plot], drawn)
+            images = {(p.arm, p.plot): f"![{p.title}]({files[p.arm, p.plot]})" for p in plots}
             card = write_card(db, experiment, images)
             replace_file(home / "card.md", card.encode())
             entry = {"model_version": version, "experiment": experiment.name, "card": card}
             now = datetime.now(UTC).replace(tzinfo=None)
             row = pa.Table.from_pylist([entry | {"written_at": now}])
             db.replace_rows(CARDS, {"model_version": version}, row)
-            embedded = {(p.arm, p.name): png_markdown(p.specification, p.title) for p in plots}
+            embedded = {(p.arm, p.plot): png_markdown(p.specification, p.title) for p in plots}
             context.log.info(f"{experiment.name}/model_card: {home / 'card.md'}")
             metadata = {
                 "model_version": dg.MetadataValue.text(version),

@@ -14,7 +14,7 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.profiles import write_profile
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.model_card import distribution_plots, plot_metadata
+from dagster_project.evaluation.stored_plots import distribution_plots, plot_metadata
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.scores.predictions import scores_select

@@ -16,7 +16,7 @@ from dagster_project.decisions.carry import KEYS, Carried, carry
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
-from dagster_project.warehouse.schema import create_tables, missing_columns
+from dagster_project.warehouse.schema import create_tables, declared_here, missing_columns
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
@@ -91,7 +91,7 @@ def _is_earlier(home: Home) -> bool:
             db = Warehouse(con)
             db.rows("begin")
             create_tables(db)
-            earlier = bool(missing_columns(db))
+            earlier = bool(missing_columns(declared_here(db), db.columns()))
             db.rows("rollback")
             db.rows("checkpoint")
             return earlier

@@ -152,9 +152,13 @@ def _config(
 
 
 def _ensure_tables(db: Warehouse, home: Home) -> None:
-    create_tables(db)
-    missing = missing_columns(db)
-    if missing:
+    """Create what is missing, and bring rules and comments to this version."""
+    create_schemas(db)
+    declared, columns = declared_here(db), db.columns()
+    if missing_columns(declared, columns):  # looking is faster than creating what exists
+        create_tables(db)
+        declared, columns = declared_here(db), db.columns()
+    if missing := missing_columns(declared, columns):
         raise UpliftError(
             f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
             f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
@@ -162,5 +166,5 @@ def _ensure_tables(db: Warehouse, home: Home) -> None:
             "a new one; then run again. The published snapshot does not change."
         )
     create_contacts_and_rules(db)
-    for statement in comment_statements(declared_here(db), db.columns()):
+    for statement in comment_statements(declared, columns):
         db.rows(statement)

@@ -88,9 +88,9 @@ def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES)
         db.rows(_rule(name))
 
 
-def missing_columns(db: Warehouse) -> list[str]:
-    """List the columns of shared tables that this version declares and the database lacks, in order."""
-    return [".".join(key).rstrip(".") for key in sorted(declared_here(db).keys() - db.columns().keys())]
+def missing_columns(declared: Columns, columns: Columns) -> list[str]:
+    """List the tables and columns that are declared, but not among the database's, in order."""
+    return [".".join(key).rstrip(".") for key in sorted(declared.keys() - columns.keys())]
 
 
 def declared_here(db: Warehouse) -> Columns:

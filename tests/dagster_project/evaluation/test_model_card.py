@@ -8,7 +8,8 @@ import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation import plots
-from dagster_project.evaluation.model_card import make_plots, write_card
+from dagster_project.evaluation.model_card import write_card
+from dagster_project.evaluation.stored_plots import make_plots, read_plots
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import opened
@@ -26,7 +27,7 @@ def made(home: Home, simulated: BatchExperiment):
 
 def test_every_plot_says_its_finding_and_how_to_read_it(made) -> None:
     learner, found, _ = made
-    assert [p.name for p in found] == PLOTS
+    assert [p.plot for p in found] == PLOTS
     for plot in found:
         spec = json.loads(plot.specification)
         assert NAMES[learner] in plot.title
@@ -41,11 +42,11 @@ def test_every_plot_can_be_drawn_without_the_network(made) -> None:
         assert plots.png_markdown(plot.specification, "t").startswith("![t](data:image/png;base64,")
 
 
-def test_plots_and_card_are_what_was_written(home: Home, made) -> None:
+def test_plots_and_card_are_what_was_written(home: Home, simulated: BatchExperiment, made) -> None:
     with opened(home) as db:
-        stored = db.rows("select plot, specification from evaluation.plots")
+        stored = read_plots(db, simulated)
         ((version, card),) = db.rows("select model_version, card from models.cards")
-    assert dict(stored) == {p.name: p.specification for p in made[1]}
+    assert stored == made[1]
     folder = home.cards / version
     assert (folder / "card.md").read_text(encoding="utf-8") == card
     for plot in PLOTS:
