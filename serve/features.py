@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from serve.attributes import USER_ID, RawSchema
+from serve.attributes import USER_ID, Columns, RawSchema
+from serve.compiled_features import CompiledFeatures, NotExactError, compile_features
 from serve.errors import RequestError
 from serve.prepared import ROWS, PreparedQuery
 from uplift_core.arrays import Floats
@@ -22,6 +25,9 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+FEW_USERS = 32  # Python takes 20 µs a user, DuckDB 300 µs for one and hardly more for a hundred
+
+
 class FeatureQuery:
     """A bundle's ``features.sql`` over an in-memory DuckDB whose raw table is the request.
 
@@ -33,6 +39,7 @@ class FeatureQuery:
         name = manifest.experiment.name
         self.schema = RawSchema.of(name, manifest.raw_columns)
         self.names = manifest.features
+        self._compiled: CompiledFeatures | None = None
         self._con = duckdb.connect(":memory:", config=CONFIG)
         empty = self.schema.empty()
         self._query = PreparedQuery(self._con, manifest.features_sql, empty)
@@ -52,6 +59,24 @@ class FeatureQuery:
         missing = set(self.names) - set(self._query.run(empty))
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
+
+    def compiled(self, manifest: Manifest) -> CompiledFeatures | None:
+        """Compile the SQL to Python; None if it has kinds of expressions that are not compiled."""
+        return compile_features(self._con, manifest)
+
+    def use(self, compiled: CompiledFeatures) -> None:
+        """Compute the features of few users without SQL, see ``feature_proof``."""
+        self._compiled = compiled
+
+    def of_users(self, parts: Sequence[Columns]) -> Floats:
+        """Compute features of the users in ``parts``, one part after the other; see ``features``."""
+        few = sum(_size(part) for part in parts) <= FEW_USERS
+        if few and self._compiled is not None and not any(map(_is_arrow, parts)):
+            try:
+                return np.vstack([self._compiled.features(part) for part in parts])
+            except NotExactError:
+                pass  # DuckDB decides how to round
+        return self.features(self.schema.table(parts))
 
     def features(self, rows: pa.Table) -> Floats:
         """Compute features of users: (n, n_features) float32 in the model's order; NaN is missing.
@@ -82,6 +107,14 @@ class FeatureQuery:
                 "send values within the range of the experiment's data"
             )
         return x
+
+
+def _is_arrow(part: Columns) -> bool:
+    return any(isinstance(values, pa.Array) for values in part.values())
+
+
+def _size(part: Columns) -> int:
+    return len(next(iter(part.values())))
 
 
 def _quoted(name: str) -> str:

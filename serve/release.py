@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from serve.errors import RequestError, shown
+from serve.feature_proof import compile_if_equal
 from serve.features import FeatureQuery
 from serve.known_users import KnownUsers, maybe_excluded
 from serve.seal import Seal
@@ -179,11 +180,13 @@ def _load_model(
         "where model_version = $version",
         {"version": loaded.version},
     )
+    query = FeatureQuery(loaded.manifest)
+    compile_if_equal(query, snapshot, loaded.manifest)
     excluded, experiment = maybe_excluded(snapshot, name), loaded.manifest.experiment
     return PublishedModel(
         entry,
         loaded,
-        FeatureQuery(loaded.manifest),
+        query,
         champions={row["arm"]: row["learner"] for row in registry if row["champion"]},
         evidence={
             (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry

@@ -159,8 +159,7 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
     for (arm, learner), places in targets.items():
         rows = slice(None) if len(targets) == 1 else np.r_[tuple(slices[i] for i in places)]
         model = jobs[0].model.bundle.models[arm]
-        scores[rows] = model.predict(x[rows], learner)
-        responses[rows] = model.predict_response(x[rows])
+        scores[rows], responses[rows] = model.predict_with_response(x[rows], learner)
     known = _known(jobs) if jobs[0].rows is None else [None] * len(jobs)
     return [
         _decided(job, scores[rows], responses[rows], job_known)
@@ -196,7 +195,7 @@ def features_of(jobs: Sequence[Job]) -> Floats:
         users = [user for job in jobs for user in job.users]
         return jobs[0].release.snapshot.features(model.experiment.name, model.features.names, users)
     parts = [job.rows for job in jobs if job.rows is not None]
-    return model.features.features(model.features.schema.table(parts))
+    return model.features.of_users(parts)
 
 
 def _by_target(jobs: Sequence[Job]) -> dict[tuple[str, LearnerName], list[int]]:

@@ -6,7 +6,9 @@ the cells' bins as cut points, an explicit base score, leaves sized by expected 
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
 
 import numpy as np
 import xgboost
@@ -22,6 +24,8 @@ Objective = Literal["binary:logistic", "reg:squarederror"]
 # Below this number of rows one thread is nearly as fast as two, and does not stall when other work uses
 # a core: threads wait for each other at every level of every tree.
 ONE_THREAD_ROWS = 50_000
+# Up to this number of rows, converting them takes longer than predicting them.
+FEW_ROWS: Final = 32
 
 
 def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
@@ -78,6 +82,34 @@ def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
 
 def predict_booster(booster: xgboost.Booster, x: Floats) -> Floats:
     """Predict the mean of each row of ``x``: (n,) float32. One row and many give equal results."""
-    if not len(x):
-        return np.empty(0, dtype=np.float32)
-    return np.asarray(booster.inplace_predict(x), dtype=np.float32)
+    return Rows(x).predict(booster)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that one or more boosters predict. Few rows are converted for XGBoost once, not per booster.
+
+    Attributes:
+        x: (n, n_features) float32; NaN is missing.
+    """
+
+    x: Floats
+
+    def predict(self, booster: xgboost.Booster) -> Floats:
+        """Predict the mean of each row: (n,) float32. One row and many give equal results.
+
+        Raises:
+            ValueError: the booster has another number of features.
+        """
+        if not len(self.x):
+            return np.empty(0, dtype=np.float32)
+        if len(self.x) > FEW_ROWS:
+            return np.asarray(booster.inplace_predict(self.x), dtype=np.float32)
+        if booster.num_features() != self.x.shape[1]:
+            raise ValueError(f"{self.x.shape[1]} features, but the model has {booster.num_features()}")
+        predicted = booster.predict(self._matrix, validate_features=False)
+        return np.asarray(predicted, dtype=np.float32)
+
+    @cached_property
+    def _matrix(self) -> xgboost.DMatrix:
+        return xgboost.DMatrix(self.x, nthread=1)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol, Self, get_args
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import Rows
 from uplift_core.cells import Cells
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
@@ -40,6 +41,10 @@ class Learner(Protocol):
         """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         ...
 
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict as ``predict`` does, from rows that other boosters predict, too: (n,) float32."""
+        ...
+
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
         ...
@@ -49,3 +54,11 @@ class _Base:
     def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None:
         self.boosters = boosters
         self.propensity = propensity
+
+    def predict(self, x: Floats) -> Floats:
+        """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
+        return self.predict_rows(Rows(x))
+
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict the CATE of each row of raw features: (n,) float32."""
+        raise NotImplementedError

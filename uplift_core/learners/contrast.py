@@ -10,7 +10,7 @@ import numpy as np
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.booster import Rows, predict_booster
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.boosting.side_by_side import call_all
 from uplift_core.boosting.workers import sum_over_workers
@@ -82,6 +82,11 @@ class ContrastModel:
     def predict_response(self, x: Floats) -> Floats:
         """Predict the outcome under control, the usual baseline for targeting: (n,) float32."""
         return predict_booster(self.response, x)
+
+    def predict_with_response(self, x: Floats, learner: LearnerName) -> tuple[Floats, Floats]:
+        """Predict the CATE by one learner, and the outcome under control: (n,) float32 each."""
+        rows = Rows(x)
+        return self.learners[learner].predict_rows(rows), rows.predict(self.response)
 
     def predict_outcomes(self, x: Floats, outcome: str | None = None) -> tuple[Floats, Floats]:
         """Predict an outcome (None: the learners') under control and under treatment: (n,) each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
@@ -26,9 +26,9 @@ class DRLearner(_Base):
         data = merge(cells.x, cells.cell, dr_pseudo_outcome(cells, nuisances), cells.n)
         return cls({"tau": fitter.effect_model(data, weight_per_user=1.0)}, cells.propensity)
 
-    def predict(self, x: Floats) -> Floats:
-        """Predict the CATE of each row of ``x``: (n,) float32."""
-        return predict_booster(self.boosters["tau"], x)
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict the CATE of each row of raw features: (n,) float32."""
+        return rows.predict(self.boosters["tau"])
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

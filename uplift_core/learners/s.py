@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.booster import Rows, predict_booster
 from uplift_core.boosting.tree_shap import fix_feature, shapley_values
 from uplift_core.cells import Cells, Regression, add_up
 from uplift_core.learners.base import LearnerName, _Base
@@ -35,9 +35,9 @@ class SLearner(_Base):
         f = fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s)
         return cls({"f": f}, cells.propensity)
 
-    def predict(self, x: Floats) -> Floats:
-        """Predict the CATE of each row of ``x``: (n,) float32."""
-        both = np.vstack([_with_arm(x, 1), _with_arm(x, 0)])  # one call costs less than two
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict the CATE of each row of raw features: (n,) float32."""
+        both = np.vstack([_with_arm(rows.x, 1), _with_arm(rows.x, 0)])  # one call costs less than two
         treated, control = np.split(predict_booster(self.boosters["f"], both), 2)
         return treated - control
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells
 from uplift_core.learners.base import MU0, MU1, LearnerName, _Base
@@ -22,9 +22,9 @@ class TLearner(_Base):
         """Take the two shared arm models; nothing else is fitted."""
         return cls({MU0: nuisances.mu0, MU1: nuisances.mu1}, cells.propensity)
 
-    def predict(self, x: Floats) -> Floats:
-        """Predict the CATE of each row of ``x``: (n,) float32."""
-        return predict_booster(self.boosters[MU1], x) - predict_booster(self.boosters[MU0], x)
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict the CATE of each row of raw features: (n,) float32."""
+        return rows.predict(self.boosters[MU1]) - rows.predict(self.boosters[MU0])
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import predict_booster
+from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learners.base import LearnerName, _Base
@@ -42,11 +42,11 @@ class XLearner(_Base):
             e,
         )
 
-    def predict(self, x: Floats) -> Floats:
-        """Predict the CATE of each row of ``x``: (n,) float32."""
+    def predict_rows(self, rows: Rows) -> Floats:
+        """Predict the CATE of each row of raw features: (n,) float32."""
         e = np.float32(self.propensity)
-        tau0 = predict_booster(self.boosters["tau0"], x)
-        tau1 = predict_booster(self.boosters["tau1"], x)
+        tau0 = rows.predict(self.boosters["tau0"])
+        tau1 = rows.predict(self.boosters["tau1"])
         return e * tau0 + (np.float32(1) - e) * tau1
 
     def contributions(self, x: Floats) -> Doubles:
