@@ -170,6 +170,12 @@ def gate_reason(gate: Mapping[str, Any]) -> str:
     return str(gate["gate_reason"]).replace(f"'{gate['learner']}'", f"the {name}")
 
 
+BY_CHANCE = (
+    "**Chance drew the users of this list**, because choosing by the score is not shown to pay off "
+    '(`when_not_proven = "explore"`). Its outcomes, once measured, can settle that question.'
+)
+
+
 def not_shown(gate: Mapping[str, Any]) -> str:
     """Explain what a gate that is not passed means for acting on the scores."""
     if gate["gate"] == "contradicted":

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from dagster_project.decisions.evidence import ListEvidence
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -48,7 +49,7 @@ def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
 
 
 def judge_night(
-    db: Warehouse, experiment: BatchExperiment, night: Night, share: float
+    db: Warehouse, experiment: BatchExperiment, night: Night, share: float, evidence: ListEvidence
 ) -> Iterator[Gate]:
     """Yield every gate's answer about a night; ``share`` is the treated share that the budget allows."""
     limits = experiment.declaration.decisions.gates
@@ -74,7 +75,7 @@ def judge_night(
         f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
         passed=off <= limits.realised_rate,
     )
-    yield _evidence_gate(db, night)
+    yield _evidence_gate(evidence)
     deviation = abs(night.threshold_rate - night.expected_rate)
     yield Gate(
         "threshold_rate",
@@ -86,16 +87,10 @@ def judge_night(
     )
 
 
-def _evidence_gate(db: Warehouse, night: Night) -> Gate:
-    """Return the gate that fails if held-out users contradict the scores that rank the list."""
-    word, reason = db.one(
-        "select gate, gate_reason from models.registry "
-        "where model_version = $model_version and arm = $arm and learner = $learner",
-        {name: getattr(night, name) for name in ("model_version", "arm", "learner")},
-    )
-    contradicted = word == "contradicted"
-    message = reason if contradicted else f"held-out users do not contradict '{night.learner}'"
-    return Gate("evidence", float(contradicted), 0.0, message, passed=not contradicted)
+def _evidence_gate(evidence: ListEvidence) -> Gate:
+    """Return the gate that fails if what is known about the scores forbids the list."""
+    refusal = evidence.refusal
+    return Gate("evidence", float(bool(refusal)), 0.0, refusal or evidence.sentence, passed=not refusal)
 
 
 def _change_gate(night: Night, limit: float) -> Gate:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dagster_project.decisions.evidence import ListEvidence
 from dagster_project.decisions.gates import GateError, judge_night, write_answers
 from dagster_project.decisions.records import (
     NIGHTS,
@@ -34,6 +35,7 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     *,
     budget: Budget,
     expected_rate: float,
+    evidence: ListEvidence,
     override: str,
 ) -> Night:
     """Report on the list that was just written, and judge it.
@@ -44,6 +46,7 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
         key: which list.
         budget: the requested budget.
         expected_rate: held-out share of users at or above the threshold.
+        evidence: what is known about the scores that rank the list.
         override: the reason to keep the list even if a gate fails; recorded if one does.
 
     Raises:
@@ -69,7 +72,7 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     if experiment.declaration.decisions.cut == "threshold":
         # Apply the held-out share to the ranked users only: the score decides about no others.
         share = (ranked * expected_rate + night.explored) / night.users
-    gates = tuple(judge_night(db, experiment, night, share))
+    gates = tuple(judge_night(db, experiment, night, share, evidence))
     failed = [gate.message for gate in gates if not gate.passed]
     if failed and not override:
         raise GateError(

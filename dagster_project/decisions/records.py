@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from dagster_project.warehouse.sql import Identifier
 
 TREAT_LIST = Identifier.of("decisions", "treat_list")
-
-
 NIGHTS = Identifier.of("decisions", "nights")
-
-
 GATES = Identifier.of("decisions", "gates")
-
-
 REALISED = Identifier.of("decisions", "realised")
-
-
+LIST_RULES = Identifier.of("decisions", "list_rules")
 THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
 
 

@@ -8,19 +8,17 @@ from hashlib import sha256
 
 import pyarrow as pa
 
+from dagster_project.decisions.evidence import list_evidence, rules_of_list
 from dagster_project.decisions.nights import write_night
-from dagster_project.decisions.records import NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
+from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
 from dagster_project.decisions.roles import AssignRoles, Binds, ListRequest, Roles, threshold_binds
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of
-from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
 from uplift_core.targeting.budget import Budget, Quota, quota
-
-LIST_RULES = Identifier.of("decisions", "list_rules")
 
 
 def write_treat_list(  # noqa: PLR0913 - the inputs of one list
@@ -40,7 +38,8 @@ def write_treat_list(  # noqa: PLR0913 - the inputs of one list
     The list has exactly the budget's size. It is smaller only if the holdout, suppressions and, for
     money, effects that are not worth their cost leave fewer users. If the experiment declares
     ``cut = "threshold"``, the list treats all ranked users whose score reaches the budget's held-out
-    threshold, however many they are.
+    threshold, however many they are. If the score is not shown to pay off, ``when_not_proven`` may let
+    chance draw the users instead, or refuse the list.
 
     Args:
         db: the warehouse; the caller's transaction makes all of it visible, or nothing.
@@ -60,6 +59,8 @@ def write_treat_list(  # noqa: PLR0913 - the inputs of one list
     experiment.declaration.contrast(arm)
     key = ListKey(decision_date, experiment.name, campaign or arm)
     learner = learner or deciding_learner(db, experiment, arm)
+    evidence = list_evidence(db, experiment, arm, learner)
+    experiment = rules_of_list(experiment, evidence)
     plan = plan_list(
         db, experiment, key, arm=arm, learner=learner, budget=budget, assign_roles=assign_roles
     )
@@ -81,6 +82,7 @@ def write_treat_list(  # noqa: PLR0913 - the inputs of one list
         key,
         budget=budget,
         expected_rate=float(threshold["treated_share"]),
+        evidence=evidence,
         override=override,
     )
 

@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.decisions.ledger import parts_of
-from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.decisions.records import (
+    GATES,
+    LIST_RULES,
+    NIGHTS,
+    THIS_LIST,
+    TREAT_LIST,
+    ListKey,
+)
 from dagster_project.delivery.export_files import FORMATS, Sheet, WriteSheet
 from dagster_project.delivery.stores import Store, prepared
 from dagster_project.warehouse.connection import Warehouse
@@ -188,6 +195,7 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
         "decisions": {d["decision"]: {"rows": d["rows"], "treated": d["treated"]} for d in decisions},
         "gates": gates,
         **evidence(db, night),
+        "chosen_by": chosen_by(db, key),
         "parent": _parent(store, key, night["previous_date"]),
     }
 
@@ -200,6 +208,13 @@ def evidence(db: Warehouse, night: Mapping[str, Any]) -> dict[str, Any]:
         {name: night[name] for name in ("model_version", "arm", "learner")},
     ).to_pylist()
     return verdict
+
+
+def chosen_by(db: Warehouse, key: ListKey) -> str:
+    """Return what chose the treated users of a list: ``score``, or ``chance`` if all of them explore."""
+    rules = f"select holdout + explore >= 1 from {LIST_RULES} where {THIS_LIST}"
+    rows = db.rows(rules, asdict(key))  # none of a list that an earlier version made
+    return "chance" if rows and rows[0][0] else "score"
 
 
 def _parent(store: Store, key: ListKey, previous: str | None) -> dict[str, str] | None:

@@ -17,6 +17,9 @@ from serve.schemas.requests import Label, Target
 
 CURVE_POINTS = 200
 WORD = "model.gate as evidence, model.gate_reason as evidence_reason"
+# A list of an earlier version has no recorded rules; its users were chosen by score.
+CHOSEN_BY = "if(rules.holdout + rules.explore >= 1, 'chance', 'score') as chosen_by"
+BY_RULES = "left join decisions.list_rules as rules using (decision_date, experiment, campaign)"
 BY_LEARNER = "left join models.registry as model using (model_version, experiment, arm, learner)"
 Row = dict[str, Any]
 router = APIRouter(tags=["evidence"], responses=problems.COMMON)
@@ -50,7 +53,9 @@ class Lists(BaseModel):
 
     experiment: str
     nights: list[Row] = Field(
-        description="With the gate's result for the learner that decided: evidence, evidence_reason."
+        description="With the gate's result for the learner that decided: evidence, evidence_reason. "
+        "chosen_by is chance where [decisions] when_not_proven lets chance draw the treated users, "
+        "else score."
     )
     gates: list[Row] = Field(description="The gates of the newest night's lists.")
     evidence: list[Row] = Field(
@@ -123,7 +128,7 @@ async def lists(release: CurrentRelease, experiment: Annotated[Label | None, Que
 def _lists(release: Release, name: str) -> Lists:
     rows, binds = release.snapshot.rows, {"experiment": name}
     nights = rows(
-        f"select night.*, {WORD} from decisions.nights as night {BY_LEARNER} "
+        f"select night.*, {WORD}, {CHOSEN_BY} from decisions.nights as night {BY_LEARNER} {BY_RULES} "
         "where experiment = $experiment order by decision_date desc, campaign limit 60",
         binds,
     )

@@ -13,7 +13,7 @@ from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, choose_arm, gate_of, page, persist_choice, warn_of_gate, widget_key
 from ui.tables import show_table
-from ui.wording import ONE_ERROR, percent, points, promise, promise_holds_nothing
+from ui.wording import BY_CHANCE, ONE_ERROR, percent, points, promise, promise_holds_nothing
 
 # The promise and whether it was kept come first: narrow screens cut tables on the right.
 MEASURED = (
@@ -62,6 +62,8 @@ def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] 
 
 def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None:
     """Show whether the list pays off: the gate's result, and the promise of the list."""
+    if night["chosen_by"] == "chance":
+        st.info(BY_CHANCE, icon=":material/casino:")
     warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
     outcome = choice.model["outcome"]
     promised = promise(night, outcome, binary=choice.is_binary(outcome))

@@ -45,6 +45,9 @@ class GateLimits(Declared):
     threshold_rate: Fraction = 0.05
 
 
+WhenNotProven = Literal["list", "explore", "stop"]
+
+
 class Decisions(Declared):
     """The rules of a list: users whom the score does not decide about, costs and values, and the cut.
 
@@ -56,6 +59,10 @@ class Decisions(Declared):
 
     ``cut`` says where a list of ranked users ends: at the budget's exact ``size``, or at the budget's
     held-out ``threshold``, which the service uses, too.
+
+    ``when_not_proven`` says what a list does if the gate does not say that choosing by the deciding
+    learner's score pays off: ``list`` ranks by the score nevertheless; ``explore`` draws the users to
+    treat, so that the night is an experiment which can settle the question; ``stop`` writes no list.
     """
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -63,9 +70,14 @@ class Decisions(Declared):
     contact_cap: ContactCap | None = None
     # The default is not written to manifests, so that models keep their version.
     cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
+    when_not_proven: WhenNotProven = Field("list", exclude_if=lambda choice: choice == "list")
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()
+
+    def drawn_by_chance(self) -> Decisions:
+        """Return these rules with chance instead of the score: all users but the holdout explore."""
+        return self.model_copy(update={"explore": 1 - self.holdout})
 
     @model_validator(mode="after")
     def _leaves_users_to_rank(self) -> Self:

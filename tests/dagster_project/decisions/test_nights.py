@@ -246,3 +246,83 @@ def test_a_broken_assignment_stops_the_list(home: Home, simulated: BatchExperime
         db.rows("update assignment.simulated set arm = 'treated' where user_id % 20 = 0")
         with pytest.raises(GateError, match="arm 'control' differs from its designed share"):
             write(db, simulated, 0.3)
+
+
+def not_proven(experiment: BatchExperiment, choice: str, **rules: object) -> BatchExperiment:
+    decisions = Decisions(when_not_proven=choice, gates=GateLimits(list_change=1.0), **rules)
+    return with_experiment(experiment, decisions=decisions)
+
+
+def set_word(db: Warehouse, word: str) -> None:
+    db.rows("update models.registry set gate = $word", {"word": word})
+
+
+@pytest.mark.parametrize("word", ["inconclusive", "contradicted"])
+def test_explore_draws_the_budget_by_chance_with_the_right_propensity(
+    home: Home, simulated: BatchExperiment, word: str
+) -> None:
+    with opened(home) as db:
+        set_word(db, word)
+        night = write(db, not_proven(simulated, "explore", holdout=0.1), 0.3)
+        rows = dicts(db, "from decisions.treat_list where decision_date = $d::date", {"d": LATER})
+        (gate,) = dicts(db, "from decisions.gates where decision_date = $d::date and gate = 'evidence'",
+                        {"d": LATER})  # fmt: skip
+        (rules,) = dicts(db, "from decisions.list_rules where decision_date = $d::date", {"d": LATER})
+    assert (night.treated, night.explored, night.promised) == (1500, 1500, None)
+    assert {row["decision"] for row in rows} == {"explore", "holdout"}
+    eligible = [row for row in rows if row["decision"] == "explore"]
+    drawn = 1500 / len(eligible)
+    assert [row["propensity"] for row in eligible] == pytest.approx([0.9 * drawn] * len(eligible))
+    assert sum(row["propensity"] for row in rows) == pytest.approx(1500, rel=0.02)
+    best = sorted(eligible, key=lambda row: -row["score"])[: len(eligible) // 2]
+    share = sum(row["treated"] for row in best) / len(best)
+    error = (drawn * (1 - drawn) / len(best)) ** 0.5
+    assert abs(share - drawn) < 4 * error, "the score has no part in the draw"
+    assert gate["passed"]
+    assert f"chance draws the users to treat, because '{night.learner}' is {word}" in gate["message"]
+    assert rules["holdout"] + rules["explore"] == 1
+
+
+@pytest.mark.parametrize("choice", ["explore", "stop", "list"])
+def test_a_proven_list_ranks_by_the_score_whatever_is_declared(
+    home: Home, simulated: BatchExperiment, choice: str
+) -> None:
+    with opened(home) as db:
+        set_word(db, "passed")
+        night = write(db, not_proven(simulated, choice), 0.3)
+        (ranked,) = db.one("select count(*) from decisions.treat_list where decision = 'treat' "
+                           "and decision_date = $d::date", {"d": LATER})  # fmt: skip
+    assert ranked == night.treated - night.explored > 0
+
+
+def test_stop_writes_nothing_unless_overruled(home: Home, simulated: BatchExperiment) -> None:
+    stop = not_proven(simulated, "stop")
+    with opened(home) as db:
+        set_word(db, "inconclusive")
+    refused = pytest.raises(
+        GateError, match=r"is inconclusive, and \[decisions\] when_not_proven = 'stop'"
+    )
+    with refused, opened(home) as db:
+        write(db, stop, 0.3)
+    with opened(home) as db:
+        written = "select count(*) from {} where decision_date = $d::date"
+        for table in ("decisions.treat_list", "decisions.nights", "decisions.list_rules"):
+            assert db.one(written.format(table), {"d": LATER}) == (0,)
+        assert write(db, stop, 0.3, override="a test of the letter").override == "a test of the letter"
+
+
+def test_list_ranks_an_inconclusive_learner_and_says_the_risk(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    with opened(home) as db:
+        set_word(db, "inconclusive")
+        write(db, not_proven(simulated, "list"), 0.3)
+        (gate,) = dicts(db, "from decisions.gates where decision_date = $d::date and gate = 'evidence'",
+                        {"d": LATER})  # fmt: skip
+    assert gate["passed"]
+    assert "choosing by its score is not shown to pay off" in gate["message"]
+
+
+def test_the_choice_is_not_written_to_manifests_unless_declared() -> None:
+    assert "when_not_proven" not in Decisions().model_dump()
+    assert Decisions(when_not_proven="stop").model_dump()["when_not_proven"] == "stop"

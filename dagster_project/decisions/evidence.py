@@ -1,0 +1,74 @@
+"""What is known about whether the scores that rank a list pay off, and what the list does about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.training.registry import REGISTRY, current_version
+from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.gate import EvidenceStatus
+from uplift_core.experiment.decision_rules import WhenNotProven
+
+
+@dataclass(frozen=True)
+class ListEvidence:
+    """The gate's word about the learner that decides, its reason, and the declared consequence.
+
+    Attributes:
+        learner: the learner.
+        word: passed, inconclusive or contradicted.
+        reason: why, in a sentence.
+        when_not_proven: the declared choice; see ``Decisions``.
+    """
+
+    learner: str
+    word: EvidenceStatus
+    reason: str
+    when_not_proven: WhenNotProven
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether chance draws the users to treat, because the score is not shown to pay off."""
+        return self.word != "passed" and self.when_not_proven == "explore"
+
+    @property
+    def refusal(self) -> str:
+        """Why no list may be written; empty if one may."""
+        if self.word == "passed" or self.by_chance:
+            return ""
+        if self.when_not_proven == "stop":
+            choice = "[decisions] when_not_proven = 'stop'"
+            return f"'{self.learner}' is {self.word}, and {choice}: {self.reason}"
+        return self.reason if self.word == "contradicted" else ""
+
+    @property
+    def sentence(self) -> str:
+        """What the list does, and why."""
+        if self.word == "passed":
+            return f"the list ranks by '{self.learner}', whose gate is passed"
+        if self.by_chance:
+            return f"chance draws the users to treat, because '{self.learner}' is {self.word}"
+        return (
+            f"the list ranks by '{self.learner}' although it is {self.word}: choosing by its score "
+            "is not shown to pay off"
+        )
+
+
+def list_evidence(db: Warehouse, experiment: BatchExperiment, arm: str, learner: str) -> ListEvidence:
+    """Read the gate's word about a learner of the current model version."""
+    word, reason = db.one(
+        f"select gate, gate_reason from {REGISTRY} "
+        "where model_version = $model_version and arm = $arm and learner = $learner",
+        {"model_version": current_version(db, experiment.name), "arm": arm, "learner": learner},
+    )
+    return ListEvidence(learner, word, reason, experiment.declaration.decisions.when_not_proven)
+
+
+def rules_of_list(experiment: BatchExperiment, evidence: ListEvidence) -> BatchExperiment:
+    """Return the experiment with the rules of this list: by chance if the evidence asks for it."""
+    if not evidence.by_chance:
+        return experiment
+    declaration = experiment.declaration
+    decisions = declaration.decisions.drawn_by_chance()
+    return replace(experiment, declaration=declaration.model_copy(update={"decisions": decisions}))
