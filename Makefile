@@ -26,8 +26,8 @@ dictionary: $(READY) ## write docs/tables.md from what is published (after make 
 schema: $(READY) ## write docs/experiment.schema.json
 	$(BIN)/python -m dagster_project.commands.schema
 
-TESTERS ?= 2
-test: $(READY) ## all tests (TESTERS=2 processes)
+TESTERS ?= 3
+test: $(READY) ## all tests (TESTERS=3 processes)
 	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: lint-style lint-types lint-sql ## style, types, SQL, layers
