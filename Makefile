@@ -111,6 +111,10 @@ bench-gate: $(READY) ## how often the gate opens, in six designs without anythin
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
 
+USERS_OWN ?= 344000
+bench-own: $(READY) ## a generated experiment of one's own with five arms, from csv to list, by step (USERS_OWN=344000)
+	$(BIN)/python -m bench.own --users $(USERS_OWN) --folder $(BENCH_RESULTS)
+
 bench-cluster: $(READY) ## the same run here and on Dask's workers: equality, time by step, kills; cells against rows
 	$(BIN)/python -m bench.cluster --rows 4000000 --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster.json
 	$(BIN)/python -m bench.cluster --rows 4000000 --kill --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/cluster-kill.json

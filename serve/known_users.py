@@ -174,7 +174,7 @@ class KnownUsers:
         }
         self._cap = cap_binds(rules["contact_cap"], rules["cap_days"])
         self._shares = float(rules["holdout_share"]), float(rules["explore"])
-        self._explorers = _explorers(snapshot, row, str(rules["salt"])) if row else None
+        self._explorers = _explorers(snapshot, row, rules, experiment) if row else None
         names = ("salt", "holdout", "explore")
         values = (rules["salt"], *self._shares)
         self._roles = snapshot.prepared(ROLES, EMPTY, dict(zip(names, values, strict=True)))
@@ -263,12 +263,16 @@ def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str
     }
 
 
-def _explorers(snapshot: Snapshot, row: Mapping[str, Any], salt: str) -> Explorers:
-    """Read a list's explorers.
+def _explorers(
+    snapshot: Snapshot, row: Mapping[str, Any], rules: Mapping[str, Any], experiment: Experiment
+) -> Explorers:
+    """Read a list's explorers, and how many users are ranked beside them.
 
-    All users but the holdout and the suppressed are ranked, also in a list that divides money.
+    All users but the holdout and the suppressed are ranked, also in a list that divides money. If the
+    budget is not filled with users who are not worth treating, these are not ranked.
     """
-    binds = {"experiment": row["experiment"], "campaign": row["campaign"], "salt": salt}
+    binds = {name: row[name] for name in ("experiment", "campaign")} | {"salt": rules["salt"]}
     drawn = snapshot.columns(EXPLORERS, binds)
-    ranked = row["users"] - row["holdout"] - row["suppressed"] - len(drawn["draw"])
-    return Explorers(drawn["draw"], drawn["user_id"], row["users"], ranked)
+    filled = row["users"] - row["holdout"] - row["suppressed"]
+    able = filled if experiment.decisions.fill else row["eligible"]
+    return Explorers(drawn["draw"], drawn["user_id"], row["users"], able - len(drawn["draw"]))

@@ -17,8 +17,9 @@ from serve.known_users import BY_SCORE, Known
 from serve.release import PublishedModel, Release
 from serve.schemas.requests import Target
 from uplift_core.arrays import Floats
+from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
-from uplift_core.targeting.budget import Distribution
+from uplift_core.targeting.budget import Distribution, smallest_score_worth
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def resolve(
     learner = model.learner(target.learner, arm)
     budget = experiment.defaults.budget if target.budget is None else target.budget
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
+    if not experiment.decisions.fill:
+        threshold = max(threshold, _smallest_score_worth(experiment, arm))
     schema = model.features.schema
     columns: Columns | None = None
     if isinstance(rows, pa.Table):
@@ -128,6 +131,18 @@ def resolve(
     elif rows is not None:
         columns = schema.rows(rows, prefix)
     return Job(release, model, arm, learner, budget, threshold, columns, tuple(users))
+
+
+def _smallest_score_worth(experiment: Experiment, arm: str) -> float:
+    """Return the score from which on treating a user is worth its cost, as far as it is declared.
+
+    The service does not know a user's own cost or value; no user is worth treating without an effect.
+    """
+    rules = experiment.decisions
+    if rules.cost_column or rules.value_column:
+        return smallest_score_worth(None, None)
+    value = experiment.outcome(experiment.defaults.outcome).value
+    return smallest_score_worth(value, experiment.arm(arm).cost)
 
 
 def score(jobs: Sequence[Job]) -> list[Scored | ServiceError]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
+from dagster_project.decisions.records import Night
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.registry import REGISTRY, current_version
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.decision_rules import WhenNotProven
 
@@ -72,3 +75,68 @@ def rules_of_list(experiment: BatchExperiment, evidence: ListEvidence) -> BatchE
     declaration = experiment.declaration
     decisions = declaration.decisions.drawn_by_chance()
     return replace(experiment, declaration=declaration.model_copy(update={"decisions": decisions}))
+
+
+@dataclass(frozen=True)
+class TreatingNobody:
+    """The comparison of a list with treating nobody, on held-out users.
+
+    Attributes:
+        budget: share of users who are treated.
+        unit: what the gain is measured in: the outcome, or money after cost.
+        gain: gain per user of all users; (nan, nan) if it was not evaluated.
+    """
+
+    budget: float
+    unit: str
+    gain: Estimate
+
+    @property
+    def harms(self) -> bool:
+        """Whether it is shown that treating nobody is better: the 95 % interval lies below 0."""
+        return self.gain.ci_high < 0
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words, with its figures."""
+        if math.isnan(self.gain.value):
+            return "no figure of held-out users compares the list with treating nobody"
+        if self.harms:
+            shown = "is shown to be worse than treating nobody; nobody should be treated"
+        elif self.gain.ci_low > 0:
+            shown = "is shown to be better than treating nobody"
+        else:
+            shown = "is not shown to be better than treating nobody"
+        return (
+            f"treating {self.budget:.0%} of users {shown}: {self.gain.value:+.5f} ± "
+            f"{self.gain.std_error:.5f} {self.unit} per user, on held-out users"
+        )
+
+
+def treating_nobody(
+    db: Warehouse, experiment: BatchExperiment, night: Night, *, by_chance: bool
+) -> TreatingNobody:
+    """Compare a list with treating nobody, at the evaluated budget that is nearest to its size.
+
+    A list that chance draws has the sign of the effect of treating everybody.
+    """
+    outcome = experiment.declaration.defaults.outcome
+    rows = db.rows(
+        "select budget, incremental, incremental_std_error, net_value, net_std_error "
+        "from evaluation.policy_value where experiment = $experiment and arm = $arm "
+        "and outcome = $outcome and learner = $learner and estimator = 'aipw' "
+        "order by abs(budget - $share) limit 1",
+        {
+            "experiment": experiment.name,
+            "arm": night.arm,
+            "outcome": outcome,
+            "learner": night.learner,
+            "share": 1.0 if by_chance else night.realised_rate,
+        },
+    )
+    if not rows:
+        return TreatingNobody(night.realised_rate, outcome, Estimate(math.nan, math.nan))
+    budget, gain, error, net, net_error = rows[0]
+    if net is not None:
+        return TreatingNobody(budget, "in money after cost", Estimate(net, net_error))
+    return TreatingNobody(budget, f"'{outcome}'", Estimate(gain, error))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from dagster_project.decisions.evidence import ListEvidence
+from dagster_project.decisions.evidence import ListEvidence, TreatingNobody, treating_nobody
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -76,6 +77,7 @@ def judge_night(
         passed=off <= limits.realised_rate,
     )
     yield _evidence_gate(evidence)
+    yield _harm_gate(treating_nobody(db, experiment, night, by_chance=evidence.by_chance))
     deviation = abs(night.threshold_rate - night.expected_rate)
     yield Gate(
         "threshold_rate",
@@ -91,6 +93,18 @@ def _evidence_gate(evidence: ListEvidence) -> Gate:
     """Return the gate that fails if what is known about the scores forbids the list."""
     refusal = evidence.refusal
     return Gate("evidence", float(bool(refusal)), 0.0, refusal or evidence.sentence, passed=not refusal)
+
+
+def _harm_gate(comparison: TreatingNobody) -> Gate:
+    """Return the gate that fails if held-out users show that treating nobody is better."""
+    upper = comparison.gain.ci_high
+    return Gate(
+        "treating_nobody",
+        None if math.isnan(upper) else upper,
+        0.0,
+        comparison.sentence,
+        passed=not comparison.harms,
+    )
 
 
 def _change_gate(night: Night, limit: float) -> Gate:

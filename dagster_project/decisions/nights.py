@@ -72,6 +72,9 @@ def write_night(  # noqa: PLR0913 - the list, its budget and its expected rate
     if experiment.declaration.decisions.cut == "threshold":
         # Apply the held-out share to the ranked users only: the score decides about no others.
         share = (ranked * expected_rate + night.explored) / night.users
+    if not experiment.declaration.decisions.fill:
+        # The list holds no more users than are worth treating.
+        share = min(share, night.eligible / night.users)
     gates = tuple(judge_night(db, experiment, night, share, evidence))
     failed = [gate.message for gate in gates if not gate.passed]
     if failed and not override:

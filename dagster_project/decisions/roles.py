@@ -179,6 +179,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         "arm": request.arm,
         "salt": declaration.split.salt,
         "money": request.money,
+        "fill": rules.fill,
         "holdout": rules.holdout,
         "explore": rules.explore,
     }

@@ -30,7 +30,6 @@ from dagster_project.onboarding.shares import find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
-from uplift_core.diagnostics.balance import arm_balance
 from uplift_core.errors import ExperimentError, UpliftError
 from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
 from uplift_core.experiment.sources import TAKEN
@@ -182,6 +181,8 @@ def _refuse_predictable(
     arms = rows.column("_arm").to_numpy(zero_copy_only=False)
     x = np.column_stack([rows.column(line.name).to_numpy() for line in lines]).astype(np.float32)
     x[np.isinf(x)] = np.nan
+    from uplift_core.diagnostics.balance import arm_balance  # noqa: PLC0415 - takes 2 s, so answer first
+
     for value in guesses.arm.values:
         balance = arm_balance(x, arms == value)
         if balance.predictable:

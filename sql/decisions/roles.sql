@@ -1,8 +1,8 @@
 /* The role of each user in one night's list.
    Grain: user_id.  Inputs: scores.<experiment>; raw.<experiment> if a column holds the users' costs or values;
    the night's excluded users with the reason.
-   Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $holdout and
-   $explore, shares of users.
+   Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $fill, true if other
+   budgets are filled with users who are not worth treating; $holdout and $explore, shares of users.
 
    One salted md5 of the user id permanently draws the persistent holdout, which is never treated, and the
    explorers, who are treated whatever their score.  The rule is in sql/rules. */
@@ -33,7 +33,11 @@ select
     {% else %}
         drawn.score
     {% endif %}::double as priority,
-    coalesce(not {{ bind.money }} or drawn.value * drawn.score > drawn.cost, false) as worth,
+    case
+        when {{ bind.money }} then coalesce(drawn.value * drawn.score > drawn.cost, false)
+        when {{ bind.fill }} then true
+        else coalesce(drawn.value * drawn.score > drawn.cost, drawn.score > 0)
+    end as worth,
     (drawn.hash % 4294967296)::uinteger as tie,
     decisions.draw_of(drawn.hash) as draw,
     decisions.role_of(

@@ -4,7 +4,7 @@ create table if not exists decisions.gates (
     decision_date date not null,
     experiment varchar not null,
     campaign varchar not null,
-    gate varchar not null, -- name of the gate: sample_ratio, list_change, realised_rate, threshold_rate or evidence
+    gate varchar not null, -- sample_ratio, list_change, realised_rate, evidence, treating_nobody or threshold_rate
     passed boolean not null,
     value double, -- measured value; null: nothing to compare with
     "limit" double not null, -- allowed value

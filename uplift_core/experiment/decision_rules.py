@@ -63,6 +63,10 @@ class Decisions(Declared):
     ``when_not_proven`` says what a list does if the gate does not say that choosing by the deciding
     learner's score pays off: ``list`` ranks by the score nevertheless; ``explore`` draws the users to
     treat, so that the night is an experiment which can settle the question; ``stop`` writes no list.
+
+    ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,
+    in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
+    out, and the list may be smaller. A budget in money always leaves them out.
     """
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -71,6 +75,7 @@ class Decisions(Declared):
     # The default is not written to manifests, so that models keep their version.
     cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
     when_not_proven: WhenNotProven = Field("list", exclude_if=lambda choice: choice == "list")
+    fill: bool = Field(default=True, exclude_if=bool)
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()

@@ -167,3 +167,18 @@ class Distribution:
 def _check(budget: float) -> None:
     if not 0 <= budget <= 1:
         raise DataError(f"budget {budget!r}: must be a share from 0 to 1")
+
+
+def smallest_score_worth(value: float | None, cost: float | None) -> float:
+    """Return the smallest float32 score of a user who is worth treating: ``value * score > cost``.
+
+    Without a value or a cost, every positive score is worth it; see ``sql/decisions/roles.sql``.
+    """
+    if not value or cost is None:
+        value, cost = 1.0, 0.0
+    score = np.float32(cost / value)
+    while value * float(score) > cost:
+        score = np.nextafter(score, np.float32(-np.inf))
+    while not value * float(score) > cost:
+        score = np.nextafter(score, np.float32(np.inf))
+    return float(score)

@@ -26,7 +26,14 @@ def test_every_check_was_asked(answered: list[Answer]) -> None:
     """All checks run, except those of dates, published figures, population and arms: there are none."""
     checked = {(answer.table, answer.check) for answer in answered if answer.seed == SEEDS[1]}
     checks = {(layer, check) for layer, checks in CHECKS.items() for check in checks}
-    names = ("sample_ratio", "list_change", "realised_rate", "threshold_rate", "evidence")
+    names = (
+        "sample_ratio",
+        "list_change",
+        "realised_rate",
+        "threshold_rate",
+        "evidence",
+        "treating_nobody",
+    )
     gates = {("gates", name) for name in names}
     undeclared = {("raw", check) for check in ("maturity", "published", "columns")}
     undeclared |= {

@@ -326,3 +326,63 @@ def test_list_ranks_an_inconclusive_learner_and_says_the_risk(
 def test_the_choice_is_not_written_to_manifests_unless_declared() -> None:
     assert "when_not_proven" not in Decisions().model_dump()
     assert Decisions(when_not_proven="stop").model_dump()["when_not_proven"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        (-0.09, "is shown to be worse than treating nobody; nobody should be treated"),
+        (-0.01, "is not shown to be better than treating nobody"),
+        (0.09, "is shown to be better than treating nobody"),
+    ],
+)
+def test_a_list_that_harms_is_refused(
+    home: Home, simulated: BatchExperiment, gain: float, words: str
+) -> None:
+    folder, passed = limited(simulated, list_change=1.0), "worse" not in words
+    figures = {"gain": gain, "error": 0.01}
+    with opened(home) as db:
+        db.rows(
+            "update evaluation.policy_value "
+            "set incremental = $gain, incremental_std_error = $error, net_value = null",
+            figures,
+        )
+    if not passed:
+        with pytest.raises(GateError, match=words), opened(home) as db:
+            write(db, folder, 0.3)
+    with opened(home) as db:
+        write(db, folder, 0.3, override="to see the gate")
+        (gate,) = dicts(db, "from decisions.gates where decision_date = $d::date "
+                            "and gate = 'treating_nobody'", {"d": LATER})  # fmt: skip
+    assert gate["passed"] is passed
+    assert words in gate["message"]
+    assert f"{gain:+.5f} ± 0.01000 'converted' per user" in gate["message"]
+
+
+def test_a_list_that_harms_is_refused_by_its_money_where_cost_and_value_are_declared(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    with opened(home) as db:
+        db.rows("update evaluation.policy_value set net_value = -2.0, net_std_error = 0.5")
+    with pytest.raises(GateError, match=r"-2\.00000 ± 0\.50000 in money after cost"), opened(home) as db:
+        write(db, limited(simulated, list_change=1.0), 0.3)
+
+
+def test_without_fill_nobody_is_treated_who_is_not_worth_it(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    rules = Decisions(fill=False, explore=0.1, gates=GateLimits(list_change=1.0, threshold_rate=1.0))
+    with opened(home) as db:
+        learner = db.one("select learner from models.registry where champion")[0]
+        db.rows(f"update scores.simulated set cate_{learner} = cate_{learner} - "
+                f"(select median(cate_{learner}) from scores.simulated)")  # fmt: skip
+        night = write(db, with_experiment(simulated, decisions=rules), 0.9)
+        rows = dicts(db, "from decisions.treat_list where decision_date = $d::date", {"d": LATER})
+    ranked = [row for row in rows if row["decision"] == "treat"]
+    left_out = [row for row in rows if row["reason"] == "not_worth_its_cost"]
+    assert ranked
+    assert min(row["score"] for row in ranked) > 0
+    assert left_out
+    assert max(row["score"] for row in left_out) <= 0
+    assert not any(row["treated"] or row["propensity"] > 0.1 for row in left_out)
+    assert night.realised_rate < 0.6

@@ -114,7 +114,8 @@ def test_the_manifest_counts_the_list(simulated_home: Path) -> None:
     assert "targeting" in manifest["evidence_reason"]
     assert manifest["needed_users"] is None or manifest["needed_users"] > 0
     assert [gate["gate"] for gate in manifest["gates"] if gate["passed"]] == [
-        *("evidence", "list_change", "realised_rate", "sample_ratio", "threshold_rate")
+        *("evidence", "list_change", "realised_rate", "sample_ratio", "threshold_rate"),
+        "treating_nobody",
     ]
     assert manifest["parent"] is None
 

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uplift_core.errors import DataError
-from uplift_core.targeting.budget import Budget, Distribution, Explorers, list_size, quota
+from uplift_core.targeting.budget import (
+    Budget,
+    Distribution,
+    Explorers,
+    list_size,
+    quota,
+    smallest_score_worth,
+)
 
 BUDGETS = st.one_of(st.floats(0, 1), st.integers(0, 100).map(lambda k: k / 100))
 
@@ -167,3 +174,17 @@ def test_a_newcomer_among_explorers_is_treated_if_the_draw_comes_before_the_last
     newcomers = np.asarray([0.0505, 0.054, 0.059]), np.asarray([9, 9, 9])
     assert explorers.treated(0.5, *newcomers).tolist() == [True, False, False]
     assert explorers.treated(1.0, *newcomers).tolist() == [True, True, False]
+
+
+@given(value=st.floats(1e-3, 1e3), cost=st.floats(0, 1e3))
+def test_the_smallest_score_worth_it_is_worth_it_and_the_next_smaller_is_not(
+    value: float, cost: float
+) -> None:
+    score = np.float32(smallest_score_worth(value, cost))
+    assert value * float(score) > cost
+    assert not value * float(np.nextafter(score, np.float32(-np.inf))) > cost
+
+
+@pytest.mark.parametrize(("value", "cost"), [(None, None), (None, 3.0), (2.0, None)])
+def test_without_money_every_positive_score_is_worth_it(value: float | None, cost: float | None) -> None:
+    assert smallest_score_worth(value, cost) == float(np.nextafter(np.float32(0), np.float32(1)))
