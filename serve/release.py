@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,11 +20,15 @@ from serve.snapshot import Snapshot, open_snapshot
 from uplift_core.artifacts import bundle
 from uplift_core.artifacts.bundle import Bundle
 from uplift_core.artifacts.publication import PublishedExperiment, read_pointer
+from uplift_core.boosting.tree_arrays import TreeArrays, equal_trees
 from uplift_core.errors import BundleError
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES, LearnerName
 from uplift_core.learners.contrast import ContrastModel
+
+LOG = logging.getLogger(__name__)
+COMPARED_USERS = 100  # on whom each booster's trees are compared with XGBoost
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class PublishedModel:
         champions: arm -> its best learner.
         evidence: (arm, learner) -> the gate's result.
         known_users: arm -> the look-up of users by id.
+        trees: the boosters' trees by ``id``, which predict one user without XGBoost's fixed cost.
     """
 
     published: PublishedExperiment
@@ -53,6 +59,7 @@ class PublishedModel:
     champions: Mapping[str, str]
     evidence: Mapping[tuple[str, str], Evidence]
     known_users: Mapping[str, KnownUsers]
+    trees: Mapping[int, TreeArrays]
 
     @property
     def experiment(self) -> Experiment:
@@ -192,7 +199,22 @@ def _load_model(
             (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry
         },
         known_users={arm: KnownUsers(snapshot, experiment, arm, excluded) for arm in loaded.models},
+        trees=_equal_trees(snapshot, loaded),
     )
+
+
+def _equal_trees(snapshot: Snapshot, loaded: Bundle) -> dict[int, TreeArrays]:
+    """Return the trees of all boosters that they predict equally, on users of the snapshot."""
+    name, features = loaded.manifest.experiment.name, loaded.manifest.features
+    users = snapshot.rows(f'select user_id from features."{name}" limit {COMPARED_USERS}')
+    x = snapshot.features(name, features, [row["user_id"] for row in users])
+    trees: dict[int, TreeArrays] = {}
+    for arm, model in loaded.models.items():
+        equal = equal_trees(model.boosters.values(), x)
+        if len(equal) < len(model.boosters):
+            LOG.warning("%s: XGBoost predicts single users for '%s': trees differ", name, arm)
+        trees |= equal
+    return trees
 
 
 def _make_ready(model: ContrastModel) -> None:

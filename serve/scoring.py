@@ -174,7 +174,8 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
     for (arm, learner), places in targets.items():
         rows = slice(None) if len(targets) == 1 else np.r_[tuple(slices[i] for i in places)]
         model = jobs[0].model.bundle.models[arm]
-        scores[rows], responses[rows] = model.predict_with_response(x[rows], learner)
+        predicted = model.predict_with_response(x[rows], learner, jobs[0].model.trees)
+        scores[rows], responses[rows] = predicted
     known = _known(jobs) if jobs[0].rows is None else [None] * len(jobs)
     return [
         _decided(job, scores[rows], responses[rows], job_known)

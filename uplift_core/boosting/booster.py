@@ -6,7 +6,8 @@ the cells' bins as cut points, an explicit base score, leaves sized by expected 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Literal
 
@@ -16,6 +17,7 @@ import xgboost
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.parameters import BoostingParameters
 from uplift_core.boosting.side_by_side import stop_callbacks
+from uplift_core.boosting.tree_arrays import TreeArrays
 from uplift_core.boosting.workers import weighted_mean
 
 Objective = Literal["binary:logistic", "reg:squarederror"]
@@ -26,6 +28,7 @@ Objective = Literal["binary:logistic", "reg:squarederror"]
 ONE_THREAD_ROWS = 50_000
 # Up to this number of rows, converting them takes longer than predicting them.
 FEW_ROWS: Final = 32
+VERY_FEW_ROWS: Final = 8  # up to here, walking trees row by row is faster than a call of XGBoost
 
 
 def fit_booster(  # noqa: PLR0913 - the data and the settings of one booster
@@ -91,9 +94,11 @@ class Rows:
 
     Attributes:
         x: (n, n_features) float32; NaN is missing.
+        trees: the trees of boosters by ``id``, which predict very few rows, see ``tree_arrays``.
     """
 
     x: Floats
+    trees: Mapping[int, TreeArrays] = field(default_factory=dict)
 
     def predict(self, booster: xgboost.Booster) -> Floats:
         """Predict the mean of each row: (n,) float32. One row and many give equal results.
@@ -107,6 +112,8 @@ class Rows:
             return np.asarray(booster.inplace_predict(self.x), dtype=np.float32)
         if booster.num_features() != self.x.shape[1]:
             raise ValueError(f"{self.x.shape[1]} features, but the model has {booster.num_features()}")
+        if len(self.x) <= VERY_FEW_ROWS and id(booster) in self.trees:
+            return self.trees[id(booster)].predict(self.x)
         predicted = booster.predict(self._matrix, validate_features=False)
         return np.asarray(predicted, dtype=np.float32)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.boosting.booster import Rows, predict_booster
+from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import fix_feature, shapley_values
 from uplift_core.cells import Cells, Regression, add_up
 from uplift_core.learners.base import LearnerName, _Base
@@ -38,7 +38,7 @@ class SLearner(_Base):
     def predict_rows(self, rows: Rows) -> Floats:
         """Predict the CATE of each row of raw features: (n,) float32."""
         both = np.vstack([_with_arm(rows.x, 1), _with_arm(rows.x, 0)])  # one call costs less than two
-        treated, control = np.split(predict_booster(self.boosters["f"], both), 2)
+        treated, control = np.split(Rows(both, rows.trees).predict(self.boosters["f"]), 2)
         return treated - control
 
     def contributions(self, x: Floats) -> Doubles:
