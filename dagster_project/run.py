@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -170,10 +170,29 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
         files = files_to_treat(engine.store, key)
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         where = f"{files[0]}{more}" if files else "not exported"
-        console.print(f"Whom to treat      {experiment.name}: {where}", soft_wrap=True)
+        who = _who_is_treated(home, experiment, key) if files else ""
+        console.print(f"Whom to treat      {experiment.name}: {who}{where}", soft_wrap=True)
     console.print(f"Snapshot for SQL   {home.published}")
     console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
     console.print("                   make ui (Streamlit, port 8501)")
+
+
+TREATED = """
+select treated, users from decisions.nights
+where experiment = $experiment and campaign = $campaign and decision_date = $decision_date::date
+"""
+
+
+def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey) -> str:
+    """Say how many users a list treats, with which arm, and who chose the arm if there are several."""
+    pointer = read_pointer(home.published)
+    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
+        ((treated, users),) = con.execute(TREATED, asdict(key)).fetchall()
+    declaration = experiment.declaration
+    several = len(declaration.treatments) > 1
+    arm = f"'{declaration.defaults.arm}'" + (" (the declared default arm)" if several else "")
+    whose = "simulated " if declaration.source.kind == "simulation" else ""
+    return f"{treated:,} of {users:,} {whose}users get {arm}\n                   "
 
 
 def _table(console: Console, summary: Summary) -> None:

@@ -81,9 +81,11 @@ def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
 ) -> None:
     (date,) = (path.name for path in (home.exports / "simulated").iterdir())
     run._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Whom to treat" in line]
-    assert line.startswith("Whom to treat      simulated: ")
-    assert len(Path(line.partition(": ")[2]).read_text().splitlines()) == 1 + 0.3 * SMALL
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = [i for i, line in enumerate(lines) if "Whom to treat" in line]
+    who = "1,500 of 5,000 simulated users get 'treated'"
+    assert lines[place].rstrip() == f"Whom to treat      simulated: {who}"
+    assert len(Path(lines[place + 1].strip()).read_text().splitlines()) == 1 + 0.3 * SMALL
 
 
 def test_one_experiment_that_stops_does_not_stop_the_others(
