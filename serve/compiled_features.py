@@ -126,7 +126,8 @@ def _select_list(con: duckdb.DuckDBPyConnection, sql: str, table: str) -> Sequen
     path = [part.lower() for part in source["qualified_name"]["path"]]
     if {key for key, part in node.items() if part} - PARTS or node["type"] != "SELECT_NODE":
         raise _UnsupportedError
-    if source["type"] != "BASE_TABLE" or path != ["raw", table.lower()] or "sample" in source:
+    changed = {"sample", "column_name_alias"} & source.keys()
+    if source["type"] != "BASE_TABLE" or path != ["raw", table.lower()] or changed:
         raise _UnsupportedError
     selected: Sequence[Node] = node["select_list"]
     return selected

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from serve.compiled_features import CompiledFeatures, NotExactError
 from serve.errors import RequestError
 from serve.features import FeatureQuery
@@ -25,9 +27,9 @@ def compile_if_equal(query: FeatureQuery, snapshot: Snapshot, manifest: Manifest
     if compiled is None:
         LOG.info("%s: DuckDB runs features.sql for every request: it is not compiled", name)
         return
-    rows = list(_snapshot_rows(snapshot, manifest))
-    for users in (rows, *([row] for row in _edge_rows(query, manifest.raw_columns, rows))):
-        if users and not _equal(query, compiled, users):
+    rows = [user for user in _snapshot_rows(snapshot, manifest) if _is_valid(query, user)]
+    for users in (rows, *([user] for user in _edge_rows(query, manifest.raw_columns, rows))):
+        if not _equal(query, compiled, users):
             LOG.warning("%s: compiled features differ from DuckDB's; DuckDB computes them", name)
             return
     query.use(compiled)
@@ -49,21 +51,32 @@ def _edge_rows(
         for value in (None, *limits, *(column.levels or ())[:MAX_LEVELS], *EDGES, "", "é", True, False):
             for row in rows[:1]:
                 user = dict(row) | {column.name: value}
-                try:
-                    query.schema.rows([user])
-                except RequestError:
-                    continue  # no request can have this value
-                yield user
+                if _is_valid(query, user):
+                    yield user
+
+
+def _is_valid(query: FeatureQuery, user: Mapping[str, Any]) -> bool:
+    """Whether a request can have these values; a user of the snapshot may have others."""
+    try:
+        query.schema.rows([user])
+    except RequestError:
+        return False
+    return True
 
 
 def _equal(query: FeatureQuery, compiled: CompiledFeatures, users: Sequence[Mapping[str, Any]]) -> bool:
-    columns = query.schema.rows(users)
+    """Compare the features of valid users, but for those whom the compiled form leaves to DuckDB."""
+    features, exact = [], []
+    for user in users:
+        try:
+            features.append(compiled.features(query.schema.rows([user])))
+        except NotExactError:
+            continue
+        exact.append(user)
+    if not exact:
+        return True
     try:
-        features = compiled.features(columns)
-    except NotExactError:
-        return True  # DuckDB computes these users
-    try:
-        expected = query.features(query.schema.table([columns]))
+        expected = query.features(query.schema.table([query.schema.rows(exact)]))
     except RequestError:
         return False
-    return features.tobytes() == expected.tobytes()
+    return np.vstack(features).tobytes() == expected.tobytes()

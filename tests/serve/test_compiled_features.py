@@ -129,6 +129,7 @@ def test_other_expressions_are_left_to_duckdb(sql: str) -> None:
         "raw.hillstrom where small > 0",
         "raw.hillstrom limit 5",
         "raw.hillstrom using sample 5",
+        "raw.hillstrom as renamed(user_id, flag)",
         "(select * from raw.hillstrom) as t",
         "raw.hillstrom join raw.hillstrom as other using (user_id)",
     ],
@@ -163,5 +164,46 @@ def test_features_that_differ_are_not_used(
     monkeypatch.setattr(FeatureQuery, "compiled", lambda *_: wrong)
     assert isinstance(release.snapshot, Snapshot)
     compile_if_equal(query, release.snapshot, bundle)
+    assert "differ from DuckDB's" in caplog.text
+    assert query._compiled is None
+
+
+class FewRows:
+    """A snapshot that holds these users only."""
+
+    def __init__(self, *users: dict[str, Any]) -> None:
+        self.users = users
+
+    def rows(self, _: str) -> list[dict[str, Any]]:
+        return list(self.users)
+
+
+NOTHING: dict[str, Any] = dict.fromkeys(TYPES)
+
+
+def test_a_user_of_the_snapshot_whom_no_request_can_send_is_passed_over() -> None:
+    made = manifest({"f": "(word = 'Urban')::float"})
+    columns = tuple(
+        column.model_copy(update={"levels": ("Urban",)}) if column.name == "word" else column
+        for column in made.raw_columns
+    )
+    made = made.model_copy(update={"raw_columns": columns})
+    query = FeatureQuery(made)
+    unseen, seen = NOTHING | {"word": "Rural"}, NOTHING | {"word": "Urban"}
+    compile_if_equal(query, FewRows(unseen, seen), made)
+    assert query._compiled is not None
+
+
+def test_a_user_who_is_left_to_duckdb_hides_no_difference_of_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = manifest({"f": "count::float"})
+    query = FeatureQuery(made)
+    wrong = query.compiled(made)
+    assert wrong is not None
+    (right,) = wrong._functions
+    wrong._functions[0] = lambda row: right(row) + (row["count"] == 3)
+    monkeypatch.setattr(FeatureQuery, "compiled", lambda *_: wrong)
+    compile_if_equal(query, FewRows(NOTHING | {"count": 2**60}, NOTHING | {"count": 3}), made)
     assert "differ from DuckDB's" in caplog.text
     assert query._compiled is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Protocol, Self, get_args
 
@@ -50,7 +51,7 @@ class Learner(Protocol):
         ...
 
 
-class _Base:
+class _Base(ABC):
     def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None:
         self.boosters = boosters
         self.propensity = propensity
@@ -59,6 +60,6 @@ class _Base:
         """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         return self.predict_rows(Rows(x))
 
+    @abstractmethod
     def predict_rows(self, rows: Rows) -> Floats:
         """Predict the CATE of each row of raw features: (n,) float32."""
-        raise NotImplementedError
