@@ -74,6 +74,16 @@ class Snapshot:
         rows: list[dict[str, Any]] = self.arrow(sql, binds).to_pylist()
         return rows
 
+    def rows_if_published(
+        self, table: str, sql: str, binds: Mapping[str, object] = {}
+    ) -> list[dict[str, Any]]:
+        """Run a query on a table that earlier versions do not publish; without it there are no rows."""
+        return self.rows(sql, binds) if self._has(table) else []
+
+    def _has(self, table: str) -> bool:
+        sql = "select 1 from duckdb_tables() where schema_name || '.' || table_name = $table"
+        return bool(self.rows(sql, {"table": table}))
+
     def columns(self, sql: str, binds: Mapping[str, object] = {}) -> Mapping[str, np.ndarray]:
         """Run a query; return one array per column, masked where values are null."""
         with self._con.cursor() as cursor:

@@ -11,12 +11,14 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import MAX_USERS, crosscheck, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.plots import png_markdown, svg
+from dagster_project.evaluation.segments import segment_rows
 from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -41,6 +43,8 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             result = evaluate(
                 db, experiment, lambda what: context.log.info(f"{experiment.name}: {what}")
             )
+            result["segments"] = segment_rows(db, experiment)
+            result["average_effects"] = average_effect_rows(db, experiment)
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
                 db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))

@@ -10,6 +10,9 @@ from dagster_project.training.cells import features_of
 from dagster_project.training.registry import REGISTRY, current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 
+Q_LEVEL = 0.05
+MOST_SEGMENTS = 10  # rows of the card's table
+
 
 def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[str, str], str]) -> str:
     """Write the card as Markdown; ``images`` maps (arm, plot) to the Markdown of an image."""
@@ -92,7 +95,57 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
         evidence,
         "On held-out users, ± one standard error:",
         _holdout_table(db, experiment, arm),
+        *_average_effect(rows_of_arm(db, "average_effects", experiment, arm)),
+        *_segments(rows_of_arm(db, "segments", experiment, arm)),
     ]
+
+
+def _average_effect(rows: Rows) -> list[str]:
+    """Tell the average effect of all users beside that of the held-out ones."""
+    by_split = {row["split"]: row for row in rows}
+    if not {"all", "holdout"} <= by_split.keys():
+        return []
+    everybody, held_out = by_split["all"], by_split["holdout"]
+    outcome = everybody["outcome"]
+    of_all, of_held_out = (
+        with_error(row["effect"], row["std_error"], sign=True) for row in (everybody, held_out)
+    )
+    text = (
+        f"The average effect on {outcome}, as the difference in means, is {of_all} per user of all "
+        f"{everybody['n']:,} users, and {of_held_out} of the {held_out['n']:,} held-out ones."
+    )
+    if held_out["unreliable"]:
+        text += (
+            f" **Intervals of {outcome} are unreliable**: a single held-out user makes up "
+            f"{held_out['largest_share']:.0%} of its variance in an arm."
+        )
+    return [text]
+
+
+def _segments(rows: Rows) -> list[str]:
+    """Show the segments whose effect differs from the rest, by q value."""
+    tested = [row for row in rows if row["q_value"] is not None]
+    differing = sorted((r for r in tested if r["q_value"] < Q_LEVEL), key=lambda row: row["q_value"])
+    if not differing:
+        return [f"Of {len(tested)} segments, none is shown to differ from the rest (q < {Q_LEVEL:g})."]
+    table = markdown_table(
+        ["segment", "users", "effect", "difference from the rest", "q value"],
+        [
+            (
+                f"{row['feature']}: {row['segment']}",
+                f"{row['n']:,}",
+                with_error(row["effect"], row["std_error"], sign=True),
+                with_error(row["difference"], row["difference_std_error"], sign=True),
+                f"{row['q_value']:.2g}",
+            )
+            for row in differing[:MOST_SEGMENTS]
+        ],
+    )
+    text = (
+        f"Of {len(tested)} segments, {len(differing)} differ from the rest of the held-out users "
+        f"(q < {Q_LEVEL:g}: about {Q_LEVEL:.0%} of them at most are expected to be false findings):"
+    )
+    return [text, table]
 
 
 def _holdout_table(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:

@@ -45,26 +45,43 @@ def _read(  # noqa: PLR0913 - the inputs of one query
     *,
     by_fold: bool,
 ) -> pa.Table:
-    contrast = experiment.declaration.contrast(arm)
+    scores = Identifier.listed(SCORES.values())
+    sql = sums_select(experiment, predictions, outcome, by=scores, by_fold=by_fold)
+    return db.arrow(sql, sums_binds(experiment, arm, by_fold=by_fold))
+
+
+def sums_select(
+    experiment: BatchExperiment,
+    predictions: Identifier,
+    outcome: str,
+    *,
+    by: Identifier,
+    by_fold: bool,
+) -> str:
+    """Return the SELECT that adds up the users of one contrast by the columns ``by``: cell or scores."""
     mu0, mu1 = outcome_columns(outcome)
-    sql = render(
+    return render(
         "evaluation/joint_groups.sql",
         cells=experiment.tables.cells,
         predictions=predictions,
         sums=experiment.outcome(outcome),
         score_names=[Identifier.of(column) for column in SCORES.values()],
-        score_list=Identifier.listed(SCORES.values()),
+        score_list=by,
         mu0=Identifier.of(mu0),
         mu1=Identifier.of(mu1),
         by_fold=by_fold,
     )
-    binds = {
+
+
+def sums_binds(experiment: BatchExperiment, arm: str, *, by_fold: bool) -> dict[str, object]:
+    """Return the parameters of ``sums_select``."""
+    contrast = experiment.declaration.contrast(arm)
+    return {
         "arm": arm,
         "control": contrast.control,
         "split": "train" if by_fold else "holdout",
         "propensity": contrast.propensity,
     }
-    return db.arrow(sql, binds)
 
 
 def _groups(rows: pa.Table, propensity: float) -> JointGroups:

@@ -41,7 +41,15 @@ class Evidence(BaseModel):
     )
     deciles: list[Row]
     calibration: list[Row]
-    comparisons: list[Row]
+    comparisons: list[Row] = Field(
+        description="Of the learner with every other; each verdict allows 5 % error per comparison."
+    )
+    average_effects: list[Row] = Field(
+        description="Differences in mean outcome of all users, and of train and held-out users."
+    )
+    segments: list[Row] = Field(
+        description="Effects by level or fifth of each feature, compared with all other held-out users."
+    )
     crosscheck: list[Row] = Field(description="Every learner compared with econml.")
     proof: list[Row] = Field(description="How often the evaluator's intervals contain a known truth.")
 
@@ -69,7 +77,7 @@ class Lists(BaseModel):
 
 @router.get("/evidence")
 async def evidence(release: CurrentRelease, target: QueryTarget, outcome: Outcome = None) -> Evidence:
-    """Return curves, deciles, calibration, comparisons, cross-check and proof."""
+    """Return curves, deciles, calibration, comparisons, effects, segments, cross-check and proof."""
     return await run_in_threadpool(_evidence, release, target, outcome)
 
 
@@ -110,6 +118,16 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
         ),
         comparisons=rows(
             f"from evaluation.comparisons {where} and learner = $learner order by metric, other", binds
+        ),
+        average_effects=release.snapshot.rows_if_published(
+            "evaluation.average_effects",
+            f"from evaluation.average_effects {where} order by split",
+            contrast,
+        ),
+        segments=release.snapshot.rows_if_published(
+            "evaluation.segments",
+            f"from evaluation.segments {where} order by q_value nulls last, p_value, feature, position",
+            contrast,
         ),
         crosscheck=rows(
             "from evaluation.crosscheck where experiment = $experiment and arm = $arm order by all",

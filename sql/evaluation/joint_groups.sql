@@ -75,7 +75,9 @@ select
         as phi0_sq,
     sum(
         (level0 * level * n + (level0 * slope + slope0 * level) * y + slope0 * slope * yy)::decimal(38, 12)
-    )::double as phi0_phi
+    )::double as phi0_phi,
+    sum(w * events) as events_treated,
+    sum((1 - w) * events) as events_control
 from linear
 group by all
 order by all

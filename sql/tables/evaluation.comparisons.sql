@@ -1,4 +1,5 @@
 /* Paired differences of any two rankings on the same held-out users; 'random' is random targeting.
+   Verdicts are per comparison: where nothing differs, each is wrong in 5 % of experiments, so some of many are.
    Grain: experiment, arm, outcome, learner, other, metric. */
 create table if not exists evaluation.comparisons (
     experiment varchar not null,
@@ -12,7 +13,7 @@ create table if not exists evaluation.comparisons (
     ci_low double not null,
     ci_high double not null,
     z double not null, -- difference / std_error
-    verdict varchar not null, -- better, worse (the interval excludes 0) or inconclusive
+    verdict varchar not null, -- better, worse (the interval excludes 0) or inconclusive; 5 % error per comparison
     n bigint not null, -- held-out users of the arm and the control
     primary key (experiment, arm, outcome, learner, other, metric)
 )

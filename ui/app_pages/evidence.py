@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,8 +12,8 @@ from ui.charts import calibration_chart, decile_chart, qini_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, choose_learner, page
-from ui.tables import show_table
-from ui.wording import LEARNERS, RANKINGS, claim, gate_reason, metric
+from ui.tables import HEADINGS, show_table
+from ui.wording import LEARNERS, RANKINGS, Z95, claim, gate_reason, interval, metric, percent
 
 WORDS = {
     "passed": "The gate is open",
@@ -22,6 +25,58 @@ CHECKS = {
     ("spearman", 2): "ranks, econml's folds",
     ("spearman_own_folds", 2): "ranks, other folds",
 }
+
+
+Q_LEVEL = 0.05
+
+
+def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> None:
+    """Tell the average effect of all users beside that of the held-out ones."""
+    by_split = {row["split"]: row for row in rows}
+    if not {"all", "holdout"} <= by_split.keys():
+        return
+    everybody, held_out = by_split["all"], by_split["holdout"]
+    st.subheader("Average effect")
+    said = [
+        f"{interval(row['effect'], row['ci_low'], row['ci_high'], binary=binary)} per user of {who}"
+        for row, who in (
+            (everybody, f"all {everybody['n']:,} users"),
+            (held_out, f"the {held_out['n']:,} held-out ones"),
+        )
+    ]
+    st.markdown(f"{said[0]}; {said[1]}. It is the difference in means and needs no model.")
+    if held_out["unreliable"]:
+        st.warning(
+            f"**Intervals of this outcome are unreliable.** A single held-out user makes up "
+            f"{percent(round(held_out['largest_share'], 2))} of its variance in an arm: intervals hold "
+            "the truth less often than they say."
+        )
+
+
+def show_segments(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show the effects by level or fifth of each feature."""
+    tested = [row for row in rows if row["q_value"] is not None]
+    st.subheader("Segments")
+    if not tested:
+        st.caption("No segment has enough outcomes to be compared with the rest.")
+        return
+    differing = sum(row["q_value"] < Q_LEVEL for row in tested)
+    st.markdown(f"**{differing} of {len(tested)} segments differ** from the rest of the held-out users.")
+    columns = ["feature", "segment", "n", "effect", "difference", "low", "high", "p_value", "q_value"]
+    named = [
+        {
+            **row,
+            "low": row["difference"] - Z95 * row["difference_std_error"],
+            "high": row["difference"] + Z95 * row["difference_std_error"],
+        }
+        for row in tested
+    ]
+    headings = {"n": "users", "low": HEADINGS["ci_low"], "high": HEADINGS["ci_high"]}
+    show_table(named, columns, headings=headings | {"difference": "less the rest"}, height=240)
+    st.caption(
+        "Many are compared, so p values are adjusted (Benjamini and Hochberg): of those with q below "
+        f"{Q_LEVEL:g}, about {Q_LEVEL:.0%} at most are expected to be false. Intervals are not adjusted."
+    )
 
 
 def show_crosscheck(checks: pd.DataFrame) -> None:
@@ -109,8 +164,11 @@ def show(client: ApiClient, choice: Choice) -> None:
     show_table(against, shown, headings={"metric": "figure", "other": "against"}, height=240)
     st.caption(
         f"The {name} less the other on the same held-out users; inconclusive: the interval holds 0. "
+        "Each verdict errs in 5 % of cases where nothing differs: of many, some are wrong by chance. "
         "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
+    show_average_effect(answer["average_effects"], binary=binary)
+    show_segments(answer["segments"])
     show_crosscheck(pd.DataFrame(answer["crosscheck"]))
     show_proof(pd.DataFrame(answer["proof"]))
 
