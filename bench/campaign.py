@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import track
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import assign_roles
@@ -83,11 +84,8 @@ def _night(
     write_treat_list(
         db,
         experiment,
-        decision_date=day,
-        arm="treated",
-        budget=Budget(share=0.1),
-        override="simulation",
-        assign_roles=assign_roles,
+        ListOrder(decision_date=day, arm="treated", budget=Budget(share=0.1), override="simulation"),
+        assign_roles,
     )
     key, store = ListKey(day, experiment.name, "treated"), LocalStore(root / "exports")
     export_treat_list(db, store, key, formats=["parquet"], write_sheet=write_whole)

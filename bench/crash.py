@@ -28,6 +28,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.automation import LAYERS
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
@@ -102,11 +103,8 @@ def _night(root: Path) -> None:
         write_treat_list(
             db,
             folder,
-            decision_date=DATE,
-            arm="treated",
-            budget=Budget(share=0.2),
-            override="bench",
-            assign_roles=assign_roles,
+            ListOrder(decision_date=DATE, arm="treated", budget=Budget(share=0.2), override="bench"),
+            assign_roles,
         )
     with open_warehouse(home, memory_limit="500MB", threads=1) as db:
         export_treat_list(db, LocalStore(home.exports), KEY, write_sheet=write_whole)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
@@ -85,11 +86,8 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
     night = write_treat_list(
         db,
         experiment,
-        decision_date=DATE,
-        arm="treated",
-        budget=Budget(share=0.3),
-        override="benchmark",
-        assign_roles=assign_roles,
+        ListOrder(decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"),
+        assign_roles,
     )
     listed = time.monotonic() - started
     bare = seconds(
@@ -132,11 +130,8 @@ def _in_parts(db: Warehouse, home: Home, experiment: BatchExperiment, parts: int
     listed = _seconds(
         lambda: write_treat_list(
             *(db, experiment),
-            decision_date=DATE,
-            arm="treated",
-            budget=Budget(share=0.3),
-            override="benchmark",
-            assign_roles=cluster.roles,
+            ListOrder(decision_date=DATE, arm="treated", budget=Budget(share=0.3), override="benchmark"),
+            cluster.roles,
         )
     )
     both = _seconds(lambda: export_treat_list(db, store, KEY, write_sheet=cluster.export))

@@ -15,6 +15,7 @@ from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.dagster_checks import WORTH
 from dagster_project.checks.findings import Finding
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.gates import GateError, record_refusal
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.decisions.realised import measure
@@ -27,6 +28,7 @@ from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
+from uplift_core.experiment.design import Defaults
 from uplift_core.targeting.budget import Budget
 
 
@@ -49,6 +51,17 @@ class ListConfig(dg.Config):
     override: str = Field(
         default="", description="reason to write the list even if a gate fails; recorded"
     )
+
+    def order(self, date: str, defaults: Defaults) -> ListOrder:
+        """Return the order of one date's list; the defaults fill what is empty."""
+        return ListOrder(
+            decision_date=date,
+            arm=self.arm or defaults.arm,
+            budget=self.requested_budget(defaults.budget),
+            campaign=self.campaign,
+            learner="" if self.learner == "declared" else self.learner,
+            override=self.override,
+        )
 
     def requested_budget(self, default: float) -> Budget:
         """Return the requested budget; the default share if none is requested."""
@@ -81,17 +94,8 @@ def treat_list_asset(
         write = LayerWrite(context, engine, experiment, "treat_list")
         for date in context.partition_keys:  # in order: each list depends on earlier ones
             with _record_refusals(engine), write.transaction([date]) as db:
-                night = write_treat_list(
-                    db,
-                    experiment,
-                    decision_date=date,
-                    arm=config.arm or defaults.arm,
-                    budget=config.requested_budget(defaults.budget),
-                    campaign=config.campaign,
-                    learner="" if config.learner == "declared" else config.learner,
-                    override=config.override,
-                    assign_roles=engine.compute.roles,
-                )
+                order = config.order(date, defaults)
+                night = write_treat_list(db, experiment, order, engine.compute.roles)
                 metadata = describe_table(db, TREAT_LIST, experiment=experiment.name, decision_date=date)
             if write.refused:
                 break

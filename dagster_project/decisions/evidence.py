@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dagster_project.decisions.records import Night
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.training.registry import REGISTRY, current_version
 from dagster_project.warehouse.connection import Warehouse
@@ -113,30 +113,39 @@ class TreatingNobody:
         )
 
 
-def treating_nobody(
-    db: Warehouse, experiment: BatchExperiment, night: Night, *, by_chance: bool
-) -> TreatingNobody:
-    """Compare a list with treating nobody, at the evaluated budget that is nearest to its size.
+@dataclass(frozen=True)
+class GainsOverNobody:
+    """Gains over treating nobody on held-out users, at each evaluated budget.
 
-    A list that chance draws has the sign of the effect of treating everybody.
+    Attributes:
+        unit: what a gain is measured in: the outcome, or money after cost.
+        by_budget: gain per user of all users, by share of users who are treated.
     """
+
+    unit: str
+    by_budget: Mapping[float, Estimate]
+
+    def of_share(self, share: float) -> TreatingNobody:
+        """Compare a list of this share of users with treating nobody; nearest evaluated budget."""
+        if not self.by_budget:
+            return TreatingNobody(share, self.unit, Estimate(math.nan, math.nan))
+        budget = min(self.by_budget, key=lambda evaluated: abs(evaluated - share))
+        return TreatingNobody(budget, self.unit, self.by_budget[budget])
+
+
+def read_gains_over_nobody(
+    db: Warehouse, experiment: BatchExperiment, arm: str, learner: str
+) -> GainsOverNobody:
+    """Read a learner's gains over treating nobody: in money after cost where a value is declared."""
     outcome = experiment.declaration.defaults.outcome
     rows = db.rows(
         "select budget, incremental, incremental_std_error, net_value, net_std_error "
         "from evaluation.policy_value where experiment = $experiment and arm = $arm "
-        "and outcome = $outcome and learner = $learner and estimator = 'aipw' "
-        "order by abs(budget - $share) limit 1",
-        {
-            "experiment": experiment.name,
-            "arm": night.arm,
-            "outcome": outcome,
-            "learner": night.learner,
-            "share": 1.0 if by_chance else night.realised_rate,
-        },
+        "and outcome = $outcome and learner = $learner and estimator = 'aipw' order by budget",
+        {"experiment": experiment.name, "arm": arm, "outcome": outcome, "learner": learner},
     )
-    if not rows:
-        return TreatingNobody(night.realised_rate, outcome, Estimate(math.nan, math.nan))
-    budget, gain, error, net, net_error = rows[0]
-    if net is not None:
-        return TreatingNobody(budget, "in money after cost", Estimate(net, net_error))
-    return TreatingNobody(budget, f"'{outcome}'", Estimate(gain, error))
+    if any(net is not None for *_, net, _error in rows):
+        gains = {budget: Estimate(net, error) for budget, _, _, net, error in rows}
+        return GainsOverNobody("in money after cost", gains)
+    gains = {budget: Estimate(gain, error) for budget, gain, error, _, _ in rows}
+    return GainsOverNobody(f"'{outcome}'", gains)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
-from dagster_project.decisions.evidence import ListEvidence, TreatingNobody, treating_nobody
+from dagster_project.decisions.evidence import ListEvidence, TreatingNobody
+from dagster_project.decisions.facts import ListFacts
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
-from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
-from uplift_core.diagnostics.sample_ratio import sample_ratio
+from uplift_core.diagnostics.sample_ratio import SampleRatio
 from uplift_core.errors import DataError
 
 
@@ -49,35 +49,52 @@ def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
     db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
 
 
-def judge_night(
-    db: Warehouse, experiment: BatchExperiment, night: Night, share: float, evidence: ListEvidence
-) -> Iterator[Gate]:
-    """Yield every gate's answer about a night; ``share`` is the treated share that the budget allows."""
-    limits = experiment.declaration.decisions.gates
-    counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
-    ratio = sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
-    yield Gate(
-        "sample_ratio",
-        ratio.deviation,
-        limits.sample_ratio,
-        f"arm '{ratio.arm}' differs from its designed share of users by {ratio.deviation:.4f} "
-        f"(p = {ratio.p_value:.2g}, at most {limits.sample_ratio} is accepted)",
-        passed=not ratio.mismatch(limits.sample_ratio),
-    )
+def judge_night(facts: ListFacts, night: Night, allowed: float) -> tuple[Gate, ...]:
+    """Return every gate's answer about a night; ``allowed`` is the share of users it may treat."""
+    return tuple(_answers(facts, night, allowed))
+
+
+def refuse_failures(facts: ListFacts, night: Night, gates: Sequence[Gate]) -> Night:
+    """Return the night, with the reason to write it if a gate failed.
+
+    Raises:
+        GateError: a gate failed, and the order gives no reason to write the list all the same.
+    """
+    failed = [gate.message for gate in gates if not gate.passed]
+    if not failed:
+        return night
+    if not facts.order.override:
+        key = facts.key
+        raise GateError(
+            f"{key.experiment}/{key.campaign} of {key.decision_date} is not written: "
+            f"{'; '.join(failed)}. If that is right, run again with `override` and "
+            "the reason; it is recorded.",
+            key,
+            gates,
+        )
+    return replace(night, override=facts.order.override)
+
+
+def _answers(facts: ListFacts, night: Night, allowed: float) -> Iterator[Gate]:
+    rules = facts.experiment.declaration.decisions
+    limits = rules.gates
+    yield _ratio_gate(facts.sample_ratio, limits.sample_ratio)
     yield _change_gate(night, limits.list_change)
-    off = abs(night.realised_rate - share) / share if share else 0.0
-    by_size = experiment.declaration.decisions.cut == "size"
-    target = "the budget is" if by_size else "the threshold promises"
+    off = abs(night.realised_rate - allowed) / allowed if allowed else 0.0
+    target = "the budget is" if rules.cut == "size" else "the threshold promises"
     yield Gate(
         "realised_rate",
         off,
         limits.realised_rate,
-        f"{night.realised_rate:.4f} of users are treated where {target} {share:.4f} "
+        f"{night.realised_rate:.4f} of users are treated where {target} {allowed:.4f} "
         f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
         passed=off <= limits.realised_rate,
     )
-    yield _evidence_gate(evidence)
-    yield _harm_gate(treating_nobody(db, experiment, night, by_chance=evidence.by_chance))
+    yield _evidence_gate(facts.evidence)
+    # A list that chance draws has the sign of the effect of treating everybody.
+    yield _harm_gate(
+        facts.gains_over_nobody.of_share(1.0 if facts.evidence.by_chance else night.realised_rate)
+    )
     deviation = abs(night.threshold_rate - night.expected_rate)
     yield Gate(
         "threshold_rate",
@@ -86,6 +103,17 @@ def judge_night(
         f"{night.threshold_rate:.4f} of users are at or above the held-out threshold, "
         f"{night.expected_rate:.4f} were expected (at most {limits.threshold_rate} apart is accepted)",
         passed=deviation <= limits.threshold_rate,
+    )
+
+
+def _ratio_gate(ratio: SampleRatio, limit: float) -> Gate:
+    return Gate(
+        "sample_ratio",
+        ratio.deviation,
+        limit,
+        f"arm '{ratio.arm}' differs from its designed share of users by {ratio.deviation:.4f} "
+        f"(p = {ratio.p_value:.2g}, at most {limit} is accepted)",
+        passed=not ratio.mismatch(limit),
     )
 
 

@@ -33,7 +33,7 @@ def threshold_rows(
             "arm": arm,
             "learner": learner,
         }
-        scores = _holdout_scores(db, experiment, arm, learner)
+        scores = held_out_scores(db, experiment, arm, learner)
         for budget in budgets:
             value = scores.threshold(budget)
             row = {"budget": budget, "threshold": value, "treated_share": scores.share_from(value)}
@@ -41,7 +41,12 @@ def threshold_rows(
     return rows
 
 
-def _holdout_scores(db: Warehouse, experiment: BatchExperiment, arm: str, learner: str) -> Distribution:
+def held_out_scores(db: Warehouse, experiment: BatchExperiment, arm: str, learner: str) -> Distribution:
+    """Read the scores of held-out users.
+
+    Raises:
+        DataError: there are none, or they are not finite.
+    """
     held_out = db.arrow(
         "from decisions.holdout_scores($experiment, $arm, $learner)",
         {"experiment": experiment.name, "arm": arm, "learner": learner},

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 
 import pyarrow as pa
 
-from dagster_project.decisions.evidence import list_evidence, rules_of_list
-from dagster_project.decisions.nights import write_night
+from dagster_project.decisions.facts import ListOrder, feature_snapshot, read_facts
+from dagster_project.decisions.gates import judge_night, refuse_failures
+from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
 from dagster_project.decisions.roles import AssignRoles, Binds, ListRequest, Roles, threshold_binds
-from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.provenance import versions_of
 from uplift_core.errors import DataError
 from uplift_core.targeting.budget import Budget, Quota, quota
 
 
-def write_treat_list(  # noqa: PLR0913 - the inputs of one list
-    db: Warehouse,
-    experiment: BatchExperiment,
-    *,
-    decision_date: str,
-    arm: str,
-    budget: Budget,
-    campaign: str = "",
-    learner: str = "",
-    override: str = "",
-    assign_roles: AssignRoles,
+def write_treat_list(
+    db: Warehouse, experiment: BatchExperiment, order: ListOrder, assign_roles: AssignRoles
 ) -> Night:
-    """Replace one date's list of a campaign.
+    """Replace one date's list of a campaign: read the facts, plan, write, judge, report.
 
     The list has exactly the budget's size. It is smaller only if the holdout, suppressions and, for
     money, effects that are not worth their cost leave fewer users. If the experiment declares
@@ -44,47 +32,34 @@ def write_treat_list(  # noqa: PLR0913 - the inputs of one list
     Args:
         db: the warehouse; the caller's transaction makes all of it visible, or nothing.
         experiment: the experiment.
-        decision_date: YYYY-MM-DD.
-        arm: the arm to treat with.
-        budget: share of users, number of users or money.
-        campaign: the purpose of the list. Default: the arm's name.
-        learner: the learner whose score decides. Default: the declared one, or the champion.
-        override: the reason to write the list even if a gate fails; recorded.
+        order: which list to make.
         assign_roles: gives every user a role, on this machine or on a cluster.
 
     Raises:
+        ExperimentError: the experiment has no such treatment arm.
         DataError: the budget is invalid, scores are not finite, costs or values are missing, or a gate
             failed; then nothing is written.
     """
-    experiment.declaration.contrast(arm)
-    key = ListKey(decision_date, experiment.name, campaign or arm)
-    learner = learner or deciding_learner(db, experiment, arm)
-    evidence = list_evidence(db, experiment, arm, learner)
-    experiment = rules_of_list(experiment, evidence)
-    plan = plan_list(
-        db, experiment, key, arm=arm, learner=learner, budget=budget, assign_roles=assign_roles
-    )
-    (threshold,) = threshold_rows(db, experiment, arms=[arm], learners=[learner], budgets=[plan.share])
-    if experiment.declaration.decisions.cut == "threshold":
-        plan = plan.cut_at(threshold["threshold"])
+    facts = read_facts(db, experiment, order)
+    request = ListRequest(facts.key, order.arm, facts.learner, money=order.budget.kind == "money")
+    plan = plan_list(db, facts.experiment, request, order.budget, assign_roles)
+    threshold = facts.held_out_scores.threshold(plan.share)
+    if facts.experiment.declaration.decisions.cut == "threshold":
+        plan = plan.cut_at(threshold)
     labels = {
-        "arm": arm,
-        "learner": learner,
-        "threshold": threshold["threshold"],
-        "model_version": current_version(db, experiment.name),
-        "feature_snapshot": feature_snapshot(db, experiment),
+        "arm": order.arm,
+        "learner": facts.learner,
+        "threshold": threshold,
+        "model_version": facts.model_version,
+        "feature_snapshot": facts.feature_snapshot,
     }
-    write_list(db, experiment, key, plan, labels)
-    _write_rules(db, experiment, key, plan.share)
-    return write_night(
-        db,
-        experiment,
-        key,
-        budget=budget,
-        expected_rate=float(threshold["treated_share"]),
-        evidence=evidence,
-        override=override,
-    )
+    write_list(db, facts.experiment, facts.key, plan, labels)
+    night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
+    gates = judge_night(facts, night, plan.allowed_share(facts.experiment, night))
+    night = refuse_failures(facts, night, gates)
+    write_rules(db, facts.experiment, facts.key, plan.share)
+    write_night(db, facts.key, night, gates)
+    return night
 
 
 @dataclass(frozen=True)
@@ -110,6 +85,17 @@ class ListPlan:
         treated = replace(self.treated, ranked=self.roles.reaching(threshold))
         return replace(self, treated=treated, threshold=threshold)
 
+    def allowed_share(self, experiment: BatchExperiment, night: Night) -> float:
+        """Return the share of users that the written list may treat."""
+        share = self.share
+        if self.threshold is not None:
+            # Apply the held-out share to the ranked users only: the score decides about no others.
+            share = (self.roles.counts.ranked * night.expected_rate + night.explored) / night.users
+        if not experiment.declaration.decisions.fill:
+            # The list holds no more users than are worth treating.
+            share = min(share, night.eligible / night.users)
+        return share
+
     def cut(self) -> Binds:
         """Return the end of the list among the ranked users."""
         if self.threshold is None:
@@ -117,13 +103,10 @@ class ListPlan:
         return threshold_binds(self.threshold)
 
 
-def plan_list(  # noqa: PLR0913 - the inputs of one plan
+def plan_list(
     db: Warehouse,
     experiment: BatchExperiment,
-    key: ListKey,
-    *,
-    arm: str,
-    learner: str,
+    request: ListRequest,
     budget: Budget,
     assign_roles: AssignRoles,
 ) -> ListPlan:
@@ -138,7 +121,7 @@ def plan_list(  # noqa: PLR0913 - the inputs of one plan
             "takes a share of users, as no threshold keeps to a number or a sum; ask for a share "
             "(budget), or declare cut = 'size'"
         )
-    roles = assign_roles(db, experiment, ListRequest(key, arm, learner, money=budget.kind == "money"))
+    roles = assign_roles(db, experiment, request)
     counts = roles.counts
     size = budget.size(counts.users)
     if size is None:
@@ -187,7 +170,7 @@ def write_list(
         )
 
 
-def _write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share: float) -> None:
+def write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share: float) -> None:
     """Record the rules that drew and cut the list; the service answers by the same rules later."""
     rules = experiment.declaration.decisions
     cap = rules.contact_cap
@@ -217,21 +200,3 @@ def refuse_other_files(db: Warehouse, experiment: BatchExperiment, key: ListKey)
             f"files ({listed}) than the current ones ({current}), so the ids of its users are "
             "unknown. Materialize treat_list of that date again"
         )
-
-
-def feature_snapshot(db: Warehouse, experiment: BatchExperiment) -> str:
-    """Return the version of the scored features: a hash of the source file and the feature SQL.
-
-    The version of a population is that of its own file.
-    """
-    version = versions_of(db, experiment.name, ["population"])["population"]
-    if experiment.declaration.population and version:
-        return version
-    (source,) = db.one(
-        "select sha256 from raw.registry where experiment = $name", {"name": experiment.name}
-    )
-    (sql,) = db.one(
-        "select any_value(sql_sha256) from features.registry where experiment = $name",
-        {"name": experiment.name},
-    )
-    return sha256(f"{source}{sql}".encode()).hexdigest()[:12]

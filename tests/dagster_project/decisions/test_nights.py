@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.records import Night
 from dagster_project.decisions.roles import assign_roles
@@ -33,11 +34,8 @@ def write(db: Warehouse, experiment: BatchExperiment, share: float, **options: s
     return write_treat_list(
         db,
         experiment,
-        decision_date=LATER,
-        arm="treated",
-        budget=budget,
-        **options,
-        assign_roles=assign_roles,
+        ListOrder(decision_date=LATER, arm="treated", budget=budget, **options),
+        assign_roles,
     )
 
 
@@ -193,10 +191,8 @@ def test_a_number_of_users_or_money_is_no_budget_of_a_threshold(
                 write_treat_list(
                     db,
                     folder,
-                    decision_date=LATER,
-                    arm="treated",
-                    budget=budget,
-                    assign_roles=assign_roles,
+                    ListOrder(decision_date=LATER, arm="treated", budget=budget),
+                    assign_roles,
                 )
 
 
@@ -233,10 +229,8 @@ def test_a_list_that_is_made_again_is_not_measured(home: Home, simulated: BatchE
         write_treat_list(
             db,
             simulated,
-            decision_date=tonight,
-            arm="treated",
-            budget=Budget(share=0.3),
-            assign_roles=assign_roles,
+            ListOrder(decision_date=tonight, arm="treated", budget=Budget(share=0.3)),
+            assign_roles,
         )
         assert db.one("select count(*) from decisions.realised") == (0,)
 

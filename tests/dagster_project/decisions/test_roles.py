@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.roles import AssignRoles, assign_roles
+from dagster_project.decisions.roles import AssignRoles, ListRequest, assign_roles
 from dagster_project.decisions.treat_list import plan_list, write_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -56,7 +56,8 @@ def make(  # noqa: PLR0913 - the inputs of one list
     roles: AssignRoles = assign_roles,
 ) -> Rows:
     key = ListKey(night, experiment.name, campaign)
-    plan = plan_list(db, experiment, key, arm="mens", learner="r", budget=budget, assign_roles=roles)
+    request = ListRequest(key, "mens", "r", money=budget.kind == "money")
+    plan = plan_list(db, experiment, request, budget, roles)
     threshold = 0.0
     # Here the threshold comes from all users; a run takes it from the held-out users.
     if experiment.declaration.decisions.cut == "threshold":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
@@ -25,11 +26,13 @@ def test_the_list_is_of_exact_size(
             write_treat_list(
                 db,
                 simulated,
-                decision_date=DATE,
-                arm="treated",
-                budget=Budget(share=share),
-                override="another budget than last night's",
-                assign_roles=assign_roles,
+                ListOrder(
+                    decision_date=DATE,
+                    arm="treated",
+                    budget=Budget(share=share),
+                    override="another budget than last night's",
+                ),
+                assign_roles,
             ).treated
             == size
         )
@@ -46,11 +49,10 @@ def test_a_second_list_of_a_date_replaces_the_first_and_no_other(
             write_treat_list(
                 db,
                 simulated,
-                decision_date=DATE,
-                arm="treated",
-                budget=Budget(share=share),
-                override="a test",
-                assign_roles=assign_roles,
+                ListOrder(
+                    decision_date=DATE, arm="treated", budget=Budget(share=share), override="a test"
+                ),
+                assign_roles,
             )
         assert db.one(TREATED + "where decision_date = $date::date", {"date": DATE}) == (1000, SMALL)
         again = db.rows(
@@ -109,5 +111,5 @@ def test_a_list_nobody_can_mean_is_refused(
     with opened(home) as db:
         before = db.rows("select count(*) from decisions.treat_list")
         with pytest.raises(error, match=fault):
-            write_treat_list(db, simulated, **arguments, assign_roles=assign_roles)
+            write_treat_list(db, simulated, ListOrder(**arguments), assign_roles)
         assert db.rows("select count(*) from decisions.treat_list") == before

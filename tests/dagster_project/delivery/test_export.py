@@ -14,6 +14,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import ListKey
@@ -55,11 +56,8 @@ def write(home: Home, experiment: BatchExperiment, date: str, share: float) -> N
         write_treat_list(
             db,
             experiment,
-            decision_date=date,
-            arm="treated",
-            budget=budget,
-            override="a test",
-            assign_roles=assign_roles,
+            ListOrder(decision_date=date, arm="treated", budget=budget, override="a test"),
+            assign_roles,
         )
 
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
@@ -30,12 +31,14 @@ def decide(
         write_treat_list(
             db,
             experiment,
-            decision_date=str(night),
-            arm="treated",
-            budget=Budget(share=share),
-            campaign=campaign,
-            override="a test",
-            assign_roles=assign_roles,
+            ListOrder(
+                decision_date=str(night),
+                arm="treated",
+                budget=Budget(share=share),
+                campaign=campaign,
+                override="a test",
+            ),
+            assign_roles,
         )
 
 

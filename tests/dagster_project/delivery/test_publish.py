@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from dagster_project.commands import rollback
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
@@ -384,11 +385,8 @@ def test_two_nights_of_the_ledger_are_published(
             write_treat_list(
                 db,
                 simulated,
-                decision_date=night,
-                arm="treated",
-                budget=Budget(share=0.3),
-                override="test",
-                assign_roles=assign_roles,
+                ListOrder(decision_date=night, arm="treated", budget=Budget(share=0.3), override="test"),
+                assign_roles,
             )
     publish_again(home, simulated)
     con = snapshot(home.root)

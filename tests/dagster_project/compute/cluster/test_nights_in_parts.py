@@ -15,6 +15,7 @@ from dagster_project.compute import Compute
 from dagster_project.compute.cluster.cluster import Cluster
 from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.compute.local import LocalCompute
+from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.gates import GateError
 from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
@@ -53,11 +54,10 @@ class Place:
             return write_treat_list(
                 db,
                 self.folder,
-                decision_date=date,
-                arm="treated",
-                budget=Budget(share=share),
-                override=override,
-                assign_roles=self.compute.roles,
+                ListOrder(
+                    decision_date=date, arm="treated", budget=Budget(share=share), override=override
+                ),
+                self.compute.roles,
             )
 
     def export(self, date: str, store: LocalStore | None = None, own_id: str = "") -> Path:
