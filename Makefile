@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 export UPLIFT_HOME ?= $(CURDIR)/.uplift
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 unexport PYTHONPATH
+# Compiling all libraries anew in every process takes three times as long as loading them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .DEFAULT_GOAL := help

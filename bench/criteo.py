@@ -72,8 +72,8 @@ def run_job(  # noqa: PLR0913 - a job and its machine
     import xgboost  # noqa: PLC0415
 
     from dagster_project.definitions import build_definitions, experiment_folders  # noqa: PLC0415
+    from dagster_project.main_job import QUIET  # noqa: PLC0415
     from dagster_project.resources import Engine  # noqa: PLC0415
-    from dagster_project.run import QUIET  # noqa: PLC0415
     from dagster_project.settings import OwnFileSetting, Settings  # noqa: PLC0415
     from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters  # noqa: PLC0415
 

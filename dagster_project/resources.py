@@ -16,7 +16,8 @@ from dagster_project.decisions.first_night import first_night
 from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
-from dagster_project.inputs.sources import Log, SourceFile, find_source
+from dagster_project.inputs.own_files import SourceFile
+from dagster_project.inputs.sources import Log, find_source
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse

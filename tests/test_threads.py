@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-ENTRIES = ("dagster_project.run", "serve.app")
+ENTRIES = ("dagster_project.run", "dagster_project.main_job", "serve.app")
 
 
 @pytest.mark.parametrize("module", ENTRIES)

@@ -10,8 +10,8 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
+from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
-from dagster_project.inputs.sources import own_file
 from dagster_project.reporting.lineage import column_lineage
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine

@@ -4,99 +4,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
-from rich.console import Console
-
-from dagster_project.decisions.carry import KEYS, Carried, carry
-from dagster_project.settings import Settings
-from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.opening import open_warehouse
-from dagster_project.warehouse.schema import create_tables, declared_here, missing_columns
-from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry the ledger and print the row counts; return the exit code."""
-    parser = argparse.ArgumentParser(prog="carry-ledger", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="carry-ledger", description="Carry the ledger of an earlier warehouse into a new one."
+    )
     parser.add_argument("source", help="the earlier warehouse, or a published snapshot")
     parser.add_argument(
         "--without",
         action="append",
         default=[],
         metavar="TABLE",
-        choices=[".".join(place) for place in KEYS],
-        help="leave a table behind; repeatable",
+        help="leave a table behind, such as decisions.suppressions; repeatable",
     )
     chosen = parser.parse_args(arguments)
-    settings, console = Settings(), Console(highlight=False, soft_wrap=True)
-    home, source = Home(settings.home), Path(chosen.source)
-    if not source.is_file():
-        raise UpliftError(f"FROM '{chosen.source}': there is no such file; name the earlier warehouse")
-    memory_limit, threads = settings.memory_limit, settings.threads
-    with (
-        _aside(home, source, console) as earlier,
-        open_warehouse(home, memory_limit=memory_limit, threads=threads) as db,
-    ):
-        tables = carry(db, earlier, without=chosen.without)
-    for each in tables:
-        console.print(_summary(each))
-    console.print(f"{earlier} is unchanged. Next: make run, for each published experiment.")
+    # DuckDB and the SQL parser take a second to import, so --help is answered first.
+    from dagster_project.commands.carrying import carry_ledger  # noqa: PLC0415
+
+    carry_ledger(Path(chosen.source), chosen.without)
     return 0
-
-
-def _summary(table: Carried) -> str:
-    """Describe the result of one table in a line."""
-    there = table.earlier - table.carried
-    parts = [f"{table.table}: {table.carried:,} rows carried"]
-    parts += [f"{there:,} were in the warehouse already"] if there else []
-    parts += [f"{table.after:,} now"]
-    parts += [f"this version has no column {', '.join(table.left)}"] if table.left else []
-    return ", ".join(parts)
-
-
-@contextmanager
-def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
-    """Yield the earlier file; if it is the warehouse itself, rename it first, and back on an error."""
-    if not (home.warehouse.is_file() and source.samefile(home.warehouse)):
-        yield source
-        return
-    if not _is_earlier(home):
-        raise UpliftError(f"{source} is of this version already; there is nothing to carry")
-    aside = home.warehouse.with_name(f"warehouse-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb")
-    home.warehouse.rename(aside)
-    console.print(f"{source} is renamed to {aside}")
-    try:
-        yield aside
-    except BaseException:
-        for left in (home.warehouse, home.warehouse.with_name(f"{home.warehouse.name}.wal")):
-            left.unlink(missing_ok=True)
-        aside.rename(home.warehouse)
-        raise
-
-
-def _is_earlier(home: Home) -> bool:
-    """Return true if the warehouse lacks columns; afterwards its log is merged into the one file.
-
-    Raises:
-        UpliftError: a run has it open.
-    """
-    try:
-        with duckdb.connect(str(home.warehouse)) as con:
-            db = Warehouse(con)
-            db.rows("begin")
-            create_tables(db)
-            earlier = bool(missing_columns(declared_here(db), db.columns()))
-            db.rows("rollback")
-            db.rows("checkpoint")
-            return earlier
-    except duckdb.Error as error:
-        raise UpliftError(f"{home.warehouse} cannot be opened: {error}") from error
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import sys
 
 from rich.console import Console
 
-from dagster_project.delivery.publish import roll_back
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer, recorded_pointers
@@ -24,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     home, console = Home(Settings().home), Console(highlight=False)
     if not chosen.list:
+        # The bundle's check loads XGBoost, which takes seconds, so --help and --list are answered first.
+        from dagster_project.delivery.publish import roll_back  # noqa: PLC0415
+
         pointer = roll_back(home, chosen.to)
         console.print(f"current is now {pointer.snapshot_id}; the service follows within seconds")
         return 0

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from dagster_project.decisions.roles import ListRequest, Roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet
-from dagster_project.inputs.sources import SourceFile
+from dagster_project.inputs.own_files import SourceFile
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges

@@ -11,8 +11,8 @@ from dagster_project.compute import Compute, Log
 from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
+from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, load_raw
-from dagster_project.inputs.sources import SourceFile
 from dagster_project.reporting.run_progress import ProgressLog
 from dagster_project.training.cells import find_edges, make_cells, of_parts
 from dagster_project.training.fitting import Recipe, fits_of_arm, train_arm

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import duckdb
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
-from dagster_project.inputs.sources import SourceFile
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError

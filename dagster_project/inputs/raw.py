@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import duckdb
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.own_files import SourceFile, own_file
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.inputs.signs import with_signs
-from dagster_project.inputs.sources import SourceFile, own_file
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError, ExperimentError

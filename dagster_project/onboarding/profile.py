@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
 from dagster_project.inputs.signs import SIGNED
-from dagster_project.inputs.sources import own_file
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError

@@ -9,10 +9,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
-
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.sql import Identifier, literal
 
@@ -66,60 +62,14 @@ def _usual() -> dict[str, str]:
 
 @cache
 def comments_of(sql: str) -> Comments:
-    """Read the header and the comments beside the columns of one SELECT or CREATE TABLE.
-
-    SQL that sqlglot cannot parse gives no comments of columns: a missing comment is no reason to fail.
-    """
+    """Read the header and the comments beside the columns of one SELECT or CREATE TABLE."""
     header = HEADER.search(sql)
-    table = _flat(NOT_FOR_READERS.sub("", header[1])) if header else ""
+    table = " ".join(NOT_FOR_READERS.sub("", header[1]).split()) if header else ""
     if "--" not in sql and sql.count("/*") <= 1:
         return Comments(table)  # no column has a comment; generated SQL can be long to parse
-    try:
-        statement = sqlglot.parse_one(sql, read="duckdb")
-    except SqlglotError:
-        return Comments(table)
-    if isinstance(statement, exp.Create):
-        definitions = statement.find_all(exp.ColumnDef)
-        return Comments(table, {c.name: text for c in definitions if (text := _beside(c))})
-    return _of_select(table, statement)
+    from dagster_project.warehouse.column_comments import column_comments  # noqa: PLC0415 - see there
 
-
-def _of_select(table: str, statement: exp.Expr) -> Comments:
-    columns: dict[str, str] = {}
-    patterns: dict[str, str] = {}
-    renamed: dict[str, str] = {}
-    for item in _selected(statement):
-        text = _beside(item)
-        several = item.find(exp.Columns)
-        if text and not several:
-            columns[item.alias_or_name] = text
-        elif text and several and isinstance(several.this, exp.Literal):
-            patterns[several.this.name] = text
-        source = item.unalias()
-        while isinstance(source, exp.Cast):
-            source = source.this
-        if isinstance(source, exp.Column):
-            renamed[item.alias_or_name] = source.name
-    return Comments(table, columns, patterns, renamed)
-
-
-def _selected(statement: exp.Expr) -> list[exp.Expr]:
-    """List the output expressions; ``select *`` from a subquery gives those of the subquery."""
-    if not isinstance(statement, exp.Query):
-        return []
-    source = statement.args.get("from_") or statement.args.get("from")
-    if statement.is_star and len(statement.selects) == 1 and source:
-        inner = source.this
-        return _selected(inner.this) if isinstance(inner, exp.Subquery) else []
-    return list(statement.selects)
-
-
-def _beside(item: exp.Expr) -> str:
-    return _flat(*(comment for node in item.walk() for comment in node.comments or ()))
-
-
-def _flat(*texts: str) -> str:
-    return " ".join(" ".join(texts).split())
+    return Comments(table, *column_comments(sql))
 
 
 def comments_for(schema: str, table: str, sql: str, known: Columns) -> dict[tuple[str, str, str], str]:

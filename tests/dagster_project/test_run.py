@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from dagster_project import run
+from dagster_project import main_job, run
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.main_job import read_summary
 from dagster_project.resources import Engine, expected_errors
-from dagster_project.run import read_summary
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import SMALL, folder_of, opened, share_proof
@@ -80,7 +80,7 @@ def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
     home: Home, simulated: BatchExperiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (date,) = (path.name for path in (home.exports / "simulated").iterdir())
-    run._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)
+    main_job._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)
     lines = capsys.readouterr().out.splitlines()
     (place,) = [i for i, line in enumerate(lines) if "Whom to treat" in line]
     who = "1,500 of 5,000 simulated users get 'treated'"
@@ -92,9 +92,9 @@ def test_one_experiment_that_stops_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
-    monkeypatch.setattr(run, "_materialize", lambda *a: ran.append(a[2].name) or len(ran) > 1)
-    monkeypatch.setattr(run, "_table", lambda *_: None)
-    monkeypatch.setattr(run, "read_summary", lambda _, folder: folder.name)
+    monkeypatch.setattr(main_job, "_materialize", lambda *a: ran.append(a[2].name) or len(ran) > 1)
+    monkeypatch.setattr(main_job, "_table", lambda *_: None)
+    monkeypatch.setattr(main_job, "read_summary", lambda _, folder: folder.name)
     assert run.main(["hillstrom", "simulated"]) == 1
     assert ran == ["hillstrom", "simulated"]
     assert "stopped hillstrom; see above" in " ".join(capsys.readouterr().out.split())

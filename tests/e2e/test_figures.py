@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.run import read_summary
+from dagster_project.main_job import read_summary
 from dagster_project.settings import REPOSITORY
 from tests.support import Open, folder_of
 from uplift_core.artifacts.home import Home

@@ -24,8 +24,8 @@ from dagster_project.compute.cluster.training import Job, train_on_one, train_to
 from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
+from dagster_project.inputs.own_files import SourceFile, parts_of
 from dagster_project.inputs.raw import check_columns
-from dagster_project.inputs.sources import SourceFile, parts_of
 from dagster_project.training.cells import features_of, find_edges, of_parts, value_counts
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, Part, same_columns

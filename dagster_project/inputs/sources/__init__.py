@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_project.inputs.own_files import SourceFile, own_file
 from dagster_project.inputs.sources.download import download
 from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from dagster_project.inputs.sources.remote import fetch_url, url_of
@@ -18,14 +17,6 @@ from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A verified source file on this machine."""
-
-    path: Path
-    sha256: str
 
 
 def find_source(  # noqa: PLR0913 - all sources of a file
@@ -75,40 +66,6 @@ def find_source(  # noqa: PLR0913 - all sources of a file
         f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
         f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {home.sources}"
     )
-
-
-def own_file(
-    name: str, key: str, folder: Path, path: Path, *, base: str = "the experiment's folder"
-) -> SourceFile:
-    """Return a user's file; a pattern names several parts of one file, in the order of their names.
-
-    Args:
-        name: the experiment.
-        key: the declaration's key that names the file.
-        folder: the folder that the path is relative to.
-        path: the declared path.
-        base: the name of ``folder`` in messages.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    whole = folder / path.expanduser()
-    if whole.is_file():
-        return SourceFile(whole, sha256_file(whole))
-    parts = parts_of(whole)
-    if not parts:
-        raise DataError(
-            f"{name}: {key} = '{path}': there is no file {whole}; correct the path, relative to {base}"
-        )
-    digests = " ".join(sha256_file(part) for part in parts)
-    return SourceFile(whole, hashlib.sha256(digests.encode()).hexdigest())
-
-
-def parts_of(path: Path) -> list[Path]:
-    """List the file, or the files that a pattern names, in the order of their names."""
-    if path.is_file():
-        return [path]
-    return sorted(part for part in path.parent.glob(path.name) if part.is_file())
 
 
 def _fetchers(source: FileSource) -> list[tuple[Callable[[Path], None], str]]:

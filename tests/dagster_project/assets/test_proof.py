@@ -10,8 +10,8 @@ import pytest
 
 from dagster_project.assets import proof
 from dagster_project.assets.proof import evaluator
+from dagster_project.main_job import failure
 from dagster_project.resources import Engine
-from dagster_project.run import failure
 from tests.support import QUIET, failure_text
 from uplift_core.evaluation.coverage import Proof
 

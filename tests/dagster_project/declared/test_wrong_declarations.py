@@ -10,9 +10,9 @@ import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import experiment_folders
+from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.raw import create_by, load_raw
-from dagster_project.inputs.sources import own_file
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import UpliftError

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.compute.cluster.tasks import Limits, Query, run_query
+from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import load_raw
 from dagster_project.inputs.signs import with_signs
-from dagster_project.inputs.sources import SourceFile
 from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier

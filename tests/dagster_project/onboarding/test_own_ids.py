@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.raw import load_raw
-from dagster_project.inputs.sources import own_file
 from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import case_file

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.inputs import sources
-from dagster_project.inputs.sources import SourceFile, find_source
+from dagster_project.inputs.own_files import SourceFile
+from dagster_project.inputs.sources import find_source
 from tests.support import folder_of
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError

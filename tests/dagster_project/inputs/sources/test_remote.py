@@ -7,7 +7,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dagster_project.inputs.sources import find_source, parts_of
+from dagster_project.inputs.own_files import parts_of
+from dagster_project.inputs.sources import find_source
 from dagster_project.inputs.sources.remote import url_of
 from tests.support import folder_of, with_experiment
 from uplift_core.artifacts.home import Home

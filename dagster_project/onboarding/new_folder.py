@@ -1,0 +1,183 @@
+"""Draft the folder of a new experiment from its file, and print every guess."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from dagster_project.onboarding import drafts
+from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
+from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
+from dagster_project.onboarding.profile import FILE, Column, open_file
+from dagster_project.onboarding.shares import find_shares
+from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
+from uplift_core.boosting.without_scikit_learn import import_xgboost
+from uplift_core.errors import ExperimentError
+from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
+from uplift_core.experiment.sources import TAKEN
+
+SAMPLE = 100_000  # number of users that the check of the randomization reads
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+POPULATION = "_population"  # suffix of an experiment's name: tables of the users to decide about
+
+
+def new_experiment(file: Path, name: str, options: Options, console: Console) -> Path:
+    """Read ``file``, print the guesses, and write the experiment's folder.
+
+    Raises:
+        UpliftError: the file is no supported randomized experiment, or the name is taken.
+    """
+    folder = _folder(name)
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect(f"{scratch}/file.duckdb") as con:
+        db = Warehouse(con)
+        columns = open_file(db, file, lambda names: id_column(names, options))
+        guesses = guess(columns, options)
+        shares = find_shares(dict(guesses.arm.levels))
+        draft = drafts.Draft(
+            name=name,
+            file=file.name,
+            path=os.path.relpath(file.expanduser().absolute(), folder),
+            guess=guesses,
+            columns=columns,
+            shares=shares,
+        )
+        left_out = {c.name: why for c in guesses.features if (why := why_no_feature(c))}
+        used = [column for column in guesses.features if column.name not in left_out]
+        _refuse_infinite([*used, *(outcome.column for outcome in guesses.outcomes)])
+        lines = encode(used, draft.outcomes.values())
+        if not lines:
+            raise ExperimentError("no column is left for the features; all users would look alike")
+        _print_guesses(console, draft, lines, left_out)
+        _refuse_predictable(db, guesses, lines, used)
+    _write(folder, draft, lines, left_out)
+    _print_next_steps(console, draft, folder)
+    return folder
+
+
+def _folder(name: str) -> Path:
+    if not NAME.match(name) or name in TAKEN:
+        raise ExperimentError(
+            f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter "
+            f"and be none of {', '.join(sorted(TAKEN))}; try {slug(name, 'experiment')}"
+        )
+    parts = [part for part in Settings().experiments.split(os.pathsep) if part]
+    roots = [Path(part).expanduser().absolute() for part in parts] or [OWN_EXPERIMENTS]
+    folder = roots[0] / name
+    if folder.exists():
+        raise ExperimentError(f"{folder} exists already; choose another NAME, or remove it first")
+    if taken := _taken(name, [SQL_FOLDER / "experiments", *roots]):
+        raise ExperimentError(
+            f"NAME '{name}' is taken by the experiment in {taken}; choose another NAME"
+        )
+    return folder
+
+
+def _taken(name: str, roots: Sequence[Path]) -> Path | None:
+    """Return the folder of an experiment with this name, or with tables of this name; else None."""
+    folders = {path.parent.name: path.parent for root in roots for path in root.glob(f"*/{DECLARATION}")}
+    rivals = (name, name.removesuffix(POPULATION), f"{name}{POPULATION}")
+    return next((folders[rival] for rival in rivals if rival in folders), None)
+
+
+def _print_guesses(
+    console: Console, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
+) -> None:
+    table = Table(title=f"{draft.file}: {draft.guess.arm.rows:,} rows", title_justify="left")
+    for heading in ("what", "guess", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in draft.guess.reasons:
+        table.add_row(*row)
+    kind = "shares by design" if draft.shares.designed else "shares as counted"
+    table.add_row(kind, ", ".join(draft.arms), draft.shares.why)
+    table.add_row("features", str(len(lines)), ", ".join(line.name for line in lines))
+    for name, why in left_out.items():
+        table.add_row("no feature", name, why)
+    console.print(table)
+    if not draft.shares.designed:
+        console.print(
+            "Warning: the arms' shares are estimated from the counts. Then the design no longer "
+            "guarantees that the arms differ by chance alone."
+        )
+
+
+def _refuse_infinite(columns: Sequence[Column]) -> None:
+    for column in columns:
+        if column.infinite:
+            raise ExperimentError(
+                f"column '{column.name}' holds {column.infinite}; features and outcomes must be finite: "
+                f"correct the file, or leave the column out with --ignore {shlex.quote(column.name)}"
+            )
+
+
+def _refuse_predictable(
+    db: Warehouse, guesses: Guess, lines: list[FeatureLine], columns: list[Column]
+) -> None:
+    """Refuse arms that the features predict.
+
+    Raises:
+        ExperimentError: names the arm and the feature that predicts it best.
+    """
+    selects = ", ".join(f"{line.sql} as {Identifier.of(line.name)}" for line in lines)
+    casts = ", ".join(f"{_plain(c)} as {Identifier.of(c.name)}" for c in columns)
+    arm = Identifier.of(guesses.arm.name)
+    every = -(-guesses.arm.rows // SAMPLE)
+    rows = db.arrow(
+        f"select {arm}::varchar as _arm, {selects} from (select * replace ({casts}) from {FILE}) "
+        "where md5_number_lower(_row::varchar) % $every = 0 order by _row",
+        {"every": every},
+    )
+    arms = rows.column("_arm").to_numpy(zero_copy_only=False)
+    x = np.column_stack([rows.column(line.name).to_numpy() for line in lines]).astype(np.float32)
+    x[np.isinf(x)] = np.nan
+    import_xgboost()
+    from uplift_core.diagnostics.balance import arm_balance  # noqa: PLC0415 - takes 1 s, so answer first
+
+    # Of two arms, one is predicted exactly as well as the other.
+    for value in guesses.arm.values[: None if len(guesses.arm.values) > 2 else 1]:  # noqa: PLR2004
+        balance = arm_balance(x, arms == value)
+        if balance.predictable:
+            together = balance.together.value
+            name, auc, smd = balance.worst([line.name for line in lines])
+            raise ExperimentError(
+                f"the features predict who is in arm '{value}' (AUC {together:.2f}, chance is 0.50; "
+                f"'{name}' alone {auc:.2f}, standardized difference {smd:.2f}). Either arms were not "
+                "assigned at random with the same shares for everybody, which is out of scope, or a "
+                "column is from after the treatment: then leave it out with --ignore COLUMN"
+            )
+
+
+def _plain(column: Column) -> str:
+    """Return the SQL of a column as raw.sql will yield it."""
+    name = Identifier.of(column.name).sql
+    if column.cast == "TIMESTAMP WITH TIME ZONE":
+        return f"timezone('UTC', {name})"
+    return f"{name}::{column.cast}" if column.cast else name
+
+
+def _write(
+    folder: Path, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / DECLARATION).write_text(drafts.toml(draft, lines), encoding="utf-8")
+    (folder / RAW_SQL).write_text(drafts.raw_sql(draft), encoding="utf-8")
+    (folder / FEATURES_SQL).write_text(drafts.features_sql(draft, lines, left_out), encoding="utf-8")
+    load_experiment(folder)
+
+
+def _print_next_steps(console: Console, draft: drafts.Draft, folder: Path) -> None:
+    console.print(f"\nWritten to {folder}", soft_wrap=True)
+    console.print(f"  {DECLARATION}   arms, shares, outcomes, budget: compare with the plan")
+    console.print(f"  {RAW_SQL}           how the file is read")
+    console.print(f"  {FEATURES_SQL}      may read only columns that were known before the treatment")
+    console.print(f"\nThen   make run EXPERIMENTS={draft.name}")
