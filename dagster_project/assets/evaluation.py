@@ -13,12 +13,13 @@ from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
-from dagster_project.evaluation.crosscheck import MAX_USERS, crosscheck, read_rows
+from dagster_project.evaluation.crosscheck import MAX_USERS, read_rows
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.evaluation.segments import segment_rows
+from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -130,9 +131,12 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "crosscheck")
         with write.transaction() as db:
             names, users = read_rows(db, experiment, arm, config.users)
-            rows = crosscheck(experiment, arm, names, users, threads=engine.threads)
+            rows, was_stored = stored_or_new_crosscheck(
+                engine.paths.proofs, experiment, arm, names, users, engine.threads
+            )
             db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
-            context.log.info(f"{experiment.name}/crosscheck: {len(rows)} comparisons")
+            note = ", as an earlier run with these users and this code showed" if was_stored else ""
+            context.log.info(f"{experiment.name}/crosscheck: {len(rows)} comparisons{note}")
             metadata = describe_table(db, table, experiment=experiment.name)
         yield from write.results(metadata)
 

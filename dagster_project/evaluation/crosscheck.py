@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.econml_peers import Folds, econml_effects
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles, Floats
@@ -89,6 +88,9 @@ def crosscheck(
 
     model, fitter = ours(fold)
     other, _ = ours(np.random.default_rng(OTHER_SEED).permutation(fold))
+    # scikit-learn takes seconds to import, and most runs have a stored comparison.
+    from dagster_project.evaluation.econml_peers import Folds, econml_effects  # noqa: PLC0415
+
     folds_of: dict[int, Folds | int] = {1: _splits(fold), 2: int(fold.max()) + 1}
     compared = [*((name, 1) for name in LEARNER_NAMES), *((name, 2) for name in TIER_2)]
     fits = [
@@ -128,5 +130,5 @@ def spearman(a: Doubles, b: Doubles) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def _splits(fold: npt.NDArray[np.int8]) -> Folds:
+def _splits(fold: npt.NDArray[np.int8]) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(int(fold.max()) + 1)]

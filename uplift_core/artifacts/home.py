@@ -49,7 +49,7 @@ class Home:
 
     @property
     def proofs(self) -> Path:
-        """The folder of the evaluator's proofs: one file per version of code and libraries."""
+        """The folder of the evaluator's proofs, and of each experiment's comparison with econml."""
         return self.root / "proofs"
 
     @property

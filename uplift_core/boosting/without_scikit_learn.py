@@ -5,6 +5,7 @@ XGBoost imports scikit-learn, if it is installed, for estimators of its own, and
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -21,3 +22,9 @@ def import_xgboost() -> None:
         import xgboost  # noqa: F401, PLC0415
     finally:
         del sys.modules["sklearn"]
+
+
+def begin_worker() -> None:
+    """Prepare a process of a pool: it leaves an interrupt to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import_xgboost()

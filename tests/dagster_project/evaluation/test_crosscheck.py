@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from dagster_project.evaluation import stored_crosscheck
 from dagster_project.evaluation.crosscheck import Rows, crosscheck
+from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from tests.support import few_rounds, folder_of
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.simulation.rct import marketing_rct
@@ -12,7 +19,7 @@ from uplift_core.simulation.rct import marketing_rct
 USERS = 4_000
 
 
-def test_missing_values_are_taken_alike_by_all_learners() -> None:
+def users_with_missing_values() -> tuple[tuple[str, ...], Rows]:
     users = next(marketing_rct(USERS, seed=5))
     draw = np.random.default_rng(6)
     x = users.x.astype(np.float32)
@@ -24,8 +31,40 @@ def test_missing_values_are_taken_alike_by_all_learners() -> None:
         fold=draw.integers(0, 5, USERS).astype(np.int8),
         train=draw.random(USERS) < 0.7,
     )
-    names = tuple(f"x{i}" for i in range(x.shape[1]))
+    return tuple(f"x{i}" for i in range(x.shape[1])), rows
+
+
+def test_missing_values_are_taken_alike_by_all_learners() -> None:
+    names, rows = users_with_missing_values()
     found = crosscheck(few_rounds(folder_of("simulated")), "treated", names, rows)
     apart = {row["learner"]: row["value"] for row in found if row["tier"] == 1}
     assert apart.keys() == set(LEARNER_NAMES)
     assert max(apart.values()) < 1e-5
+
+
+def test_a_comparison_is_repeated_only_for_other_users_code_or_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def compare(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        made.append({"value": len(made)})
+        return [*made]
+
+    monkeypatch.setattr(stored_crosscheck, "crosscheck", compare)
+    names, rows = users_with_missing_values()
+
+    def compared(users: Rows = rows) -> tuple[list[dict[str, Any]], bool]:
+        return stored_or_new_crosscheck(tmp_path, folder_of("simulated"), "treated", names, users, 1)
+
+    assert compared() == ([{"value": 0}], False)
+    assert compared() == ([{"value": 0}], True)
+    assert not compared(replace(rows, y=1 - rows.y))[1]
+    monkeypatch.setattr(stored_crosscheck, "code_digest", lambda: "of other code")
+    assert not compared(replace(rows, y=1 - rows.y))[1]
+    monkeypatch.setattr(stored_crosscheck, "version", lambda _: "of another library")
+    assert not compared(replace(rows, y=1 - rows.y))[1]
+    (file,) = tmp_path.iterdir()
+    file.write_text("{}")
+    assert not compared(replace(rows, y=1 - rows.y))[1]
+    assert len(made) == 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from dagster_project.evaluation import stored_proof
 from dagster_project.evaluation.stored_proof import stored_or_new_proof
-from uplift_core.evaluation.coverage import Proof
+from uplift_core.evaluation.coverage import Proof, prove
 
 HOLDS = Proof(
     design="rct",
@@ -31,12 +30,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
     """What a new proof consists of; one more ``HOLDS`` each time."""
     proofs: list[Proof] = []
 
-    def prove(*_: int, threads: int) -> Iterator[Proof]:
+    def prove(*_: int) -> tuple[Proof, ...]:
         proofs.append(HOLDS)
-        return iter(proofs)
+        return tuple(proofs)
 
-    monkeypatch.setattr(stored_proof, "prove", prove)
+    monkeypatch.setattr(stored_proof, "_prove", prove)
     return proofs
+
+
+def test_a_proof_of_several_processes_is_that_of_one() -> None:
+    assert repr(stored_proof._prove(12, 500)) == repr(tuple(prove(12, 500)))
 
 
 def test_a_proof_is_made_once(tmp_path: Path, made: list[Proof]) -> None:
@@ -53,7 +56,7 @@ def test_other_numbers_code_or_libraries_need_another(
 ) -> None:
     stored_or_new_proof(tmp_path, 400, 2000)
     stored_or_new_proof(tmp_path, 300, 2000)
-    monkeypatch.setattr(stored_proof, "_code_digest", lambda: "of other code")
+    monkeypatch.setattr(stored_proof, "code_digest", lambda: "of other code")
     stored_or_new_proof(tmp_path, 400, 2000)
     assert len(made) == 3
 
@@ -80,5 +83,5 @@ def test_the_digest_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.Mo
     for content in ("a = 1", "a = 2"):
         (tmp_path / "__init__.py").write_text(content)
         monkeypatch.setattr(stored_proof.uplift_core, "__file__", str(tmp_path / "__init__.py"))
-        digests.add(stored_proof._code_digest.__wrapped__())
+        digests.add(stored_proof.code_digest.__wrapped__())
     assert len(digests) == 2
