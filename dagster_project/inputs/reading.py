@@ -1,8 +1,9 @@
 """Read users' files by their suffix; read ids exactly as they are written.
 
-DuckDB infers the types of a CSV file's columns from a sample of its rows. Then leading zeros in later
-rows, numbers beyond 64 bits and ids with a decimal point would become other ids. So ids are read as
-texts. They become numbers only if every id is unchanged after the conversion to a number and back.
+DuckDB infers the types of a CSV file's columns. It looks at all rows here: from a sample, it would take
+a column whose decimals begin late for whole numbers and round them. Leading zeros, numbers beyond 64
+bits and ids with a decimal point would still become other ids. So ids are read as texts. They become
+numbers only if every id is unchanged after the conversion to a number and back.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.errors import DataError
 
 READERS = {
-    ".csv": "read_csv($source)",
-    ".gz": "read_csv($source)",
-    ".tsv": "read_csv($source)",
+    ".csv": "read_csv($source, sample_size = -1)",
+    ".gz": "read_csv($source, sample_size = -1)",
+    ".tsv": "read_csv($source, sample_size = -1)",
     ".parquet": "read_parquet($source)",
 }
 TEXT = "VARCHAR"
@@ -50,7 +51,7 @@ def read_with_ids(db: Warehouse, path: Path, ids: Collection[str]) -> str:
         return call  # other files store the types of their columns
     columns = [str(row[0]) for row in db.rows(f"describe from {call}", {"source": str(path)})]
     texts = ", ".join(f"{literal(name)}: '{TEXT}'" for name in columns if name in ids)
-    return f"read_csv($source, types = {{{texts}}})" if texts else call
+    return call.replace("$source", f"$source, types = {{{texts}}}") if texts else call
 
 
 def whole_number(column: str) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import duckdb
 
-from dagster_project.inputs.reading import READERS, TEXT
+from dagster_project.inputs.reading import EXACT_IN_FLOATS, READERS, TEXT
 from dagster_project.onboarding.encoding import FeatureLine, slug
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
-from dagster_project.onboarding.profile import ZONED, Column
+from dagster_project.onboarding.profile import INTEGERS, ZONED, Column
 from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment.declaration import RESERVED
@@ -32,12 +33,13 @@ class Draft:
     guess: Guess
     columns: Sequence[Column]
     shares: Shares
+    in_one_arm: frozenset[str] = frozenset()  # outcomes that happen in one arm only
 
     @property
     def arms(self) -> dict[str, str]:
         """Map each value in the file to the arm's declared name; the control first."""
         values = [self.guess.control, *(v for v in self.guess.arm.values if v != self.guess.control)]
-        return unique({value: slug(value, "arm") for value in values}, frozenset())
+        return unique({value: _arm_name(value) for value in values}, frozenset())
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -67,10 +69,19 @@ def unique(names: Mapping[str, str], taken: frozenset[str]) -> dict[str, str]:
     return result
 
 
+def _arm_name(value: str) -> str:
+    """Return an arm's declared name: -1 is arm_minus_1, 2.0 is arm_2."""
+    whole = re.fullmatch(r"(-?)(\d+)(\.0)?", value)
+    if whole:
+        return f"arm_{'minus_' if whole[1] else ''}{whole[2]}"
+    return slug(value, "arm")
+
+
 def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
     """Draft experiment.toml."""
     guess, shares = draft.guess, draft.shares
-    first = next((o for o in guess.outcomes if o.kind == "binary"), guess.outcomes[0])
+    both = [o for o in guess.outcomes if o.column.name not in draft.in_one_arm] or guess.outcomes
+    first = next((o for o in both if o.kind == "binary"), both[0])
     after = [column.name for column in guess.after]
     lines = [
         f"# A randomized experiment, guessed from {draft.file}. Read every line; correct what is wrong.",
@@ -143,11 +154,11 @@ def raw_sql(draft: Draft) -> str:
     for column in draft.columns:
         if column.name.lower() == "user_id" and draft.own_id in {"user_id", USER_KEY}:
             if draft.own_id == USER_KEY:
-                items.append((f"{_value(column)} as {USER_KEY}", "the id in the file"))
+                items.append((f"{column.sql} as {USER_KEY}", "the id in the file"))
         elif column.name in outcomes:
             items.append((_outcome(outcomes[column.name]), "outcome"))
         else:
-            items.append((_cast(column), ""))
+            items.append((_renamed(column), _note(column)))
     last = len(items) - 1
     lines = [
         f"    {sql}{'' if i == last else ','}{f' -- {comment}' if comment else ''}"
@@ -160,6 +171,15 @@ def raw_sql(draft: Draft) -> str:
     return "\n".join([header, "select", *lines, f"from {_reader(draft)}", ""])
 
 
+def _note(column: Column) -> str:
+    """Return what raw.sql says about a column that it changes; empty if it changes nothing."""
+    if column.folded:
+        return "spellings that differ by case or blanks are one arm"
+    if column.gap_words:
+        return "these words mean that there is no value"
+    return ""
+
+
 def _user_id(draft: Draft) -> tuple[str, str]:
     id_ = draft.guess.id
     if id_ is None:
@@ -167,7 +187,7 @@ def _user_id(draft: Draft) -> tuple[str, str]:
     column = Identifier.of(id_.name).sql
     if id_.type == TEXT:
         return (
-            f"(md5_number_lower({_value(id_)}) >> 1)::bigint as user_id",
+            f"(md5_number_lower({id_.sql}) >> 1)::bigint as user_id",
             "a number that stays the user's in any file",
         )
     if not id_.read_as:
@@ -185,28 +205,18 @@ def _outcome(outcome: OutcomeGuess) -> str:
     test = f"{column} = {literal(outcome.yes)}" if outcome.yes else column
     if outcome.yes or outcome.column.type == "BOOLEAN":
         # This is no cast: DuckDB would pass a cast to its CSV reader, which reads no 'true' as number.
-        value = f"case when {test} then 1 when not ({test}) then 0 end"
+        value = f"(case when {test} then 1 when not ({test}) then 0 end)"
     else:
-        value = column
+        value = outcome.column.sql
     if outcome.column.missing:
-        value = f"coalesce({value}, 0)"
-    elif value != column:
-        value = f"({value})"
+        value = f"coalesce({value.removeprefix('(').removesuffix(')') if value[0] == '(' else value}, 0)"
     type_ = "integer" if outcome.kind == "binary" else "double"
-    return f"{value}::{type_} as {column}"
+    return f"{value.removesuffix(f'::{type_}')}::{type_} as {column}"
 
 
-def _cast(column: Column) -> str:
-    name, value = Identifier.of(column.name).sql, _value(column)
-    return name if value == name else f"{value} as {name}"
-
-
-def _value(column: Column) -> str:
-    """Return the SQL that casts a column of the file to the raw table's type."""
+def _renamed(column: Column) -> str:
     name = Identifier.of(column.name).sql
-    if column.cast == ZONED:
-        return f"timezone('UTC', {name})"
-    return f"{name}::{column.cast}" if column.cast else name
+    return name if column.sql == name else f"{column.sql} as {name}"
 
 
 def _reader(draft: Draft) -> str:
@@ -214,11 +224,21 @@ def _reader(draft: Draft) -> str:
     if suffix == ".parquet":
         return READERS[suffix]
     # The types are explicit, so that another file of this form is read in the same way.
+    labels = {draft.guess.arm.name, draft.guess.id.name if draft.guess.id else ""}
     types = ",\n".join(
-        f"        {literal(c.name)}: '{'TIMESTAMPTZ' if c.cast == ZONED else c.read_as or c.type}'"
-        for c in draft.columns
+        f"        {literal(c.name)}: '{_file_type(c, is_label=c.name in labels)}'" for c in draft.columns
     )
     return "read_csv(\n    $source,\n    header = true,\n    types = {\n" + types + "\n    }\n)"
+
+
+def _file_type(column: Column, *, is_label: bool) -> str:
+    """Return the type that raw.sql reads a CSV's column as."""
+    if column.cast == ZONED:
+        return "TIMESTAMPTZ"
+    exact = column.high is not None and max(-(column.low or 0), column.high) < EXACT_IN_FLOATS["DOUBLE"]
+    if column.type in INTEGERS and exact and not is_label:
+        return "DOUBLE"  # another file of this form may have decimals, which BIGINT would round
+    return column.read_as or column.type
 
 
 def features_sql(draft: Draft, lines: Sequence[FeatureLine], left_out: Mapping[str, str]) -> str:

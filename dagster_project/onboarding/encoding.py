@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dagster_project.declared.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
-from dagster_project.onboarding.vocabulary import split_name
+from dagster_project.onboarding.vocabulary import ID, ROW_NUMBERS, split_name
 from dagster_project.warehouse.sql import Identifier, literal
 
 ONE_HOT = 12  # categories of this many values or fewer get a feature for each
@@ -34,6 +34,8 @@ def why_no_feature(column: Column) -> str:
     """Return the reason to leave a column out of the features; empty if it is a feature."""
     if column.distinct <= 1:
         return "holds one value only"
+    if why := _why_no_feature_by_name(column):
+        return why
     if column.type == "VARCHAR" and column.is_unique:
         return "differs for every user"
     if column.type == "VARCHAR" and column.distinct > MAX_LEVELS:
@@ -41,6 +43,13 @@ def why_no_feature(column: Column) -> str:
     if not (column.is_number or column.is_time or column.type in {"VARCHAR", "BOOLEAN"}):
         return f"{column.type} has no encoding; write one in features.sql if it matters"
     return ""
+
+
+def _why_no_feature_by_name(column: Column) -> str:
+    words = split_name(column.name)
+    if column.distinct > MAX_LEVELS and words and words[-1] in ID:
+        return "called like an id"
+    return "called like the number of a row" if "_".join(words) in ROW_NUMBERS else ""
 
 
 def encode(columns: Sequence[Column], outcomes: Iterable[str]) -> list[FeatureLine]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dagster_project.onboarding.profile import Column
@@ -13,6 +13,8 @@ from dagster_project.onboarding.vocabulary import (
     ASSIGNED,
     CONTROL,
     MAX_ARMS,
+    NO,
+    NOT,
     OUTCOMES,
     PAST,
     USERS,
@@ -31,16 +33,26 @@ class Options:
     control: str = ""
     outcomes: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    yes: tuple[str, ...] = ()
+    shares: str = ""
     missing_is_zero: bool = False
 
 
 @dataclass(frozen=True)
 class OutcomeGuess:
-    """An outcome, and the text that means 1 if its values are words."""
+    """An outcome.
+
+    Attributes:
+        column: its column.
+        kind: what its values are.
+        yes: the text that means 1, if its values are words.
+        gap_is_no: true if a missing value means 0, as the only value means 1.
+    """
 
     column: Column
     kind: Literal["binary", "count", "continuous"]
     yes: str = ""
+    gap_is_no: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     id_, why_id = _id(left, options)
     arm, why_arm = _arm([c for c in left if c is not id_], options)
     control, why_control = _control(arm, options)
-    left = [column for column in left if column not in (id_, arm)]
+    left = [c for c in left if c is not id_ and c.name != arm.name]
     moment = next((c for c in left if c.is_time and "_".join(split_name(c.name)) in ASSIGNED), None)
     outcomes = _outcomes([c for c in left if c is not moment], options)
     outcome_columns = [outcome.column for outcome in outcomes]
@@ -182,17 +194,39 @@ def _arm(columns: Sequence[Column], options: Options) -> tuple[Column, str]:
             f"column '{column.name}' holds {column.distinct:,} different values, more than {MAX_ARMS} "
             "arms; name another column with --arm"
         )
-    return column, why
+    folded = _fold(column)
+    if folded is not column:
+        why += f"; {column.distinct} spellings became {folded.distinct} arms: " + ", ".join(
+            f"{arm} ({', '.join(repr(v) for v in column.values if _folded(v) == arm)})"
+            for arm in folded.values
+        )
+    return folded, why
+
+
+def _folded(label: str) -> str:
+    return label.strip(" ").lower()
+
+
+def _fold(column: Column) -> Column:
+    """Return the column with labels that differ by case or blanks at the ends as one label."""
+    counts: dict[str, int] = {}
+    for label, count in column.levels:
+        counts[_folded(label)] = counts.get(_folded(label), 0) + count
+    if column.type != "VARCHAR" or len(counts) == column.distinct:
+        return column
+    levels = sorted(counts.items(), key=lambda level: (-level[1], level[0]))
+    return replace(column, folded=True, distinct=len(levels), levels=tuple(levels))
 
 
 def _control(arm: Column, options: Options) -> tuple[str, str]:
     if options.control:
-        if options.control not in arm.values:
+        meant = [value for value in arm.values if _same_label(value, options.control, arm)]
+        if not meant:
             raise ExperimentError(
                 f"--control '{options.control}' is no value of '{arm.name}'; choose one of "
                 f"{', '.join(arm.values)}"
             )
-        return options.control, "as you said"
+        return meant[0], "as you said"
     controls = [value for value in arm.values if CONTROL.match(value)]
     if len(controls) == 1:
         return controls[0], "means no treatment"
@@ -203,6 +237,16 @@ def _control(arm: Column, options: Options) -> tuple[str, str]:
     )
 
 
+def _same_label(value: str, written: str, arm: Column) -> bool:
+    """Return true if what somebody writes means this value: ``0`` and ``0.0`` are one number."""
+    if arm.is_number:
+        try:
+            return float(value) == float(written)
+        except ValueError:
+            return False
+    return value == (_folded(written) if arm.folded else written)
+
+
 def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess, ...]:
     if options.outcomes:
         chosen = [c for name in options.outcomes for c in columns if c.name == name]
@@ -211,34 +255,40 @@ def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess
             raise ExperimentError(f"--outcome {taken[0]}: is the id, the arm or ignored already")
     else:
         chosen = [c for c in columns if _words(c.name) & OUTCOMES and not _words(c.name) & PAST]
-    guessed = [(column, _outcome(column)) for column in chosen]
-    outcomes = tuple(outcome for _, outcome in guessed if outcome and outcome.column.distinct > 1)
+    guessed = [(column, _outcome(column, options.yes)) for column in chosen]
+    outcomes = tuple(outcome for _, outcome in guessed if outcome)
+    for column, outcome in guessed:
+        if outcome is None and column.type == "VARCHAR" and column.distinct == 2:  # noqa: PLR2004
+            first, second = column.values
+            raise ExperimentError(
+                f"column '{column.name}' is called like an outcome and holds the texts '{first}' and "
+                f"'{second}'; pass --yes with the one that means that it happened, or leave the column "
+                f"out with --ignore {column.name}"
+            )
     if options.outcomes and len(outcomes) < len(chosen):
-        odd = next(c for c, o in guessed if o is None or c.distinct <= 1)
+        odd = next(c for c, o in guessed if o is None)
         raise ExperimentError(
             f"--outcome {odd.name}: {odd.type} with {odd.distinct} values is no outcome; it must be a "
-            "number with several values, true and false, or yes and no"
+            "number with several values, true and false, or two words such as yes and no"
         )
     if not outcomes:
         raise ExperimentError(
             "no column looks like an outcome; name it with --outcome (several times for several)"
         )
-    for outcome in outcomes:
-        if outcome.column.missing and not options.missing_is_zero:
-            raise ExperimentError(
-                f"outcome '{outcome.column.name}' has no value in {outcome.column.missing:,} rows; pass "
-                "--missing-is-zero if that means that nothing happened, otherwise drop those users"
-            )
     return outcomes
 
 
-def _outcome(column: Column) -> OutcomeGuess | None:
+def _outcome(column: Column, yes: Sequence[str]) -> OutcomeGuess | None:
+    """Return what a column is as an outcome; None if it is none, for example because nothing varies."""
+    happened = _happened(column, yes)
+    if column.distinct <= 1:
+        text = happened if column.type == "VARCHAR" else ""
+        one_value = happened and column.missing
+        return OutcomeGuess(column, "binary", text, gap_is_no=True) if one_value else None
     if column.type == "BOOLEAN":
         return OutcomeGuess(column, "binary")
     if column.type == "VARCHAR":
-        yes = [value for value in column.values if value.lower() in YES]
-        fits = column.distinct == 2 and len(yes) == 1  # noqa: PLR2004 - yes and no
-        return OutcomeGuess(column, "binary", yes[0]) if fits else None
+        return OutcomeGuess(column, "binary", happened) if happened else None
     if not column.is_number or column.low is None:
         return None
     if column.whole and column.low >= 0:
@@ -246,8 +296,31 @@ def _outcome(column: Column) -> OutcomeGuess | None:
     return OutcomeGuess(column, "continuous")
 
 
+def _happened(column: Column, yes: Sequence[str]) -> str:
+    """Return the value that means 1 of a column with two values, or with one value and gaps; else ''."""
+    values = [value for value, _ in column.levels]
+    if not 1 <= len(values) <= 2:  # noqa: PLR2004 - yes and no
+        return ""
+    said = [value for value in values if value in yes]
+    words = [value for value in values if value.strip().lower().removesuffix(".0") in YES]
+    others = [value for value in values if value not in words]
+    if len(said) == 1:
+        return said[0]
+    if len(words) == 1 and all(value.strip().lower() in NO for value in others):
+        return words[0]
+    plain = [value for value in values if not NOT.match(value.strip())]
+    negated = [NOT.sub("", value.strip()).lower() for value in values if value not in plain]
+    if negated and [value.strip().lower() for value in plain] == negated:
+        return plain[0]
+    return ""
+
+
 def _why_outcome(outcome: OutcomeGuess, options: Options) -> str:
     named = "as you said" if options.outcomes else "called like an outcome"
+    if outcome.gap_is_no:
+        return f"{named}; '{outcome.column.values[0]}' or no value, so binary: no value is 0"
+    if outcome.yes:
+        return f"{named}; two words, so binary: '{outcome.yes}' is 1 (--yes sets it)"
     what = {"binary": "two values", "count": "whole numbers from 0", "continuous": "numbers"}
     return f"{named}; {what[outcome.kind]}, so {outcome.kind}"
 

@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         control=parsed.control,
         outcomes=tuple(parsed.outcome),
         ignore=tuple(parsed.ignore),
+        yes=tuple(parsed.yes),
+        shares=parsed.shares,
         missing_is_zero=parsed.missing_is_zero,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
@@ -49,6 +51,19 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable"
         )
+    parser.add_argument(
+        "--yes",
+        action="append",
+        default=[],
+        metavar="VALUE",
+        help="the text that means that an outcome happened; repeatable",
+    )
+    parser.add_argument(
+        "--shares",
+        default="",
+        metavar="SHARES",
+        help="the planned shares, such as 'control=0.5 mail=0.5'; or counted, if there was no plan",
+    )
     parser.add_argument(
         "--missing-is-zero", action="store_true", help="an outcome without a value did not happen"
     )

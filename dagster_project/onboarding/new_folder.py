@@ -14,11 +14,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dagster_project.inputs.own_files import own_file
 from dagster_project.onboarding import drafts
+from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps, refuse_groups
+from dagster_project.onboarding.by_arm import why_no_feature as why_row_number
 from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
 from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
-from dagster_project.onboarding.shares import find_shares
+from dagster_project.onboarding.shares import COUNTED, ask_for_plan, find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -43,7 +46,13 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         db = Warehouse(con)
         columns = open_file(db, file, lambda names: id_column(names, options))
         guesses = guess(columns, options)
-        shares = find_shares(dict(guesses.arm.levels))
+        columns = [guesses.arm if column.name == guesses.arm.name else column for column in columns]
+        _fold_arm(db, guesses.arm)
+        if not options.missing_is_zero:
+            refuse_gaps(db, guesses)
+        refuse_groups(db, guesses.arm, guesses.features)
+        in_one_arm = outcomes_of_one_arm(db, guesses)
+        shares = find_shares(dict(guesses.arm.levels), options.shares)
         draft = drafts.Draft(
             name=name,
             file=file.name,
@@ -51,15 +60,33 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
             guess=guesses,
             columns=columns,
             shares=shares,
+            in_one_arm=frozenset(in_one_arm),
         )
-        left_out = {c.name: why for c in guesses.features if (why := why_no_feature(c))}
+        left_out = {
+            c.name: why for c in guesses.features if (why := why_no_feature(c) or why_row_number(db, c))
+        }
         used = [column for column in guesses.features if column.name not in left_out]
         _refuse_infinite([*used, *(outcome.column for outcome in guesses.outcomes)])
         lines = encode(used, draft.outcomes.values())
         if not lines:
             raise ExperimentError("no column is left for the features; all users would look alike")
         _print_guesses(console, draft, lines, left_out)
+        if options.shares == COUNTED and not shares.designed:
+            console.print(
+                "Warning: the arms' shares are estimated from the counts. Then the design no longer "
+                "guarantees that the arms differ by chance alone."
+            )
+        for outcome, arm in in_one_arm.items():
+            console.print(
+                f"Warning: '{outcome}' happened in arm '{arm}' only, so its difference between the arms "
+                "is no effect. It is not the default outcome unless there is no other; leave it out "
+                f"with --ignore {shlex.quote(outcome)}."
+            )
         _refuse_predictable(db, guesses, lines, used)
+        ask_for_plan(shares, dict(guesses.arm.levels), options.shares)
+        _refuse_unreadable(
+            db, file, draft, drafts.raw_sql(draft), drafts.features_sql(draft, lines, left_out)
+        )
     _write(folder, draft, lines, left_out)
     _print_next_steps(console, draft, folder)
     return folder
@@ -104,11 +131,6 @@ def _print_guesses(
     for name, why in left_out.items():
         table.add_row("no feature", name, why)
     console.print(table)
-    if not draft.shares.designed:
-        console.print(
-            "Warning: the arms' shares are estimated from the counts. Then the design no longer "
-            "guarantees that the arms differ by chance alone."
-        )
 
 
 def _refuse_infinite(columns: Sequence[Column]) -> None:
@@ -155,6 +177,40 @@ def _refuse_predictable(
                 "assigned at random with the same shares for everybody, which is out of scope, or a "
                 "column is from after the treatment: then leave it out with --ignore COLUMN"
             )
+
+
+def _fold_arm(db: Warehouse, arm: Column) -> None:
+    """Give the file's table the arm's labels as raw.sql will yield them."""
+    if arm.folded:
+        db.rows(f"update {FILE} set {Identifier.of(arm.name)} = {arm.sql}")
+
+
+def _refuse_unreadable(
+    db: Warehouse, file: Path, draft: drafts.Draft, raw_sql: str, features_sql: str
+) -> None:
+    """Run the drafted SQL on the file.
+
+    Raises:
+        ExperimentError: it fails, or it yields other users or arms than the file holds.
+    """
+    raw = Identifier.of("raw", draft.name)
+    try:
+        db.rows("create schema if not exists raw")
+        source = own_file(file.name, "FILE", Path.cwd(), file, base="the working directory").path
+        users = db.create(raw, raw_sql, {"source": str(source)})
+        db.create_temporary(Identifier.of("drafted_features"), features_sql)
+    except duckdb.Error as error:
+        raise ExperimentError(
+            f"{draft.file}: the drafted SQL does not run: {str(error).partition('LINE 1')[0].strip()}. "
+            "Nothing was written; name the column that it is about with --ignore"
+        ) from error
+    sql = f"select distinct {Identifier.of(draft.guess.arm.name)}::varchar from {raw}"
+    arms = {str(arm) for (arm,) in db.rows(sql)}
+    if users != draft.guess.arm.rows or arms != set(draft.guess.arm.values):
+        raise ExperimentError(
+            f"{draft.file}: the drafted SQL yields {users:,} users in the arms {sorted(arms)}; the file "
+            f"holds {draft.guess.arm.rows:,} in {sorted(draft.guess.arm.values)}. Nothing was written"
+        )
 
 
 def _plain(column: Column) -> str:

@@ -11,8 +11,9 @@ import duckdb
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
 from dagster_project.inputs.signs import SIGNED
+from dagster_project.onboarding.number_texts import read_number_texts
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.errors import DataError
 
 FILE = Identifier.of("file")
@@ -44,6 +45,10 @@ class Column:
         whole: true if all numbers are whole.
         infinite: the first infinite number, its row, and the count of others; empty: none.
         read_as: the type that raw.sql reads a CSV's column as before the cast, if it is not ``type``.
+        gap_words: texts that mean that there is no value, such as NULL, in a column of numbers.
+        decimal_comma: true if the numbers are texts with a decimal comma.
+        holds_nan: true if some numbers are NaN, which count as missing.
+        folded: true if labels that differ by case or blanks at the ends are one label.
     """
 
     name: str
@@ -58,6 +63,29 @@ class Column:
     whole: bool
     infinite: str = ""
     read_as: str = ""
+    gap_words: tuple[str, ...] = ()
+    decimal_comma: bool = False
+    holds_nan: bool = False
+    folded: bool = False
+
+    @property
+    def sql(self) -> str:
+        """SQL of the value as raw.sql yields it, from the column of the file."""
+        name = Identifier.of(self.name).sql
+        if self.cast == ZONED:
+            return f"timezone('UTC', {name})"
+        value = name
+        if self.decimal_comma:
+            value = f"replace({value}, ',', '.')"
+        if self.gap_words:
+            value = f"if({name} in ({', '.join(map(literal, self.gap_words))}), null, {value})"
+        if self.holds_nan:
+            # As a text: the statistics of a Parquet file leave NaN out, and if they are finite, DuckDB
+            # 2.0 takes isnan() for false.
+            value = f"if({value}::varchar = 'nan', null, {value})"
+        if self.folded:
+            value = f"lower(trim({value}))"
+        return f"{value}::{self.cast}" if self.cast else value
 
     @property
     def is_number(self) -> bool:
@@ -105,7 +133,12 @@ def open_file(
     if rows == 0:
         raise DataError(f"{path.name}: holds no rows")
     described = [row[:2] for row in db.rows(f"describe {FILE}") if row[0] != "_row"]
-    columns = {name: _column(db, name, type_, rows) for name, type_ in described if name != id_}
+    in_csv = path.suffix != ".parquet"
+    columns: dict[str, Column] = {}
+    for name, type_ in described:
+        if name != id_:
+            numbers = _number_column(db, name, rows) if in_csv and type_ == TEXT else None
+            columns[name] = numbers or _column(db, name, type_, rows)
     if id_:
         columns[id_] = _id_column(db, path, id_, dict(described)[id_], rows)
     return [columns[name] for name, _ in described]
@@ -141,6 +174,22 @@ def _id_column(db: Warehouse, path: Path, name: str, file_type: str, rows: int) 
     )
 
 
+def _number_column(db: Warehouse, name: str, rows: int) -> Column | None:
+    """Turn texts of a CSV into numbers if they are numbers and words for a gap; None if they are not."""
+    texts = read_number_texts(db, FILE, name)
+    if texts is None:
+        return None
+    column = Identifier.of(name)
+    db.rows(f"alter table {FILE} alter column {column} type double using {texts.number}")
+    return replace(
+        _column(db, name, "DOUBLE", rows),
+        cast="double",
+        read_as=TEXT,
+        gap_words=texts.gap_words,
+        decimal_comma=texts.decimal_comma,
+    )
+
+
 def _refuse_rounded(db: Warehouse, path: Path, name: str, file_type: str) -> None:
     column = Identifier.of(name)
     rounded, first = db.one(
@@ -163,6 +212,7 @@ def _column(db: Warehouse, name: str, file_type: str, rows: int) -> Column:
     column = Identifier.of(name)
     cast, type_ = _cast(file_type)
     number = type_ in INTEGERS | {"FLOAT", "DOUBLE"}
+    holds_nan = type_ in {"FLOAT", "DOUBLE"} and _clear_nan(db, column)
     (present, distinct) = db.one(f"select count({column}), count(distinct {column}) from {FILE}")
     levels: list[tuple] = []
     if 0 < distinct <= MAX_LEVELS:
@@ -190,7 +240,16 @@ def _column(db: Warehouse, name: str, file_type: str, rows: int) -> Column:
         high=high,
         whole=bool(whole),
         infinite=infinite,
+        holds_nan=holds_nan,
     )
+
+
+def _clear_nan(db: Warehouse, column: Identifier) -> bool:
+    """Turn NaN into a missing value; return true if there was one."""
+    (nan,) = db.one(f"select count(*) from {FILE} where isnan({column})")
+    if nan:
+        db.rows(f"update {FILE} set {column} = null where isnan({column})")
+    return bool(nan)
 
 
 def _infinite(db: Warehouse, column: Identifier) -> str:

@@ -48,7 +48,12 @@ ASSIGNED = frozenset(
         randomized_at randomised_at treated_at"""
     )
 )
-YES = frozenset({"yes", "y", "true", "t", "1"})
+YES = frozenset(_listed("yes y true t 1 ja j oui si sí sim da tak x"))
+NO = frozenset(_listed("no n false f 0 nein nee nej non não nie"))
+NOT = re.compile(r"^(not|no|non|nicht|kein|keine|without)[ _-]+", re.IGNORECASE)
+GAPS = frozenset({*_listed("null (null) na n/a #n/a <na> nan none nil missing . - -- ?"), "#null!"})
+ROW_NUMBERS = frozenset(_listed("rownames rowname row_number row_names index unnamed_0 x1"))
+ID = frozenset(_listed("id uuid key"))  # the last word of a column that identifies something
 
 
 # Latin letters that become another letter without their mark, or that have no separable mark.

@@ -271,7 +271,9 @@ def test_the_nearest_design_is_named_where_no_p_value_tells_them_apart() -> None
 
 
 def test_estimated_shares_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declaration = declare(tmp_path, group=np.where(np.arange(N) % 50 == 0, "control", "mail"))
+    declaration = declare(
+        tmp_path, "--shares", "counted", group=np.where(np.arange(N) % 50 == 0, "control", "mail")
+    )
     assert declaration.propensities == "estimate"
     said = " ".join(capsys.readouterr().out.split())
     assert "the design no longer guarantees" in said
