@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 from rich.console import Console
 
 from dagster_project.decisions.carry import KEYS, Carried, carry
 from dagster_project.settings import Settings
-from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.migrations import ShapeError
 from dagster_project.warehouse.opening import open_warehouse
-from dagster_project.warehouse.schema import create_tables, declared_here, missing_columns
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
@@ -59,7 +57,7 @@ def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
     if not (home.warehouse.is_file() and source.samefile(home.warehouse)):
         yield source
         return
-    if not _is_earlier(home):
+    if not _is_refused(home):
         raise UpliftError(f"{source} is of this version already; there is nothing to carry")
     aside = home.warehouse.with_name(f"warehouse-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.duckdb")
     home.warehouse.rename(aside)
@@ -73,20 +71,14 @@ def _aside(home: Home, source: Path, console: Console) -> Iterator[Path]:
         raise
 
 
-def _is_earlier(home: Home) -> bool:
-    """Return true if the warehouse lacks columns; afterwards its log is merged into the one file.
+def _is_refused(home: Home) -> bool:
+    """Return true if the warehouse's tables are not those of its version, so that runs refuse it.
 
     Raises:
-        UpliftError: a run has it open.
+        UpliftError: a run has it open, or a later version made it.
     """
     try:
-        with duckdb.connect(str(home.warehouse)) as con:
-            db = Warehouse(con)
-            db.rows("begin")
-            create_tables(db)
-            earlier = bool(missing_columns(declared_here(db), db.columns()))
-            db.rows("rollback")
-            db.rows("checkpoint")
-            return earlier
-    except duckdb.Error as error:
-        raise UpliftError(f"{home.warehouse} cannot be opened: {error}") from error
+        with open_warehouse(home, memory_limit="1GB", threads=1):
+            return False
+    except ShapeError:
+        return True

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.decisions.ledger import REGISTRY, rows_table, show_parts
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.ledger_view import REGISTRY, rows_table, show_parts
 from dagster_project.warehouse.partitions import PATTERN
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
@@ -116,7 +116,7 @@ def _carry_all(db: Warehouse, without: Sequence[str]) -> list[Carried]:
 
 
 def _source(db: Warehouse, place: tuple[str, str]) -> tuple[str, str] | None:
-    """Return the table's name in the earlier file; the ledger may be a view there, see ``ledger.py``."""
+    """Return the table's name in the earlier file; the ledger may be a view there."""
     kind = db.kind(Identifier.of(*place), EARLIER)
     return (LEDGER_ROWS if kind == VIEW else place) if kind else None
 

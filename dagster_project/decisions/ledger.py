@@ -1,10 +1,4 @@
-"""The ledger of decisions, ``decisions.treat_list``: local nights, and nights in parts.
-
-The ledger is a plain table as long as this machine makes all nights. When workers make the first night,
-the table is renamed to ``decisions.treat_list_here``, and a view with the old name unites its rows with
-the workers' Parquet files: readers of the ledger see no difference. The view selects each night with
-its key as constants, so that a query about one night reads no rows of other nights.
-"""
+"""The ledger of decisions: write a night, and refuse a warehouse that lost its nights."""
 
 from __future__ import annotations
 
@@ -14,19 +8,15 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
-from dagster_project.warehouse.comments import comment_statements
+from dagster_project.decisions.records import THIS_LIST, ListKey
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.ledger_view import PARTS, REGISTRY, rows_table, show_parts
 from dagster_project.warehouse.partitions import PATTERN
-from dagster_project.warehouse.sql import Identifier, literal
+from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.errors import UpliftError
-
-REGISTRY = ("decisions", "treat_list_parts")
-PARTS = Identifier.of(*REGISTRY)
-ROWS = Identifier.of(*LEDGER_ROWS)
 
 
 @dataclass(frozen=True)
@@ -85,30 +75,6 @@ def dates_of(db: Warehouse, database: str, experiment: str) -> list[str]:
     return sorted(dates, reverse=True)
 
 
-def show_parts(db: Warehouse) -> None:
-    """Make ``decisions.treat_list`` a view of its table and all registered parts."""
-    nights = db.rows(
-        f"select decision_date::varchar, experiment, campaign, folder from {PARTS} order by all"
-    )
-    if db.kind(TREAT_LIST) != VIEW:
-        if not nights:
-            return
-        db.rows(f"alter table {TREAT_LIST} rename to {Identifier.of(LEDGER_ROWS[1])}")
-    each = [
-        f"select * replace (date {literal(date)} as decision_date, {literal(experiment)} as experiment, "
-        f"{literal(campaign)} as campaign) "
-        f"from read_parquet({literal(f'{folder}/{PATTERN}')}, hive_partitioning = false)"
-        for date, experiment, campaign, folder in nights
-    ]
-    whole = " union all by name ".join([f"from {ROWS}", *each])
-    db.rows(f"create or replace view {TREAT_LIST} as {whole}")
-    comments = {
-        (*LEDGER, k[2]): text for k, text in db.columns().items() if k[:2] == LEDGER_ROWS and text
-    }
-    for statement in comment_statements(comments, {}, of="view"):
-        db.rows(statement)
-
-
 def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew: bool) -> None:
     """Refuse a warehouse that lacks the published ledger of an experiment.
 
@@ -162,11 +128,6 @@ def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], i
     except duckdb.Error:
         return set(), 0
     return {(str(date), str(campaign)) for date, campaign in nights}, int(suppressed)
-
-
-def rows_table(db: Warehouse) -> Identifier:
-    """Return the table of the nights that this machine made."""
-    return ROWS if db.kind(TREAT_LIST) == VIEW else TREAT_LIST
 
 
 def _forget(db: Warehouse, key: ListKey) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dagster_project.decisions.ledger import REGISTRY, dates_of, show_parts
+from dagster_project.decisions.ledger import dates_of
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import known_users
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.ledger_view import REGISTRY, show_parts
 from dagster_project.warehouse.partitions import remove_unused
 from dagster_project.warehouse.schema import SCHEMAS, create_rules
 from dagster_project.warehouse.sql import Identifier
@@ -225,7 +226,9 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
             rows += " and decision_date::varchar in $dates"
             binds["dates"] = dates_of(db, database, declaration)[:NIGHTS]
         db.rows(f"create table if not exists {target} as from {source} limit 0")
-        db.rows(f"insert into {target} by name {rows}", binds)
+        # The previous snapshot may be of an earlier version, with columns that are gone.
+        kept = [row[0] for row in db.rows(f"describe {target}") if row[0] in columns]
+        db.rows(f"insert into {target} by name select {Identifier.listed(kept)} {rows}", binds)
     elif _belongs(experiment, table) == fresh:
         db.rows(f"create table {target} as from {source}")
 

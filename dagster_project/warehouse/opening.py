@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,13 @@ import duckdb
 from dagster_project.turns.waiting import Log, utc_text, wait_while
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.migrations import (
+    read_migrations,
+    record,
+    refuse_other_shape,
+    upgrade,
+    version_of,
+)
 from dagster_project.warehouse.schema import (
     USER_RULES,
     create_contacts_and_rules,
@@ -22,11 +30,12 @@ from dagster_project.warehouse.schema import (
     create_schemas,
     create_tables,
     declared_here,
-    missing_columns,
+    declared_shape,
 )
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
+UPGRADES = logging.getLogger("uplift.upgrades")
 PROC = Path("/proc")
 LOCKED = "Could not set lock on file"
 INTERRUPTED = "Query interrupted"
@@ -108,16 +117,19 @@ def open_warehouse(
 ) -> Iterator[Warehouse]:
     """Open the warehouse in one transaction: all writes become visible, or none.
 
-    With ``log``, wait for another process that has the file open, and log which one it is.
+    With ``log``, wait for another process that has the file open, and log which one it is. A warehouse
+    of an earlier version is upgraded first, after a copy of its file; see ``migrations.py``.
 
     Raises:
-        UpliftError: another process has it open and ``log`` is None, or an earlier version made it.
+        UpliftError: another process has it open and ``log`` is None, or a later version made it.
+        ShapeError: its tables are not those of its version.
     """
     home.root.mkdir(parents=True, exist_ok=True)
     con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), log)
     db = Warehouse(con)
     try:
         with signals_kept():
+            upgrade(db, home, log or UPGRADES.warning, read_migrations())
             db.rows("begin")
             _ensure_tables(db, home)
             yield db
@@ -152,19 +164,11 @@ def _config(
 
 
 def _ensure_tables(db: Warehouse, home: Home) -> None:
-    """Create what is missing, and bring rules and comments to this version."""
-    create_schemas(db)
-    declared, columns = declared_here(db), db.columns()
-    if missing_columns(declared, columns):  # looking is faster than creating what exists
+    """Create the tables of an empty warehouse, and bring rules and comments to this version."""
+    if not version_of(db):
         create_tables(db)
-        declared, columns = declared_here(db), db.columns()
-    if missing := missing_columns(declared, columns):
-        raise UpliftError(
-            f"{home.warehouse} was made by an earlier version: it lacks {missing[0]} and "
-            f"{len(missing) - 1} more columns. Run `make carry-ledger FROM={home.warehouse}`: it puts "
-            "the file aside and carries lists, nights, suppressions, measured outcomes and models into "
-            "a new one; then run again. The published snapshot does not change."
-        )
+        record(db, read_migrations())
+    refuse_other_shape(db, home, declared_shape(), f"version {version_of(db)}")
     create_contacts_and_rules(db)
-    for statement in comment_statements(declared, columns):
+    for statement in comment_statements(declared_here(db), db.columns()):
         db.rows(statement)

@@ -10,6 +10,7 @@ import duckdb
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.comments import Columns, comments_for
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.shape import Shape, shape_of
 from dagster_project.warehouse.sql import Identifier, render
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 
@@ -55,18 +56,27 @@ def _schema_and_table(stem: str) -> tuple[str, str]:
 
 
 @cache
+def declared_shape() -> Shape:
+    """Return the shape of the shared tables of this version."""
+    with duckdb.connect(":memory:") as con:
+        db = Warehouse(con)
+        create_tables(db)
+        return shape_of(db)
+
+
+@cache
 def _declared_columns() -> Columns:
     """Map every shared table and column of this version to its comment."""
     with duckdb.connect(":memory:") as con:
         db = Warehouse(con)
-        create_shared_tables(db)
+        create_tables(db)
         columns = db.columns()
     tables = [comments_for(*name, sql, columns) for name, sql in _shared_tables().items()]
     return columns | {key: text for comments in tables for key, text in comments.items()}
 
 
 def create_tables(db: Warehouse) -> None:
-    """Create all schemas and shared tables; a table of an earlier version may lack columns."""
+    """Create all schemas and shared tables."""
     create_schemas(db)
     for sql in _shared_tables().values():
         db.rows(sql)
@@ -86,11 +96,6 @@ def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES)
     """
     for name in names:
         db.rows(_rule(name))
-
-
-def missing_columns(declared: Columns, columns: Columns) -> list[str]:
-    """List the tables and columns that are declared, but not among the database's, in order."""
-    return [".".join(key).rstrip(".") for key in sorted(declared.keys() - columns.keys())]
 
 
 def declared_here(db: Warehouse) -> Columns:

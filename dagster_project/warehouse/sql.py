@@ -69,6 +69,11 @@ def render(file: str, **identifiers: object) -> str:
     return _environment.get_template(file).render(bind=_Binds(), **identifiers)
 
 
+def render_text(template: str, **identifiers: object) -> str:
+    """Render the text of a SQL file with identifiers filled in."""
+    return _environment.from_string(template).render(bind=_Binds(), **identifiers)
+
+
 def sql_sha256(*texts: str) -> str:
     """Return the sha256 over SQL texts, in order."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()

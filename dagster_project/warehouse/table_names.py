@@ -105,7 +105,7 @@ LEDGER = ("decisions", "treat_list")
 LEDGER_ROWS = (
     "decisions",
     "treat_list_here",
-)  # the ledger's table, once the ledger is a view; see ledger.py
+)  # the ledger's table, once the ledger is a view; see ledger_view.py
 
 
 PROOF = "proof"  # tables of the evaluator's proof, which belong to no experiment

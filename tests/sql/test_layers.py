@@ -15,13 +15,15 @@ from uplift_core.cells import BinEdges
 FOLDER = folder_of("hillstrom")
 TABLES = FOLDER.tables
 NAN = math.nan
+# A migration changes tables; the files of these tables say the grain.
+TABLE_FILES = sorted(path for path in SQL_FOLDER.rglob("*.sql") if path.parent.name != "migrations")
 
 
 def float_column(values):
     return np.asarray(values, dtype=np.float32)[:, None]
 
 
-@pytest.mark.parametrize("path", sorted(SQL_FOLDER.rglob("*.sql")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", TABLE_FILES, ids=lambda p: p.stem)
 def test_every_file_says_its_grain(path):
     head = path.read_text(encoding="utf-8").split("*/")[0]
     assert head.startswith("/*")

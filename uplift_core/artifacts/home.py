@@ -18,6 +18,11 @@ class Home:
         return self.root / "warehouse.duckdb"
 
     @property
+    def upgrades(self) -> Path:
+        """The folder of copies of the warehouse, each made before an upgrade."""
+        return self.root / "upgrades"
+
+    @property
     def bundles(self) -> Path:
         """The folder of model bundles: one subfolder per version."""
         return self.root / "bundles"
