@@ -41,6 +41,7 @@ STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
 
 
 NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
+MIGRATIONS = ("quality", "migrations")  # of the warehouse that publishes
 TRAINING = "training"  # cells are the batch's own; nobody else reads them
 
 
@@ -229,7 +230,7 @@ def _copy_table(  # noqa: PLR0913 - where from, what, whose
         # The previous snapshot may be of an earlier version, with columns that are gone.
         kept = [row[0] for row in db.rows(f"describe {target}") if row[0] in columns]
         db.rows(f"insert into {target} by name select {Identifier.listed(kept)} {rows}", binds)
-    elif _belongs(experiment, table) == fresh:
+    elif (_belongs(experiment, table) or place == MIGRATIONS) == fresh:
         db.rows(f"create table {target} as from {source}")
 
 
