@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
+from dagster_project.compute import LayerQuery
 from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.own_files import own_file
@@ -71,8 +72,8 @@ def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "features")
         write.besides = {"sql": sql_sha256(sql)}
         with write.transaction() as db:
-            author = f"{experiment.name}: {FEATURES_SQL}"
-            rows = engine.compute.per_user(db, experiment, "features", sql, author=author)
+            query = LayerQuery("features", sql, author=f"{experiment.name}: {FEATURES_SQL}")
+            rows = engine.compute.per_user(db, experiment, query)
             registry = check_features(db, experiment)
             table = Identifier.of("features", "registry")
             db.replace_rows(table, {"experiment": declaration.name}, registry)
@@ -99,7 +100,7 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "assignment")
         write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
         with write.transaction() as db:
-            rows = engine.compute.per_user(db, experiment, "assignment", sql, binds)
+            rows = engine.compute.per_user(db, experiment, LayerQuery("assignment", sql, binds))
             context.log.info(f"{declaration.name}/assignment: {rows:,} rows")
             metadata = describe_table(db, tables.assignment, sql)
             metadata |= column_lineage(db, sql, _raw_tables(experiment))

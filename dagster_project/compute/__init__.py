@@ -7,6 +7,7 @@ Assets request the work and a ``Compute`` does it: ``local.LocalCompute`` in the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,23 @@ from uplift_core.learners.contrast import ContrastModel
 Log = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class LayerQuery:
+    """The SELECT that makes one table with one row per user.
+
+    Attributes:
+        layer: DuckDB schema of the table, whose name is the experiment's.
+        sql: makes each row from one row of ``raw.<experiment>``.
+        binds: values bound into ``sql``.
+        author: the file that errors name, if a user wrote ``sql``; else empty.
+    """
+
+    layer: str
+    sql: str
+    binds: Mapping[str, object] = field(default_factory=dict)
+    author: str = ""
+
+
 class Compute(Protocol):
     """An engine that processes rows. Afterwards the warehouse has the tables, or views of the rows."""
 
@@ -30,20 +48,8 @@ class Compute(Protocol):
         """Create ``raw.<experiment>``; return the number of users and the sha256 of all files read."""
         ...
 
-    def per_user(  # noqa: PLR0913 - the experiment, the layer and its query
-        self,
-        db: Warehouse,
-        experiment: BatchExperiment,
-        layer: str,
-        sql: str,
-        binds: Mapping[str, object] = {},
-        *,
-        author: str = "",
-    ) -> int:
-        """Create ``<layer>.<experiment>`` by ``sql``, each row from one raw row; return its row count.
-
-        ``author`` is named in errors; give it if a user wrote the SQL.
-        """
+    def per_user(self, db: Warehouse, experiment: BatchExperiment, query: LayerQuery) -> int:
+        """Create ``<layer>.<experiment>`` by a query; return its row count."""
         ...
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute, Log
+from dagster_project.compute import Compute, LayerQuery, Log
 from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
@@ -41,19 +41,12 @@ class LocalCompute(Compute):
         """See ``Compute.load``."""
         return load_raw(db, experiment, source)
 
-    def per_user(  # noqa: PLR0913 - as Compute
-        self,
-        db: Warehouse,
-        experiment: BatchExperiment,
-        layer: str,
-        sql: str,
-        binds: Mapping[str, object] = {},
-        *,
-        author: str = "",
-    ) -> int:
+    def per_user(self, db: Warehouse, experiment: BatchExperiment, query: LayerQuery) -> int:
         """See ``Compute.per_user``."""
-        table = Identifier.of(layer, experiment.name)
-        return create_by(db, table, sql, binds, where=author) if author else db.create(table, sql, binds)
+        table = Identifier.of(query.layer, experiment.name)
+        if query.author:
+            return create_by(db, table, query.sql, query.binds, where=query.author)
+        return db.create(table, query.sql, query.binds)
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""

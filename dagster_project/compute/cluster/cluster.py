@@ -12,14 +12,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from dagster_project.compute import Compute, Log
+from dagster_project.compute import Compute, LayerQuery, Log
 from dagster_project.compute.cluster import tasks as work
 from dagster_project.compute.cluster.dask_client import Address, connected
 from dagster_project.compute.cluster.export import write_parts
 from dagster_project.compute.cluster.jobs import Tasks
-from dagster_project.compute.cluster.lists import roles_in_parts
+from dagster_project.compute.cluster.lists import Ranging, roles_in_parts
 from dagster_project.compute.cluster.row_local_sql import refuse_across_users
-from dagster_project.compute.cluster.tasks import MERGED, Limits, Query
+from dagster_project.compute.cluster.tasks import MERGED, CellRange, Limits, Query
 from dagster_project.compute.cluster.training import Job, train_on_one, train_together
 from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
@@ -109,27 +109,18 @@ class Cluster(Compute):
         read.remove()
         return shifted
 
-    def per_user(  # noqa: PLR0913 - as Compute
-        self,
-        db: Warehouse,
-        experiment: BatchExperiment,
-        layer: str,
-        sql: str,
-        binds: Mapping[str, object] = {},
-        *,
-        author: str = "",
-    ) -> int:
+    def per_user(self, db: Warehouse, experiment: BatchExperiment, query: LayerQuery) -> int:
         """See ``Compute.per_user``."""
-        if author:
-            refuse_across_users(author, experiment.features_sql.text)
+        if query.author:
+            refuse_across_users(query.author, experiment.features_sql.text)
         tasks = self._tasks(experiment.name)
-        rows = tasks.new(layer)
-        queries = [
-            Query(sql, rows.path(i), {experiment.tables.raw: file}, binds, author)
+        rows = tasks.new(query.layer)
+        parts = [
+            Query(query.sql, rows.path(i), {experiment.tables.raw: file}, query.binds, query.author)
             for i, file in enumerate(self._files(db, experiment.tables.raw))
         ]
-        tasks.query(layer, queries)
-        return self._view(db, Identifier.of(layer, experiment.name), rows)
+        tasks.query(query.layer, parts)
+        return self._view(db, Identifier.of(query.layer, experiment.name), rows)
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
         """See ``Compute.cells``."""
@@ -230,10 +221,9 @@ class Cluster(Compute):
         tables, tasks = experiment.tables, self._tasks(experiment.name)
         cells, n = db.files_of(tables.feature_cells), db.count(tables.feature_cells)
         predicted, scored = tasks.new("predictions"), tasks.new("scores")
-        chunks = [(first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
+        chunks = [CellRange(cells, first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
         calls = [
-            (tasks.limits, experiment, model, cells, chunk, predicted.path(i))
-            for i, chunk in enumerate(chunks)
+            (tasks.limits, experiment, model, chunk, predicted.path(i)) for i, chunk in enumerate(chunks)
         ]
         tasks.run("predict", work.predict_cells, calls)
         names = {
@@ -258,9 +248,8 @@ class Cluster(Compute):
         names = [listed.scores, *([listed.raw] if rules.cost_column or rules.value_column else [])]
         files = zip(*(self._files(db, name) for name in names), strict=True)
         reads = [dict(zip(names, each, strict=True)) for each in files]
-        return roles_in_parts(
-            self._tasks(experiment.name), db, experiment, request, reads, range_users=self.range_users
-        )
+        ranging = Ranging(reads, self.range_users)
+        return roles_in_parts(self._tasks(experiment.name), db, experiment, request, ranging)
 
     def export(
         self, db: Warehouse, sheet: Sheet, folder: Path, formats: Sequence[str]

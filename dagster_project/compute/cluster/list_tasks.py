@@ -9,7 +9,7 @@ which are as many as the users if each has a different cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -73,16 +73,26 @@ class Slice:
     last: int = 0
 
 
-def roles_of_part(  # noqa: PLR0913, PLR0917 - the list, its inputs and targets
-    limits: Limits,
-    experiment: BatchExperiment,
-    request: ListRequest,
-    reads: Reads,
-    step: int,
-    targets: Mapping[str, Path],
+@dataclass(frozen=True)
+class RoleFiles:
+    """The two files that are written for one part's users.
+
+    Attributes:
+        roles: file of all users' roles.
+        marks: file of the marks.
+        step: every ``step``-th user, in the list's order, is a mark.
+    """
+
+    roles: Path
+    marks: Path
+    step: int
+
+
+def roles_of_part(
+    limits: Limits, experiment: BatchExperiment, request: ListRequest, reads: Reads, files: RoleFiles
 ) -> Counts:
-    """Write the ``roles`` of one part's users, and every ``step``-th user as ``marks``."""
-    with opened(limits, {name: files for name, files in reads.items() if name != EXCLUDED}) as db:
+    """Write the roles and the marks of one part's users."""
+    with opened(limits, {name: file for name, file in reads.items() if name != EXCLUDED}) as db:
         score = count_scores(db, experiment, request)
         db.create_view(WHOLE, reads[EXCLUDED])
         first, last = db.one(
@@ -92,9 +102,9 @@ def roles_of_part(  # noqa: PLR0913, PLR0917 - the list, its inputs and targets
         # The file is sorted, so a part reads only the rows of its users if ids are row numbers.
         db.rows(f"create view {EXCLUDED} as from {WHOLE} where user_id between {first} and {last}")
         write_roles(db, experiment, request)
-        write_part(db, f"from {ROLES}", {}, targets["roles"])
+        write_part(db, f"from {ROLES}", {}, files.roles)
         marks = render("decisions/marks.sql", lanes=lanes())
-        write_part(db, marks, {"step": step}, targets["marks"])
+        write_part(db, marks, {"step": files.step}, files.marks)
         return score + count_roles(db, request)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dagster_project.compute.cluster import list_tasks as ranges
 from dagster_project.compute.cluster.jobs import Tasks
-from dagster_project.compute.cluster.list_tasks import EXPLORE, RANKED, REST, Range, Slice
+from dagster_project.compute.cluster.list_tasks import EXPLORE, RANKED, REST, Range, RoleFiles, Slice
 from dagster_project.compute.cluster.tasks import MERGED, Query, Reads
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.roles import (
@@ -117,14 +117,38 @@ class RolesInParts:
         return costs
 
 
-def roles_in_parts(  # noqa: PLR0913 - the list, its inputs and the ranges' size
+@dataclass(frozen=True)
+class Ranging:
+    """How the users' parts are cut into ranges of the list's order.
+
+    Attributes:
+        reads: each part's scores, and its raw rows if a column holds the users' costs or values.
+        range_users: largest number of users of a range, which one task ranks.
+    """
+
+    reads: Sequence[Reads]
+    range_users: int
+
+    @property
+    def step(self) -> int:
+        """Distance between two marks of a part, in users: every ``step``-th user is a mark."""
+        return max(self.range_users // (MARKS * len(self.reads)), 1)
+
+    @property
+    def marks_per_range(self) -> int:
+        """Largest number of marks in a range.
+
+        Fewer than ``step`` users of each part lie between two marks, so a range may have that many more.
+        """
+        return max((self.range_users - len(self.reads) * (self.step - 1)) // self.step, 1)
+
+
+def roles_in_parts(
     tasks: Tasks,
     db: Warehouse,
     experiment: BatchExperiment,
     request: ListRequest,
-    reads: Sequence[Reads],
-    *,
-    range_users: int,
+    ranging: Ranging,
 ) -> RolesInParts:
     """Give every user a role on workers, and cut the list's order into ranges.
 
@@ -133,24 +157,20 @@ def roles_in_parts(  # noqa: PLR0913 - the list, its inputs and the ranges' size
         db: the warehouse.
         experiment: the experiment.
         request: which list.
-        reads: each part's scores, and its raw rows if a column holds the users' costs or values.
-        range_users: largest number of users of a range, which one task ranks.
+        ranging: the files of the users, and the size of the ranges.
 
     Raises:
         DataError: scores are not finite, or costs or values are invalid.
     """
-    # Fewer than `step` users of a part are between two marks, so a range may have that many too many.
-    step = max(range_users // (MARKS * len(reads)), 1)
-    marks_per_range = max((range_users - len(reads) * (step - 1)) // step, 1)
     write_excluded(db, experiment, request.key)
     generations = {name: tasks.new(name) for name in ("excluded", "roles", "marks", "splits", "ranged")}
     excluded = write_part(db, f"from {EXCLUDED} order by user_id", {}, generations["excluded"].path(0))
     calls = [
         (
-            *(tasks.limits, experiment, request, {**each, EXCLUDED: str(excluded.path)}, step),
-            {name: generations[name].path(i) for name in ("roles", "marks")},
+            *(tasks.limits, experiment, request, {**each, EXCLUDED: str(excluded.path)}),
+            RoleFiles(generations["roles"].path(i), generations["marks"].path(i), ranging.step),
         )
-        for i, each in enumerate(reads)
+        for i, each in enumerate(ranging.reads)
     ]
     counts = sum(tasks.run("roles", ranges.roles_of_part, calls), Counts())
     refuse_faults(experiment, request, counts)
@@ -158,7 +178,7 @@ def roles_in_parts(  # noqa: PLR0913 - the list, its inputs and the ranges' size
         render("decisions/splits.sql", marks=MERGED),
         generations["splits"].path(0),
         {MERGED: generations["marks"].pattern},
-        {"marks_per_range": marks_per_range},
+        {"marks_per_range": ranging.marks_per_range},
     )
     splits = tasks.query("splits", [split])[0]
     expected = splits.rows + len((RANKED, EXPLORE, REST))

@@ -134,20 +134,24 @@ def number_cells(
         }
 
 
-def predict_cells(  # noqa: PLR0913, PLR0917 - model, cells and target
-    limits: Limits,
-    experiment: BatchExperiment,
-    model: Path,
-    feature_cells: str,
-    numbers: tuple[int, int],
-    target: Path,
+@dataclass(frozen=True)
+class CellRange:
+    """The merged feature cells numbered from ``first`` to ``end - 1``, and the files of all of them."""
+
+    files: str
+    first: int
+    end: int
+
+
+def predict_cells(
+    limits: Limits, experiment: BatchExperiment, model: Path, cells: CellRange, target: Path
 ) -> Part:
-    """Predict the merged cells whose number is at least ``numbers[0]`` and below ``numbers[1]``."""
-    first, end = numbers
+    """Predict a range of the merged cells."""
+    first = cells.first
     loaded = bundle.load(model)
     whole = Identifier.of("whole")
-    with opened(limits, {whole: feature_cells}) as db:
-        chosen = f"from {whole} where cell between {first} and {end - 1}"
+    with opened(limits, {whole: cells.files}) as db:
+        chosen = f"from {whole} where cell between {first} and {cells.end - 1}"
         shifted = f"select * replace (cell - {first} as cell) {chosen}"
         db.rows(f"create view {experiment.tables.feature_cells} as {shifted}")
         x = read_feature_cells(db, experiment, loaded.manifest.features)
