@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagster_project.settings import SQL_FOLDER
-from uplift_core.cells import BinEdges, cells_of_rows
+from uplift_core.cells import BinEdges, UserRows, cells_of_rows
 from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL, Experiment, load_experiment
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import fit_contrast
@@ -99,10 +99,8 @@ def ours(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
     experiment = load_experiment(SQL_FOLDER / "experiments" / "hillstrom")
     edges = BinEdges.of(train.names, train.x, experiment.learners.max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(train.y))
-    cells = cells_of_rows(
-        edges, train.x, train.w, train.y, fold, propensity=train.propensity, binary=True
-    )
-    model = fit_contrast(cells, experiment.learners)
+    rows = UserRows(train.x, train.w, train.y, fold, propensity=train.propensity, binary=True)
+    model = fit_contrast(cells_of_rows(edges, rows), experiment.learners)
     scores = {f"ours {name.upper()}": model.predict(x, name) for name in LEARNER_NAMES}
     return scores | {RESPONSE: model.predict_response(x)}
 

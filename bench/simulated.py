@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 
 from uplift_core.arrays import Doubles
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, Cells, cells_of_rows
+from uplift_core.cells import BinEdges, Cells, UserRows, cells_of_rows
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel, fit_contrast
 from uplift_core.learners.tuning import tune
@@ -44,7 +44,8 @@ def cells_of(users: Simulated, seed: int, *, propensity: float, binary: bool) ->
     x = users.x.astype(np.float32)
     edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, LearnerParameters().max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(x))
-    return cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    rows = UserRows(x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    return cells_of_rows(edges, rows)
 
 
 def halves(users: Simulated, share: float) -> tuple[Simulated, Simulated]:

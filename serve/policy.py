@@ -13,7 +13,7 @@ from serve.schemas.answers import EVIDENCE
 from serve.schemas.requests import Target
 from uplift_core.evaluation.estimate import Z95
 from uplift_core.evaluation.gate import EvidenceStatus
-from uplift_core.evaluation.profit import profit
+from uplift_core.evaluation.profit import Prices, profit
 from uplift_core.targeting.budget import Distribution
 
 
@@ -172,7 +172,7 @@ def _nets(figures: Sequence[Figures], cost: float, value: float | None) -> list[
     budget, incremental, error = (
         [each[name] for each in figures] for name in ("budget", "incremental", "incremental_std_error")
     )
-    net = profit(budget, incremental, error, int(figures[0]["n"]), value=value, cost=cost)
+    net = profit(budget, incremental, error, int(figures[0]["n"]), Prices(value, cost))
     columns = (net.value, net.std_error, net.behind, net.behind_std_error)
     return [_Net(*(float(column[i]) for column in columns)) for i in range(len(figures))]
 

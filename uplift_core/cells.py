@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -164,30 +164,37 @@ class Cells:
         return replace(self, **{name: getattr(self, name)[rest] for name in names})
 
 
-def cells_of_rows(  # noqa: PLR0913 - the arrays and constants of one experiment
-    edges: BinEdges,
-    x: Floats,
-    w: npt.ArrayLike,
-    y: npt.ArrayLike,
-    fold: npt.ArrayLike,
-    *,
-    propensity: float,
-    binary: bool,
-) -> Cells:
-    """Add up users in memory to cells, in the order of ``sql/training/cells.sql``.
+@dataclass(frozen=True)
+class UserRows:
+    """Users of one contrast in memory, one row each.
 
-    Args:
-        edges: bin edges of the features.
-        x: (n, n_features) raw features.
+    Attributes:
+        x: (n, n_features) float32 features.
         w: (n,) 1 under treatment, 0 under control.
         y: (n,) outcomes.
-        fold: (n,) cross-fitting folds.
+        fold: (n,) cross-fitting folds, from 0.
         propensity: e = P(W = 1), by design.
         binary: whether every outcome is 0 or 1.
     """
-    w, fold = np.asarray(w, dtype=np.int8), np.asarray(fold, dtype=np.int8)
-    y = np.asarray(y, dtype=np.float64)
-    distinct, cell = np.unique(edges.bin(x), axis=0, return_inverse=True)
+
+    x: Floats
+    w: npt.NDArray[Any]
+    y: npt.NDArray[Any]
+    fold: npt.NDArray[Any]
+    propensity: float
+    binary: bool
+
+    def at(self, rows: npt.NDArray[Any]) -> UserRows:
+        """Select users by flags (n,) or by row numbers."""
+        names = ("x", "w", "y", "fold")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+def cells_of_rows(edges: BinEdges, users: UserRows) -> Cells:
+    """Add up users in memory to cells, in the order of ``sql/training/cells.sql``."""
+    w, fold = np.asarray(users.w, dtype=np.int8), np.asarray(users.fold, dtype=np.int8)
+    y = np.asarray(users.y, dtype=np.float64)
+    distinct, cell = np.unique(edges.bin(users.x), axis=0, return_inverse=True)
     n_folds = int(fold.max()) + 1
     key = (cell.ravel().astype(np.int64) * 2 + w) * n_folds + fold
     keys, group = np.unique(key, return_inverse=True)
@@ -199,8 +206,8 @@ def cells_of_rows(  # noqa: PLR0913 - the arrays and constants of one experiment
         n=np.bincount(group).astype(np.float64),
         y_sum=np.bincount(group, weights=y).astype(np.float64),
         events=np.bincount(group, weights=y != 0).astype(np.float64),
-        propensity=propensity,
-        binary=binary,
+        propensity=users.propensity,
+        binary=users.binary,
         max_bin=edges.max_bin,
     )
 

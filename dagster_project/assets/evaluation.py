@@ -13,7 +13,7 @@ from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
-from dagster_project.evaluation.crosscheck import MAX_USERS, read_rows
+from dagster_project.evaluation.crosscheck import MAX_USERS, read_sample
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
@@ -130,9 +130,9 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         arm = experiment.declaration.defaults.arm
         write = LayerWrite(context, engine, experiment, "crosscheck")
         with write.transaction() as db:
-            names, users = read_rows(db, experiment, arm, config.users)
+            sample = read_sample(db, experiment, arm, config.users)
             rows, was_stored = stored_or_new_crosscheck(
-                engine.paths.proofs, experiment, arm, names, users, engine.threads
+                engine.paths.proofs, experiment, arm, sample, engine.threads
             )
             db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
             note = ", as an earlier run with these users and this code showed" if was_stored else ""

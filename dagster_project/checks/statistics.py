@@ -16,7 +16,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.cells import Cells
-from uplift_core.diagnostics.balance import arm_auc
+from uplift_core.diagnostics.balance import HalvedGroups, arm_auc
 from uplift_core.diagnostics.sample_ratio import sample_ratio
 from uplift_core.diagnostics.statistics import (
     Moments,
@@ -121,7 +121,8 @@ def _arm_auc(cells: Cells, threads: int) -> Estimate:
     step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
     sampled = cells.cell % step == 0
     x, half = cells.x[cells.cell[sampled]], cells.fold[sampled] % 2
-    return arm_auc(x, cells.w[sampled], cells.n[sampled], half, max_bin=cells.max_bin, threads=threads)
+    groups = HalvedGroups(x, cells.w[sampled], cells.n[sampled], half)
+    return arm_auc(groups, max_bin=cells.max_bin, threads=threads)
 
 
 def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:

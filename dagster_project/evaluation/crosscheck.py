@@ -9,7 +9,7 @@ beside the noise floor: that of two of our fits with different folds.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.arrays import Doubles, Floats
+from uplift_core.arrays import Doubles
 from uplift_core.boosting.side_by_side import call_all
-from uplift_core.cells import BinEdges, cells_of_rows
+from uplift_core.cells import BinEdges, UserRows, cells_of_rows
 from uplift_core.learners import LEARNER_NAMES, LearnerName, OutcomeModels
 from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
@@ -32,20 +32,22 @@ OTHER_SEED = 2
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Users of one contrast: features, arm, outcome, fold and split."""
+class Sample:
+    """Users of one contrast, train and held-out.
 
-    x: Floats
-    w: npt.NDArray[np.int8]
-    y: Doubles
-    fold: npt.NDArray[np.int8]
+    Attributes:
+        features: names of the features.
+        users: the users.
+        train: (n,) True for train users.
+    """
+
+    features: tuple[str, ...]
+    users: UserRows
     train: npt.NDArray[np.bool_]
 
 
-def read_rows(
-    db: Warehouse, experiment: BatchExperiment, arm: str, max_users: int
-) -> tuple[tuple[str, ...], Rows]:
-    """Read feature names and at most ``max_users`` users of the contrast, by salted md5; 0: all."""
+def read_sample(db: Warehouse, experiment: BatchExperiment, arm: str, max_users: int) -> Sample:
+    """Read at most ``max_users`` users of the contrast, by salted md5; 0: all."""
     declaration = experiment.declaration
     contrast = declaration.contrast(arm)
     sql = render(
@@ -67,22 +69,28 @@ def read_rows(
     w, y, fold, train = (
         users.column(name).to_numpy(zero_copy_only=False) for name in no_features if name != "user_id"
     )
-    return names, Rows(x, w.astype(np.int8), y.astype(np.float64), fold.astype(np.int8), train)
+    rows = UserRows(
+        x,
+        w.astype(np.int8),
+        y.astype(np.float64),
+        fold.astype(np.int8),
+        propensity=contrast.propensity,
+        binary=declaration.outcome(declaration.defaults.outcome).kind == "binary",
+    )
+    return Sample(names, rows, train)
 
 
 def crosscheck(
-    experiment: BatchExperiment, arm: str, names: tuple[str, ...], rows: Rows, *, threads: int = 0
+    experiment: BatchExperiment, arm: str, sample: Sample, *, threads: int = 0
 ) -> list[dict[str, Any]]:
     """Return the rows of ``evaluation.crosscheck`` for one contrast; ``threads`` 0 means all cores."""
-    e = experiment.declaration.contrast(arm).propensity
-    binary = experiment.declaration.outcome(experiment.declaration.defaults.outcome).kind == "binary"
-    train, held_out = rows.train, ~rows.train
-    edges = BinEdges.of(names, rows.x[train], experiment.declaration.learners.max_bins)
-    x, x_new = edges.bin(rows.x[train]), rows.x[held_out]
-    w, y, fold = rows.w[train], rows.y[train], rows.fold[train]
+    train, x_new = sample.users.at(sample.train), sample.users.x[~sample.train]
+    edges = BinEdges.of(sample.features, train.x, experiment.declaration.learners.max_bins)
+    train = replace(train, x=edges.bin(train.x))
+    fold = train.fold
 
     def ours(folds: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
-        cells = cells_of_rows(edges, x, w, y, folds, propensity=e, binary=binary)
+        cells = cells_of_rows(edges, replace(train, fold=folds))
         models = OutcomeModels.of(cells, experiment.declaration.learners, threads)
         return fit_learners(models), models.fitter
 
@@ -94,7 +102,7 @@ def crosscheck(
     folds_of: dict[int, Folds | int] = {1: _splits(fold), 2: int(fold.max()) + 1}
     compared = [*((name, 1) for name in LEARNER_NAMES), *((name, 2) for name in TIER_2)]
     fits = [
-        partial(econml_effects, learner, fitter, e, x, w, y, folds_of[tier], x_new)
+        partial(econml_effects, learner, fitter, train, folds_of[tier], x_new)
         for learner, tier in compared
     ]
     with warnings.catch_warnings():
@@ -117,8 +125,7 @@ def crosscheck(
         "outcome": experiment.declaration.defaults.outcome,
     }
     return [
-        label
-        | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": int(held_out.sum())}
+        label | {"learner": name, "tier": tier, "metric": metric, "value": value, "n": len(x_new)}
         for name, tier, metric, value in figures
     ]
 

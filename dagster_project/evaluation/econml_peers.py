@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import predict_booster
-from uplift_core.cells import Regression
+from uplift_core.cells import Regression, UserRows
 from uplift_core.learners import LearnerName
 from uplift_core.learners.nuisance import Fitter
 
@@ -92,19 +92,20 @@ class DesignPropensity(ClassifierMixin, BaseEstimator):
         return np.full(len(X), float(self.propensity > 0.5))  # noqa: PLR2004
 
 
-def econml_effects(  # noqa: PLR0913, PLR0917 - one estimator, its data, its folds
-    learner: LearnerName,
-    fitter: Fitter,
-    propensity: float,
-    x: Floats,
-    w: npt.NDArray[np.int8],
-    y: Doubles,
-    folds: Folds | int,
-    x_new: Floats,
+def econml_effects(
+    learner: LearnerName, fitter: Fitter, users: UserRows, folds: Folds | int, x_new: Floats
 ) -> Doubles:
-    """Predict the CATE (n_new,) by econml's counterpart of ``learner``, fitted on rows."""
-    estimator = _ESTIMATORS[learner](fitter, propensity, x.shape[1], folds)
-    estimator.fit(y, w.astype(int), X=x)
+    """Predict the CATE (n_new,) by econml's counterpart of ``learner``.
+
+    Args:
+        learner: the learner.
+        fitter: fits the boosters.
+        users: users to fit on; their folds are not used.
+        folds: the folds of the R- and DR-learner, or their number.
+        x_new: (n_new, n_features) users to predict.
+    """
+    estimator = _ESTIMATORS[learner](fitter, users.propensity, users.x.shape[1], folds)
+    estimator.fit(users.y, users.w.astype(int), X=users.x)
     return np.asarray(estimator.effect(x_new), dtype=np.float64).ravel()
 
 

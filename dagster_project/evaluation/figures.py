@@ -33,7 +33,7 @@ from uplift_core.evaluation.policy import (
     policy_curve,
     random_value,
 )
-from uplift_core.evaluation.profit import profit
+from uplift_core.evaluation.profit import Prices, profit
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.experiment.declaration import Experiment
 
@@ -203,7 +203,7 @@ def _comparison(
 def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str) -> Rows:
     curve, n = policy_curve(groups, BUDGETS), int(groups.n_users)
     worth, cost = experiment.outcome(outcome).value, experiment.arm(arm).cost
-    net = profit(BUDGETS, curve.incremental, curve.incremental_error, n, value=worth or 0.0, cost=cost)
+    net = profit(BUDGETS, curve.incremental, curve.incremental_error, n, Prices(worth or 0.0, cost))
     rows: Rows = []
     for i, budget in enumerate(BUDGETS):
         value = Estimate(float(curve.value[i]), float(curve.value_error[i]))

@@ -27,29 +27,36 @@ MAX_Z = 4.0  # beyond it is no chance: one of ten thousand fair experiments with
 MIN_AUC = 0.52  # below it the arms' shares differ by a few points among users, in samples of any size
 
 
-def arm_auc(  # noqa: PLR0913 - the groups' four arrays, and two settings
-    x: Floats,
-    in_arm: Doubles,
-    n: Doubles,
-    half: npt.NDArray[np.integer],
-    *,
-    max_bin: int = 64,
-    threads: int = 0,
-) -> Estimate:
-    """Compute the AUC with which features predict an arm; each half is scored by the other's model.
+@dataclass(frozen=True)
+class HalvedGroups:
+    """Groups of users with equal features, in two halves at random.
 
-    Args:
+    Attributes:
         x: (n_groups, n_features) features; NaN is missing.
         in_arm: (n_groups,) 1 in the arm, 0 outside of it.
         n: (n_groups,) number of users.
         half: (n_groups,) 0 or 1.
+    """
+
+    x: Floats
+    in_arm: Doubles
+    n: Doubles
+    half: npt.NDArray[np.integer]
+
+
+def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Estimate:
+    """Compute the AUC with which features predict an arm; each half is scored by the other's model.
+
+    Args:
+        groups: the users.
         max_bin: largest number of bins of a feature.
         threads: number of threads; 0 means all cores.
 
     Returns:
         AUC (0.5 is chance) and standard error; (nan, nan) if a half lacks users inside or outside.
     """
-    halves = []
+    x, in_arm, n, half = groups.x, groups.in_arm, groups.n, groups.half
+    areas = []
     for test_half in (0, 1):
         train, test = half != test_half, half == test_half
         if min(in_arm[train].sum(), (1 - in_arm[train]).sum(), test.sum()) == 0:
@@ -66,10 +73,10 @@ def arm_auc(  # noqa: PLR0913 - the groups' four arrays, and two settings
             threads=threads,
         )
         score = predict_booster(model, x[test]).astype(np.float64)
-        halves.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test])))
+        areas.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test])))
     # Scores of two models cannot be ranked together: compute one area each, then their mean.
-    value = float(np.mean([area.value for area in halves]))
-    return Estimate(value, math.hypot(*(area.std_error for area in halves)) / 2)
+    value = float(np.mean([area.value for area in areas]))
+    return Estimate(value, math.hypot(*(area.std_error for area in areas)) / 2)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def arm_balance(x: Floats, in_arm: npt.NDArray[np.bool_], *, seed: int = 7, thre
     """
     half = np.random.default_rng(seed).permutation(len(x)) % 2
     inside, ones = in_arm.astype(np.float64), np.ones(len(x))
-    together = arm_auc(x, inside, ones, half, threads=threads)
+    together = arm_auc(HalvedGroups(x, inside, ones, half), threads=threads)
     columns = [np.where(np.isnan(column), -np.inf, column).astype(np.float64) for column in x.T]
     alone = np.array([auc(column, inside, 1 - inside).value for column in columns])
     return Balance(together, _smd(x, in_arm), np.maximum(alone, 1 - alone))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from uplift_core.arrays import Floats
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, Cells, cells_of_rows, distinct
+from uplift_core.cells import BinEdges, Cells, UserRows, cells_of_rows, distinct
 from uplift_core.evaluation.gate import RESPONSE, Verdict, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
@@ -60,7 +60,8 @@ def cells_of_users(
     x = users.x.astype(np.float32)
     fold = np.arange(len(x)) % FOLDS
     edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, max_bins)
-    return edges, cells_of_rows(edges, x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    rows = UserRows(x, users.w, users.y, fold, propensity=propensity, binary=binary)
+    return edges, cells_of_rows(edges, rows)
 
 
 def _judged(

@@ -42,14 +42,25 @@ class Profit:
     best: int
 
 
-def profit(  # noqa: PLR0913 - the figures of a policy curve, and money
+@dataclass(frozen=True)
+class Prices:
+    """The two prices of a campaign, in money.
+
+    Attributes:
+        value: value of one unit of the outcome.
+        cost: cost of treating one user.
+    """
+
+    value: float
+    cost: float
+
+
+def profit(
     budget: npt.ArrayLike,
     incremental: npt.ArrayLike,
     std_error: npt.ArrayLike,
     n: int,
-    *,
-    value: float,
-    cost: float,
+    prices: Prices,
 ) -> Profit:
     """Compute the profit of one ranking at many budgets.
 
@@ -58,9 +69,9 @@ def profit(  # noqa: PLR0913 - the figures of a policy curve, and money
         incremental: (n_budgets,) outcomes per user over treating nobody.
         std_error: (n_budgets,) standard error of ``incremental``.
         n: number of users that the figures were computed on.
-        value: value of one unit of the outcome, in money.
-        cost: cost of treating one user, in money.
+        prices: value of the outcome and cost of a treatment.
     """
+    value, cost = prices.value, prices.cost
     b, v, s = (np.asarray(column, dtype=np.float64) for column in (budget, incremental, std_error))
     net = value * v - cost * b
     best = int(np.argmax(net))

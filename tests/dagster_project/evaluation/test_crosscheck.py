@@ -10,36 +10,38 @@ import numpy as np
 import pytest
 
 from dagster_project.evaluation import stored_crosscheck
-from dagster_project.evaluation.crosscheck import Rows, crosscheck
+from dagster_project.evaluation.crosscheck import Sample, crosscheck
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from tests.support import few_rounds, folder_of
+from uplift_core.cells import UserRows
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.simulation.rct import marketing_rct
 
 USERS = 4_000
 
 
-def users_with_missing_values() -> tuple[tuple[str, ...], Rows]:
+def sample_with_missing_values() -> Sample:
     users = next(marketing_rct(USERS, seed=5))
     draw = np.random.default_rng(6)
     x = users.x.astype(np.float32)
     x[draw.random(USERS) < 0.2, 0] = np.nan
-    rows = Rows(
+    rows = UserRows(
         x=x,
         w=users.w.astype(np.int8),
         y=users.y,
         fold=draw.integers(0, 5, USERS).astype(np.int8),
-        train=draw.random(USERS) < 0.7,
+        propensity=0.5,
+        binary=True,
     )
-    return tuple(f"x{i}" for i in range(x.shape[1])), rows
+    return Sample(tuple(f"x{i}" for i in range(x.shape[1])), rows, train=draw.random(USERS) < 0.7)
 
 
 def test_missing_values_are_taken_alike_by_all_learners() -> None:
-    names, rows = users_with_missing_values()
-    found = crosscheck(few_rounds(folder_of("simulated")), "treated", names, rows)
-    apart = {row["learner"]: row["value"] for row in found if row["tier"] == 1}
-    assert apart.keys() == set(LEARNER_NAMES)
-    assert max(apart.values()) < 1e-5
+    sample = sample_with_missing_values()
+    figures = crosscheck(few_rounds(folder_of("simulated")), "treated", sample)
+    difference = {row["learner"]: row["value"] for row in figures if row["tier"] == 1}
+    assert difference.keys() == set(LEARNER_NAMES)
+    assert max(difference.values()) < 1e-5
 
 
 def test_a_comparison_is_repeated_only_for_other_users_code_or_libraries(
@@ -52,19 +54,20 @@ def test_a_comparison_is_repeated_only_for_other_users_code_or_libraries(
         return [*made]
 
     monkeypatch.setattr(stored_crosscheck, "crosscheck", compare)
-    names, rows = users_with_missing_values()
+    sample = sample_with_missing_values()
+    other = replace(sample, users=replace(sample.users, y=1 - sample.users.y))
 
-    def compared(users: Rows = rows) -> tuple[list[dict[str, Any]], bool]:
-        return stored_or_new_crosscheck(tmp_path, folder_of("simulated"), "treated", names, users, 1)
+    def compared(users: Sample = sample) -> tuple[list[dict[str, Any]], bool]:
+        return stored_or_new_crosscheck(tmp_path, folder_of("simulated"), "treated", users, 1)
 
     assert compared() == ([{"value": 0}], False)
     assert compared() == ([{"value": 0}], True)
-    assert not compared(replace(rows, y=1 - rows.y))[1]
+    assert not compared(other)[1]
     monkeypatch.setattr(stored_crosscheck, "code_digest", lambda: "of other code")
-    assert not compared(replace(rows, y=1 - rows.y))[1]
+    assert not compared(other)[1]
     monkeypatch.setattr(stored_crosscheck, "version", lambda _: "of another library")
-    assert not compared(replace(rows, y=1 - rows.y))[1]
+    assert not compared(other)[1]
     (file,) = tmp_path.iterdir()
     file.write_text("{}")
-    assert not compared(replace(rows, y=1 - rows.y))[1]
+    assert not compared(other)[1]
     assert len(made) == 5

@@ -11,7 +11,7 @@ import pytest
 from tests.support import Users, random_users
 from uplift_core.evaluation.estimate import Z95
 from uplift_core.evaluation.policy import policy_curve
-from uplift_core.evaluation.profit import Profit, profit
+from uplift_core.evaluation.profit import Prices, Profit, profit
 
 BUDGETS = np.arange(1, 101) / 100
 VALUE, COST = 12.0, 0.5
@@ -20,7 +20,7 @@ VALUE, COST = 12.0, 0.5
 def profit_of(users: Users, value: float = VALUE, cost: float = COST) -> Profit:
     curve = policy_curve(users.groups(), BUDGETS)
     n = len(users.score)
-    return profit(BUDGETS, curve.incremental, curve.incremental_error, n, value=value, cost=cost)
+    return profit(BUDGETS, curve.incremental, curve.incremental_error, n, Prices(value, cost))
 
 
 def terms_of(users: Users) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
-from uplift_core.cells import BinEdges, Cells, cells_of_rows
+from uplift_core.cells import BinEdges, Cells, UserRows, cells_of_rows
 from uplift_core.simulation.rct import Simulated, marketing_rct
 
 SMALL = BoostingParameters(rounds=20, max_depth=3, learning_rate=0.2, min_leaf_events=5, reg_lambda=0)
@@ -28,7 +28,7 @@ class Rct:
         propensity = values.pop("propensity", self.propensity)
         binary = bool(np.isin(values["y"], (0, 1)).all())
         chosen = {name: np.asarray(value)[rows] for name, value in values.items()}
-        return cells_of_rows(self.edges, **chosen, propensity=propensity, binary=binary)
+        return cells_of_rows(self.edges, UserRows(**chosen, propensity=propensity, binary=binary))
 
 
 def make_rct(n=4000, propensity=0.5, seed=1, max_bins=16, missing=0.0) -> Rct:
