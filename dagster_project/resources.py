@@ -17,7 +17,7 @@ from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
 from dagster_project.inputs.own_files import SourceFile
-from dagster_project.inputs.sources import Log, find_source
+from dagster_project.inputs.sources import Log, SearchPlaces, find_source
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -142,14 +142,12 @@ class Engine(dg.ConfigurableResource):
     def source(self, experiment: BatchExperiment, log: Log) -> SourceFile:
         """Find the experiment's source file and verify it."""
         with expected_errors():
-            return find_source(
-                experiment.declaration,
-                self.paths,
-                folder=experiment.path,
+            places = SearchPlaces(
+                cache=self.paths.sources,
                 data_dir=Path(self.data_dir) if self.data_dir else None,
                 may_download=self.download,
-                log=log,
             )
+            return find_source(experiment.declaration, places, folder=experiment.path, log=log)
 
 
 @contextmanager

