@@ -7,6 +7,7 @@ cannot slip its tables in with another's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,8 +42,8 @@ STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
 
 
 NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
-MIGRATIONS = ("quality", "migrations")  # of the warehouse that publishes
-TRAINING = "training"  # cells are the batch's own; nobody else reads them
+MIGRATIONS = ("quality", "migrations")  # those of the warehouse that publishes
+TRAINING = "training"  # cells are used by the batch alone; nobody else reads them
 
 
 def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
@@ -128,54 +129,63 @@ def _copy(db: Warehouse, target: Path, previous: Path | None, experiment: BatchE
 
     ``db`` has no open transaction: databases cannot be attached inside one.
     """
-    (own,) = db.one("select current_database()")
+    (warehouse,) = db.one("select current_database()")
     try:
         db.rows(f"attach $path as snapshot (storage_version '{STORAGE}')", {"path": str(target)})
         if previous:
             db.rows("attach $path as previous (read_only)", {"path": str(previous)})
         db.rows("begin")
         try:
-            _copy_schema(db, own)
-            databases = [own, "previous"] if previous else [own]
+            _copy_schema(db, warehouse)
+            databases = [warehouse, "previous"] if previous else [warehouse]
             for database in databases:
-                for schema, table in _tables(db, database):
-                    _copy_table(db, database, schema, table, experiment, fresh=database == own)
+                for table in _tables(db, database):
+                    _copy_table(db, table, experiment, fresh=database == warehouse)
                 for view, sql in _views(db, database):
-                    if view != LEDGER[1] and _belongs(experiment, view) == (database == own):
-                        _copy_view(db, own, sql)
+                    if view != LEDGER[1] and _belongs(experiment, view) == (database == warehouse):
+                        _copy_view(db, warehouse, sql)
             _copy_comments(db, databases)
             known_users.copy_contacts(db, experiment.name, "snapshot")
             db.rows("use snapshot")
             show_parts(db)
             known_users.sort_newest_lists(db)
             create_rules(db)
-            db.rows(f"use {Identifier.of(own)}")
+            db.rows(f"use {Identifier.of(warehouse)}")
         except BaseException:
             db.rows("rollback")  # or detaching would fail, and hide what happened
             raise
         db.rows("commit")
     finally:
-        db.rows(f"use {Identifier.of(own)}")
+        db.rows(f"use {Identifier.of(warehouse)}")
         for name in ("snapshot", "previous"):
             db.rows(f"detach database if exists {name}")
 
 
-def _copy_schema(db: Warehouse, own: str) -> None:
+def _copy_schema(db: Warehouse, warehouse: str) -> None:
     db.rows("use snapshot")
     for schema in SCHEMAS:
         if schema != TRAINING:
             db.rows(f"create schema {Identifier.of(schema)}")
     known_users.create_tables(db)
-    db.rows(f"use {Identifier.of(own)}")
+    db.rows(f"use {Identifier.of(warehouse)}")
 
 
-def _tables(db: Warehouse, database: str) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class _Table:
+    """Where a table is."""
+
+    database: str
+    schema: str
+    name: str
+
+
+def _tables(db: Warehouse, database: str) -> list[_Table]:
     rows = db.rows(
         "select schema_name, table_name from duckdb_tables() where database_name = $database "
         "and schema_name = any($schemas) order by all",
         {"database": database, "schemas": [s for s in SCHEMAS if s != TRAINING]},
     )
-    return [(str(schema), str(table)) for schema, table in rows]
+    return [_Table(database, str(schema), str(table)) for schema, table in rows]
 
 
 def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:
@@ -188,10 +198,10 @@ def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:
     return [(str(view), str(sql)) for view, sql in rows]
 
 
-def _copy_view(db: Warehouse, own: str, sql: str) -> None:
+def _copy_view(db: Warehouse, warehouse: str, sql: str) -> None:
     db.rows("use snapshot")
     db.rows(sql)
-    db.rows(f"use {Identifier.of(own)}")
+    db.rows(f"use {Identifier.of(warehouse)}")
 
 
 def _belongs(experiment: BatchExperiment, table: str) -> bool:
@@ -200,7 +210,7 @@ def _belongs(experiment: BatchExperiment, table: str) -> bool:
     return table in {
         name,
         _population(experiment),
-        *(f"{name}_{own}" for own in experiment.declaration.tables),
+        *(f"{name}_{history}" for history in experiment.declaration.tables),
     }
 
 
@@ -208,29 +218,28 @@ def _population(experiment: BatchExperiment) -> str:
     return f"{experiment.name}_population"
 
 
-def _copy_table(  # noqa: PLR0913 - where from, what, whose
-    db: Warehouse, database: str, schema: str, table: str, experiment: BatchExperiment, *, fresh: bool
-) -> None:
-    """Copy the rows that belong to the experiment if ``fresh``, those that don't otherwise."""
-    declaration = experiment.name
-    if table == _population(experiment) and fresh and not experiment.declaration.population:
-        return  # of a declaration that is gone
-    source = Identifier.of(database, schema, table)
+def _copy_table(db: Warehouse, table: _Table, experiment: BatchExperiment, *, fresh: bool) -> None:
+    """Copy the rows of the experiment if ``fresh``; else the rows of all other experiments."""
+    if table.name == _population(experiment) and fresh and not experiment.declaration.population:
+        return  # an earlier declaration had a population, this one has none
+    source = Identifier.of(table.database, table.schema, table.name)
     # A ledger that is a view in one of both databases becomes one when all is copied.
-    place = LEDGER if (schema, table) == LEDGER_ROWS else (schema, table)
+    place = (table.schema, table.name)
+    if place == LEDGER_ROWS:
+        place = LEDGER
     target = Identifier.of("snapshot", *place)
     columns = {row[0] for row in db.rows(f"describe {source}")}
     if "experiment" in columns:
         rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
-        binds: dict[str, object] = {"experiment": declaration, "proof": PROOF, "fresh": fresh}
+        binds: dict[str, object] = {"experiment": experiment.name, "proof": PROOF, "fresh": fresh}
         if place in {LEDGER, REGISTRY} and fresh:
             rows += " and decision_date::varchar in $dates"
-            binds["dates"] = dates_of(db, database, declaration)[:NIGHTS]
+            binds["dates"] = dates_of(db, table.database, experiment.name)[:NIGHTS]
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         # The previous snapshot may be of an earlier version, with columns that are gone.
         kept = [row[0] for row in db.rows(f"describe {target}") if row[0] in columns]
         db.rows(f"insert into {target} by name select {Identifier.listed(kept)} {rows}", binds)
-    elif (_belongs(experiment, table) or place == MIGRATIONS) == fresh:
+    elif (_belongs(experiment, table.name) or place == MIGRATIONS) == fresh:
         db.rows(f"create table {target} as from {source}")
 
 

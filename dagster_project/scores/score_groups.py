@@ -13,10 +13,14 @@ from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import SUMS
 from uplift_core.evaluation.groups import JointGroups
 
+ALL_SCORES = Identifier.listed(SCORES.values())
+
 
 def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> JointGroups:
     """Read the held-out users of one contrast in groups by their stored scores."""
-    rows = _read(db, experiment, experiment.tables.predictions, arm, outcome, by_fold=False)
+    predictions = experiment.tables.predictions
+    sql = sums_select(experiment, predictions, outcome, by=ALL_SCORES, by_fold=False)
+    rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
     return _groups(rows, experiment.declaration.contrast(arm).propensity)
@@ -30,24 +34,11 @@ def read_out_of_fold(
     ``predictions`` has one row per cell and fold.
     """
     outcome = experiment.declaration.defaults.outcome
-    rows = _read(db, experiment, predictions, arm, outcome, by_fold=True)
+    sql = sums_select(experiment, predictions, outcome, by=ALL_SCORES, by_fold=True)
+    rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
     fold = rows.column("fold").to_numpy()
     e = experiment.declaration.contrast(arm).propensity
     return [_groups(rows.filter(pa.array(fold == k)), e) for k in np.unique(fold)]
-
-
-def _read(  # noqa: PLR0913 - the inputs of one query
-    db: Warehouse,
-    experiment: BatchExperiment,
-    predictions: Identifier,
-    arm: str,
-    outcome: str,
-    *,
-    by_fold: bool,
-) -> pa.Table:
-    scores = Identifier.listed(SCORES.values())
-    sql = sums_select(experiment, predictions, outcome, by=scores, by_fold=by_fold)
-    return db.arrow(sql, sums_binds(experiment, arm, by_fold=by_fold))
 
 
 def sums_select(
