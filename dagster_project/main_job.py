@@ -50,11 +50,8 @@ def run_experiments(names: Sequence[str], *, verbose: bool) -> int:
     definitions = build_definitions(list(folders.values()), engine)
     try:
         with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
-            done = [
-                folder
-                for folder in chosen
-                if _materialize(progress, definitions, folder, instance, engine.paths, tonight)
-            ]
+            context = RunContext(progress, definitions, instance, engine.paths, tonight)
+            done = [folder for folder in chosen if _materialize(context, folder)]
     except Stopped as stop:
         console.print(str(stop), style="bold red")
         return stop.code
@@ -66,29 +63,43 @@ def run_experiments(names: Sequence[str], *, verbose: bool) -> int:
     return 1 if failed else 0
 
 
-def _materialize(  # noqa: PLR0913, PLR0917 - the inputs of one run
-    progress: RunProgress,
-    definitions: dg.Definitions,
-    experiment: BatchExperiment,
-    instance: dg.DagsterInstance,
-    home: Home,
-    tonight: str,
-) -> bool:
-    console = progress.console
+@dataclass(frozen=True)
+class RunContext:
+    """What the jobs of all experiments share.
+
+    Attributes:
+        progress: shows the steps on the console.
+        definitions: the jobs.
+        instance: records the runs.
+        home: the home that the jobs write to.
+        tonight: the date of the lists, ISO 8601.
+    """
+
+    progress: RunProgress
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    home: Home
+    tonight: str
+
+
+def _materialize(context: RunContext, experiment: BatchExperiment) -> bool:
+    """Run one experiment's job, print its warnings and errors; return whether it succeeded."""
+    instance, console = context.instance, context.progress.console
     console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
-    job, run_id = definitions.resolve_job_def(f"uplift_{experiment.name}"), str(uuid.uuid4())
+    job = context.definitions.resolve_job_def(f"uplift_{experiment.name}")
+    run_id = str(uuid.uuid4())
     log = partial(_show, console)
-    with turn_of_run(instance, home.root, job.name, run_id, log) as dead:
+    with turn_of_run(instance, context.home.root, job.name, run_id, log) as dead:
         for run in dead:
             log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
         started = time.monotonic()
-        with progress.shown() as listener:
+        with context.progress.shown() as listener:
             instance.add_event_listener(run_id, listener)
             result = job.execute_in_process(
                 instance=instance,
                 run_config=QUIET,
                 raise_on_error=False,
-                partition_key=tonight,
+                partition_key=context.tonight,
                 run_id=run_id,
             )
     if _interrupted(result):
@@ -184,8 +195,8 @@ def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey) -> st
     declaration = experiment.declaration
     several = len(declaration.treatments) > 1
     arm = f"'{declaration.defaults.arm}'" + (" (the declared default arm)" if several else "")
-    whose = "simulated " if declaration.source.kind == "simulation" else ""
-    return f"{treated:,} of {users:,} {whose}users get {arm}\n                   "
+    adjective = "simulated " if declaration.source.kind == "simulation" else ""
+    return f"{treated:,} of {users:,} {adjective}users get {arm}\n                   "
 
 
 def _table(console: Console, summary: Summary) -> None:

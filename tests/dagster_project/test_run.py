@@ -92,7 +92,7 @@ def test_one_experiment_that_stops_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
-    monkeypatch.setattr(main_job, "_materialize", lambda *a: ran.append(a[2].name) or len(ran) > 1)
+    monkeypatch.setattr(main_job, "_materialize", lambda *a: ran.append(a[1].name) or len(ran) > 1)
     monkeypatch.setattr(main_job, "_table", lambda *_: None)
     monkeypatch.setattr(main_job, "read_summary", lambda _, folder: folder.name)
     assert run.main(["hillstrom", "simulated"]) == 1
