@@ -165,9 +165,9 @@ class Snapshot:
 
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """Return a user's id as the file writes it; None if the file's id is ``user_id``."""
-        if not experiment.own_id:
+        if not experiment.id_column:
             return None
-        column = '"' + experiment.own_id.replace('"', '""') + '"'
+        column = '"' + experiment.id_column.replace('"', '""') + '"'
         for table in self._feature_tables(experiment.name):
             sql = f'select {column}::varchar as own_id from raw."{table}" where user_id = $user'
             if rows := self.rows(sql, {"user": user}):

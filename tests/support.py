@@ -160,8 +160,8 @@ def few_rounds(experiment: BatchExperiment) -> BatchExperiment:
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """A temporary folder of this test run, one for all of its processes."""
-    own = factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

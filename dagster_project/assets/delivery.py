@@ -14,7 +14,7 @@ from dagster_project.resources import Engine
 
 def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Define the asset that exports a date's lists as files for a campaign tool."""
-    own_id = experiment.declaration.own_id
+    id_column = experiment.declaration.id_column
 
     @dg.asset(
         **asset_options(experiment, "export", ["treat_list"], ("parquet", "csv"), nights),
@@ -29,13 +29,13 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
         for date in context.partition_keys:
             with write.transaction() as db:
                 for key in campaigns(db, experiment.name, date):
-                    if own_id:
+                    if id_column:
                         refuse_other_files(db, experiment, key)
                     manifest = export_treat_list(
                         db,
                         engine.store,
                         key,
-                        own_id=own_id,
+                        own_id=id_column,
                         raw=experiment.target_users.raw,
                         write_sheet=engine.compute.export,
                     )

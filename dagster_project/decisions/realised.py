@@ -74,7 +74,7 @@ def measure(
 def _id_columns(experiment: BatchExperiment) -> list[str]:
     """List the columns that may identify a file's users, the declared id first."""
     population = experiment.declaration.population
-    names = [experiment.declaration.own_id, population.user_id if population else "", "user_id"]
+    names = [experiment.declaration.id_column, population.user_id if population else "", "user_id"]
     return list(dict.fromkeys(name for name in names if name))
 
 
@@ -83,9 +83,9 @@ def _number_users(
 ) -> None:
     """Translate the file's ids to user numbers, unless the file has the numbers."""
     refuse_floats(db, FILE, owner, file.name, "write whole numbers or texts")
-    own_id, raw = experiment.declaration.own_id, experiment.target_users.raw
-    numbers = not own_id or (owner == "user_id" and _holds_numbers(db, raw, own_id))
-    if numbers or _types(db, raw)[own_id] != TEXT:
+    id_column, raw = experiment.declaration.id_column, experiment.target_users.raw
+    numbers = not id_column or (owner == "user_id" and _holds_numbers(db, raw, id_column))
+    if numbers or _types(db, raw)[id_column] != TEXT:
         _trim(db, owner)
     if numbers:
         refuse_changed(db, FILE, owner, file.name, "write user_id as the list has it")
@@ -93,11 +93,11 @@ def _number_users(
     names = ", ".join(f"file.{Identifier.of(outcome.name)}" for outcome in outcomes)
     db.create_temporary(
         FILE,
-        f"select ids.user_id, file.{Identifier.of(owner)} as _own_id, {names} from {FILE} as file "
+        f"select ids.user_id, file.{Identifier.of(owner)} as _id_in_file, {names} from {FILE} as file "
         f"left join {raw} as ids on file.{Identifier.of(owner)}::varchar = "
-        f"ids.{Identifier.of(own_id)}::varchar",
+        f"ids.{Identifier.of(id_column)}::varchar",
     )
-    unknown, first = db.one(f"select count(*), min(_own_id) from {FILE} where user_id is null")
+    unknown, first = db.one(f"select count(*), min(_id_in_file) from {FILE} where user_id is null")
     if unknown:
         raise DataError(
             f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are not users "
@@ -106,7 +106,7 @@ def _number_users(
         )
 
 
-def _holds_numbers(db: Warehouse, raw: Identifier, own_id: str) -> bool:
+def _holds_numbers(db: Warehouse, raw: Identifier, id_column: str) -> bool:
     """Return true if the file's user_id holds the list's user numbers, not the declared ids.
 
     Both can look alike; the one that matches more rows decides.
@@ -115,7 +115,7 @@ def _holds_numbers(db: Warehouse, raw: Identifier, own_id: str) -> bool:
         f"select count(numbers.user_id), count(ids.user_id), "
         f"bool_and({whole_number('trim(file.user_id::varchar)')}) from {FILE} as file "
         f"left join {raw} as numbers on try_cast(file.user_id as bigint) = numbers.user_id "
-        f"left join {raw} as ids on file.user_id::varchar = ids.{Identifier.of(own_id)}::varchar"
+        f"left join {raw} as ids on file.user_id::varchar = ids.{Identifier.of(id_column)}::varchar"
     )
     return bool(whole and known_numbers >= known_ids)
 

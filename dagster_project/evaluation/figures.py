@@ -179,23 +179,23 @@ def _comparisons(joint: JointGroups, paired: dict[str, dict[str, Estimate]]) -> 
             yield _comparison(joint, learner, RANDOM, metric, gain)
             for other in paired:
                 if other != learner:
-                    contrast = difference(joint, gain, paired[other][metric])
-                    yield _comparison(joint, learner, other, metric, contrast)
+                    estimate = difference(joint, gain, paired[other][metric])
+                    yield _comparison(joint, learner, other, metric, estimate)
 
 
 def _comparison(
-    joint: JointGroups, learner: str, other: str, metric: str, contrast: Estimate
+    joint: JointGroups, learner: str, other: str, metric: str, estimate: Estimate
 ) -> dict[str, Any]:
-    sure = contrast.ci_low > 0 or contrast.ci_high < 0
+    sure = estimate.ci_low > 0 or estimate.ci_high < 0
     return {
         "learner": learner,
         "other": other,
         "metric": metric,
-        "difference": contrast.value,
-        "std_error": contrast.std_error,
-        **_interval(contrast),
-        "z": contrast.z,
-        "verdict": ("better" if contrast.value > 0 else "worse") if sure else "inconclusive",
+        "difference": estimate.value,
+        "std_error": estimate.std_error,
+        **_interval(estimate),
+        "z": estimate.z,
+        "verdict": ("better" if estimate.value > 0 else "worse") if sure else "inconclusive",
         "n": int(joint.n_users),
     }
 

@@ -51,8 +51,8 @@ def read_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
         {"experiment": experiment.name},
     )
     arms = experiment.declaration.treatments
-    found = [Plot(**row) for row in stored]
-    return sorted(found, key=lambda plot: (arms.index(plot.arm), ORDER.index(plot.plot)))
+    plots = [Plot(**row) for row in stored]
+    return sorted(plots, key=lambda plot: (arms.index(plot.arm), ORDER.index(plot.plot)))
 
 
 def make_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:

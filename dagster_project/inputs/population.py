@@ -38,27 +38,27 @@ def load_population(db: Warehouse, experiment: BatchExperiment, file: SourceFile
     owner = declared or declaration.user_id
     columns = _read(db, experiment, file, where, owner)
     made = "user_id" in columns and (experiment.path / POPULATION_SQL).is_file()
-    if owner not in columns and (declaration.own_id or not made):
+    if owner not in columns and (declaration.id_column or not made):
         raise DataError(
             f"{where}.user_id = '{owner}' is no column of {file.path.name}; choose one of "
             f"{', '.join(columns)}"
         )
-    wanted = _wanted(experiment)
-    there = {name.lower() for name in columns}  # SQL does not tell cases apart
-    missing = [name for name in wanted if name.lower() not in there]
+    needed = _needed_columns(experiment)
+    present = {name.lower() for name in columns}  # SQL ignores case
+    missing = [name for name in needed if name.lower() not in present]
     if missing:
         raise DataError(
             f"{where}: {file.path.name} lacks column '{missing[0]}', which {FEATURES_SQL} or the "
             f"declaration reads; let {POPULATION_SQL} yield it. There are {', '.join(columns)}"
         )
-    items = {name: str(Identifier.of(name)) for name in wanted}
-    if declaration.own_id:
-        items |= {declaration.own_id: str(Identifier.of(owner))}
+    items = {name: str(Identifier.of(name)) for name in needed}
+    if declaration.id_column:
+        items |= {declaration.id_column: str(Identifier.of(owner))}
     items |= {"user_id": '"user_id"' if made else _number(db, experiment, owner, where)}
-    own, listed = Identifier.listed(items), ", ".join(items.values())
-    db.rows(f"create or replace table {table} as select {own} from {experiment.tables.raw} limit 0")
+    names, values = Identifier.listed(items), ", ".join(items.values())
+    db.rows(f"create or replace table {table} as select {names} from {experiment.tables.raw} limit 0")
     try:
-        db.rows(f"insert into {table} select {listed} from {INCOMING} order by {items['user_id']}")
+        db.rows(f"insert into {table} select {values} from {INCOMING} order by {items['user_id']}")
     except duckdb.Error as error:
         raise DataError(
             f"{where}: {file.path.name} does not have the types of raw.{experiment.name}: "
@@ -70,7 +70,7 @@ def load_population(db: Warehouse, experiment: BatchExperiment, file: SourceFile
 
 
 def compute_features(db: Warehouse, experiment: BatchExperiment) -> int:
-    """Write ``features.<experiment>_population`` by the very SQL of the experiment's features."""
+    """Write ``features.<experiment>_population`` by the SQL of the experiment's features."""
     sql = f"select * from ({experiment.features_sql.text}\n) order by user_id"
     with _in_place_of_the_experiment(db, experiment):
         rows = create_by(
@@ -88,11 +88,11 @@ def compute_features(db: Warehouse, experiment: BatchExperiment) -> int:
 def _read(
     db: Warehouse, experiment: BatchExperiment, file: SourceFile, where: str, owner: str
 ) -> list[str]:
-    """Read the file into a temporary table, ids in the column ``owner`` as they are; its columns."""
-    own = experiment.path / POPULATION_SQL
+    """Read the file into a temporary table, with unchanged ids in ``owner``; return its columns."""
+    reader = experiment.path / POPULATION_SQL  # which your team writes, if the file needs one
     try:
-        read = "" if own.is_file() else read_with_ids(db, file.path, {owner})
-        sql = own.read_text(encoding="utf-8") if own.is_file() else f"from {read}"
+        read = "" if reader.is_file() else read_with_ids(db, file.path, {owner})
+        sql = reader.read_text(encoding="utf-8") if reader.is_file() else f"from {read}"
         db.create_temporary(INCOMING, sql, {"source": str(file.path)})
     except duckdb.Error as error:
         raise DataError(
@@ -103,21 +103,21 @@ def _read(
 
 
 def _number(db: Warehouse, experiment: BatchExperiment, owner: str, where: str) -> str:
-    """The user's number from the id in the file, as in the experiment: of a text its md5."""
+    """Return the SQL of a user's number by the id in the file, as in the experiment: a text by md5."""
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {experiment.tables.raw}")}
     column, key = Identifier.of(owner), f"{where}.user_id"
     refuse_floats(db, INCOMING, owner, key, f"cast it in {POPULATION_SQL}")
-    if types.get(experiment.declaration.own_id) == TEXT:
+    if types.get(experiment.declaration.id_column) == TEXT:
         return f"(md5_number_lower({column}::varchar) >> 1)::bigint"
     refuse_changed(db, INCOMING, owner, key, f"correct the file, or cast in {POPULATION_SQL}")
     return f"{column}::bigint"
 
 
-def _wanted(experiment: BatchExperiment) -> list[str]:
-    """Raw columns that features.sql, costs and values are made of."""
+def _needed_columns(experiment: BatchExperiment) -> list[str]:
+    """List the raw columns that features.sql, costs and values are computed from."""
     rules = experiment.declaration.decisions
-    own = [column for column in (rules.cost_column, rules.value_column) if column]
-    return list(dict.fromkeys([*experiment.features_sql.raw_columns, *own]))
+    money = [column for column in (rules.cost_column, rules.value_column) if column]
+    return list(dict.fromkeys([*experiment.features_sql.raw_columns, *money]))
 
 
 def _check_users(db: Warehouse, experiment: BatchExperiment, file: SourceFile) -> None:
@@ -134,15 +134,15 @@ def _check_users(db: Warehouse, experiment: BatchExperiment, file: SourceFile) -
 
 @contextmanager
 def _in_place_of_the_experiment(db: Warehouse, experiment: BatchExperiment) -> Iterator[None]:
-    """Let ``raw.<experiment>`` be the population for a while, inside the open transaction.
+    """Swap the population for ``raw.<experiment>`` in this block, inside the open transaction.
 
-    So the features' SQL runs as it is written, as it does on a request of the service.
+    So the features' SQL runs unchanged, as it does on a request of the service.
     """
     raw, population = experiment.tables.raw, experiment.tables.population.raw
-    own, other = Identifier.of(experiment.name), Identifier.of(f"{experiment.name}_population")
+    name, other = Identifier.of(experiment.name), Identifier.of(f"{experiment.name}_population")
     aside = Identifier.of(f"{experiment.name}__aside")
     db.rows(f"alter table {raw} rename to {aside}")
-    db.rows(f"alter table {population} rename to {own}")
+    db.rows(f"alter table {population} rename to {name}")
     yield
     db.rows(f"alter table {raw} rename to {other}")
-    db.rows(f"alter table {Identifier.of('raw', experiment.name + '__aside')} rename to {own}")
+    db.rows(f"alter table {Identifier.of('raw', experiment.name + '__aside')} rename to {name}")

@@ -142,7 +142,7 @@ def _load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: S
             "raw/history.sql",
             raw=experiment.tables.raw,
             incoming=incoming,
-            own_id=Identifier.of(declaration.user_id),
+            id_column=Identifier.of(declaration.user_id),
             owner=Identifier.of(owner),
             owners=Identifier.listed(dict.fromkeys(c for c in (owner, "user_id") if c in columns)),
             available_at=Identifier.of(table.available_at),

@@ -48,7 +48,7 @@ class Draft:
         return unique(names, RESERVED)
 
     @property
-    def own_id(self) -> str:
+    def id_column(self) -> str:
         """The raw column with the file's id of users; row_number if there is none."""
         id_ = self.guess.id
         if id_ is None:
@@ -88,7 +88,7 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         f"name = {json.dumps(draft.name)} # as the folder",
         f"title = {_text(draft.name.replace('_', ' ').capitalize())}",
         f"description = {_text(f'{guess.arm.rows:,} users of {draft.file}.')}",
-        f"user_id = {_text(draft.own_id)} # raw column with the users' id, or row_number",
+        f"user_id = {_text(draft.id_column)} # raw column with the users' id, or row_number",
         f"arm_column = {_text(guess.arm.name)}",
         f"control = {json.dumps(draft.arms[guess.control])}",
         *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
@@ -152,8 +152,8 @@ def raw_sql(draft: Draft) -> str:
     outcomes = {outcome.column.name: outcome for outcome in draft.guess.outcomes}
     items = [_user_id(draft)]
     for column in draft.columns:
-        if column.name.lower() == "user_id" and draft.own_id in {"user_id", USER_KEY}:
-            if draft.own_id == USER_KEY:
+        if column.name.lower() == "user_id" and draft.id_column in {"user_id", USER_KEY}:
+            if draft.id_column == USER_KEY:
                 items.append((f"{column.sql} as {USER_KEY}", "the id in the file"))
         elif column.name in outcomes:
             items.append((_outcome(outcomes[column.name]), "outcome"))

@@ -59,7 +59,7 @@ ID = frozenset(_listed("id uuid key"))  # the last word of a column that identif
 # Latin letters that become another letter without their mark, or that have no separable mark.
 LETTERS = {
     ord(pair[0]): pair[1:]
-    for pair in _listed("äae öoe üue ßss æae œoe øo đd ðd þth ħh ıi łl ŋn ŧt")  # noqa: RUF001 - meant
+    for pair in _listed("äae öoe üue ßss æae œoe øo đd ðd þth ħh ıi łl ŋn ŧt")  # noqa: RUF001 - intended
 }
 
 

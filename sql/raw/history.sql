@@ -5,6 +5,6 @@ select
     raw.user_id,
     history.* exclude ({{ owners }})
 from {{ incoming }} as history
-inner join {{ raw }} as raw on history.{{ owner }}::varchar = raw.{{ own_id }}::varchar
+inner join {{ raw }} as raw on history.{{ owner }}::varchar = raw.{{ id_column }}::varchar
 where history.{{ available_at }} <= raw.{{ assigned_at }}
 order by raw.user_id, history.{{ available_at }}

@@ -62,17 +62,17 @@ run_job(few_rounds(on_file(Path(file))), Path(home), only=[layer])
 def on_file(path: Path) -> BatchExperiment:
     """Criteo's experiment on a look-alike's file."""
     experiment = folder_of("criteo")
-    own = experiment.declaration.with_file(path, CRITEO_SHARES)
+    declaration = experiment.declaration.with_file(path, CRITEO_SHARES)
     learners = experiment.declaration.learners.model_copy(update={"max_bins": BINS})
     return with_experiment(
-        experiment, source=own.source, arms=own.arms, published=None, learners=learners
+        experiment, source=declaration.source, arms=declaration.arms, published=None, learners=learners
     )
 
 
 @contextmanager
-def held_in_python() -> Iterator[list[int]]:
-    """The most bytes that Python held meanwhile: objects, arrays, the largest table out of DuckDB."""
-    arrow, largest, held = Warehouse.arrow, 0, []
+def peak_of_python() -> Iterator[list[int]]:
+    """Measure the peak of Python's memory, bytes: objects, arrays, the largest table out of DuckDB."""
+    arrow, largest, peaks = Warehouse.arrow, 0, []
 
     def watched(self: Warehouse, sql: str, binds: Mapping[str, object] = {}) -> pa.Table:
         nonlocal largest
@@ -84,8 +84,8 @@ def held_in_python() -> Iterator[list[int]]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Warehouse, "arrow", watched)
-            yield held
-        held.append(tracemalloc.get_traced_memory()[1] + largest)
+            yield peaks
+        peaks.append(tracemalloc.get_traced_memory()[1] + largest)
     finally:
         tracemalloc.stop()
 
@@ -112,9 +112,9 @@ def run(
     published: tuple[Path, Path],  # the smaller run comes first, so that imports are not counted
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, int]:
-    """The finished run's home, and the most bytes that Python held at any time."""
+    """The finished run's home, and the peak of Python's memory, bytes."""
     home = tmp_path_factory.mktemp("finished")
-    with held_in_python() as peak:
+    with peak_of_python() as peak:
         run_job(on_file(file), home, only=TO_PUBLISHED, memory_limit=MEMORY)
     return home, peak[0]
 
@@ -125,7 +125,7 @@ def finished(run: tuple[Path, int]) -> Path:
 
 
 def test_no_step_holds_the_rows_in_python(file: Path, run: tuple[Path, int]) -> None:
-    with held_in_python() as whole:
+    with peak_of_python() as whole:
         assert len(pd.read_csv(file)) == ROWS
     assert run[1] < IN_PYTHON * whole[0]
 
@@ -147,12 +147,12 @@ def test_the_estimated_effect_is_the_true_one(file: Path, finished: Path) -> Non
                 "select corr(cate_x, visit_effect), avg(visit_effect), avg(conversion_effect) "
                 "from truth join scores.criteo using (user_id) where split = 'holdout'"
             )
-        found = db.rows(
+        figures = db.rows(
             "select outcome, value, std_error from evaluation.metrics "
             "where metric = 'ate' and learner = 'x'"
         )
     assert ate > 0.4
-    for outcome, value, error in found:
+    for outcome, value, error in figures:
         true = {"visit": visit, "conversion": conversion}[outcome]
         assert abs(value - true) < 3.5 * error, outcome
 
@@ -175,11 +175,11 @@ def test_four_parts_give_the_cells_of_the_whole(file: Path, finished: Path, tmp_
     home = tmp_path / "home"
     run_job(on_file(tmp_path / "part-*.csv.gz"), home, only=INPUTS)
     tables = ("training.criteo_cells", "training.edges")
-    found = []
+    tables_of_runs = []
     for place in (finished, home):
         with opened(Home(place)) as db:
-            found.append([db.rows(f"from {table} order by all") for table in tables])
-    assert found[0] == found[1]
+            tables_of_runs.append([db.rows(f"from {table} order by all") for table in tables])
+    assert tables_of_runs[0] == tables_of_runs[1]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_list_is_of_exact_size_and_best_first(rows):
 
 
 def test_deciles_add_up_to_the_holdout(rows):
-    held = dict(
+    held_out = dict(
         rows(
             "select contrast.arm, count(*) from (values ('womens'), ('mens')) as contrast(arm) "
             "join assignment.hillstrom as a on a.split = 'holdout' "
@@ -61,10 +61,10 @@ def test_deciles_add_up_to_the_holdout(rows):
         )
     )
     sums = "select arm, outcome, learner, sum(n) from evaluation.deciles group by all"
-    found = rows(sums)
-    assert len(found) == 2 * 3 * 6
-    for arm, outcome, learner, n in found:
-        assert n == pytest.approx(held[arm], abs=1e-6), (outcome, learner)
+    figures = rows(sums)
+    assert len(figures) == 2 * 3 * 6
+    for arm, outcome, learner, n in figures:
+        assert n == pytest.approx(held_out[arm], abs=1e-6), (outcome, learner)
     ((share,),) = rows("select avg((split = 'holdout')::int) from assignment.hillstrom")
     assert share == pytest.approx(0.3, abs=0.01)
 
@@ -95,10 +95,10 @@ def test_an_edited_byte_stops_the_run_and_leaves_what_was_published(
 
 def test_econml_agrees(rows):
     """Tier 1: equal folds and models. Tier 2: econml's own folds, beside the noise of our own."""
-    found = rows(
+    figures = rows(
         "select learner, tier, metric, value from evaluation.crosscheck where experiment = 'hillstrom'"
     )
-    values = {(learner, tier, metric): value for learner, tier, metric, value in found}
+    values = {(learner, tier, metric): value for learner, tier, metric, value in figures}
     for learner in ("s", "t", "x", "r", "dr"):
         assert values[learner, 1, "max_abs_difference"] <= 1e-5, learner
     for learner in ("r", "dr"):

@@ -96,12 +96,12 @@ def test_five_arms_are_found_with_their_shares_and_effects(con: duckdb.DuckDBPyC
 
 def test_texts_are_ids_that_come_back_in_the_export(home: Path, con: duckdb.DuckDBPyConnection) -> None:
     (file,) = (home / "exports" / "offers").glob("*/*/*/decisions.csv")
-    found = duckdb.sql(
+    marked = duckdb.sql(
         'select count(distinct "Customer ID"), '
         'bool_and(user_id = (md5_number_lower("Customer ID") >> 1)::bigint) from read_csv($file)',
         params={"file": str(file)},
     )
-    assert found.fetchall() == [(4_000, True)]
+    assert marked.fetchall() == [(4_000, True)]
     treated = duckdb.sql("from read_csv($file)", params={"file": str(file.with_name("treat.csv"))})
     assert treated.columns == ["Customer ID", "arm", "campaign", "decision_date", "rank"]
     ids = {row[0] for row in treated.fetchall()}

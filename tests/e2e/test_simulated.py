@@ -23,7 +23,7 @@ def content(con: object) -> dict[str, list[tuple]]:
     tables = con.execute(
         "select schema_name, table_name from duckdb_tables() where not internal order by all"
     ).fetchall()
-    found = {}
+    rows_by_table = {}
     for schema, table in tables:
         columns = con.execute(f'describe "{schema}"."{table}"').fetchall()
         names = ", ".join(
@@ -33,8 +33,8 @@ def content(con: object) -> dict[str, list[tuple]]:
         )
         kept = COMPARED.get(f"{schema}.{table}", "")
         rows = con.execute(f'select {names} from "{schema}"."{table}" {kept} order by all').fetchall()
-        found[f"{schema}.{table}"] = rows
-    return found
+        rows_by_table[f"{schema}.{table}"] = rows
+    return rows_by_table
 
 
 @pytest.fixture(scope="module")

@@ -50,14 +50,14 @@ def test_assignment(db):
         "arm_values": ["No E-Mail", "Womens E-Mail", "Mens E-Mail"],
         "arm_names": ["none", "womens", "mens"],
     }
-    found = dicts(db, sql, binds)
-    assert [(r["user_id"], r["arm"], r["visit"], r["spend"]) for r in found] == [
+    result = dicts(db, sql, binds)
+    assert [(r["user_id"], r["arm"], r["visit"], r["spend"]) for r in result] == [
         (1, "none", 0, 0.0),
         (2, "womens", 1, 29.99),
         (3, "mens", 1, 0.0),
     ]
-    assert all(r["split"] in {"train", "holdout"} and 0 <= r["fold"] < 5 for r in found)
-    assert dicts(db, sql, binds) == found
+    assert all(r["split"] in {"train", "holdout"} and 0 <= r["fold"] < 5 for r in result)
+    assert dicts(db, sql, binds) == result
     assert dicts(db, sql, binds | {"holdout": 1.0})[0]["split"] == "holdout"
     assert dicts(db, sql, binds | {"holdout": 0.0})[0]["split"] == "train"
 
@@ -168,11 +168,11 @@ def test_cells_add_up_their_users(db):
         assignment=TABLES.assignment,
         outcomes=FOLDER.outcomes,
     )
-    found = [
+    result = [
         (r["cell"], r["arm"], r["split"], r["n"], r["visit_sum"], r["spend_sum"], r["spend_events"])
         for r in dicts(db, sql)
     ]
-    assert found == [
+    assert result == [
         (0, "none", "train", 2, 1.0, pytest.approx(0.3, abs=1e-15), 2),
         (1, "none", "holdout", 1, 1.0, 0.0, 0),
         (1, "none", "train", 1, 1.0, 0.0, 0),
@@ -268,15 +268,15 @@ def test_joint_groups_hold_the_doubly_robust_scores_of_the_contrast(db):
             (0, "womens", 9, 0.5, 0.5),
         ],
     )
-    found = sorted(joint_groups_of(db, by_fold=False, split="holdout"), key=lambda r: -r["cate_r"])
+    result = sorted(joint_groups_of(db, by_fold=False, split="holdout"), key=lambda r: -r["cate_r"])
     # phi is .5 + .25/.5 = 1 in cells 0 and 2, .5 - .75/.5 = -1 in cell 1.
-    assert [(r["cate_r"], r["n"], r["n_treated"], r["y_treated"], r["y_control"]) for r in found] == [
+    assert [(r["cate_r"], r["n"], r["n_treated"], r["y_treated"], r["y_control"]) for r in result] == [
         (2, 2, 1, 1, 1),
         (1, 1, 0, 0, 0),
     ]
-    assert [(r["phi"], r["phi_sq"]) for r in found] == [(0, 2), (1, 1)]
-    assert [r["phi_cu"] for r in found] == [0, 1]
-    assert [r["phi0"] for r in found] == [0.25 + 0.25 + 0.75 / 0.5, 0.25 - 0.25 / 0.5]
+    assert [(r["phi"], r["phi_sq"]) for r in result] == [(0, 2), (1, 1)]
+    assert [r["phi_cu"] for r in result] == [0, 1]
+    assert [r["phi0"] for r in result] == [0.25 + 0.25 + 0.75 / 0.5, 0.25 - 0.25 / 0.5]
 
 
 def test_out_of_fold_groups_take_each_folds_own_predictions(db):
@@ -287,11 +287,11 @@ def test_out_of_fold_groups_take_each_folds_own_predictions(db):
         "cell bigint, fold tinyint, arm varchar, cate_r float, response float, mu1_visit float",
         [(0, 0, "mens", 2, 0.25, 0.75), (0, 1, "mens", 5, 0.5, 0.5)],
     )
-    (found,) = joint_groups_of(db, by_fold=True, split="train")
-    assert (found["fold"], found["cate_r"], found["n"], found["y_treated"]) == (0, 2, 7, 3)
-    assert found["phi"] == 7 * (0.75 - 0.25) + (3 - 7 * 0.75) / 0.5
+    (result,) = joint_groups_of(db, by_fold=True, split="train")
+    assert (result["fold"], result["cate_r"], result["n"], result["y_treated"]) == (0, 2, 7, 3)
+    assert result["phi"] == 7 * (0.75 - 0.25) + (3 - 7 * 0.75) / 0.5
     # Three of the seven came: phi is .5 + .25/.5 = 1 for them, .5 - .75/.5 = -1 for the others.
-    assert (found["phi_sq"], found["phi_cu"]) == (7, 3 - 4)
+    assert (result["phi_sq"], result["phi_cu"]) == (7, 3 - 4)
 
 
 def test_holdout_scores_count_all_arms_users(db):
@@ -322,11 +322,11 @@ def test_crosscheck_rows_are_the_contrasts_users(db):
         outcome=Identifier.of("visit"),
     )
     binds = {"arm": "mens", "control": "none", "salt": "s", "max_users": 10}
-    found = {
+    result = {
         r["user_id"]: (r["crosscheck_w"], r["crosscheck_y"], r["crosscheck_train"])
         for r in dicts(db, sql, binds)
     }
-    assert found == {1: (1, 1, True), 2: (0, 0, False), 4: (1, 1, False), 5: (0, 0, True)}
+    assert result == {1: (1, 1, True), 2: (0, 0, False), 4: (1, 1, False), 5: (0, 0, True)}
     assert len(dicts(db, sql, binds | {"max_users": 2})) == 2
 
 
@@ -391,5 +391,5 @@ def test_score_bins_hold_twentieths_of_the_train_users(db):
     columns = "user_id bigint, arm varchar, split varchar, cate_r float"
     make_table(db, "scores.hillstrom", columns, rows)
     sql = render("quality/score_bins.sql", scores=TABLES.scores, score=Identifier.of("cate_r"))
-    found = db.rows(sql, {"arm": "womens", "step": 1})
-    assert found == [("holdout", 19, 20), *(("train", b, 5) for b in range(20))]
+    result = db.rows(sql, {"arm": "womens", "step": 1})
+    assert result == [("holdout", 19, 20), *(("train", b, 5) for b in range(20))]

@@ -192,11 +192,11 @@ class Experiment(Declared):
     def forbidden_columns(self) -> frozenset[str]:
         """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        own_id = {self.own_id} - {""}
-        return frozenset({self.arm_column, *outcomes, *own_id, *self.not_features})
+        ids = {self.id_column} - {""}
+        return frozenset({self.arm_column, *outcomes, *ids, *self.not_features})
 
     @property
-    def own_id(self) -> str:
+    def id_column(self) -> str:
         """The raw column with the users' id in the file; empty if ``user_id`` itself holds it."""
         return "" if self.user_id in {"user_id", "row_number"} else self.user_id
 

@@ -85,11 +85,11 @@ def test_sql_adds_up_what_numpy_adds_up(simulated: BatchExperiment) -> None:
     users = some_users()
     joint = joint_in_order(users, simulated, np.arange(600), 2)
     assert len(joint.n) < 100
-    found = joint.by("r")[0]
+    grouped = joint.by("r")[0]
     for field in fields(ScoreGroups):
         expected = getattr(users.groups(), field.name)
         rounded = 2e-5 if field.name == "phi_cu" else 1e-9  # cubes have six digits by cell
-        assert getattr(found, field.name) == pytest.approx(expected, rel=1e-9, abs=rounded), field.name
+        assert getattr(grouped, field.name) == pytest.approx(expected, rel=1e-9, abs=rounded), field.name
 
 
 def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -> None:
@@ -97,12 +97,12 @@ def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -
     reference = groups_in_order(users, simulated, np.arange(600), 1)
     for seed, threads in ((1, 1), (2, 2), (3, 2)):
         order = np.random.default_rng(seed).permutation(600)
-        found = groups_in_order(users, simulated, order, threads)
+        grouped = groups_in_order(users, simulated, order, threads)
         for field in fields(ScoreGroups):
             expected = np.asarray(getattr(reference, field.name))
-            assert np.asarray(getattr(found, field.name)).tobytes() == expected.tobytes(), field.name
-        assert qini_auc(found) == qini_auc(reference)
-        assert policy_value(found, 0.3) == policy_value(reference, 0.3)
+            assert np.asarray(getattr(grouped, field.name)).tobytes() == expected.tobytes(), field.name
+        assert qini_auc(grouped) == qini_auc(reference)
+        assert policy_value(grouped, 0.3) == policy_value(reference, 0.3)
 
 
 def test_one_score_for_all_gains_exactly_nothing(simulated: BatchExperiment) -> None:
@@ -128,14 +128,14 @@ def test_every_table_is_filled_for_every_learner_and_arm(home: Home, simulated: 
 
 def test_curves_start_at_nobody_end_at_everybody_and_are_no_longer_than_needed(home: Home) -> None:
     with opened(home) as db:
-        (held,) = db.one("select count(*) from assignment.simulated where split = 'holdout'")
+        (held_out,) = db.one("select count(*) from assignment.simulated where split = 'holdout'")
         rows = db.rows(
             "select min(targeted), max(targeted), count(*), count(distinct targeted), "
             "arg_min(incremental, targeted) from evaluation.qini_curve group by learner"
         )
     assert len(rows) == len(SCORES)
     for first, last, points, distinct, start in rows:
-        assert (first, last, start) == (0, held, 0)
+        assert (first, last, start) == (0, held_out, 0)
         assert points == distinct <= 1001
 
 

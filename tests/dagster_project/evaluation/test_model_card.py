@@ -26,9 +26,9 @@ def made(home: Home, simulated: BatchExperiment):
 
 
 def test_every_plot_says_its_finding_and_how_to_read_it(made) -> None:
-    learner, found, _ = made
-    assert [p.plot for p in found] == PLOTS
-    for plot in found:
+    learner, drawn, _ = made
+    assert [p.plot for p in drawn] == PLOTS
+    for plot in drawn:
         spec = json.loads(plot.specification)
         assert NAMES[learner] in plot.title
         assert any(character.isdigit() for character in plot.title)
@@ -78,6 +78,6 @@ def test_the_card_holds_decision_evidence_and_report(home: Home, made) -> None:
 def test_evidence_is_the_trains_and_the_report_the_holdouts(home: Home) -> None:
     with opened(home) as db:
         ((train,),) = db.rows("select distinct n from models.registry")
-        ((held,),) = db.rows("select distinct n from evaluation.metrics")
+        ((held_out,),) = db.rows("select distinct n from evaluation.metrics")
         counts = dict(db.rows("select split, count(*) from assignment.simulated group by all"))
-    assert (train, held) == (counts["train"], counts["holdout"])
+    assert (train, held_out) == (counts["train"], counts["holdout"])

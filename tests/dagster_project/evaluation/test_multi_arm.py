@@ -62,23 +62,23 @@ def held_out_users(db: Warehouse, learner: str) -> tuple[np.ndarray, np.ndarray]
     """Predicted effects and doubly robust scores for visits, both (n_users, 2)."""
     rows = db.arrow(
         f"select scores.arm, scores.cate_{learner} as effect, mu0_visit as mu0, mu1_visit as mu1, "
-        "assignment.arm as own, visit from scores.hillstrom as scores "
+        "assignment.arm as given_arm, visit from scores.hillstrom as scores "
         "join assignment.hillstrom as assignment using (user_id) "
         "join training.hillstrom_user_cells using (user_id) "
         "join training.hillstrom_predictions as p using (cell) "
         "where assignment.split = 'holdout' and p.arm = scores.arm order by scores.arm, user_id"
     )
-    found = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in rows.column_names}
-    by_arm = {arm: {name: values[found["arm"] == arm] for name, values in found.items()}
+    columns = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in rows.column_names}
+    by_arm = {arm: {name: values[columns["arm"] == arm] for name, values in columns.items()}
               for arm in TREATMENTS}  # fmt: skip
     first = by_arm[TREATMENTS[0]]
     mu0 = np.mean([by_arm[arm]["mu0"].astype(float) for arm in TREATMENTS], axis=0)
     y, third = first["visit"].astype(float), 1 / 3
-    control = mu0 + (first["own"] == HILLSTROM.declaration.control) * (y - mu0) / third
+    control = mu0 + (first["given_arm"] == HILLSTROM.declaration.control) * (y - mu0) / third
     phi = []
     for arm in TREATMENTS:
         mu1 = by_arm[arm]["mu1"].astype(float)
-        phi.append(mu1 + (first["own"] == arm) * (y - mu1) / third - control)
+        phi.append(mu1 + (first["given_arm"] == arm) * (y - mu1) / third - control)
     effect = np.column_stack([by_arm[arm]["effect"].astype(float) for arm in TREATMENTS])
     return effect, np.column_stack(phi)
 
@@ -111,13 +111,13 @@ def test_figures_are_those_of_the_users_one_by_one(finished: Warehouse) -> None:
         gains = {name: float(np.sum(pi * phi)) / len(phi) for name, pi in shares.items()}
         best = max(TREATMENTS, key=lambda arm: gains[arm])
         for row in rows:
-            own = terms[row["policy"]]
+            term = terms[row["policy"]]
             other = best if row["policy"] == MULTI_ARM else row["policy"]
-            apart = terms[MULTI_ARM] - terms[other]
-            assert row["gain"] == pytest.approx(own.mean(), abs=1e-9)
-            assert row["std_error"] == pytest.approx(own.std() / np.sqrt(len(own)), rel=1e-6)
-            assert row["difference"] == pytest.approx(apart.mean(), abs=1e-9)
-            expected = apart.std() / np.sqrt(len(own))
+            gap = terms[MULTI_ARM] - terms[other]
+            assert row["gain"] == pytest.approx(term.mean(), abs=1e-9)
+            assert row["std_error"] == pytest.approx(term.std() / np.sqrt(len(term)), rel=1e-6)
+            assert row["difference"] == pytest.approx(gap.mean(), abs=1e-9)
+            expected = gap.std() / np.sqrt(len(term))
             assert row["difference_std_error"] == pytest.approx(expected, rel=1e-6)
             assert (row["best_single"], row["n"]) == (best, len(phi))
             assert row["spend"] == pytest.approx(row["treated"])
@@ -192,7 +192,7 @@ def test_a_list_is_the_same_again_and_with_much_money_all_who_gain_get_an_arm(
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "words"),
     [
         ({"budget": 0.1, "money": 5.0}, "a share or money"),
         ({"budget": 1.5}, "share from 0 to 1"),
@@ -200,10 +200,10 @@ def test_a_list_is_the_same_again_and_with_much_money_all_who_gain_get_an_arm(
     ],
 )
 def test_a_budget_that_cannot_be_meant_is_refused(
-    finished: Warehouse, asked: dict[str, float], words: str
+    finished: Warehouse, options: dict[str, float], words: str
 ) -> None:
     with pytest.raises(DataError, match=words):
-        write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **asked)
+        write_multi_arm_list(finished, HILLSTROM, decision_date="2026-03-01", **options)
 
 
 def make_worse(db: Warehouse) -> None:

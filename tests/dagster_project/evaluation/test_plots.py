@@ -37,10 +37,10 @@ def test_the_best_tenth_is_above_the_worst_by_more_than_chance_only(
         {"learner": "x", "decile": i, "uplift": 0.1 - 0.00999 * i, "std_error": std_error}
         for i in range(1, 11)
     ]
-    found = title(decile_plot(rows, "x", "visit"))
-    assert words in found
-    assert f"± {std_error:.2g}" in found
-    assert "e-" not in found
+    shown = title(decile_plot(rows, "x", "visit"))
+    assert words in shown
+    assert f"± {std_error:.2g}" in shown
+    assert "e-" not in shown
 
 
 def test_tenths_without_events_are_not_compared() -> None:
@@ -64,9 +64,9 @@ def test_a_gain_over_random_is_told_with_its_error(gain: float, words: str) -> N
         for name in ("x", "response")
         for budget in (0.3, 0.6)
     ]  # fmt: skip
-    found = title(policy_plot(rows, "x", "visit", 0.3))
-    assert words in found
-    assert "± 0.002" in found
+    shown = title(policy_plot(rows, "x", "visit", 0.3))
+    assert words in shown
+    assert "± 0.002" in shown
 
 
 def test_the_qini_plot_gives_the_errors_and_random_beside_it() -> None:
@@ -75,8 +75,8 @@ def test_the_qini_plot_gives_the_errors_and_random_beside_it() -> None:
         for name in ("x", "response")
         for at, added in ((0, 0.0), (300, 120.0), (1000, 200.0))
     ]
-    found = title(qini_plot(rows, "x", "converted", 0.3))
-    assert found == "X-learner: best 30% add 120 ± 40, random targeting 60"
+    shown = title(qini_plot(rows, "x", "converted", 0.3))
+    assert shown == "X-learner: best 30% add 120 ± 40, random targeting 60"
 
 
 WHITE = parse("#ffffff")
@@ -130,6 +130,6 @@ def test_a_title_with_an_error_says_in_the_subtitle_which_it_is(name: str) -> No
         "deciles": lambda: decile_plot(deciles, "x", "visit"),
         "policy": lambda: policy_plot(policy, "x", "visit", 0.3),
     }[name]()
-    found = json.loads(specification(chart))["title"]
-    assert "±" in found["text"]
-    assert "± is one standard error" in " ".join(found["subtitle"])
+    shown = json.loads(specification(chart))["title"]
+    assert "±" in shown["text"]
+    assert "± is one standard error" in " ".join(shown["subtitle"])

@@ -76,7 +76,7 @@ def written(db: Warehouse, path: Path, column: str) -> list[str]:
 def raw_ids(db: Warehouse, experiment: BatchExperiment) -> tuple[list[str], int]:
     """Return the raw table's ids as texts, and the number of distinct user numbers."""
     rows = db.rows(
-        f'select "{experiment.declaration.own_id or "user_id"}"::varchar, user_id from raw.shop'
+        f'select "{experiment.declaration.id_column or "user_id"}"::varchar, user_id from raw.shop'
     )
     return [row[0] for row in rows], len({row[1] for row in rows})
 
@@ -108,7 +108,7 @@ def test_an_id_is_a_number_only_where_nothing_of_it_is_lost(
     load(db, experiment, path)
     types = {row[0]: row[1] for row in db.rows("describe raw.shop")}
     assert types["user_id"] == "BIGINT"
-    assert types[experiment.declaration.own_id or "user_id"] == type_
+    assert types[experiment.declaration.id_column or "user_id"] == type_
     read, numbers = raw_ids(db, experiment)
     assert read == [str(i) for i in ids]
     assert numbers == N

@@ -29,16 +29,16 @@ def binned_by_sql(edges: BinEdges, columns: Sequence[Sequence[float | None]]) ->
     users = pa.table({"user_id": pa.array(range(len(columns[0])), pa.int64()), **arrays})
     with duckdb.connect(config={"threads": 1}) as con:
         con.register("users", users)
-        found = con.sql(f"from ({binned_select(edges, TABLES)}) order by user_id").to_arrow_table()
-    assert found.column_names == ["user_id", *edges.features]
-    assert all(found.schema.field(name).type == pa.float32() for name in edges.features)
-    return [found.column(name).to_numpy() for name in edges.features]
+        binned = con.sql(f"from ({binned_select(edges, TABLES)}) order by user_id").to_arrow_table()
+    assert binned.column_names == ["user_id", *edges.features]
+    assert all(binned.schema.field(name).type == pa.float32() for name in edges.features)
+    return [binned.column(name).to_numpy() for name in edges.features]
 
 
-def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:
+def assert_same_bits(binned: np.ndarray, expected: np.ndarray) -> None:
     missing = np.isnan(expected)
-    assert np.isnan(found).tolist() == missing.tolist()
-    assert found[~missing].view(np.uint32).tolist() == expected[~missing].view(np.uint32).tolist()
+    assert np.isnan(binned).tolist() == missing.tolist()
+    assert binned[~missing].view(np.uint32).tolist() == expected[~missing].view(np.uint32).tolist()
 
 
 @st.composite
@@ -55,9 +55,9 @@ def features(draw: st.DrawFn) -> tuple[list[float], list[float | None]]:
 def test_sql_and_numpy_agree_to_the_bit(feature: tuple[list[float], list[float | None]]) -> None:
     values = feature[1]
     edges = BinEdges(("value",), (np.asarray(feature[0], np.float32),))
-    (found,) = binned_by_sql(edges, [values])
+    (binned,) = binned_by_sql(edges, [values])
     x = np.asarray([np.nan if v is None else v for v in values], np.float32)[:, None]
-    assert_same_bits(found, edges.bin(x)[:, 0])
+    assert_same_bits(binned, edges.bin(x)[:, 0])
 
 
 @pytest.mark.parametrize("n_edges", [1, 2, 3, 255, 256])
@@ -65,9 +65,9 @@ def test_every_number_of_bins_is_searched_to_its_ends(n_edges: int) -> None:
     edge = np.linspace(-3, 3, n_edges).astype(np.float32)
     between = np.nextafter(edge, np.float32(-np.inf))
     values = np.concatenate([edge, between, [-100, 100]]).astype(np.float32)
-    (found,) = binned_by_sql(edges := BinEdges(("f",), (edge,)), [values.tolist()])
-    assert_same_bits(found, edges.bin(values[:, None])[:, 0])
-    assert len(np.unique(found)) == n_edges
+    (binned,) = binned_by_sql(edges := BinEdges(("f",), (edge,)), [values.tolist()])
+    assert_same_bits(binned, edges.bin(values[:, None])[:, 0])
+    assert len(np.unique(binned)) == n_edges
 
 
 def test_each_feature_has_its_own_bins_and_names_are_quoted() -> None:
@@ -79,8 +79,8 @@ def test_each_feature_has_its_own_bins_and_names_are_quoted() -> None:
 @given(float32s())
 def test_a_literal_reads_back_as_the_same_number(value: float) -> None:
     with duckdb.connect() as con:
-        found = con.sql(f"select {float_literal(np.float32(value))} as v").to_arrow_table()
-    assert found.column("v").to_numpy().view(np.uint32) == np.float32(value).view(np.uint32)
+        binned = con.sql(f"select {float_literal(np.float32(value))} as v").to_arrow_table()
+    assert binned.column("v").to_numpy().view(np.uint32) == np.float32(value).view(np.uint32)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

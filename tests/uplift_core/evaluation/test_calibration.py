@@ -11,14 +11,14 @@ from uplift_core.evaluation.calibration import calibration_slope, group_effects
 
 def test_the_slope_is_least_squares_with_a_robust_error() -> None:
     users = random_users(8, 700, levels=30)
-    found = calibration_slope(users.groups())
+    slope = calibration_slope(users.groups())
     x = np.c_[np.ones(700), users.score]
     beta = np.linalg.lstsq(x, users.phi, rcond=None)[0]
     bread = np.linalg.inv(x.T @ x)
     residual = users.phi - x @ beta
     sandwich = bread @ (x.T * residual**2) @ x @ bread
-    assert found.value == pytest.approx(beta[1], rel=1e-9)
-    assert found.std_error == pytest.approx(np.sqrt(sandwich[1, 1]), rel=1e-9)
+    assert slope.value == pytest.approx(beta[1], rel=1e-9)
+    assert slope.std_error == pytest.approx(np.sqrt(sandwich[1, 1]), rel=1e-9)
 
 
 def test_one_score_for_all_has_no_slope() -> None:

@@ -31,9 +31,9 @@ def test_equal_scores_for_all_contradict_nothing() -> None:
 
 def test_chance_contradicts_in_as_many_cases_as_the_two_looks_have() -> None:
     rng = np.random.default_rng(1)
-    held, inside = rng.standard_normal((2, 20_000))
+    held_out, inside = rng.standard_normal((2, 20_000))
     told = [
         contradiction(Estimate(a, 1.0), Estimate(0.6 * b, 0.6))
-        for a, b in zip(held, inside, strict=True)
+        for a, b in zip(held_out, inside, strict=True)
     ]
     assert 0.05 < np.mean([said is not None for said in told]) < 0.075

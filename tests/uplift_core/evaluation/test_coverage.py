@@ -20,11 +20,11 @@ def shares(**options: int) -> dict[tuple[str, str], coverage.Proof]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[tuple[str, str], coverage.Proof]:
+def by_claim() -> dict[tuple[str, str], coverage.Proof]:
     return shares()
 
 
-def test_every_figure_is_proven_at_both_shares(found) -> None:
+def test_every_figure_is_proven_at_both_shares(by_claim) -> None:
     designs = {"marketing, e = 0.5", "marketing, e = 0.85"}
     covers = {f"covers {name}" for name in coverage.FIGURES}
     tests = {("constant effect", "paired test rejects")}
@@ -32,16 +32,16 @@ def test_every_figure_is_proven_at_both_shares(found) -> None:
         (coverage.NULL, claim)
         for claim in ("learner beats random", "learner beats response", "gate opens")
     }
-    assert set(found) == {(d, c) for d in designs for c in covers} | tests | nothing
-    assert all(p.replications == (6 if key in nothing else 60) for key, p in found.items())
+    assert set(by_claim) == {(d, c) for d in designs for c in covers} | tests | nothing
+    assert all(p.replications == (6 if key in nothing else 60) for key, p in by_claim.items())
 
 
-def test_the_claims_hold(found) -> None:
-    assert [p for p in found.values() if not p.holds] == []
+def test_the_claims_hold(by_claim) -> None:
+    assert [p for p in by_claim.values() if not p.holds] == []
 
 
-def test_the_same_seed_gives_the_same_proof(found) -> None:
-    assert repr(shares()) == repr(found)
+def test_the_same_seed_gives_the_same_proof(by_claim) -> None:
+    assert repr(shares()) == repr(by_claim)
 
 
 def test_intervals_of_half_the_width_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,9 @@ def test_the_best_of_those_that_beat_both_is_the_champion() -> None:
     assert "'x' beats random targeting" in verdict.findings["x"].reason
 
 
-def test_each_learner_has_a_word_of_its_own() -> None:
-    found = {"s": candidate(10, 1), "t": candidate(8, 6), "x": candidate(4.5, -2.5, error=0.002)}
-    verdict = verdict_on(found)
+def test_each_learner_has_a_separate_word() -> None:
+    candidates = {"s": candidate(10, 1), "t": candidate(8, 6), "x": candidate(4.5, -2.5, error=0.002)}
+    verdict = verdict_on(candidates)
     words = {name: finding.word for name, finding in verdict.findings.items()}
     assert words == {"s": "inconclusive", "t": "passed", "x": "inconclusive"}
     assert verdict.champion == "t"
@@ -105,9 +105,9 @@ def test_each_fold_is_ranked_by_itself() -> None:
     scores = {"s": x, "response": rng.random(n)}
 
     def part(rows: slice, shift: float):
-        own = {name: score[rows] + shift for name, score in scores.items()}
+        in_part = {name: score[rows] + shift for name, score in scores.items()}
         fitted = {"mu0": mu0[rows], "mu1": mu0[rows] + 0.15}
-        return joint_groups(own, w[rows], y[rows], **fitted, propensity=0.5)
+        return joint_groups(in_part, w[rows], y[rows], **fitted, propensity=0.5)
 
     halves = (slice(None, n // 2), slice(n // 2, None))
 
@@ -124,7 +124,7 @@ def test_each_fold_is_ranked_by_itself() -> None:
 
 
 def test_the_procedures_gain_is_that_of_who_led_before() -> None:
-    """X at first; then whoever leads. What is chosen by a fold is not told by it."""
+    """X at first; then whoever leads. The fold that chooses a learner does not judge it."""
     rng = np.random.default_rng(4)
     n = 3000
     x = rng.random(n)
@@ -133,14 +133,14 @@ def test_the_procedures_gain_is_that_of_who_led_before() -> None:
     scores = {"s": x, "x": -x, "response": rng.random(n)}
 
     def part(rows: slice):
-        own = {name: score[rows] for name, score in scores.items()}
+        in_part = {name: score[rows] for name, score in scores.items()}
         fitted = np.full(n, 0.2)[rows]
-        return joint_groups(own, w[rows], y[rows], mu0=fitted, mu1=fitted + 0.15, propensity=0.5)
+        return joint_groups(in_part, w[rows], y[rows], mu0=fitted, mu1=fitted + 0.15, propensity=0.5)
 
     folds = [part(slice(start, start + 1000)) for start in (0, 1000, 2000)]
     gains = [{name: gain_over_random(fold.by(name)[0], 0.3) for name in ("s", "x")} for fold in folds]
-    found = compare(folds, ["s", "x"], 0.3).procedure
+    procedure = compare(folds, ["s", "x"], 0.3).procedure
     expected = [gains[0]["x"], gains[1]["s"], gains[2]["s"]]
-    assert found.value == pytest.approx(np.mean([gain.value for gain in expected]))
+    assert procedure.value == pytest.approx(np.mean([gain.value for gain in expected]))
     errors = np.array([gain.std_error for gain in expected])
-    assert found.std_error == pytest.approx(np.sqrt(np.sum(errors**2)) / 3)
+    assert procedure.std_error == pytest.approx(np.sqrt(np.sum(errors**2)) / 3)

@@ -62,7 +62,7 @@ def heavier(groups: ScoreGroups, users: Users, i: int, weight: float) -> ScoreGr
     return replace(groups, **{k: getattr(groups, k) + weight * v * here for k, v in terms.items()})
 
 
-def influence_of(found: Estimate, groups: ScoreGroups, users: Users, i: int) -> float:
+def influence_of(figure: Estimate, groups: ScoreGroups, users: Users, i: int) -> float:
     w, y = users.w[i], users.y[i]
     terms = {
         "one": 1.0,
@@ -74,7 +74,7 @@ def influence_of(found: Estimate, groups: ScoreGroups, users: Users, i: int) -> 
         "y_control": (1 - w) * y,
     }
     place = int(np.flatnonzero(groups.score == users.score[i])[0])
-    return sum(float(c[place]) * terms[term] for term, c in found.influence.items())
+    return sum(float(c[place]) * terms[term] for term, c in figure.influence.items())
 
 
 @pytest.mark.parametrize("levels", [12, 0], ids=["tied", "distinct"])
@@ -86,12 +86,12 @@ def test_an_influence_is_the_derivative_by_the_users_weight(
     users = users_of(binary=binary or name in BINARY, levels=levels)
     statistic = (SMOOTH | BINARY)[name]
     groups = users.groups()
-    found = statistic(groups)
+    figure = statistic(groups)
     slopes, influences = [], []
     for i in range(len(users.w)):
         more, less = (statistic(heavier(groups, users, i, s * MOVED)).value for s in (1, -1))
         slopes.append(groups.n_users * (more - less) / (2 * MOVED))
-        influences.append(influence_of(found, groups, users, i))
+        influences.append(influence_of(figure, groups, users, i))
     expected = np.array(slopes) - np.mean(slopes)
     assert influences == pytest.approx(expected, abs=1e-5 * expected.std())
 
@@ -100,10 +100,10 @@ def test_an_influence_is_the_derivative_by_the_users_weight(
 def test_influences_have_mean_0_and_the_standard_error_is_theirs(name: str) -> None:
     users = users_of()
     groups = users.groups()
-    found = (SMOOTH | BINARY | FIXED_RULE)[name](groups)
-    influences = np.array([influence_of(found, groups, users, i) for i in range(len(users.w))])
+    figure = (SMOOTH | BINARY | FIXED_RULE)[name](groups)
+    influences = np.array([influence_of(figure, groups, users, i) for i in range(len(users.w))])
     assert influences.mean() == pytest.approx(0, abs=1e-9)
-    assert found.std_error == pytest.approx(influences.std() / np.sqrt(len(influences)), rel=1e-9)
+    assert figure.std_error == pytest.approx(influences.std() / np.sqrt(len(influences)), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["autoc", "qini", "auuc", "qini_auc", "gain", "slope"])
@@ -112,11 +112,11 @@ def test_the_standard_error_is_that_of_the_half_sample_bootstrap(name: str) -> N
     statistic = (SMOOTH | BINARY | FIXED_RULE)[name]
     users = random_users(5, 1200, levels=40)
     rng = np.random.default_rng(1)
-    found = []
+    halves = []
     for _ in range(400):
         half = rng.permutation(1200)[:600]
-        found.append(statistic(users.take(half).groups()).value)
-    assert statistic(users.groups()).std_error == pytest.approx(np.std(found), rel=0.15)
+        halves.append(statistic(users.take(half).groups()).value)
+    assert statistic(users.groups()).std_error == pytest.approx(np.std(halves), rel=0.15)
 
 
 def two_rankings() -> tuple[Users, JointGroups]:
@@ -141,27 +141,27 @@ def test_joint_groups_add_up_to_each_rankings_groups() -> None:
 def test_a_paired_difference_has_the_spread_of_the_users_own_differences(name: str) -> None:
     users, joint = two_rankings()
     statistic = (SMOOTH | BINARY | FIXED_RULE)[name]
-    sides, own = [], []
+    sides, influences = [], []
     for ranking in ("a", "b"):
         groups, place = joint.by(ranking)
-        found = statistic(groups)
-        sides.append(spread(found, place))
+        figure = statistic(groups)
+        sides.append(spread(figure, place))
         as_users = replace(users, score=np.asarray(joint.scores[ranking]))
-        own.append([influence_of(found, groups, as_users, i) for i in range(len(users.w))])
-    apart = difference(joint, *sides)
-    assert apart.value == pytest.approx(sides[0].value - sides[1].value)
-    expected = np.std(np.subtract(*own)) / np.sqrt(len(users.w))
-    assert apart.std_error == pytest.approx(expected, rel=1e-9)
+        influences.append([influence_of(figure, groups, as_users, i) for i in range(len(users.w))])
+    gap = difference(joint, *sides)
+    assert gap.value == pytest.approx(sides[0].value - sides[1].value)
+    expected = np.std(np.subtract(*influences)) / np.sqrt(len(users.w))
+    assert gap.std_error == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_ranking_differs_from_itself_by_exactly_0() -> None:
     _, joint = two_rankings()
     groups, place = joint.by("a")
-    found = spread(rate.autoc(groups), place)
-    assert difference(joint, found, found) == Estimate(0.0, 0.0)
+    figure = spread(rate.autoc(groups), place)
+    assert difference(joint, figure, figure) == Estimate(0.0, 0.0)
 
 
 def test_figures_of_disjoint_users_are_pooled_by_their_numbers() -> None:
-    found = pooled([(100, Estimate(1.0, 0.3)), (300, Estimate(2.0, 0.1))])
-    assert found.value == pytest.approx(1.75)
-    assert found.std_error == pytest.approx(np.hypot(0.25 * 0.3, 0.75 * 0.1))
+    figure = pooled([(100, Estimate(1.0, 0.3)), (300, Estimate(2.0, 0.1))])
+    assert figure.value == pytest.approx(1.75)
+    assert figure.std_error == pytest.approx(np.hypot(0.25 * 0.3, 0.75 * 0.1))

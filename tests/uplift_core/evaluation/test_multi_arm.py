@@ -47,13 +47,13 @@ def test_a_gain_and_its_error_are_those_of_the_users_own_terms() -> None:
     for budget in (0.1, 0.33, 5.0):
         shares = path.shares(budget)
         terms = np.sum(shares[place] * phi(users), axis=1)
-        found = scores.gain(shares)
-        assert found.value == pytest.approx(terms.mean())
-        assert found.std_error == pytest.approx(terms.std() / np.sqrt(len(terms)))
+        estimate = scores.gain(shares)
+        assert estimate.value == pytest.approx(terms.mean())
+        assert estimate.std_error == pytest.approx(terms.std() / np.sqrt(len(terms)))
         other = find_path(effect[:, :1], [1.0], scores.n).shares(budget)
-        apart = shares - np.column_stack([other, np.zeros(len(other))])
-        terms = np.sum(apart[place] * phi(users), axis=1)
-        paired = scores.gain(apart)
+        moved = shares - np.column_stack([other, np.zeros(len(other))])
+        terms = np.sum(moved[place] * phi(users), axis=1)
+        paired = scores.gain(moved)
         assert paired.value == pytest.approx(terms.mean())
         assert paired.std_error == pytest.approx(terms.std() / np.sqrt(len(terms)))
 
@@ -62,14 +62,14 @@ def test_the_standard_error_is_that_of_the_half_sample_bootstrap() -> None:
     """maq's own way, which walks the path anew on every half."""
     users = trial(2)
     rng = np.random.default_rng(1)
-    found = []
+    estimates = []
     for _ in range(300):
         half = rng.permutation(1_000)[:500]
         scores, effect, _ = by_group({name: values[half] for name, values in users.items()})
-        found.append(scores.gain(find_path(effect, [1.0, 0.4], scores.n).shares(0.15)).value)
+        estimates.append(scores.gain(find_path(effect, [1.0, 0.4], scores.n).shares(0.15)).value)
     scores, effect, _ = by_group(users)
-    own = scores.gain(find_path(effect, [1.0, 0.4], scores.n).shares(0.15))
-    assert own.std_error == pytest.approx(np.std(found), rel=0.15)
+    whole = scores.gain(find_path(effect, [1.0, 0.4], scores.n).shares(0.15))
+    assert whole.std_error == pytest.approx(np.std(estimates), rel=0.15)
 
 
 def test_intervals_hold_the_true_gain() -> None:
@@ -77,12 +77,12 @@ def test_intervals_hold_the_true_gain() -> None:
     tau = np.column_stack([0.3 * np.sin(x), 0.2 * np.cos(x)])
     effect = tau + 0.1 * np.cos(3 * x)[:, None]
     truth = float(np.sum(find_path(effect, [1.0, 0.4]).shares(0.15) * tau)) / 40
-    held = []
+    covers = []
     for seed in range(400):
-        scores, own, _ = by_group(trial(seed, 600))
-        found = scores.gain(find_path(own, [1.0, 0.4], scores.n).shares(0.15))
-        held.append(found.ci_low <= truth <= found.ci_high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
+        scores, predicted, _ = by_group(trial(seed, 600))
+        estimate = scores.gain(find_path(predicted, [1.0, 0.4], scores.n).shares(0.15))
+        covers.append(estimate.ci_low <= truth <= estimate.ci_high)
+    assert np.mean(covers) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
 
 
 @pytest.mark.parametrize("base", [0.0, 4.0])
@@ -96,20 +96,20 @@ def test_intervals_hold_the_true_gain_however_large_the_effects_are(base: float)
 
     _, effect = draw(np.random.default_rng(7), 100_000)
     truth = float(np.sum(find_path(effect, cost).shares(0.4) * effect)) / len(effect)
-    held = []
+    covers = []
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         x, tau = draw(rng, n)
         w = rng.choice(3, n, p=share)
-        own = np.column_stack([np.zeros(n), tau])[np.arange(n), w]
-        y = 0.3 * x[:, 0] + own + rng.standard_normal(n)
+        received = np.column_stack([np.zeros(n), tau])[np.arange(n), w]
+        y = 0.3 * x[:, 0] + received + rng.standard_normal(n)
         arms = (w[:, None] == np.arange(3)).astype(float)
         mu = np.tile([0.0, 0.8 * base, 1.2 * base], (n, 1))
         scores = arm_scores(arms, arms * y[:, None], arms * y[:, None] ** 2, mu=mu, propensity=share)
         policy = PolicyAt.of(find_path(tau, cost).shares, 0.4)
-        found = scores.gain(policy.shares, scores.at_cut(policy, cost))
-        held.append(found.ci_low <= truth <= found.ci_high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
+        estimate = scores.gain(policy.shares, scores.at_cut(policy, cost))
+        covers.append(estimate.ci_low <= truth <= estimate.ci_high)
+    assert np.mean(covers) == pytest.approx(0.95, abs=0.033)  # three Monte-Carlo errors
 
 
 def test_a_budget_that_is_not_spent_has_no_cut() -> None:

@@ -78,10 +78,10 @@ def test_the_estimate_is_mean_and_standard_error_of_the_users_terms(
     budget: float,
 ) -> None:
     expected = terms(users, budget)
-    found = figure(users.groups(), budget)
-    assert found.value == pytest.approx(expected.mean(), rel=1e-10, abs=1e-12)
+    result = figure(users.groups(), budget)
+    assert result.value == pytest.approx(expected.mean(), rel=1e-10, abs=1e-12)
     error = expected.std() / np.sqrt(len(expected))
-    assert found.std_error == pytest.approx(error, rel=1e-6, abs=1e-9)
+    assert result.std_error == pytest.approx(error, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -138,7 +138,7 @@ def test_the_interval_covers_the_truth_19_times_in_20() -> None:
 def test_the_interval_covers_the_truth_however_large_the_effect_is(effect: float) -> None:
     """The cut is estimated: errors that take it as given are up to three times too wide."""
     runs, n = 500, 1_000
-    held = {"gain": [], "value": [], "gain_ipw": []}
+    covers = {"gain": [], "value": [], "gain_ipw": []}
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         score, w = rng.standard_normal(n), (rng.random(n) < 0.5).astype(float)
@@ -147,8 +147,8 @@ def test_the_interval_covers_the_truth_however_large_the_effect_is(effect: float
         gain, value = gain_over_random(groups, 0.3), policy_value(groups, 0.3)
         curve = policy_curve(groups, [0.3])
         assert curve.gain_error[0] == pytest.approx(gain.std_error)
-        held["gain"].append(abs(gain.z) <= Z95)
-        held["value"].append(abs(value.value - 0.3 * effect) <= Z95 * value.std_error)
-        held["gain_ipw"].append(abs(curve.gain_ipw[0]) <= Z95 * curve.gain_ipw_error[0])
-    for name, covered in held.items():
+        covers["gain"].append(abs(gain.z) <= Z95)
+        covers["value"].append(abs(value.value - 0.3 * effect) <= Z95 * value.std_error)
+        covers["gain_ipw"].append(abs(curve.gain_ipw[0]) <= Z95 * curve.gain_ipw_error[0])
+    for name, covered in covers.items():
         assert np.mean(covered) == pytest.approx(0.95, abs=0.03), name  # three Monte-Carlo errors

@@ -40,20 +40,20 @@ def test_sums_are_those_of_the_users_influences(less: int | None, monkeypatch) -
     sums, total, products, cubes = SequentialSums(3 if less is None else 2), 0.0, 0.0, 0.0
     for k in (1, 2):
         joint = fold(k)
-        own, psi = figures(joint), influences(joint)
-        value = np.array([f.value for f in own])
+        estimates, psi = figures(joint), influences(joint)
+        value = np.array([f.value for f in estimates])
         if less is not None:
             psi, value = psi[:2] - psi[2], value[:2] - value[2]
-        sums.add(joint, own, k**0.5, less)
+        sums.add(joint, estimates, k**0.5, less)
         total = total + k**0.5 * 400 * value
         products, cubes = products + k * psi @ psi.T, cubes + k**1.5 * np.sum(psi**3, axis=1)
     assert sums.total == pytest.approx(total)
     assert sums.products == pytest.approx(products)
     assert sums.cubes == pytest.approx(cubes)
-    found = sums.evidence()
+    result = sums.evidence()
     z, g = total / np.sqrt(np.diag(products)), cubes / np.diag(products) ** 1.5
     hall = z + g * (2 * z**2 + 1) / 6 + g**2 * z**3 / 27
-    assert found.z == pytest.approx(np.minimum(z, hall))
+    assert result.z == pytest.approx(np.minimum(z, hall))
 
 
 def test_the_critical_value_is_that_of_the_largest() -> None:
@@ -74,10 +74,10 @@ def test_a_ranking_without_variance_is_no_candidate() -> None:
     )  # fmt: skip
     sums = SequentialSums(3)
     sums.add(flat, figures(flat), 1.0, less=None)
-    found = sums.evidence()
-    assert found.z[0] == 0
+    result = sums.evidence()
+    assert result.z[0] == 0
     sd = np.sqrt(np.diag(sums.products)[1:])
-    assert found.critical == pytest.approx(critical_value(sums.products[1:, 1:] / np.outer(sd, sd)))
+    assert result.critical == pytest.approx(critical_value(sums.products[1:, 1:] / np.outer(sd, sd)))
 
 
 def test_rankings_of_equal_scores_show_nothing() -> None:
@@ -86,10 +86,10 @@ def test_rankings_of_equal_scores_show_nothing() -> None:
     flat = JointGroups(**{**vars(joint), "scores": dict.fromkeys(RANKINGS, np.zeros(400))})
     sums = SequentialSums(2)
     sums.add(flat, figures(flat), 1.0, less=2)
-    found = sums.evidence()
-    assert not found.z.any()
-    assert not found.value.any()
-    assert found.critical > 1.6
+    result = sums.evidence()
+    assert not result.z.any()
+    assert not result.value.any()
+    assert result.critical > 1.6
 
 
 def test_averaged_over_budgets_it_is_the_mean_of_the_gains() -> None:

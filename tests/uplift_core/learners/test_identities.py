@@ -77,9 +77,9 @@ def test_one_user_scores_as_among_many(model, rct, learner):
 
 @EACH
 def test_all_predictions_at_once_are_those_of_each_learner(model, rct, learner):
-    found = model.predict_all(rct.x)
-    assert np.array_equal(found.cate[learner], model.predict(rct.x, learner))
-    assert np.array_equal(found.mu0, model.predict_response(rct.x))
+    predictions = model.predict_all(rct.x)
+    assert np.array_equal(predictions.cate[learner], model.predict(rct.x, learner))
+    assert np.array_equal(predictions.mu0, model.predict_response(rct.x))
 
 
 @EACH

@@ -26,18 +26,18 @@ def boosters(cells):
 def test_each_fold_but_the_first_is_judged_by_the_folds_before_it():
     rct = make_rct()
     cells = rct.cells()
-    found = boosters(cells)
-    assert list(found) == [1, 2]
+    fitted = boosters(cells)
+    assert list(fitted) == [1, 2]
     # Their own users, and whoever comes later, may be anything.
     shuffled = rct.users.y.copy()
     later = rct.fold == 2
     shuffled[later] = 1 - shuffled[later]
     changed = boosters(rct.cells(y=shuffled))
-    assert changed == found
+    assert changed == fitted
     shuffled[rct.fold == 1] = np.random.default_rng(2).permutation(shuffled[rct.fold == 1])
     changed = boosters(rct.cells(y=shuffled))
-    assert changed[1] == found[1]
-    assert changed[2] != found[2]
+    assert changed[1] == fitted[1]
+    assert changed[2] != fitted[2]
 
 
 def test_a_folds_arm_models_are_those_of_an_experiment_that_ends_before_it():
@@ -80,12 +80,12 @@ def test_no_model_is_fitted_twice(monkeypatch):
     rct = make_rct()
     cells = rct.cells(fold=np.random.default_rng(1).integers(0, 5, len(rct.fold)))
     fit_contrast(cells, PARAMETERS)
-    own = len(("s", "tau0", "tau1", "r", "dr"))
-    assert len(grown) == 5 + 2 * (1 + 5) + own
+    effect_fits = len(("s", "tau0", "tau1", "r", "dr"))
+    assert len(grown) == 5 + 2 * (1 + 5) + effect_fits
     grown.clear()
     list(sequential_fit(cells, PARAMETERS))
     # Folds {0}, {1}, {0, 1}, {0, 1, 2} in three models, {0, 1, 2, 3} in those of the arms.
-    assert len(grown) == 4 * 3 + 2 + 4 * own
+    assert len(grown) == 4 * 3 + 2 + 4 * effect_fits
 
 
 def test_folds_without_an_arm_before_them_are_left_out():

@@ -61,11 +61,11 @@ def test_nothing_is_predicted_by_a_model_that_saw_the_row():
     changed = np.where(inside, 1 - rct.users.y, rct.users.y)
     before, fitter = fitted(rct.cells())
     after = fit_nuisances(OutcomeModels(rct.cells(y=changed), fitter))
-    held = rct.cells().fold == 1
+    in_fold = rct.cells().fold == 1
     for name in ("m_oof", "mu0_oof", "mu1_oof"):
         old, new = getattr(before, name), getattr(after, name)
-        assert np.array_equal(old[held], new[held]), name
-        assert not np.array_equal(old[~held], new[~held]), name
+        assert np.array_equal(old[in_fold], new[in_fold]), name
+        assert not np.array_equal(old[~in_fold], new[~in_fold]), name
 
 
 def test_leaves_hold_enough_control_events_where_outcomes_are_rare():
