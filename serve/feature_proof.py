@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from serve.compiled_features import CompiledFeatures, NotExactError
+from serve.compiled_expressions import NotExactError
+from serve.compiled_features import CompiledFeatures
 from serve.errors import RequestError
 from serve.features import FeatureQuery
 from serve.snapshot import Snapshot

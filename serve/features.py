@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from serve.attributes import USER_ID, Columns, RawSchema
-from serve.compiled_features import CompiledFeatures, NotExactError, compile_features
+from serve.compiled_expressions import NotExactError
+from serve.compiled_features import CompiledFeatures, compile_features
 from serve.errors import RequestError
 from serve.prepared import ROWS, PreparedQuery
 from uplift_core.arrays import Floats

@@ -61,7 +61,7 @@ def expectations(db: Warehouse, subject: Subject) -> Iterator[Finding]:
     if layer == "treat_list":
         batches = suites.treat_list_suite(folder, subject.dates)
     else:
-        batches = getattr(suites, f"{layer}_suite")(db, folder)
+        batches = suites.SUITES[layer](db, folder)
     yield from validate(db, f"{folder.name}/{layer}", batches, subject.docs)
 
 

@@ -101,7 +101,7 @@ def _answers(facts: ListFacts, night: Night, allowed: float) -> Iterator[Gate]:
         deviation,
         limits.threshold_rate,
         f"{night.threshold_rate:.4f} of users are at or above the held-out threshold, "
-        f"{night.expected_rate:.4f} were expected (accepted: at most {limits.threshold_rate} more or less)",
+        f"{night.expected_rate:.4f} were expected (accepted deviation: {limits.threshold_rate})",
         passed=deviation <= limits.threshold_rate,
     )
 

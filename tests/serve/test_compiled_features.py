@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.compiled_features import NotExactError
+from serve.compiled_expressions import NotExactError
 from serve.feature_proof import compile_if_equal
 from serve.features import FeatureQuery
 from serve.release import load_release
