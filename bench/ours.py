@@ -14,19 +14,18 @@ from functools import wraps
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import xgboost
 
 from bench.criteo_like import FEATURES
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
+from dagster_project.inputs.features import register_features
 from dagster_project.scores.predictions import predictions_of, scores_select, write_predictions
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.training.cells import find_edges, make_cells, read_cells, read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
-from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.home import Home
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells
@@ -120,17 +119,7 @@ def equal_parameters(cells: Cells) -> LearnerParameters:
 def write_features(db: Warehouse, experiment: BatchExperiment) -> None:
     """Write the features table and its rows of the registry."""
     db.create(experiment.tables.features, experiment.features_sql.text)
-    names = [row[0] for row in db.rows(f"describe {experiment.tables.features}") if row[0] != "user_id"]
-    count = len(names)
-    registry = pa.table(
-        {
-            "experiment": [experiment.name] * count,
-            "position": pa.array(range(1, count + 1), pa.int32()),
-            "name": names,
-            **{column: ["-"] * count for column in ("type", "description", "sql_file", "sql_sha256")},
-        }
-    )
-    db.replace_rows(Identifier.of("features", "registry"), {"experiment": experiment.name}, registry)
+    register_features(db, experiment)
 
 
 def write_scores(db: Warehouse, experiment: BatchExperiment, model: ContrastModel, clock: Clock) -> None:

@@ -11,6 +11,7 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.compute import LayerQuery
 from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
+from dagster_project.inputs.features import register_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.reporting.lineage import column_lineage
@@ -18,10 +19,9 @@ from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
 from dagster_project.training.scoring import score_population
-from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, sql_sha256
 from uplift_core.artifacts import bundle
-from uplift_core.errors import DataError, ExperimentError
+from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import FEATURES_SQL, RAW_SQL
 
 
@@ -74,10 +74,8 @@ def features_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         with write.transaction() as db:
             query = LayerQuery("features", sql, author=f"{experiment.name}: {FEATURES_SQL}")
             rows = engine.compute.per_user(db, experiment, query)
-            registry = check_features(db, experiment)
-            table = Identifier.of("features", "registry")
-            db.replace_rows(table, {"experiment": declaration.name}, registry)
-            context.log.info(f"{declaration.name}/features: {rows:,} rows, {registry.num_rows} features")
+            count = register_features(db, experiment)
+            context.log.info(f"{declaration.name}/features: {rows:,} rows, {count} features")
             metadata = describe_table(db, tables.features, sql)
             metadata |= column_lineage(db, sql, _raw_tables(experiment))
         yield from write.results(metadata)
@@ -113,33 +111,6 @@ def _raw_tables(experiment: BatchExperiment) -> dict[str, dg.AssetKey]:
     """Return the raw asset's tables: the users and their histories."""
     names = [experiment.name, *(f"{experiment.name}_{table}" for table in experiment.declaration.tables)]
     return {f"raw.{name}": dg.AssetKey([experiment.name, "raw"]) for name in names}
-
-
-def check_features(db: Warehouse, experiment: BatchExperiment) -> pa.Table:
-    """Refuse features of wrong types; return the experiment's rows of the registry.
-
-    Raises:
-        ExperimentError: a column is not FLOAT, or user_id is not BIGINT.
-    """
-    name, tables = experiment.name, experiment.tables
-    columns = dict(row[:2] for row in db.rows(f"describe {tables.features}"))
-    if columns.pop("user_id", None) != "BIGINT":
-        raise ExperimentError(f"{name}: {FEATURES_SQL} must yield user_id as BIGINT")
-    wrong = {column: type_ for column, type_ in columns.items() if type_ != "FLOAT"}
-    if wrong or not columns:
-        raise ExperimentError(f"{name}: {FEATURES_SQL} must yield FLOAT features, not {wrong}")
-    count = len(columns)
-    return pa.table(
-        {
-            "experiment": [name] * count,
-            "position": pa.array(range(1, count + 1), pa.int32()),
-            "name": list(columns),
-            "type": list(columns.values()),
-            "description": [experiment.features_sql.descriptions[column] for column in columns],
-            "sql_file": [f"{name}/{FEATURES_SQL}"] * count,
-            "sql_sha256": [sql_sha256(experiment.features_sql.text)] * count,
-        }
-    )
 
 
 def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:

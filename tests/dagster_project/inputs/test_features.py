@@ -1,4 +1,4 @@
-"""Reading an experiment's folder, and refusals before anything is written."""
+"""The columns of features are checked and registered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.assets.inputs import check_features
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.features import check_features
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import folder_of, make_table
 from uplift_core.errors import ExperimentError
