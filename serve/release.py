@@ -33,7 +33,7 @@ COMPARED_USERS = 100  # on whom each booster's trees are compared with XGBoost
 
 @dataclass(frozen=True)
 class Evidence:
-    """The gate's result for one learner: whether acting on its scores is shown to pay, and why."""
+    """The result of one learner's gate: whether acting on its scores is shown to pay, and why."""
 
     word: EvidenceStatus
     reason: str

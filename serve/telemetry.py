@@ -105,7 +105,7 @@ class Telemetry:
         treated = int(scored.treat.sum())
         treat.inc(treated)
         no_treat.inc(job.size - treated)
-        # Holdout and suppressed users are never treated: expected counts the others.
+        # The holdout group and suppressed users are never treated: expected counts the others.
         decided, drawn = scored.by_score
         expected.inc(job.expected_rate * decided + drawn)
         if job.size == 1:

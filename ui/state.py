@@ -75,7 +75,7 @@ def _cached_get(
 def gate_of(
     client: ApiClient, choice: Choice, arm: str, learner: str | None = None
 ) -> dict[str, Any] | None:
-    """Get the gate's result for a learner, by default the arm's deciding one; None: there is none."""
+    """Get the result of a learner's gate, by default the arm's deciding one; None: there is none."""
     answer = cached_get(client, choice, "/evidence", arm=arm, learner=learner)
     gate: dict[str, Any] | None = answer["gate"]
     return gate

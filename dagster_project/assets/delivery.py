@@ -20,8 +20,8 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
         **asset_options(experiment, "export", ["treat_list"], ("parquet", "csv"), nights),
         **NIGHTLY,
         description="Files for campaign tools, as Parquet and CSV, with a manifest: the users to treat, "
-        "the decision about every user, the changes since the previous list, and the holdout. One row "
-        "per user.",
+        "the decision about every user, the changes since the previous list, and the holdout group. One "
+        "row per user.",
     )
     def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         manifest = ""

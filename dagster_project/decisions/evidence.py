@@ -16,7 +16,7 @@ from uplift_core.experiment.decision_rules import WhenNotProven
 
 @dataclass(frozen=True)
 class ListEvidence:
-    """The gate's word about the learner that decides, its reason, and the declared consequence.
+    """The word of the gate of the learner that decides, its reason, and the declared consequence.
 
     Attributes:
         learner: the learner.
@@ -59,7 +59,7 @@ class ListEvidence:
 
 
 def list_evidence(db: Warehouse, experiment: BatchExperiment, arm: str, learner: str) -> ListEvidence:
-    """Read the gate's word about a learner of the current model version."""
+    """Read the word of the gate of a learner of the current model version."""
     word, reason = db.one(
         f"select gate, gate_reason from {REGISTRY} "
         "where model_version = $model_version and arm = $arm and learner = $learner",

@@ -1,4 +1,8 @@
-"""Judge a night's list by the gates that it must pass before it is written."""
+"""The checks of the night: what a list must pass before it is written, kept in ``decisions.gates``.
+
+A gate here is one check of a list. The gate of a learner is another thing: it says whether acting on the
+scores is shown to pay (``uplift_core.evaluation.gate``). The check ``evidence`` reads its word.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from uplift_core.errors import DataError
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate's answer about a list; ``value`` is None if there is nothing to compare with."""
+    """The result of one check of a list; ``value`` is None if there is nothing to compare with."""
 
     gate: str
     value: float | None
@@ -28,7 +32,7 @@ class Gate:
 
 
 class GateError(DataError):
-    """A list is refused because a gate failed; ``answers`` are those of all its gates."""
+    """A list is refused because a check failed; ``answers`` are the results of all its checks."""
 
     def __init__(self, message: str, key: ListKey, answers: Sequence[Gate]) -> None:
         super().__init__(message)
@@ -36,7 +40,7 @@ class GateError(DataError):
 
 
 def record_refusal(db: Warehouse, refusal: GateError) -> None:
-    """Write the gates' answers about a refused list, unless a list of this key was written before."""
+    """Write the results about a refused list, unless a list of this key was written before."""
     key = refusal.key
     (written,) = db.one(f"select count(*) from {NIGHTS} where {THIS_LIST}", asdict(key))
     if not written:
@@ -50,15 +54,15 @@ def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
 
 
 def judge_night(facts: ListFacts, night: Night, allowed: float) -> tuple[Gate, ...]:
-    """Return every gate's answer about a night; ``allowed`` is the share of users it may treat."""
+    """Return the result of every check of a night; ``allowed`` is the share of users it may treat."""
     return tuple(_answers(facts, night, allowed))
 
 
 def refuse_failures(facts: ListFacts, night: Night, gates: Sequence[Gate]) -> Night:
-    """Return the night, with the reason to write it if a gate failed.
+    """Return the night, with the reason to write it if a check failed.
 
     Raises:
-        GateError: a gate failed, and the order gives no reason to write the list all the same.
+        GateError: a check failed, and the order gives no reason to write the list all the same.
     """
     failed = [gate.message for gate in gates if not gate.passed]
     if not failed:
@@ -118,13 +122,13 @@ def _ratio_gate(ratio: SampleRatio, limit: float) -> Gate:
 
 
 def _evidence_gate(evidence: ListEvidence) -> Gate:
-    """Return the gate that fails if what is known about the scores forbids the list."""
+    """Return the check that fails if what is known about the scores forbids the list."""
     refusal = evidence.refusal
     return Gate("evidence", float(bool(refusal)), 0.0, refusal or evidence.sentence, passed=not refusal)
 
 
 def _harm_gate(comparison: TreatingNobody) -> Gate:
-    """Return the gate that fails if held-out users show that treating nobody is better."""
+    """Return the check that fails if held-out users show that treating nobody is better."""
     upper = comparison.gain.ci_high
     return Gate(
         "treating_nobody",

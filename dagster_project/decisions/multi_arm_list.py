@@ -57,7 +57,7 @@ def write_multi_arm_list(
 ) -> Proposal:
     """Replace the experiment's proposal.
 
-    Users of the persistent holdout and suppressed users get no arm; explorers are treated as all others.
+    Users of the holdout group and suppressed users get no arm; explorers are treated as all others.
     If held-out users show that one arm alone does better at this budget, no proposal is written and an
     earlier one is deleted.
 

@@ -1,4 +1,4 @@
-"""Measure a list afterwards: compare the outcomes of treated users with those of the holdout."""
+"""Measure a list afterwards: compare the outcomes of treated users with those of the holdout group."""
 
 from __future__ import annotations
 

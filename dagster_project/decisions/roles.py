@@ -1,7 +1,8 @@
 """The role of each user in one list; sizes, cut and ranks follow from the roles.
 
-A role is one of: ranked (the score decides), explore (treated or not by chance), holdout and suppressed
-(never treated), no_value (not worth the cost). ``LocalRoles`` stores roles in a table; a cluster stores
+A role is one of: ranked (the score decides), explore (treated or not by chance), holdout (in the holdout
+group of the list: never treated), suppressed (never treated), no_value (not worth the cost).
+``LocalRoles`` stores roles in a table; a cluster stores
 them in parts (``compute/cluster/lists.py``). Both use the same SQL files.
 """
 

@@ -1,4 +1,4 @@
-"""Correct each learner's gate word by what held-out users say."""
+"""Correct the word of each learner's gate by what held-out users say."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
         f"{declaration.title}. {declaration.description}",
         (
             f"Predicts the effect on *{first['outcome']}* of each arm against '{declaration.control}'. "
-            "Trained on the train split; the holdout "
-            f"({declaration.split.holdout:.0%} of users) reports and chose nothing."
+            "Trained on the train split; held-out users "
+            f"({declaration.split.holdout:.0%} of users) report and chose nothing."
         ),
     ]
     if declaration.propensities == "estimate":
@@ -65,7 +65,7 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
 
 
 def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -> list[str]:
-    """Write an arm's section: the decision, the evidence inside train, the figures on the holdout."""
+    """Write an arm's section: the decision, the evidence inside train, the figures on held-out users."""
     defaults = experiment.declaration.defaults
     decides = deciding_learner(db, experiment, arm)
     word = next(row for row in registry if row["learner"] == decides)

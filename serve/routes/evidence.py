@@ -34,7 +34,7 @@ class Evidence(BaseModel):
     arm: str
     learner: str
     outcome: str
-    gate: Row | None = Field(description="The gate's result for the learner, from models.registry.")
+    gate: Row | None = Field(description="The result of the learner's gate, from models.registry.")
     metrics: list[Row]
     qini_curve: list[Row] = Field(
         description=f"Of the learner and the response model, at most about {CURVE_POINTS} points each."
@@ -61,11 +61,13 @@ class Lists(BaseModel):
 
     experiment: str
     nights: list[Row] = Field(
-        description="With the gate's result for the learner that decided: evidence, evidence_reason. "
+        description="With the result of the deciding learner's gate: evidence, evidence_reason. "
         "chosen_by is chance where [decisions] when_not_proven lets chance draw the treated users, "
         "else score."
     )
-    gates: list[Row] = Field(description="The gates of the newest night's lists.")
+    gates: list[Row] = Field(
+        description="The checks of the newest night: of each list, before it was written."
+    )
     evidence: list[Row] = Field(
         description="For each list of the newest night: whether acting on its scores is shown to pay, "
         "and how many users would be needed to show it."

@@ -1,4 +1,4 @@
-/* Users whom nobody may treat while effects are measured: the persistent holdout.
+/* Users whom nobody may treat while effects are measured: the holdout group of the list.
    Grain: user_id.  Inputs: decisions.treat_list.  Bound: $decision_date, $experiment, $campaign. */
 select user_id
 from {{ treat_list }}

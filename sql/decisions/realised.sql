@@ -1,5 +1,5 @@
-/* Measured outcomes of a night's list: treated users compared with the holdout users whom the list would have
-   treated, and treated explorers compared with the whole holdout.
+/* Measured outcomes of a night's list: treated users compared with users of the holdout group whom the list would
+   have treated, and treated explorers compared with the whole holdout group.
    Grain: comparison.  Inputs: decisions.treat_list, the night's outcomes (user_id, y).
    Bound: $decision_date, $experiment, $campaign. */
 with measured as (

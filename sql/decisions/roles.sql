@@ -4,8 +4,8 @@
    Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $fill, true if other
    budgets are filled with users who are not worth treating; $holdout and $explore, shares of users.
 
-   One salted md5 of the user id permanently draws the persistent holdout, which is never treated, and the
-   explorers, who are treated whatever their score.  The rule is in sql/rules. */
+   One salted md5 of the user id permanently draws the holdout group, which is never treated, and the
+   explorers, about whom chance decides.  The rule is in sql/rules. */
 with drawn as (
     select
         scores.user_id,

@@ -61,7 +61,7 @@ def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] 
 
 
 def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None:
-    """Show whether the list pays off: the gate's result, and the promise of the list."""
+    """Show whether the list pays off: the result of the learner's gate, and the promise of the list."""
     if night["chosen_by"] == "chance":
         st.info(BY_CHANCE, icon=":material/casino:")
     warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
@@ -87,14 +87,15 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
         "Users with equal predicted effects are ordered by a draw that is made once for good. The file "
         "`treat.csv` says whom to treat: these users, and explorers who drew the treatment. This "
         "manifest names it first, then the decision about every user (`decisions.csv`), who entered "
-        "and left, and the holdout, each as Parquet, too (in another place if UPLIFT_EXPORTS names one):"
+        "and left, and the holdout group of the list, each as Parquet, too (in another place if "
+        "UPLIFT_EXPORTS names one):"
     )
     place = f"{choice.experiment}/{night['decision_date']}/{night['campaign']}"
     st.code(f"UPLIFT_HOME/exports/{place}/manifest.json", language=None, wrap_lines=True)
 
 
 def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night: dict[str, Any]) -> None:
-    """Show one list: its size, whether it pays off, and its gates."""
+    """Show one list: its size, whether it pays off, and the checks of the night."""
     counts, gates, best = (
         [row for row in answer[name] if row["campaign"] == night["campaign"]]
         for name in ("counts", "gates", "best")
@@ -110,7 +111,9 @@ def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night:
     figures = st.container(horizontal=True)  # wraps where there is no room
     figures.metric("Treated", percent(night["realised_rate"]), help="Share of all users.")
     figures.metric(
-        "Held out", f"{night['holdout']:,}", help="Never treated, so that the effect can be measured."
+        "Held out",
+        f"{night['holdout']:,}",
+        help="The holdout group of the list: never treated, so that the effect can be measured.",
     )
     if night["previous_date"]:
         since = f"the list of {night['previous_date']}"
@@ -124,7 +127,7 @@ def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night:
             "not be treated.",
         )
     with right:
-        st.subheader("Gates", help="Checks that a list must pass before it is written.")
+        st.subheader("Checks of the night", help="A list that fails one is written only with a reason.")
         for gate in gates:
             icon = ":green[:material/check:]" if gate["passed"] else ":red[:material/close:]"
             st.markdown(f"{icon} **{gate['gate'].replace('_', ' ')}**: {gate['message']}")
@@ -153,8 +156,8 @@ def show(client: ApiClient, choice: Choice) -> None:
     if realised:
         show_table(realised, MEASURED)
         st.caption(
-            "Measured effect per treated user against the holdout, beside the promised effect, in units "
-            "of the outcome: for a share, 0.01 is one percentage point."
+            "Measured effect per treated user against the holdout group, beside the promised effect, in "
+            "units of the outcome: for a share, 0.01 is one percentage point."
         )
     else:
         st.caption(
@@ -168,7 +171,7 @@ def show(client: ApiClient, choice: Choice) -> None:
 
 
 def idle(name: str, nights: list[dict[str, Any]]) -> bool:
-    """Whether a column is empty for every night: no cost is declared, no gate was overruled."""
+    """Whether a column is empty for every night: no cost is declared, no check was overruled."""
     return name in {"spent", "override", "suppressed"} and not any(night[name] for night in nights)
 
 

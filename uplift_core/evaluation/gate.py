@@ -1,6 +1,6 @@
 """Choose the champion, and test whether it beats random targeting and the response model.
 
-Learners are compared inside the train split, so that the holdout stays untouched for the evaluation.
+Learners are compared inside the train split, so that held-out users stay untouched for the evaluation.
 Each fold but the first is ranked by models of the folds before it, see ``sequential.py``: the test is
 valid however the models were learned. It tests the gain averaged over budgets up to twice the declared
 one, which is less noisy than the gain at one budget; the reason also gives the gain at exactly the

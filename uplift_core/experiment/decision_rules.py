@@ -27,7 +27,7 @@ def cap_binds(treatments: int | None = None, days: int | None = None) -> dict[st
 
 
 class GateLimits(Declared):
-    """Largest deviations that a night's list may show; a list beyond one of them is refused.
+    """Limits of the checks of the night: a list that deviates more is refused.
 
     Attributes:
         sample_ratio: difference between an arm's share of the experiment's users and its designed share;
@@ -51,18 +51,18 @@ WhenNotProven = Literal["list", "explore", "stop"]
 class Decisions(Declared):
     """The rules of a list: users whom the score does not decide about, costs and values, and the cut.
 
-    ``holdout`` is the share of users who are never treated; ``explore`` is the share of users about whom
-    chance decides, whatever their score. Both are drawn once for good, so that the effect of the
-    decisions can be measured without bias. ``cost_column`` and ``value_column`` are columns of the raw
-    table: the cost of treating this user, and the value of one unit of this user's outcome. Without them
-    the arm's cost and the outcome's value apply to all users.
+    ``holdout`` is the share of users who are never treated: the holdout group of the list. ``explore``
+    is the share of users about whom chance decides, whatever their score. Both are drawn once for good,
+    so that the effect of the decisions can be measured without bias. ``cost_column`` and
+    ``value_column`` are columns of the raw table: the cost of treating this user, and the value of one
+    unit of this user's outcome. Without them the arm's cost and the outcome's value apply to all users.
 
     ``cut`` says where a list of ranked users ends: at the budget's exact ``size``, or at the budget's
     held-out ``threshold``, which the service uses, too.
 
-    ``when_not_proven`` says what a list does if the gate does not say that choosing by the deciding
-    learner's score pays off: ``list`` ranks by the score nevertheless; ``explore`` draws the users to
-    treat, so that the night is an experiment which can settle the question; ``stop`` writes no list.
+    ``when_not_proven`` says what a list does if the gate of the deciding learner does not say that
+    choosing by its score pays off: ``list`` ranks by the score nevertheless; ``explore`` draws the users
+    to treat, so that the night is an experiment which can settle the question; ``stop`` writes no list.
 
     ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
@@ -81,7 +81,7 @@ class Decisions(Declared):
     gates: GateLimits = GateLimits()
 
     def drawn_by_chance(self) -> Decisions:
-        """Return these rules with chance instead of the score: all users but the holdout explore."""
+        """Return these rules with chance instead of the score: all but the holdout group explore."""
         return self.model_copy(update={"explore": 1 - self.holdout})
 
     @model_validator(mode="after")

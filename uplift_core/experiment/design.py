@@ -10,7 +10,7 @@ from uplift_core.experiment.sources import Declared, Name, Share
 
 
 class Split(Declared):
-    """The share of held-out users and the number of folds; salted md5 of the user id assigns both."""
+    """The share of held-out users (split ``holdout``) and the number of folds; md5 assigns both."""
 
     holdout: Share = 0.3
     folds: Annotated[int, Field(ge=3, le=20)] = 5
