@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from uplift_core.learner_names import LEARNER_NAMES
+
 Label = Annotated[str, Field(max_length=64)]
 
 
@@ -61,7 +63,8 @@ class Target(BaseModel):
     budget: Budget | None = None
     arm: Label | None = Field(None, description="The treatment to decide about.")
     learner: Label | None = Field(
-        None, description="s, t, x, r or dr; if left out, the learner that decides about the arm."
+        None,
+        description=f"{', '.join(LEARNER_NAMES)}; if left out, the one that decides about the arm.",
     )
 
 

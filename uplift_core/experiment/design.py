@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from uplift_core.experiment.sources import Declared, Name, Share
+from uplift_core.learner_names import LearnerName
 
 
 class Split(Declared):
@@ -26,7 +27,7 @@ class Defaults(Declared):
     arm: Name
     outcome: Name
     budget: Share
-    learner: Literal["s", "t", "x", "r", "dr"] | None = None
+    learner: LearnerName | None = None
 
 
 class Contrast(Declared):

@@ -3,7 +3,8 @@
 ``fit_contrast`` fits all five on shared nuisances; ``ContrastModel`` scores users with them.
 """
 
-from uplift_core.learners.base import LEARNER_NAMES, Learner, LearnerName
+from uplift_core.learner_names import LEARNER_NAMES, LearnerName
+from uplift_core.learners.base import Learner
 from uplift_core.learners.contrast import (
     LEARNERS,
     ContrastModel,

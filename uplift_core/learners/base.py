@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol, Self, get_args
+from typing import ClassVar, Protocol, Self
 
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import Rows
 from uplift_core.cells import Cells
+from uplift_core.learner_names import LearnerName
 from uplift_core.learners.nuisance import Fitter, Nuisances
-
-LearnerName = Literal["s", "t", "x", "r", "dr"]
-LEARNER_NAMES: tuple[LearnerName, ...] = get_args(LearnerName)
 
 MU0 = "mu0"
 MU1 = "mu1"

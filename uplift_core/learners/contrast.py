@@ -17,7 +17,8 @@ from uplift_core.boosting.tree_arrays import TreeArrays
 from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells
 from uplift_core.errors import DataError
-from uplift_core.learners.base import LEARNER_NAMES, MU0, MU1, Learner, LearnerName
+from uplift_core.learner_names import LEARNER_NAMES, LearnerName
+from uplift_core.learners.base import MU0, MU1, Learner
 from uplift_core.learners.dr import DRLearner
 from uplift_core.learners.nuisance import (
     NO_FOLDS,

@@ -8,7 +8,8 @@ from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
-from uplift_core.learners.base import LearnerName, _Base
+from uplift_core.learner_names import LearnerName
+from uplift_core.learners.base import _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
 
