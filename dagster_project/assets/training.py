@@ -168,7 +168,7 @@ def tuning_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
                     cells,
                     declaration.learners,
                     threads=engine.threads,
-                    tell=partial(_show, progress, task),
+                    report=partial(_show, progress, task),
                 )
                 parts.append(tuning_rows(experiment, arm, trials))
             rows = pa.concat_tables(parts)

@@ -38,10 +38,8 @@ from uplift_core.artifacts.publication import (
 from uplift_core.errors import UpliftError
 
 KEEP = 7
-STORAGE = "v1.5.0"  # of the files: analysts' clients are older than the batch
-
-
-NIGHTS = 2  # of the ledger are published: tonight's lists and those they changed from
+STORAGE = "v1.5.0"  # format of the files: analysts' clients are older than the batch
+NIGHTS = 2  # number of nights that are published: tonight's lists, and those they changed from
 MIGRATIONS = ("quality", "migrations")  # those of the warehouse that publishes
 TRAINING = "training"  # cells are used by the batch alone; nobody else reads them
 
@@ -99,7 +97,7 @@ def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
 
 
 def _previous(published: Path, experiment: str) -> Pointer | None:
-    """The current pointer, whose snapshot other experiments' tables are copied from.
+    """Return the current pointer; other experiments' tables are copied from its snapshot.
 
     Raises:
         UpliftError: it or its snapshot is missing or damaged; other experiments must not be lost.
@@ -119,7 +117,7 @@ def _previous(published: Path, experiment: str) -> Pointer | None:
 
 
 def _next_number(published: Path, previous: Pointer | None) -> int:
-    """One more than any snapshot has had that is kept, or that is current."""
+    """Return a number above those of all kept snapshots and of the current one."""
     pointers = [*recorded_pointers(published), *([previous] if previous else [])]
     return 1 + max((pointer.number for pointer in pointers), default=0)
 
@@ -172,7 +170,7 @@ def _copy_schema(db: Warehouse, warehouse: str) -> None:
 
 @dataclass(frozen=True)
 class _Table:
-    """Where a table is."""
+    """The place of a table."""
 
     database: str
     schema: str
@@ -189,7 +187,7 @@ def _tables(db: Warehouse, database: str) -> list[_Table]:
 
 
 def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:
-    """Names and SQL of the views over partitions: what a cluster's workers wrote stays where it is."""
+    """Return names and SQL of the views over partitions, which a cluster's workers wrote."""
     rows = db.rows(
         "select view_name, sql from duckdb_views() where database_name = $database "
         "and schema_name = any($schemas) order by all",
@@ -205,7 +203,7 @@ def _copy_view(db: Warehouse, warehouse: str, sql: str) -> None:
 
 
 def _belongs(experiment: BatchExperiment, table: str) -> bool:
-    """Whether a table of no column ``experiment`` is this experiment's."""
+    """Return whether a table without a column ``experiment`` belongs to this experiment."""
     name = experiment.name
     return table in {
         name,
@@ -244,12 +242,14 @@ def _copy_table(db: Warehouse, table: _Table, experiment: BatchExperiment, *, fr
 
 
 def _copy_comments(db: Warehouse, databases: list[str]) -> None:
-    """What tables and columns mean; this version's words where the snapshot before had others."""
-    there = db.columns("snapshot")
-    said = {key: text for name in reversed(databases) for key, text in db.columns(name).items() if text}
-    said |= known_users.comments(db, "snapshot")
-    wanted = {key: text for key, text in said.items() if key in there}
-    for statement in comment_statements(wanted, there, "snapshot"):
+    """Copy the comments of tables and columns; the warehouse's replace those of the snapshot before."""
+    present = db.columns("snapshot")
+    comments = {
+        key: text for name in reversed(databases) for key, text in db.columns(name).items() if text
+    }
+    comments |= known_users.comments(db, "snapshot")
+    copied = {key: text for key, text in comments.items() if key in present}
+    for statement in comment_statements(copied, present, "snapshot"):
         db.rows(statement)
 
 

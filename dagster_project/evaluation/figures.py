@@ -43,15 +43,17 @@ RANDOM = "random"
 TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "calibration")
 
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def evaluate(db: Warehouse, experiment: BatchExperiment, tell: Tell = lambda _: None) -> dict[str, Rows]:
+def evaluate(
+    db: Warehouse, experiment: BatchExperiment, report: Report = lambda _: None
+) -> dict[str, Rows]:
     """Compute the rows of every evaluation table of one experiment: table name -> rows."""
     declaration = experiment.declaration
     tables: dict[str, Rows] = {name: [] for name in TABLES}
     for arm, declared in product(declaration.treatments, declaration.outcomes):
-        tell(f"{arm}, {declared.name}")
+        report(f"{arm}, {declared.name}")
         joint = read_holdout(db, experiment, arm, declared.name)
         by_table = evaluate_joint(joint, declaration, arm, declared.name)
         label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}

@@ -101,7 +101,7 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
 
 
 def _average_effect(rows: Rows) -> list[str]:
-    """Tell the average effect of all users beside that of the held-out ones."""
+    """Show the average effect of all users beside that of the held-out ones."""
     by_split = {row["split"]: row for row in rows}
     if not {"all", "holdout"} <= by_split.keys():
         return []

@@ -43,9 +43,9 @@ class RunProgress:
             *columns, console=self.console, transient=True, disable=not self.console.is_terminal
         ) as self._display:
             self._task = None
-            yield self.tell
+            yield self.show_event
 
-    def tell(self, entry: dg.EventLogEntry) -> None:
+    def show_event(self, entry: dg.EventLogEntry) -> None:
         """Show an event of the run."""
         event = entry.dagster_event
         if event is None:

@@ -31,7 +31,7 @@ Q_LEVEL = 0.05
 
 
 def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> None:
-    """Tell the average effect of all users beside that of the held-out ones."""
+    """Show the average effect of all users beside that of the held-out ones."""
     by_split = {row["split"]: row for row in rows}
     if not {"all", "holdout"} <= by_split.keys():
         return

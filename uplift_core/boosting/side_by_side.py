@@ -29,9 +29,9 @@ def cores() -> int:
 
 
 @contextmanager
-def after_each(tell: Callable[[], object]) -> Iterator[None]:
-    """Have ``tell`` called after each call of ``call_all`` inside the ``with`` block, in this thread."""
-    token = _after_each.set(tell)
+def after_each(report: Callable[[], object]) -> Iterator[None]:
+    """Call ``report`` after each call of ``call_all`` inside the ``with`` block, in this thread."""
+    token = _after_each.set(report)
     try:
         yield
     finally:
@@ -44,12 +44,12 @@ def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     If one raises, or a signal ends the wait, fits that have begun stop after their current tree, and
     the others do not begin.
     """
-    tell = _after_each.get()
+    report = _after_each.get()
     if workers == 1 or len(calls) <= 1:
         results = []
         for call in calls:
             results.append(call())
-            tell()
+            report()
         return results
     stop = Event()
     token = _stop.set(stop)
@@ -59,7 +59,7 @@ def call_all(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
             try:
                 for future in as_completed(futures):
                     future.result()
-                    tell()
+                    report()
                 return [future.result() for future in futures]
             finally:
                 stop.set()

@@ -1,4 +1,4 @@
-"""Prove the evaluator on simulated experiments, of which the truth is known.
+"""Prove the evaluator on simulated experiments whose truth is known.
 
 Learners are fitted once on a simulated RCT. Their rankings then have fixed true values, which are
 integrals over the population. Many small, fresh experiments estimate these values, and a 95 % interval

@@ -27,7 +27,7 @@ from uplift_core.learners.r import r_pseudo_outcome
 from uplift_core.learners.s import SLearner
 
 Kind = Literal["outcome", "effect", "s"]
-Tell = Callable[[int, int], None]  # number of trials done, number of all trials
+Report = Callable[[int, int], None]  # number of trials done, number of all trials
 FoldEffect = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the cells of a fold
 
 # Pairs of rounds and learning rate: half the rate needs about twice the rounds.
@@ -72,7 +72,7 @@ def tune(
     candidates: list[BoostingParameters] | None = None,
     *,
     threads: int = 0,
-    tell: Tell = lambda _done, _all: None,
+    report: Report = lambda _done, _all: None,
 ) -> tuple[LearnerParameters, list[Trial]]:
     """Choose the parameters of outcome models, and with their nuisances those of effect models.
 
@@ -81,7 +81,7 @@ def tune(
         start: gives the seed, and parameters that are tried besides the candidates.
         candidates: parameters to try; by default the grid.
         threads: number of threads; 0 means all cores.
-        tell: called after every trial with the number of trials done and that of all trials.
+        report: called after every trial with the number of trials done and that of all trials.
     """
     tried = list(
         dict.fromkeys([*(candidates or grid()), start.outcome, start.effect, start.s or start.outcome])
@@ -92,7 +92,7 @@ def tune(
         computed = []
         for loss in losses:
             computed.append(loss)
-            tell(next(count), 3 * len(tried))
+            report(next(count), 3 * len(tried))
         return computed
 
     outcome = _trials("outcome", tried, counted(_outcome_losses(cells, start, tried, threads)))

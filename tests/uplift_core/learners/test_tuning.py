@@ -20,7 +20,7 @@ def cells() -> Cells:
 
 def test_the_overfitted_candidate_is_not_chosen_and_every_trial_is_told(cells):
     told = []
-    chosen, trials = tune(cells, START, [WILD], tell=lambda done, n: told.append((done, n)))
+    chosen, trials = tune(cells, START, [WILD], report=lambda done, n: told.append((done, n)))
     assert chosen.outcome == CAUTIOUS
     assert chosen.effect == CAUTIOUS
     assert chosen.s == CAUTIOUS
