@@ -80,6 +80,12 @@ sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=wa
 rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
 	$(BIN)/python -m dagster_project.commands.rollback $(if $(TO),--to $(TO))
 
+backup: $(READY) ## back the home up to a new folder or fsspec URL (TO=s3://bucket/2026-05-01)
+	$(BIN)/python -m dagster_project.commands.backup --to "$(TO)" $(OPTIONS)
+
+restore: $(READY) ## restore a backup into an empty home, checked (FROM=s3://bucket/2026-05-01)
+	$(BIN)/python -m dagster_project.commands.backup --from "$(FROM)"
+
 carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
 	$(BIN)/python -m dagster_project.commands.carry_ledger "$(FROM)" $(OPTIONS)
 

@@ -26,6 +26,7 @@ from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine
 from dagster_project.scores.predictions import NAMES
 from dagster_project.settings import Settings
+from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.artifacts.home import Home
@@ -35,10 +36,13 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = "UNEXPECTED_TERMINATION"  # Dagster's failure reason of a run that a signal ended
 
 
-def run_experiments(names: Sequence[str], *, verbose: bool) -> int:
+def run_experiments(names: Sequence[str], *, verbose: bool, wait: bool = True) -> int:
     """Run the experiments one after the other, also if one fails; return the exit code.
 
-    ``verbose``: print what the steps say, too.
+    Args:
+        names: the experiments.
+        verbose: print what the steps say, too.
+        wait: if false and another run works in the home, return ``NO_WAIT`` at once.
     """
     console, settings = Console(highlight=False), Settings()
     folders = {folder.name: folder for folder in experiment_folders(settings)}
@@ -50,11 +54,14 @@ def run_experiments(names: Sequence[str], *, verbose: bool) -> int:
     definitions = build_definitions(list(folders.values()), engine)
     try:
         with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
-            context = RunContext(progress, definitions, instance, engine.paths, tonight)
+            context = RunContext(progress, definitions, instance, engine.paths, tonight, wait)
             done = [folder for folder in chosen if _materialize(context, folder)]
     except Stopped as stop:
         console.print(str(stop), style="bold red")
         return stop.code
+    except TurnTakenError as error:
+        console.print(str(error), style="bold red", soft_wrap=True)
+        return NO_WAIT
     if done:
         _report(console, engine, done, tonight)
     failed = [folder.name for folder in chosen if folder not in done]
@@ -73,6 +80,7 @@ class RunContext:
         instance: records the runs.
         home: the home that the jobs write to.
         tonight: the date of the lists, ISO 8601.
+        wait: whether to wait for another run that works in the home.
     """
 
     progress: RunProgress
@@ -80,6 +88,7 @@ class RunContext:
     instance: dg.DagsterInstance
     home: Home
     tonight: str
+    wait: bool
 
 
 def _materialize(context: RunContext, experiment: BatchExperiment) -> bool:
@@ -89,7 +98,7 @@ def _materialize(context: RunContext, experiment: BatchExperiment) -> bool:
     job = context.definitions.resolve_job_def(f"uplift_{experiment.name}")
     run_id = str(uuid.uuid4())
     log = partial(_show, console)
-    with turn_of_run(instance, context.home.root, job.name, run_id, log) as dead:
+    with turn_of_run(instance, context.home.root, job.name, run_id, log, wait=context.wait) as dead:
         for run in dead:
             log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
         started = time.monotonic()

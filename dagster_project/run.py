@@ -17,12 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
     parser.add_argument("experiments", nargs="+", choices=sorted(declared))
     parser.add_argument("-v", "--verbose", action="store_true", help="print what the steps say, too")
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="exit with code 75 if another run works in this home, instead of waiting for it",
+    )
     options = parser.parse_args(arguments)
     # Dagster and XGBoost take seconds to import, so --help and a wrong name are answered first.
     import_xgboost()
     from dagster_project.main_job import run_experiments  # noqa: PLC0415
 
-    return run_experiments(options.experiments, verbose=options.verbose)
+    return run_experiments(options.experiments, verbose=options.verbose, wait=not options.no_wait)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ import duckdb
 
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.file_copy import copy_file
 from dagster_project.warehouse.ledger_view import rows_table, show_parts
 from dagster_project.warehouse.shape import Shape, differences, shape_of
 from dagster_project.warehouse.sql import Identifier, render_text
-from uplift_core.artifacts.files import sync_folder, written_aside
+from uplift_core.artifacts.files import sync_folder
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
@@ -179,8 +179,6 @@ def refuse_other_shape(db: Warehouse, home: Home, wanted: Shape, what: str) -> N
 def copy_aside(db: Warehouse, home: Home, number: int) -> Path:
     """Copy the warehouse's file to ``UPLIFT_HOME/upgrades``, whole or not at all; return the copy.
 
-    Another process copies: if this one closed the file, the system would drop DuckDB's lock on it.
-
     Raises:
         UpliftError: the disk has no room, or the copy fails.
     """
@@ -195,10 +193,6 @@ def copy_aside(db: Warehouse, home: Home, number: int) -> Path:
             "make room and run again. Nothing was changed"
         )
     target = home.upgrades / f"warehouse-version-{number}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.duckdb"
-    with written_aside(target) as aside:
-        command = [shutil.which("cp") or "cp", "--", str(home.warehouse), str(aside)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - own paths
-        if done.returncode:
-            raise UpliftError(f"{aside} cannot be written: {done.stderr.strip()}. Nothing was changed")
+    copy_file(home.warehouse, target)
     sync_folder(home.upgrades)
     return target

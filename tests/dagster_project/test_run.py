@@ -14,6 +14,7 @@ from dagster_project.main_job import read_summary
 from dagster_project.resources import Engine, expected_errors
 from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
+from dagster_project.turns.home_turn import Worker, home_turn
 from tests.support import SMALL, folder_of, opened, share_proof
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
@@ -110,3 +111,11 @@ def test_expected_errors_show_their_message_alone() -> None:
 def test_other_errors_keep_their_own_type() -> None:
     with pytest.raises(ZeroDivisionError), expected_errors():
         1 / 0  # noqa: B018
+
+
+def test_a_run_that_may_not_wait_exits_with_75(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with home_turn(tmp_path / "home", Worker.here("uplift_e", "0123456789"), print):
+        assert run.main(["--no-wait", "simulated"]) == 75
+    assert "because of uplift_e (run 01234567, process " in " ".join(capsys.readouterr().out.split())

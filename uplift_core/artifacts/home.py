@@ -18,6 +18,11 @@ class Home:
         return self.root / "warehouse.duckdb"
 
     @property
+    def remembered(self) -> frozenset[str]:
+        """Names of single files of the home that runs remember something in."""
+        return frozenset({"first_night"})
+
+    @property
     def upgrades(self) -> Path:
         """The folder of copies of the warehouse, each made before an upgrade."""
         return self.root / "upgrades"
