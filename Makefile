@@ -116,6 +116,13 @@ USERS ?= 3000
 bench-gate: $(READY) ## how often the gate opens, in six designs without anything to choose and in four with (RUNS=100 USERS=3000)
 	$(BIN)/python -m bench.gate --runs $(RUNS) --users $(USERS) $(OPTIONS)
 
+bench-bands: $(READY) ## how often a band holds the whole true curve (RUNS=500)
+	$(BIN)/python -m bench.bands --runs $(RUNS) $(OPTIONS)
+
+bench-placebo: $(READY) ## p values of permuted arms: uniform where nothing has an effect? and on Hillstrom (needs make run)
+	$(BIN)/python -m bench.placebo null
+	$(BIN)/python -m bench.placebo home hillstrom
+
 bench-criteo: $(READY) ## csv.gz of Criteo's shape to treat list, by step (ROWS="1000000 4000000 14000000 25309483")
 	$(BIN)/python -m bench.criteo --rows $(ROWS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/criteo.json
 

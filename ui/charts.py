@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -60,9 +60,12 @@ def against_random(low: float, high: float) -> str:
     return "cannot be told from random targeting"
 
 
-def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> alt.LayerChart:
+def qini_chart(
+    curve: pd.DataFrame, learner: str, area: Mapping[str, float], whole: Sequence[Mapping[str, Any]] = ()
+) -> alt.LayerChart:
     """Draw incremental outcomes by users targeted, with the line of random targeting.
 
+    ``whole`` holds the ends of the band that holds the whole curve, by budget; they are dotted.
     ``area`` is the area between the two, with its interval. Both are about the same users, so the band
     of the curve alone does not show whether they differ.
     """
@@ -93,6 +96,10 @@ def qini_chart(curve: pd.DataFrame, learner: str, area: Mapping[str, float]) -> 
     word = against_random(area["ci_low"], area["ci_high"])
     title = f"Over all budgets together, ranking by predicted effect {word}"
     drawn = band(ranked, x, y, ("low", "high")) + random + lines
+    ends = pd.DataFrame(whole, columns=["budget", "band_low", "band_high"])
+    dotted = alt.Chart(ends.assign(targeted=ends["budget"] * last["targeted"]))
+    for end in ("band_low", "band_high"):
+        drawn += dotted.mark_line(color=BLUE, strokeDash=[1, 3]).encode(x=x, y=y(end))
     return titled(drawn, title)
 
 

@@ -190,26 +190,66 @@ class UserRows:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
+@dataclass(frozen=True)
+class BinnedUsers:
+    """Users of one contrast in memory with their features binned: user i has ``x[cell[i]]``.
+
+    Attributes:
+        x: (n_feature_cells, n_features) float32 lower edges, one row per combination.
+        cell: (n,) index into ``x``.
+        w: (n,) int8, 1 under treatment, 0 under control.
+        y: (n,) float64 outcomes.
+        fold: (n,) int8 cross-fitting folds, from 0.
+        propensity: e = P(W = 1), by design.
+        binary: whether every outcome is 0 or 1.
+        max_bin: number of bins that XGBoost must distinguish.
+    """
+
+    x: Floats
+    cell: npt.NDArray[np.int64]
+    w: npt.NDArray[np.int8]
+    y: Doubles
+    fold: npt.NDArray[np.int8]
+    propensity: float
+    binary: bool
+    max_bin: int = MAX_BINS
+
+    @classmethod
+    def of(cls, edges: BinEdges, users: UserRows) -> Self:
+        """Bin the features of users."""
+        binned, cell = np.unique(edges.bin(users.x), axis=0, return_inverse=True)
+        return cls(
+            x=binned,
+            cell=cell.ravel().astype(np.int64),
+            w=np.asarray(users.w, dtype=np.int8),
+            y=np.asarray(users.y, dtype=np.float64),
+            fold=np.asarray(users.fold, dtype=np.int8),
+            propensity=users.propensity,
+            binary=users.binary,
+            max_bin=edges.max_bin,
+        )
+
+    def cells(self) -> Cells:
+        """Add up users of equal features, arm and fold, in the order of ``sql/training/cells.sql``."""
+        n_folds = int(self.fold.max()) + 1
+        keys, group = np.unique((self.cell * 2 + self.w) * n_folds + self.fold, return_inverse=True)
+        return Cells(
+            x=self.x,
+            cell=keys // (2 * n_folds),
+            w=(keys // n_folds % 2).astype(np.int8),
+            fold=(keys % n_folds).astype(np.int8),
+            n=np.bincount(group).astype(np.float64),
+            y_sum=np.bincount(group, weights=self.y).astype(np.float64),
+            events=np.bincount(group, weights=self.y != 0).astype(np.float64),
+            propensity=self.propensity,
+            binary=self.binary,
+            max_bin=self.max_bin,
+        )
+
+
 def cells_of_rows(edges: BinEdges, users: UserRows) -> Cells:
-    """Add up users in memory to cells, in the order of ``sql/training/cells.sql``."""
-    w, fold = np.asarray(users.w, dtype=np.int8), np.asarray(users.fold, dtype=np.int8)
-    y = np.asarray(users.y, dtype=np.float64)
-    distinct, cell = np.unique(edges.bin(users.x), axis=0, return_inverse=True)
-    n_folds = int(fold.max()) + 1
-    key = (cell.ravel().astype(np.int64) * 2 + w) * n_folds + fold
-    keys, group = np.unique(key, return_inverse=True)
-    return Cells(
-        x=distinct,
-        cell=keys // (2 * n_folds),
-        w=(keys // n_folds % 2).astype(np.int8),
-        fold=(keys % n_folds).astype(np.int8),
-        n=np.bincount(group).astype(np.float64),
-        y_sum=np.bincount(group, weights=y).astype(np.float64),
-        events=np.bincount(group, weights=y != 0).astype(np.float64),
-        propensity=users.propensity,
-        binary=users.binary,
-        max_bin=edges.max_bin,
-    )
+    """Add up users in memory to cells."""
+    return BinnedUsers.of(edges, users).cells()
 
 
 @dataclass(frozen=True)

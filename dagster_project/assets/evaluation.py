@@ -17,6 +17,7 @@ from dagster_project.evaluation.crosscheck import MAX_USERS, read_sample
 from dagster_project.evaluation.figures import evaluate, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
+from dagster_project.evaluation.placebo import placebo_rows
 from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.evaluation.segments import segment_rows
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
@@ -30,6 +31,18 @@ from uplift_core.artifacts.files import replace_file
 CARDS = Identifier.of("models", "cards")
 
 
+class EvaluationConfig(dg.Config):
+    """What an evaluation does besides computing the figures of held-out users."""
+
+    placebo_runs: int = Field(
+        default=0,
+        ge=0,
+        le=9_999,
+        description="how often to permute the arms and compare the learners again, for "
+        "evaluation.placebo; each takes about a third of the comparison's time; 0: never",
+    )
+
+
 def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Define the asset of every learner's figures, curves and deciles."""
 
@@ -38,7 +51,9 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         description="Policy value, Qini and uplift by decile on held-out users, with standard "
         "errors. One row per arm, learner and figure.",
     )
-    def evaluation(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+    def evaluation(
+        context: dg.AssetExecutionContext, config: EvaluationConfig, engine: Engine
+    ) -> Results:
         write = LayerWrite(context, engine, experiment, "evaluation")
         with write.transaction() as db:
             result = evaluate(
@@ -46,6 +61,7 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             )
             result["segments"] = segment_rows(db, experiment)
             result["average_effects"] = average_effect_rows(db, experiment)
+            result["placebo"] = placebo_rows(db, experiment, config.placebo_runs, engine.threads)
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
                 db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))

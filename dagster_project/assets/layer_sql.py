@@ -21,7 +21,10 @@ MODULES = {
     "cells": ("training/cells", "compute/cluster/tasks", "compute/cluster/cluster"),
     "models": ("scores/score_groups",),
     "scores": ("scores/predictions", "scores/score_groups"),
-    "evaluation": ("scores/score_groups", "evaluation/segments", "evaluation/average_effects"),
+    "evaluation": (
+        "scores/score_groups",
+        *("evaluation/segments", "evaluation/average_effects", "evaluation/placebo"),
+    ),
     "multi_arm": ("evaluation/multi_arm",),
     "crosscheck": ("evaluation/crosscheck",),
     "multi_arm_list": ("decisions/multi_arm_list", "decisions/roles"),

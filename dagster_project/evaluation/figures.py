@@ -14,6 +14,7 @@ from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import BUDGETS, SCORES, Rows
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.bands import bands
 from uplift_core.evaluation.calibration import calibration_slope, group_effects
 from uplift_core.evaluation.curves import (
     auuc,
@@ -40,7 +41,7 @@ from uplift_core.experiment.declaration import Experiment
 UPLIFT_AT = (0.1, 0.2, 0.3, 0.5)
 CURVE_POINTS = 1000
 RANDOM = "random"
-TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "calibration")
+TABLES = ("metrics", "qini_curve", "deciles", "policy_value", "comparisons", "calibration", "bands")
 
 
 Report = Callable[[str], None]
@@ -81,6 +82,7 @@ def evaluate_joint(
         tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
         tables["policy_value"] += [label | row for row in _policy(groups, experiment, arm, outcome)]
         tables["calibration"] += [label | row for row in _calibration(groups)]
+        tables["bands"] += [label | row for row in _bands(groups)]
     tables["comparisons"] = list(_comparisons(joint, paired))
     return tables
 
@@ -165,6 +167,21 @@ def _calibration(groups: ScoreGroups) -> Rows:
     return [
         asdict(row) | _interval(Estimate(row.effect, row.std_error)) for row in group_effects(groups)
     ]
+
+
+def _bands(groups: ScoreGroups) -> Iterator[dict[str, Any]]:
+    n = int(groups.n_users)
+    for curve, band in bands(groups, BUDGETS).items():
+        columns = {
+            "budget": band.budget,
+            "value": band.value,
+            "std_error": band.std_error,
+            **dict(zip(("ci_low", "ci_high"), band.interval, strict=True)),
+            **dict(zip(("band_low", "band_high"), band.band, strict=True)),
+        }
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
+            shared = {"curve": curve, "critical": band.critical, "n": n}
+            yield shared | dict(zip(columns, row, strict=True))
 
 
 def _interval(estimate: Estimate) -> dict[str, float]:

@@ -97,6 +97,7 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
         _holdout_table(db, experiment, arm),
         *_average_effect(rows_of_arm(db, "average_effects", experiment, arm)),
         *_segments(rows_of_arm(db, "segments", experiment, arm)),
+        *_placebo(rows_of_arm(db, "placebo", experiment, arm)),
     ]
 
 
@@ -119,6 +120,20 @@ def _average_effect(rows: Rows) -> list[str]:
             f" **Intervals of {outcome} are unreliable**: a single held-out user makes up "
             f"{held_out['largest_share']:.0%} of its variance in an arm."
         )
+    return [text]
+
+
+def _placebo(rows: Rows) -> list[str]:
+    """Tell how the champion's z compares with those of permuted arms, if the run permuted them."""
+    if not rows:
+        return []
+    drawn = next(row for row in rows if row["run"] == 0)
+    opened = sum(row["opens"] for row in rows if row["run"])
+    text = (
+        f"With the arms permuted {len(rows) - 1} times, the gate opened {opened} times. The champion's "
+        f"z over random, {drawn['z_over_random']:.2f} at a third of the rounds, has p = "
+        f"{drawn['p_value']:.3g} among them: that is the null of no effect on anyone."
+    )
     return [text]
 
 

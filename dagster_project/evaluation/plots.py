@@ -30,6 +30,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B35A8C", "#332288", "#6B6B00")
 GREY, BLACK = "#767676", "#000000"
 FILL = 0.2  # opacity of bands and overlapping bars; their edges are drawn in the full colour
 ERRORS = "± is one standard error"
+BANDS = "bands hold 95 % at each budget, dotted lines 95 % of whole curves"
 WIDTH, HEIGHT = 460, 280
 SUBTITLE = 90  # characters per line
 PALETTE = 64  # colours of a PNG; with all of them it would be ten times as large
@@ -67,8 +68,13 @@ def _png(spec: str) -> str:
     return base64.b64encode(png.getvalue()).decode()
 
 
-def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
-    """Plot the Qini curves of the deciding learner and the response model, and the random line."""
+def qini_plot(
+    rows: Rows, learner: str, outcome: str, budget: float, bands: Rows = ()
+) -> alt.TopLevelMixin:
+    """Plot the Qini curves of the deciding learner and the response model, and the random line.
+
+    ``bands``: rows of the learner's band, which holds the whole curve.
+    """
     shown = [r for r in rows if r["learner"] in (learner, "response")]
     users = max(r["targeted"] for r in shown)
     end = next(r["incremental"] for r in shown if r["targeted"] == users)
@@ -98,10 +104,9 @@ def qini_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopL
         .encode(x="share:Q", y="incremental:Q")
     )
     return _titled(
-        random + curves,
+        random + _whole_curve(bands, "qini") + curves,
         title,
-        "Qini curve. Above the dashed line of random targeting is good; bands are 95 % intervals, point "
-        f"by point; {ERRORS}.",
+        f"Qini curve. Above the dashed line of random targeting is good; {BANDS}; {ERRORS}.",
     )
 
 
@@ -140,8 +145,13 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
     )
 
 
-def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.TopLevelMixin:
-    """Plot the gain of acting on the scores by budget, beside the response model's; 0 is random."""
+def policy_plot(
+    rows: Rows, learner: str, outcome: str, budget: float, bands: Rows = ()
+) -> alt.TopLevelMixin:
+    """Plot the gain of acting on the scores by budget, beside the response model's; 0 is random.
+
+    ``bands``: rows of the learner's band, which holds the whole curve.
+    """
     shown = [r for r in rows if r["estimator"] == "aipw" and r["learner"] in (learner, "response")]
     data = [
         {
@@ -164,10 +174,10 @@ def policy_plot(rows: Rows, learner: str, outcome: str, budget: float) -> alt.To
     )
     zero = alt.Chart(_data([{"y": 0}])).mark_rule(strokeDash=[5, 4], color=GREY).encode(y="y:Q")
     return _titled(
-        zero + curves,
+        zero + _whole_curve(bands, "gain_over_random") + curves,
         title,
         "What the ranking adds to random targeting of equal size, doubly robust on held-out users; "
-        f"bands are 95 % intervals; {ERRORS}. 0 is no better than random.",
+        f"{BANDS}; {ERRORS}. 0 is no better than random.",
     )
 
 
@@ -236,6 +246,17 @@ def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChar
     band = base.mark_area(opacity=FILL).encode(y="low:Q", y2="high:Q")
     low, high = (base.mark_line(strokeWidth=0.7).encode(y=f"{end}:Q") for end in ("low", "high"))
     return band + low + high + base.mark_line().encode(y=y)
+
+
+def _whole_curve(bands: Rows, curve: str) -> alt.LayerChart:
+    """Plot the ends of the band that holds the whole curve, as dotted lines."""
+    data = [
+        {"share": row["budget"], "low": row["band_low"], "high": row["band_high"]}
+        for row in bands
+        if row["curve"] == curve
+    ]
+    base = alt.Chart(_data(data)).mark_line(strokeDash=[1, 3], color=COLOURS[0])
+    return alt.LayerChart(layer=[base.encode(x="share:Q", y=f"{end}:Q") for end in ("low", "high")])
 
 
 def _ends(value: float, error: float) -> dict[str, float]:

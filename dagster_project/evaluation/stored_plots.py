@@ -94,11 +94,12 @@ def _evaluation_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
             return rows_of_arm(db, table, experiment, arm)
 
         with plots.without_validation():
+            bands = [row for row in rows("bands") if row["learner"] == learner]
             charts = {
-                "qini": plots.qini_plot(rows("qini_curve"), learner, outcome, defaults.budget),
+                "qini": plots.qini_plot(rows("qini_curve"), learner, outcome, defaults.budget, bands),
                 "deciles": plots.decile_plot(rows("deciles"), learner, outcome),
                 "policy_value": plots.policy_plot(
-                    rows("policy_value"), learner, outcome, defaults.budget
+                    rows("policy_value"), learner, outcome, defaults.budget, bands
                 ),
                 "calibration": plots.calibration_plot(rows("calibration"), learner, outcome),
             }

@@ -113,6 +113,8 @@ class Warehouse:
         """Delete the rows that match ``key`` and insert ``rows`` by column name."""
         where = " and ".join(f"{Identifier.of(name)} = ${name}" for name in key)
         self.rows(f"delete from {table} where {where}", key)
+        if not rows.num_rows:  # no row has no columns either
+            return
         before = self.count(table)
         with self.relation("incoming_rows", rows):
             self.rows(f"insert into {table} by name select * from incoming_rows")

@@ -39,10 +39,18 @@ class Evidence(BaseModel):
     qini_curve: list[Row] = Field(
         description=f"Of the learner and the response model, at most about {CURVE_POINTS} points each."
     )
+    bands: list[Row] = Field(
+        description="Of the learner: Qini, TOC, policy value and gain by budget. ci_low and ci_high "
+        "hold the truth in 95 % of experiments at each budget, band_low and band_high at all at once."
+    )
     deciles: list[Row]
     calibration: list[Row]
     comparisons: list[Row] = Field(
         description="Of the learner with every other; each verdict allows 5 % error per comparison."
+    )
+    placebo: list[Row] = Field(
+        description="The champion's z with permuted arms; run 0 has the arms as drawn, and their p "
+        "value. Empty unless a run was configured to permute them."
     )
     average_effects: list[Row] = Field(
         description="Differences in mean outcome of all users, and of train and held-out users."
@@ -114,12 +122,20 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
         gate=gate[0] if gate else None,
         metrics=rows(f"from evaluation.metrics {where} order by learner, metric", contrast),
         qini_curve=rows(curve, binds),
+        bands=release.snapshot.rows_if_published(
+            "evaluation.bands",
+            f"from evaluation.bands {where} and learner = $learner order by curve, budget",
+            binds,
+        ),
         deciles=rows(f"from evaluation.deciles {of_learner} order by learner, decile", binds),
         calibration=rows(
             f"from evaluation.calibration {where} and learner = $learner order by quantile", binds
         ),
         comparisons=rows(
             f"from evaluation.comparisons {where} and learner = $learner order by metric, other", binds
+        ),
+        placebo=release.snapshot.rows_if_published(
+            "evaluation.placebo", f"from evaluation.placebo {where} order by run", contrast
         ),
         average_effects=release.snapshot.rows_if_published(
             "evaluation.average_effects",

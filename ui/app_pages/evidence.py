@@ -30,6 +30,17 @@ CHECKS = {
 Q_LEVEL = 0.05
 
 
+def show_placebo(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Tell how the champion's z compares with those of permuted arms, if the run permuted them."""
+    drawn = next((row for row in rows if row["run"] == 0), None)
+    if drawn:
+        st.caption(
+            f"With the arms permuted {len(rows) - 1:,} times, the best learner looks at least as good "
+            f"in a share of {drawn['p_value']:.3g} (p value of no effect on anyone), and the gate opens "
+            f"{sum(row['opens'] for row in rows if row['run']):,} times."
+        )
+
+
 def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> None:
     """Show the average effect of all users beside that of the held-out ones."""
     by_split = {row["split"]: row for row in rows}
@@ -131,15 +142,21 @@ def show(client: ApiClient, choice: Choice) -> None:
         st.caption(
             "z is a figure divided by its standard error. The users are those of the train split."
         )
+    show_placebo(answer["placebo"])
     area = next(
         row for row in answer["comparisons"] if (row["metric"], row["other"]) == ("qini", "random")
     )
     name, binary = LEARNERS[answer["learner"]], choice.is_binary(answer["outcome"])
     show_chart(
-        qini_chart(pd.DataFrame(answer["qini_curve"]), answer["learner"], area),
+        qini_chart(
+            pd.DataFrame(answer["qini_curve"]),
+            answer["learner"],
+            area,
+            [row for row in answer["bands"] if row["curve"] == "qini"],
+        ),
         f"Held-out users, best first by the {name}, and the outcomes that treating them added. "
-        "The straight line is random targeting: the further above it, the better. The band is the "
-        "95 % interval, point by point.",
+        "The straight line is random targeting: the further above it, the better. The shaded band is "
+        "the 95 % interval at each number of users; the dotted lines hold the whole curve with 95 %.",
     )
     left, right = st.columns(2, gap="large")
     deciles = pd.DataFrame(answer["deciles"])

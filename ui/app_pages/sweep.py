@@ -84,7 +84,7 @@ def show_money(rows: pd.DataFrame, at: pd.Series, best_budget: float) -> None:
         f"largest profit by the estimate, {percent(best['budget'])}: "
         f"{with_error(best['profit'], best['profit_error'])}, somewhat too high, being the best of 100. "
         f"{behind}Budgets from {percent(near.min())} to {percent(near.max())} may be as good. "
-        f"{ONE_ERROR} The band is the 95 % interval.",
+        f"{ONE_ERROR} The band is the 95 % interval at each budget.",
     )
 
 
@@ -217,8 +217,9 @@ def show(client: ApiClient, choice: Choice) -> None:
     show_chart(
         value_chart(rows, budget, outcome, binary=binary),
         f"{sentence(mean_of(outcome, binary=binary))}, on {policy['n_evaluated']:,} held-out users by "
-        f"the {LEARNERS[policy['learner']]}. The band is the 95 % interval. Where it lies above the "
-        "grey line, choosing beats drawing lots; the response model ranks by who would do it anyway.",
+        f"the {LEARNERS[policy['learner']]}. The band is the 95 % interval at each budget. Where it "
+        "lies above the grey line, choosing beats drawing lots; the response model ranks by who would "
+        "do it anyway.",
     )
     if question.in_money:
         show_money(rows, at, policy["best_budget"])

@@ -27,7 +27,7 @@ from uplift_core.evaluation.policy import (
     policy_value,
     policy_value_ipw,
 )
-from uplift_core.evaluation.procedure import cells_of_users, judge_experiment
+from uplift_core.evaluation.procedure import binned_users, judge_experiment
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.learners import LearnerName
 from uplift_core.learners.contrast import ContrastModel, fit_contrast
@@ -111,14 +111,14 @@ def _listed(part: Callable[..., Iterator[Proof]], *given: float) -> list[Proof]:
 
 def _coverage(e: float, replications: int, n_users: int, seed: int, threads: int) -> Iterator[Proof]:
     """Count how often the interval of each figure contains the truth; other users gave the ranking."""
-    model = _fitted(e, seed, threads)
+    model = fitted_model(e, seed, threads)
     population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
-    expected = _expected(model, population, e)
+    expected = expected_groups(model, population, e)
     truth = {name: figure(expected).value for name, figure in FIGURES.items()}
     by_figure: dict[str, list[Estimate]] = {name: [] for name in FIGURES}
-    replicates = _replicates(replications, n_users, seed, e)
+    replicates = replicate(replications, n_users, seed, e)
     while experiments := list(islice(replicates, EXPERIMENTS_PER_CALL)):
-        for joint in _observed(model, experiments, e):
+        for joint in observed_groups(model, experiments, e):
             groups, _ = joint.by(RANKING)
             for name, figure in FIGURES.items():
                 by_figure[name].append(figure(groups))
@@ -181,18 +181,22 @@ def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -
         yield _proof(NULL, claim, values, 0.05, at_most=True)
 
 
-def _fitted(e: float, seed: int, threads: int) -> ContrastModel:
+def fitted_model(e: float, seed: int, threads: int) -> ContrastModel:
+    """Fit the learners on one experiment; their rankings are then fixed."""
     users = next(marketing_rct(TRAIN_USERS, seed, treated_share=e))
-    _, cells = cells_of_users(users, propensity=e, binary=True, max_bins=RANKING_PARAMETERS.max_bins)
+    cells = binned_users(users, propensity=e, binary=True, max_bins=RANKING_PARAMETERS.max_bins).cells()
     return fit_contrast(cells, RANKING_PARAMETERS, threads)
 
 
-def _replicates(replications: int, n_users: int, seed: int, e: float) -> Iterator[Simulated]:
+def replicate(replications: int, n_users: int, seed: int, e: float) -> Iterator[Simulated]:
+    """Draw many small, fresh experiments."""
     for k in range(replications):
         yield next(marketing_rct(n_users, seed + 1_000 + k, treated_share=e, chunk=n_users))
 
 
-def _observed(model: ContrastModel, experiments: list[Simulated], e: float) -> Iterator[JointGroups]:
+def observed_groups(
+    model: ContrastModel, experiments: list[Simulated], e: float
+) -> Iterator[JointGroups]:
     """Yield the groups of each experiment; one call predicts the users of all experiments."""
     x = np.vstack([users.x for users in experiments]).astype(np.float32)
     predicted = [*model.predict_outcomes(x), model.predict(x, RANKING)]
@@ -203,7 +207,7 @@ def _observed(model: ContrastModel, experiments: list[Simulated], e: float) -> I
         yield joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 
-def _expected(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:
+def expected_groups(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:
     """Return the expected sums of the groups: a figure of them is the population's true value."""
     x = population.x.astype(np.float32)
     zero: Doubles = np.zeros(len(x))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import numpy.typing as npt
 
-from uplift_core.arrays import Floats
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, Cells, UserRows, cells_of_rows, distinct
+from uplift_core.cells import BinEdges, BinnedUsers, UserRows, distinct
 from uplift_core.evaluation.gate import RESPONSE, Verdict, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
@@ -37,51 +34,46 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and the settings of its 
         parameters: parameters of all boosters.
         threads: number of XGBoost's threads.
     """
-    x = users.x.astype(np.float32)
-    fold = np.arange(len(x)) % FOLDS
-    edges, cells = cells_of_users(
-        users, propensity=propensity, binary=binary, max_bins=parameters.max_bins
-    )
-    binned, place = np.unique(edges.bin(x), axis=0, return_inverse=True)
-    folds, judged = [], np.zeros(len(x), dtype=bool)
-    for k, model in sequential_fit(cells, parameters, threads):
-        rows = fold == k
-        inside = Simulated(*(getattr(users, f.name)[rows] for f in fields(Simulated)))
-        folds.append(_judged(inside, model, binned, place.ravel()[rows]))
+    binned = binned_users(users, propensity=propensity, binary=binary, max_bins=parameters.max_bins)
+    return judge_users(binned, budget=budget, parameters=parameters, threads=threads)
+
+
+def judge_users(
+    users: BinnedUsers, *, budget: float, parameters: LearnerParameters, threads: int = 1
+) -> Verdict:
+    """Return the gate's verdict on the train users of one contrast; see ``judge_experiment``."""
+    folds, judged = [], np.zeros(len(users.y), dtype=bool)
+    for k, model in sequential_fit(users.cells(), parameters, threads):
+        rows = users.fold == k
+        folds.append(_judged(users, rows, model))
         judged |= rows
     events = fewer_events(users.y[judged], users.w[judged])
-    return judge(compare(folds, LEARNER_NAMES, budget), len(x), events, budget)
+    return judge(compare(folds, LEARNER_NAMES, budget), len(users.y), events, budget)
 
 
-def cells_of_users(
-    users: Simulated, *, propensity: float, binary: bool, max_bins: int
-) -> tuple[BinEdges, Cells]:
-    """Bin all users and add up those with equal features; user i is in fold i modulo 5."""
+def binned_users(users: Simulated, *, propensity: float, binary: bool, max_bins: int) -> BinnedUsers:
+    """Bin all users of a simulated experiment; user i is in fold i modulo 5."""
     x = users.x.astype(np.float32)
     fold = np.arange(len(x)) % FOLDS
     edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, max_bins)
     rows = UserRows(x, users.w, users.y, fold, propensity=propensity, binary=binary)
-    return edges, cells_of_rows(edges, rows)
+    return BinnedUsers.of(edges, rows)
 
 
-def _judged(
-    users: Simulated,
-    model: ContrastModel,
-    binned: Floats,
-    cell: npt.NDArray[np.int64],
-) -> JointGroups:
-    """Group the users of a fold by their scores; users with equal features are predicted once."""
+def _judged(users: BinnedUsers, rows: npt.NDArray[np.bool_], model: ContrastModel) -> JointGroups:
+    """Group some users by their scores; users with equal features are predicted once."""
+    cell = users.cell[rows]
     present = distinct(cell)
-    place = np.empty(len(binned), dtype=np.int64)
+    place = np.empty(len(users.x), dtype=np.int64)
     place[present] = np.arange(len(present))
     at = place[cell]
-    predictions = model.predict_all(binned[present])
+    predictions = model.predict_all(users.x[present])
     mu0, mu1 = (mu.astype(np.float64)[at] for mu in (predictions.mu0, predictions.mu1))
     scores = {str(name): score.astype(np.float64)[at] for name, score in predictions.cate.items()}
     return joint_groups(
         scores | {RESPONSE: mu0},
-        users.w,
-        users.y,
+        users.w[rows].astype(np.float64),
+        users.y[rows],
         mu0=mu0,
         mu1=mu1,
         propensity=model.propensity,

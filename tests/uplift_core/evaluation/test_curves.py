@@ -6,12 +6,13 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from sklift.metrics import qini_auc_score, uplift_at_k
 from sklift.metrics import qini_curve as sklift_qini_curve
 
-from tests.support import Open, Users, random_users
+from tests.support import Open, Users, random_users, real_criteo
 from uplift_core.evaluation.curves import (
     auuc,
     qini_auc,
@@ -21,6 +22,7 @@ from uplift_core.evaluation.curves import (
     uplift_at_by_group,
     uplift_by_decile,
 )
+from uplift_core.evaluation.groups import joint_groups
 
 pytestmark = pytest.mark.filterwarnings("ignore:Function stable_cumsum:FutureWarning")
 
@@ -211,3 +213,30 @@ def test_the_curves_band_is_the_spread_of_the_bootstrap() -> None:
     error = qini_curve_error(users.groups())
     assert error[0] == 0
     assert error[1:] == pytest.approx(np.std(resampled, axis=0)[1:], rel=0.15)
+
+
+def test_qini_auc_converts_to_causalmls_normalised_qini() -> None:
+    """causalml's qini_score: mean height over the curve's end, less that of the random line.
+
+    UpliftBench publishes this figure. The ranking of the real users is by one of their features.
+    """
+    file = str(real_criteo().declaration.source.path)
+    sql = "select treatment as w, visit as y, f6 as score from read_csv($file)"
+    with duckdb.connect() as con:
+        users = con.sql(sql, params={"file": file}).to_arrow_table()
+    w, y, score = (users[name].to_numpy().astype(np.float64) for name in ("w", "y", "score"))
+    order = np.argsort(score, kind="stable")[::-1]  # causalml's order decides between equal scores
+    w, y, n = w[order], y[order], len(w)
+    n_t, n_c = np.cumsum(w), np.cumsum(1 - w)
+    y_t, y_c = np.cumsum(w * y), np.cumsum((1 - w) * y)
+    known = (n_t > 0) & (n_c > 0)
+    height = (y_t - y_c * n_t / np.maximum(n_c, 1))[known]
+    theirs = np.mean(height / height[-1]) - 0.5
+
+    rank = np.arange(n, 0, -1.0)
+    zero = np.zeros(n)
+    groups = joint_groups({"s": rank}, w, y, mu0=zero, mu1=zero, propensity=0.85).by("s")[0]
+    treated, control, end = y_t[-1], y_c[-1], height[-1]
+    best = treated * (n - treated / 2) - control * (treated - end) / 2
+    assert abs(theirs) > 0.05
+    assert qini_auc(groups).value * (best / (n * end) - 0.5) == pytest.approx(theirs, abs=1e-4)

@@ -1,0 +1,12 @@
+/* Train users of one contrast with their cell, arm, fold and outcome.
+   Grain: user_id.  Inputs: training.<experiment>_user_cells, assignment.<experiment>.
+   Bound: $arm, $control. */
+select
+    user_cells.cell,
+    (assignment.arm = {{ bind.arm }})::tinyint as w,
+    assignment.fold,
+    assignment.{{ outcome }}::double as y
+from {{ assignment }} as assignment
+inner join {{ user_cells }} as user_cells using (user_id)
+where assignment.split = 'train' and assignment.arm in ({{ bind.arm }}, {{ bind.control }})
+order by user_id

@@ -1,0 +1,73 @@
+"""Permuted arms: what is permuted, what is compared, and what a strong effect gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.cells import BinnedUsers
+from uplift_core.evaluation import placebo
+from uplift_core.evaluation.placebo import PlaceboRun, cheaper, p_value, placebo_runs
+from uplift_core.evaluation.procedure import binned_users, judge_users
+from uplift_core.simulation.gate_designs import draw
+
+FEW = LearnerParameters.model_validate(
+    {kind: {"rounds": 30, "learning_rate": 0.15} for kind in ("outcome", "effect")} | {"max_bins": 8}
+)
+
+
+def users_of(design: str) -> BinnedUsers:
+    return binned_users(draw(design, 1_500, 3), propensity=0.5, binary=True, max_bins=FEW.max_bins)
+
+
+def test_run_0_is_the_arms_as_drawn_and_others_keep_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[BinnedUsers] = []
+
+    def judged(users: BinnedUsers, **options: object):
+        seen.append(users)
+        return verdict
+
+    users = users_of("no effect")
+    verdict = judge_users(users, budget=0.3, parameters=cheaper(FEW))
+    monkeypatch.setattr(placebo, "judge_users", judged)
+    runs = list(placebo_runs(users, 3, budget=0.3, parameters=FEW))
+    assert runs == [PlaceboRun.of(verdict)] * 4
+    best = verdict.comparison.candidates[verdict.champion]
+    assert (runs[0].z_random, runs[0].z_response) == (best.z_random, best.z_response)
+    assert (seen[0].w == users.w).all()
+    for other in seen[1:]:
+        assert other.w.sum() == users.w.sum()
+        assert (other.w != users.w).any()
+        assert other.y is users.y
+    assert len({other.w.tobytes() for other in seen}) == 4
+    again = list(placebo_runs(users, 3, budget=0.3, parameters=FEW))
+    assert again == runs
+    assert seen[5].w.tobytes() == seen[1].w.tobytes()
+
+
+def test_a_strong_effect_is_above_all_permutations() -> None:
+    runs = list(placebo_runs(users_of("marketing, strong"), 4, budget=0.3, parameters=FEW))
+    assert p_value(runs[0], runs) == 1 / 5
+
+
+def test_the_p_value_counts_ties_and_the_run_itself() -> None:
+    runs = [PlaceboRun("s", z, 0.0, opens=False) for z in (1.0, 1.0, 2.0, -1.0)]
+    assert [p_value(run, runs) for run in runs] == [0.75, 0.75, 0.25, 1.0]
+
+
+def test_fewer_rounds_learn_as_far() -> None:
+    given = LearnerParameters()
+    given = replace_rate(given, 0.5)
+    found = cheaper(given)
+    assert found.outcome.rounds == 50
+    assert found.effect.rounds == 34
+    assert found.effect.learning_rate == pytest.approx(0.15)
+    assert found.outcome.learning_rate == 1.0
+    assert found.max_bins == given.max_bins
+
+
+def replace_rate(parameters: LearnerParameters, rate: float) -> LearnerParameters:
+    faster = parameters.outcome.model_copy(update={"learning_rate": rate})
+    return parameters.model_copy(update={"outcome": faster})

@@ -1,0 +1,87 @@
+"""Test the whole procedure on one's own data: what does it find if the arms mean nothing?
+
+The arms of the users are permuted, so no user's arm has an effect. The same procedure is run on them:
+learners are fitted fold after fold, compared, and a champion is chosen. If the treatment changes
+nobody's outcome, the real arms are one more permutation, and their champion's z is as likely to have
+any place among the others (Fisher 1935). So the choice among learners is part of the test, and no
+distribution is assumed. The null is that of no effect at all, on anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
+from uplift_core.cells import BinnedUsers
+from uplift_core.evaluation.gate import Verdict
+from uplift_core.evaluation.procedure import judge_users
+
+FASTER = 3  # a third of the rounds at three times the learning rate leave the z its spread
+
+
+@dataclass(frozen=True)
+class PlaceboRun:
+    """The procedure's result on one assignment of the arms.
+
+    Attributes:
+        champion: the learner that was chosen.
+        z_random: z of the champion's gain over random.
+        z_response: z of the champion's gain over that of the response model.
+        opens: whether the gate opens.
+    """
+
+    champion: str
+    z_random: float
+    z_response: float
+    opens: bool
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> PlaceboRun:
+        """Take what is compared from a verdict."""
+        candidate = verdict.comparison.candidates[verdict.champion]
+        return cls(verdict.champion, candidate.z_random, candidate.z_response, verdict.word == "passed")
+
+
+def placebo_runs(  # noqa: PLR0913 - an experiment, and the settings of the test
+    users: BinnedUsers,
+    runs: int,
+    *,
+    budget: float,
+    parameters: LearnerParameters,
+    seed: int = 0,
+    threads: int = 1,
+) -> Iterator[PlaceboRun]:
+    """Yield the result with the arms as they were drawn, then those of ``runs`` permutations.
+
+    Args:
+        users: the train users of one contrast.
+        runs: number of permutations.
+        budget: share of users at which the learners are compared.
+        parameters: parameters of all boosters; a third of their rounds are fitted.
+        seed: seed of the permutations.
+        threads: number of XGBoost's threads.
+    """
+    faster = cheaper(parameters)
+    for run in range(runs + 1):
+        w = np.random.default_rng([seed, run]).permutation(users.w) if run else users.w
+        verdict = judge_users(replace(users, w=w), budget=budget, parameters=faster, threads=threads)
+        yield PlaceboRun.of(verdict)
+
+
+def p_value(run: PlaceboRun, runs: list[PlaceboRun]) -> float:
+    """Return the share of all runs, ``run`` among them, whose z over random is at least its own."""
+    return float(np.mean([other.z_random >= run.z_random for other in runs]))
+
+
+def cheaper(parameters: LearnerParameters) -> LearnerParameters:
+    """Return parameters with a third of the rounds at three times the learning rate."""
+
+    def of(kind: BoostingParameters) -> BoostingParameters:
+        rounds, rate = -(-kind.rounds // FASTER), min(FASTER * kind.learning_rate, 1.0)
+        return kind.model_copy(update={"rounds": rounds, "learning_rate": rate})
+
+    kinds = {name: getattr(parameters, name) for name in ("outcome", "effect", "s")}
+    return parameters.model_copy(update={name: of(kind) for name, kind in kinds.items() if kind})
