@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ from uplift_core.evaluation.estimate import Estimate
 CLASSIFIED_USERS = 2_000_000  # with more, cells are sampled: far fewer show an AUC of .55
 SCORE_BINS = 20
 RANKED_SCORES = 1_000_000  # with more, a sample defines the bins
+BLOCK = 32  # features of one query; DuckDB's grouping_id knows 64 at most
+
+Bin = tuple[str, float | None, float, float]  # split, value of a feature, users, events
 
 
 def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
@@ -132,18 +135,7 @@ def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
     """
     names, limit = features_of(db, experiment), experiment.declaration.quality.leakage
     for outcome in experiment.declaration.outcomes:
-        sql = render(
-            "quality/outcome_by_bin.sql",
-            cells=experiment.tables.cells,
-            events=experiment.outcome(outcome.name).events,
-            feature_names=[Identifier.of(name) for name in names],
-            feature_list=Identifier.listed(names),
-        )
-        rows = db.rows(sql)
-        for i, name in enumerate(names):
-            # grouping_id counts from the left; the only bit that is 0 is the feature of the group by
-            grouping = (1 << len(names)) - 1 - (1 << (len(names) - 1 - i))
-            bins = [(r[0], r[1 + i], r[-2], r[-1]) for r in rows if r[-3] == grouping]
+        for name, bins in _outcome_by_bin(db, experiment, outcome.name, names):
             estimate = _bins_auc(bins)
             off = estimate.value > limit and estimate.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
             yield Finding(
@@ -160,7 +152,27 @@ def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Findin
             )
 
 
-def _bins_auc(bins: list[tuple[str, float | None, float, float]]) -> Estimate:
+def _outcome_by_bin(
+    db: Warehouse, experiment: BatchExperiment, outcome: str, names: Sequence[str]
+) -> Iterator[tuple[str, list[Bin]]]:
+    """Yield each feature with its bins, from one query for a block of features."""
+    for start in range(0, len(names), BLOCK):
+        block = names[start : start + BLOCK]
+        sql = render(
+            "quality/outcome_by_bin.sql",
+            cells=experiment.tables.cells,
+            events=experiment.outcome(outcome).events,
+            feature_names=[Identifier.of(name) for name in block],
+            feature_list=Identifier.listed(block),
+        )
+        rows = db.rows(sql)
+        for i, name in enumerate(block):
+            # grouping_id counts from the left; the only bit that is 0 is the feature of the group by
+            grouping = (1 << len(block)) - 1 - (1 << (len(block) - 1 - i))
+            yield name, [(r[0], r[1 + i], r[-2], r[-1]) for r in rows if r[-3] == grouping]
+
+
+def _bins_auc(bins: Sequence[Bin]) -> Estimate:
     """Return the AUC on held-out users of bins that are ordered by their rate among train users."""
     rates = {_bin(value): events / users for split, value, users, events in bins if split == "train"}
     held_out = [row for row in bins if row[0] == "holdout" and _bin(row[1]) in rates]

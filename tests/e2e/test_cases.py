@@ -10,7 +10,7 @@ import pytest
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from tests.serve.support import api_of, query
-from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job
+from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job, run_unchecked
 from uplift_core.experiment.declaration import load_experiment
 
 ZEROS = "late_leading_zeros.csv.gz"
@@ -58,3 +58,18 @@ def test_score_shows_the_id_as_it_stands(home: Path) -> None:
 def test_the_effect_is_the_files(home: Path) -> None:
     sql = "select avg(purchased) filter (arm = 'b') - avg(purchased) filter (arm = 'a') as ate "
     assert query(home, sql + "from assignment.zeros")[0]["ate"] == pytest.approx(0.04955, abs=5e-6)
+
+
+def test_seventy_features_pass_the_checks_of_the_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB's ``grouping_id`` takes 64 columns at most."""
+    monkeypatch.setenv("UPLIFT_EXPERIMENTS", str(tmp_path / "experiments"))
+    new_experiment.main([str(case_file("seventy_features.parquet")), "wide"])
+    folder = tmp_path / "experiments" / "wide"
+    declared = BatchExperiment.read(load_experiment(folder), folder)
+    run_unchecked(declared, tmp_path / "home", ["raw", "features", "assignment"])
+    result = run_job(declared, tmp_path / "home", only=["cells"])
+    checks = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert checks["leakage"].passed
+    assert checks["leakage"].metadata["findings"].value.count("auc of purchased") == 70
