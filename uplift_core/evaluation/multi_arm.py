@@ -47,7 +47,7 @@ class ArmScores:
                 difference of two policies' values.
         """
         users = float(self.n.sum())
-        terms = np.sum(shares * self.phi, axis=1)
+        terms = np.einsum("ga,ga->g", shares, self.phi)
         value = float(terms.sum()) / users
         within = np.einsum("gab,gb->ga", self.products, shares)
         squares = float(np.sum(shares * within) + np.sum(at_cut * (at_cut * self.n - 2 * terms)))
