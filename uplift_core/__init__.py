@@ -9,6 +9,6 @@ import os
 # XGBoost's threads wait for each other; beside other work, threads that wait busily take ten times as
 # long. OpenMP reads this once, when XGBoost is loaded; no module of this package is imported before.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# NumPy's sums of products are short. In two threads, which wait busily, they take up to 20 times as long,
-# and their last bits depend on the number of cores. OpenBLAS reads this once, when NumPy is loaded.
+# The sums of products that NumPy computes here are short: in two threads, which wait busily, they take
+# up to 20 times as long, and their last bits depend on the cores. OpenBLAS reads this with NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
