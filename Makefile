@@ -86,6 +86,12 @@ backup: $(READY) ## back the home up to a new folder or fsspec URL (TO=s3://buck
 restore: $(READY) ## restore a backup into an empty home, checked (FROM=s3://bucket/2026-05-01)
 	$(BIN)/python -m dagster_project.commands.backup --from "$(FROM)"
 
+# USER is a variable of every shell: only make's own command line names whom to erase.
+erase: export UPLIFT_ERASED = $(if $(filter command,$(origin USER)),$(value USER))
+erase: $(READY) ## erase a user of an experiment: their id in the file, or user_id (EXPERIMENT=spring_mail USER=K-17)
+	@test -n "$$UPLIFT_ERASED" || { echo "name the user: make erase EXPERIMENT=... USER=..." >&2; exit 2; }
+	@$(BIN)/python -m dagster_project.commands.erase $(OPTIONS) "$(EXPERIMENT)" "$$UPLIFT_ERASED"
+
 carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
 	$(BIN)/python -m dagster_project.commands.carry_ledger "$(FROM)" $(OPTIONS)
 

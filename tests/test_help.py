@@ -11,6 +11,7 @@ COMMANDS = (
     "dagster_project.onboarding.new_experiment",
     "dagster_project.commands.backup",
     "dagster_project.commands.carry_ledger",
+    "dagster_project.commands.erase",
     "dagster_project.commands.rollback",
     "dagster_project.commands.shell",
 )

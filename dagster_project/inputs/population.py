@@ -13,6 +13,7 @@ from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.tombstones import leave_out_erased
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import FEATURES_SQL
 
@@ -66,6 +67,7 @@ def load_population(db: Warehouse, experiment: BatchExperiment, file: SourceFile
         ) from error
     db.rows(f"drop table {INCOMING}")
     _check_users(db, experiment, file)
+    leave_out_erased(db, experiment.name, table)
     return db.count(table)
 
 

@@ -13,6 +13,7 @@ from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.inputs.signs import with_signs
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
+from dagster_project.warehouse.tombstones import leave_out_erased
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment.declaration import RAW_SQL, Experiment
 
@@ -33,13 +34,15 @@ def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> 
     sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
     try:
         binds = {"source": str(source.path)}
-        rows = db.create(experiment.tables.raw, with_signs(db, sql, binds), binds)
+        db.create(experiment.tables.raw, with_signs(db, sql, binds), binds)
     except duckdb.Error as error:
         raise DataError(
             f"{experiment.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
             f"Replace the file, or correct {RAW_SQL}"
         ) from error
     check_columns(db, experiment)
+    leave_out_erased(db, experiment.name, experiment.tables.raw)
+    rows = db.count(experiment.tables.raw)
     digests = [source.sha256]
     for name, table in experiment.declaration.tables.items():
         file = own_file(experiment.name, f"tables.{name}.path", experiment.path, table.path)

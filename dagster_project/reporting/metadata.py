@@ -16,13 +16,14 @@ def describe_table(
 ) -> dict[str, dg.MetadataValue]:
     """Return row count, columns with their comments, the first rows, and the SQL of a table.
 
+    A table of users has no first rows here: Dagster's store must not name people.
+
     ``row_filter``, column to value, selects the asset's rows if a table also holds rows of others.
     """
     columns = db.rows(f"describe {table}")
     source = str(table)
     if row_filter:
         source += " where " + " and ".join(f"{name} = ${name}" for name in row_filter)
-    rows = db.rows(f"select * from {source} limit {PREVIEW_ROWS}", row_filter)
     ((count,),) = db.rows(f"select count(*) from {source}", row_filter)
     comments = {k[2]: text for k, text in db.columns().items() if Identifier.of(*k[:2]) == table}
     schema = dg.TableSchema(
@@ -32,8 +33,10 @@ def describe_table(
         "dagster/row_count": dg.MetadataValue.int(count),
         "dagster/column_schema": dg.MetadataValue.table_schema(schema),
         "table": dg.MetadataValue.text(str(table).replace('"', "")),
-        "preview": dg.MetadataValue.md(markdown_table([str(c[0]) for c in columns], rows)),
     }
+    if "user_id" not in {c[0] for c in columns}:
+        rows = db.rows(f"select * from {source} limit {PREVIEW_ROWS}", row_filter)
+        metadata["preview"] = dg.MetadataValue.md(markdown_table([str(c[0]) for c in columns], rows))
     if sql:
         metadata["sql"] = dg.MetadataValue.md(f"```sql\n{sql}\n```")
     return metadata
