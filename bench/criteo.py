@@ -71,7 +71,8 @@ def run_job(  # noqa: PLR0913 - a job and its machine
     import dagster as dg  # noqa: PLC0415 - takes seconds; only the measured process needs it
     import xgboost  # noqa: PLC0415
 
-    from dagster_project.definitions import build_definitions, experiment_folders  # noqa: PLC0415
+    from dagster_project.definitions import build_definitions  # noqa: PLC0415
+    from dagster_project.inputs.experiments import experiment_folders  # noqa: PLC0415
     from dagster_project.main_job import QUIET  # noqa: PLC0415
     from dagster_project.resources import Engine  # noqa: PLC0415
     from dagster_project.settings import OwnFileSetting, Settings  # noqa: PLC0415

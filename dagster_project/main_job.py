@@ -19,8 +19,9 @@ from rich.table import Table
 
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.definitions import build_definitions, experiment_folders
+from dagster_project.definitions import build_definitions
 from dagster_project.delivery.export import files_to_treat
+from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine

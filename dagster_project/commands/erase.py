@@ -26,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     # DuckDB, Dagster and XGBoost take seconds to import, so --help is answered first.
     from rich.console import Console  # noqa: PLC0415
 
-    from dagster_project.definitions import experiment_folders  # noqa: PLC0415
     from dagster_project.delivery.erasure import Machine, erase  # noqa: PLC0415
     from dagster_project.delivery.stores import open_store  # noqa: PLC0415
+    from dagster_project.inputs.experiments import experiment_folders  # noqa: PLC0415
 
     settings, console = Settings(), Console(highlight=False, soft_wrap=True)
     home = Home(settings.home.absolute())

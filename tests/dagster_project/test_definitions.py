@@ -13,7 +13,8 @@ from dagster_project.assets.decisions import ListConfig, OutcomesConfig
 from dagster_project.assets.proof import EVALUATOR, ProofConfig
 from dagster_project.assets.training import ModelConfig
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.definitions import build_definitions, experiment_folders
+from dagster_project.definitions import build_definitions
+from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.resources import WAREHOUSE_POOL, Engine
 from dagster_project.settings import Settings
 from tests.support import folder_of

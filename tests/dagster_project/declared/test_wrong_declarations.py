@@ -9,7 +9,7 @@ import pyarrow.csv as pc
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.definitions import experiment_folders
+from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.raw import create_by, load_raw
