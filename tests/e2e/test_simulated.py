@@ -53,7 +53,13 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
     for table in ("raw.simulated", "features.simulated", "assignment.simulated", "scores.simulated"):
         assert sizes[table] == SMALL
     assert sizes["decisions.treat_list"] == SMALL
-    may_be_empty = {"models.tuning", "decisions.suppressions", "decisions.realised"}  # filled on demand
+    # These are filled on demand.
+    may_be_empty = {
+        "models.tuning",
+        "evaluation.placebo",
+        "decisions.suppressions",
+        "decisions.realised",
+    }
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list"}  # of several treatments alone
     assert sizes.pop("decisions.contacts") == 0  # of experiments with a contact cap
     assert sizes.pop("decisions.treat_list_parts") == 0  # of lists that a cluster made
