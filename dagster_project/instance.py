@@ -17,6 +17,7 @@ def prepare_dagster_home(home: Home) -> Path:
 
     From then on, the home remembers the first date of lists.
     """
+    home.make_private()
     remember_first_night(home)
     folder = (home.root / "dagster").resolve()
     replace_file(folder / "dagster.yaml", TEMPLATE.read_bytes())

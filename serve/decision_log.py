@@ -69,7 +69,7 @@ class DecisionLog:
     def trouble(self) -> str | None:
         """Say why the next line cannot be written, without writing; None if no reason is seen."""
         try:
-            descriptor = os.open(self._path, FLAGS, 0o644)
+            descriptor = os.open(self._path, FLAGS, 0o600)
         except OSError as error:
             return str(error.strerror)
         try:
@@ -85,7 +85,7 @@ class DecisionLog:
 
 
 def _append(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, FLAGS, 0o644)
+    descriptor = os.open(path, FLAGS, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed
         before = os.fstat(descriptor)

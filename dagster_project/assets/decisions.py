@@ -29,6 +29,7 @@ from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.experiment.design import Defaults
+from uplift_core.learner_names import LearnerName
 from uplift_core.targeting.budget import Budget
 
 
@@ -44,7 +45,7 @@ class ListConfig(dg.Config):
     money: float | None = Field(
         default=None, description="instead: money to spend, by the declared cost and value"
     )
-    learner: Literal["declared", "s", "t", "x", "r", "dr"] = Field(
+    learner: Literal["declared", LearnerName] = Field(
         default="declared",
         description="learner whose score decides; declared: the champion or the one in experiment.toml",
     )

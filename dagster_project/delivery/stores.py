@@ -76,7 +76,6 @@ class LocalStore(Store):
         for file in local.iterdir():
             sync_file(file)
         sync_folder(local)
-        local.chmod(0o755)
         if target.exists():  # it is damaged; rename it first, as folders cannot be replaced
             target.rename(local.with_name(f"{local.name}-damaged"))
         local.rename(target)

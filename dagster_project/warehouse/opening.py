@@ -124,7 +124,7 @@ def open_warehouse(
         UpliftError: another process has it open and ``log`` is None, or a later version made it.
         ShapeError: its tables are not those of its version.
     """
-    home.root.mkdir(parents=True, exist_ok=True)
+    home.make_private()
     con = connect(home.warehouse, _config(memory_limit, threads, home.scratch), log)
     db = Warehouse(con)
     try:

@@ -106,7 +106,6 @@ def save(root: Path, manifest: Manifest, models: dict[str, ContrastModel]) -> tu
         if target.exists():
             load(target)  # raises if it was altered since
         else:
-            temporary.chmod(0o755)
             temporary.replace(target)
             sync_folder(root)
         return version, target

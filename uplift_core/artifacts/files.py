@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,16 +22,9 @@ def write_synced(path: Path, content: bytes) -> str:
 def replace_file(path: Path, content: bytes) -> str:
     """Write or replace a file atomically: a reader sees the old or the new one. Return its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        digest = write_synced(temporary, content)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_aside(path) as aside:
+        digest = write_synced(aside, content)
+    sync_folder(path.parent)
     return digest
 
 

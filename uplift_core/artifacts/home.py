@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+OWNER_ONLY, OTHERS = 0o700, 0o077  # modes: what the owner may do, what others could do
 
 
 @dataclass(frozen=True)
@@ -11,6 +15,18 @@ class Home:
     """The folders below ``UPLIFT_HOME``."""
 
     root: Path
+
+    def make_private(self) -> None:
+        """Create the home if it is missing, and close it to other accounts.
+
+        The folder gets mode 700. Files that this process makes from now on get 600, and folders 700,
+        whatever the umask was.
+        """
+        os.umask(OTHERS)
+        self.root.mkdir(parents=True, exist_ok=True)
+        if self.root.stat().st_mode & OTHERS:
+            with suppress(PermissionError):  # a mounted volume of another owner stays as it is
+                self.root.chmod(OWNER_ONLY)
 
     @property
     def warehouse(self) -> Path:
