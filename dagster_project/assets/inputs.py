@@ -11,6 +11,7 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.compute import LayerQuery
 from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
+from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.features import register_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
@@ -98,6 +99,7 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "assignment")
         write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
         with write.transaction() as db:
+            refuse_missing_clusters(db, experiment, tables.raw)
             rows = engine.compute.per_user(db, experiment, LayerQuery("assignment", sql, binds))
             context.log.info(f"{declaration.name}/assignment: {rows:,} rows")
             metadata = describe_table(db, tables.assignment, sql)

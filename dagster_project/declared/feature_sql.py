@@ -72,8 +72,8 @@ def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
     for column in select.find_all(exp.Column):
         if column.name.lower() in forbidden:
             raise ExperimentError(
-                f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids or "
-                "declared as no feature; a feature must be known before the treatment"
+                f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids, "
+                "the cluster or declared as no feature; a feature must be known before the treatment"
             )
     for node in select.find_all(exp.Func, exp.TableSample):
         name = node.sql("duckdb").partition("(")[0].strip().lower()
@@ -155,10 +155,11 @@ def _refuse_names(where: str, select: exp.Select, experiment: Experiment) -> Non
             raise ExperimentError(f"{where}: {item.sql('duckdb')} has no name; add 'as <name>'")
     names = [item.alias_or_name.lower() for item in select.expressions]
     sums = {f"{o.name}_{what}" for o in experiment.outcomes for what in ("sum", "sum_sq", "events")}
+    taken = RESERVED | sums | ({"cluster"} if experiment.cluster else set())
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f"{where} yields '{name}' twice; give each feature a different name")
-        if name in RESERVED | sums:
+        if name in taken:
             raise ExperimentError(f"{where}: '{name}' is a column of the cells; rename the feature")
 
 

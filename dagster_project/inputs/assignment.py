@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import cluster_column
 from dagster_project.warehouse.sql import Identifier, render
 
 
@@ -16,6 +17,7 @@ def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, obj
         raw=experiment.tables.raw,
         arm_column=Identifier.of(declaration.arm_column),
         outcomes=experiment.outcomes,
+        cluster=cluster_column(experiment),
     )
     return sql, {
         "salt": declaration.split.salt,

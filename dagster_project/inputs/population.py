@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import duckdb
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
@@ -67,6 +68,7 @@ def load_population(db: Warehouse, experiment: BatchExperiment, file: SourceFile
         ) from error
     db.rows(f"drop table {INCOMING}")
     _check_users(db, experiment, file)
+    refuse_missing_clusters(db, experiment, table)
     leave_out_erased(db, experiment.name, table)
     return db.count(table)
 
@@ -116,10 +118,10 @@ def _number(db: Warehouse, experiment: BatchExperiment, owner: str, where: str) 
 
 
 def _needed_columns(experiment: BatchExperiment) -> list[str]:
-    """List the raw columns that features.sql, costs and values are computed from."""
-    rules = experiment.declaration.decisions
-    money = [column for column in (rules.cost_column, rules.value_column) if column]
-    return list(dict.fromkeys([*experiment.features_sql.raw_columns, *money]))
+    """List the raw columns that features.sql, costs and values are computed from, and the cluster."""
+    declaration, rules = experiment.declaration, experiment.declaration.decisions
+    others = (rules.cost_column, rules.value_column, declaration.cluster)
+    return list(dict.fromkeys([*experiment.features_sql.raw_columns, *filter(None, others)]))
 
 
 def _check_users(db: Warehouse, experiment: BatchExperiment, file: SourceFile) -> None:

@@ -105,6 +105,8 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
     columns |= {f"outcomes '{o.name}': column": o.column for o in experiment.outcomes}
     if experiment.user_id != "row_number":
         columns["user_id"] = experiment.user_id
+    if experiment.cluster:
+        columns["cluster"] = experiment.cluster
     if experiment.assigned_at:
         columns["assigned_at"] = experiment.assigned_at
     return columns

@@ -41,6 +41,7 @@ def test_assignment(db):
         "training/assignment.sql",
         raw=TABLES.raw,
         arm_column=Identifier.of("segment"),
+        cluster=None,
         outcomes=FOLDER.outcomes,
     )
     binds = {
@@ -71,6 +72,7 @@ def test_splits_and_folds_are_even_and_independent(db):
         "training/assignment.sql",
         raw=TABLES.raw,
         arm_column=Identifier.of("segment"),
+        cluster=None,
         outcomes=FOLDER.outcomes,
     )
     binds = {"salt": "s", "holdout": 0.3, "folds": 5, "arm_values": ["No E-Mail"], "arm_names": ["none"]}

@@ -42,7 +42,8 @@ from uplift_core.experiment.sources import (
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
 FEATURES_SQL = "features.sql"
-RESERVED = frozenset({"user_id", "arm", "split", "fold"})  # columns of every assignment table
+# Columns of assignment tables; `cluster` only where one is declared.
+RESERVED = frozenset({"user_id", "arm", "split", "fold", "cluster"})
 
 
 Named = TypeVar("Named", Arm, Outcome)
@@ -64,6 +65,9 @@ class Experiment(Declared):
     variants: dict[str, Variant] = Field(default_factory=dict)
     split: Split
     defaults: Defaults
+    # Raw column: users of equal value were assigned together, such as a household; empty: each alone.
+    # The default is not written to manifests, so that models keep their version.
+    cluster: str = Field("", exclude_if=lambda column: not column)
     # Columns that no feature may read: known after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
@@ -81,6 +85,19 @@ class Experiment(Declared):
     def _tables_can_be_joined(self) -> Self:
         check_histories(self.name, self.tables, assigned_at=self.assigned_at, user_id=self.user_id)
         check_population(self.population, self.tables, user_id=self.user_id)
+        return self
+
+    @model_validator(mode="after")
+    def _cluster_holds_several_users(self) -> Self:
+        if self.cluster and self.cluster in {self.user_id, "user_id"}:
+            raise ValueError(
+                f"cluster = '{self.cluster}' is the users' id, so each cluster has one user; remove it"
+            )
+        if self.cluster in {self.arm_column, *(outcome.column for outcome in self.outcomes)}:
+            raise ValueError(
+                f"cluster = '{self.cluster}' is the column of the arm or of an outcome; name the column "
+                "of the unit that was assigned as a whole, or leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -192,7 +209,7 @@ class Experiment(Declared):
     def forbidden_columns(self) -> frozenset[str]:
         """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        ids = {self.id_column} - {""}
+        ids = {self.id_column, self.cluster} - {""}
         return frozenset({self.arm_column, *outcomes, *ids, *self.not_features})
 
     @property

@@ -140,6 +140,10 @@ def test_the_declaration_is_right_before_it_is_made_wrong(db: Warehouse, tmp_pat
             ["'balance' is DOUBLE", "cast it in past.sql"],
         ),
         ('assigned_at = "day"', 'assigned_at = "day"\npropensities = "fit"', ["'fit'", "'estimate'"]),
+        ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "home"', ["cluster = 'home'", "grp"]),
+        ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "grp"', ["cluster = 'grp'", "the arm"]),
+        ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "customer"', ["remove it"]),
+        ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "age"', ["reads 'age'", "the cluster"]),
     ],
 )
 def test_a_wrong_key_is_refused(
@@ -220,6 +224,19 @@ def test_a_population_may_have_sql_of_its_own(db: Warehouse, tmp_path: Path) -> 
     (place / "population.sql").write_text(sql, encoding="utf-8")
     experiment = load_others(db, place)
     assert db.rows(f"from {experiment.tables.population.features}") == [(107, 61.0), (111, 21.0)]
+
+
+def test_a_population_has_the_cluster_of_each_user(db: Warehouse, tmp_path: Path) -> None:
+    toml = LISTED.replace('control = "none"', 'control = "none"\ncluster = "day"')
+    place = write(tmp_path, toml)
+    with pytest.raises(UpliftError, match=r"crm\.csv lacks column 'day'"):
+        load_others(db, place)
+    days = CRM | {"day": ["2026-01-02", "2026-01-03"]}
+    experiment = load_others(db, place, days)
+    clusters = db.rows(f"select user_id, day::varchar from {experiment.tables.population.raw}")
+    assert clusters == [(7, "2026-01-03"), (11, "2026-01-02")]
+    with pytest.raises(UpliftError, match=r"cluster = 'day' is missing in 1 rows of raw\.shop"):
+        load_others(db, place, days | {"day": ["2026-01-02", None]})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""The declared cluster of each user: users with the same value were assigned together."""
+
+from __future__ import annotations
+
+from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.sql import Identifier
+from uplift_core.errors import DataError
+
+
+def cluster_column(experiment: BatchExperiment) -> Identifier | None:
+    """Return the raw column of the clusters; None if the experiment declares none."""
+    column = experiment.declaration.cluster
+    return Identifier.of(column) if column else None
+
+
+def refuse_missing_clusters(db: Warehouse, experiment: BatchExperiment, raw: Identifier) -> None:
+    """Refuse users of the table ``raw`` without a cluster, if the experiment declares clusters.
+
+    Raises:
+        DataError: names the table, the column, the number of rows, the first user and the remedy.
+    """
+    column = cluster_column(experiment)
+    if column is None:
+        return
+    missing, first = db.one(
+        f"select count(*), min(user_id) from {raw} where coalesce(trim({column}::varchar), '') = ''"
+    )
+    if missing:
+        raise DataError(
+            f"{experiment.name}: cluster = '{experiment.declaration.cluster}' is missing in {missing} "
+            f"rows of {raw.sql.replace(chr(34), '')}, the first of them user_id {first}; give each "
+            "user a value. One who was assigned alone takes a value that no other user has, as the id"
+        )
