@@ -142,7 +142,9 @@ def test_what_became_known_later_does_not_reach_the_features(con: duckdb.DuckDBP
     assert con.execute(late).fetchone() == (0,)
 
 
-def test_no_other_account_can_read_a_file_of_the_home(home: Path, con: duckdb.DuckDBPyConnection) -> None:
+def test_no_other_account_can_read_a_file_of_the_home(
+    home: Path, con: duckdb.DuckDBPyConnection
+) -> None:
     assert con.execute("select count(*) from decisions.nights").fetchone()[0]
     modes = {path: path.lstat().st_mode & 0o077 for path in (home, *home.rglob("*"))}
     # The test itself shares the proof of other tests, and copies the snapshot.

@@ -32,9 +32,7 @@ def test_other_accounts_can_neither_list_nor_read_it(tmp_path: Path, exists: boo
     assert modes == {"home": 0o700, "cards": 0o700, "card.md": 0o600}
 
 
-def test_a_home_of_another_owner_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_of_another_owner_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(_: Path, __: int) -> None:
         raise PermissionError("the owner is another account")
 
