@@ -15,6 +15,7 @@ from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.features import register_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
+from dagster_project.inputs.row_numbers import refuse_moved_rows, remember_rows
 from dagster_project.reporting.lineage import column_lineage
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -39,7 +40,9 @@ def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
         write = LayerWrite(context, engine, experiment, "raw")
         with write.transaction() as db:
+            last_row = remember_rows(db, experiment)
             rows, sha256 = engine.compute.load(db, experiment, source)
+            refuse_moved_rows(db, experiment, last_row)
             entry = {
                 "experiment": [declaration.name],
                 "source": [source.path.name],
