@@ -16,7 +16,7 @@ FILE_NAME = re.compile(r"[a-z_]+/[\w.]+\.sql")
 
 # Layer -> modules that render its SQL, on this machine and on a cluster.
 MODULES = {
-    "raw": ("inputs/raw",),
+    "raw": ("inputs/raw", "inputs/row_numbers"),
     "assignment": ("inputs/assignment",),
     "cells": ("training/cells", "compute/cluster/tasks", "compute/cluster/cluster"),
     "models": ("scores/score_groups",),
