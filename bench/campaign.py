@@ -28,7 +28,7 @@ from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import export_treat_list, files_to_treat
+from dagster_project.delivery.export import ORDERS, export_treat_list, files_to_treat
 from dagster_project.delivery.export_files import write_whole
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
@@ -88,7 +88,8 @@ def _night(
         assign_roles,
     )
     key, store = ListKey(day, experiment.name, "treated"), LocalStore(root / "exports")
-    export_treat_list(db, store, key, formats=["parquet"], write_sheet=write_whole)
+    formats = dict.fromkeys(ORDERS, ("parquet",))
+    export_treat_list(db, store, key, write_sheet=write_whole, formats=formats)
     (treated,) = files_to_treat(store, key, "parquet")
     users = db.arrow(
         "select user_id, if(treat.rank is null, p0, p1) as p from raw.simulated "

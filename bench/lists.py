@@ -24,7 +24,7 @@ from dagster_project.decisions.records import THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import MANIFEST, export_treat_list
+from dagster_project.delivery.export import MANIFEST, ORDERS, export_treat_list
 from dagster_project.delivery.export_files import FORMATS, write_whole
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
@@ -96,9 +96,11 @@ def _measure(db: Warehouse, home: Home, experiment: BatchExperiment) -> None:
         asdict(KEY) | {"path": path},
     )
     export = {}
-    for formats in (["parquet"], ["parquet", "csv"]):
+    for formats in (("parquet",), ("parquet", "csv")):
         started = time.monotonic()
-        export_treat_list(db, LocalStore(home.exports), KEY, formats=formats, write_sheet=write_whole)
+        of_sheets = dict.fromkeys(ORDERS, formats)
+        store = LocalStore(home.exports)
+        export_treat_list(db, store, KEY, write_sheet=write_whole, formats=of_sheets)
         export["+".join(formats)] = time.monotonic() - started
     print(f"{night.users:,} users, {night.treated:,} treated")
     print(

@@ -63,6 +63,8 @@ def nightly_schedule(
 def _keys(experiment: BatchExperiment) -> list[dg.AssetKey]:
     several = len(experiment.declaration.treatments) > 1
     layers = (*LAYERS, "multi_arm_list") if several else LAYERS
+    if experiment.declaration.retention.prunes:
+        layers = (*layers, "retention")
     if experiment.declaration.population:  # its users may change every night
         layers = ("population", "population_scores", *layers)
     return [dg.AssetKey([experiment.name, layer]) for layer in layers]

@@ -11,7 +11,7 @@ from dagster_project.assets.decisions import (
     thresholds_asset,
     treat_list_asset,
 )
-from dagster_project.assets.delivery import export_asset, published_asset
+from dagster_project.assets.delivery import export_asset, published_asset, retention_asset
 from dagster_project.assets.evaluation import (
     crosscheck_asset,
     evaluation_asset,
@@ -58,6 +58,8 @@ def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.
     assets += [layer(experiment, nights) for layer in NIGHTLY_LAYERS]
     if len(experiment.declaration.treatments) > 1:
         assets += [multi_arm_asset(experiment), multi_arm_list_asset(experiment, nights)]
+    if experiment.declaration.retention.prunes:
+        assets.append(retention_asset(experiment))
     if experiment.declaration.population:
         assets += [layer(experiment) for layer in POPULATION_LAYERS]
     return assets

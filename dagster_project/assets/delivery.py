@@ -1,20 +1,34 @@
 """The assets export and published: files for campaign tools, and the snapshot that others read."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
+from pydantic import Field
 
 from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.treat_list import refuse_other_files
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.export import CSV_OF_TREAT, EVERY_FORMAT, UserIds, export_treat_list
 from dagster_project.delivery.publish import publish
+from dagster_project.delivery.retention import Pruning, as_metadata, prune
 from dagster_project.resources import Engine
+
+
+class ExportConfig(dg.Config):
+    """Which files an export has."""
+
+    full_csv: bool = Field(
+        default=False,
+        description="write the sheets of all users as CSV, too, where [retention] full_csv = false",
+    )
 
 
 def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Define the asset that exports a date's lists as files for a campaign tool."""
     id_column = experiment.declaration.id_column
+    ids = UserIds(id_column, experiment.target_users.raw) if id_column else None
 
     @dg.asset(
         **asset_options(experiment, "export", ["treat_list"], ("parquet", "csv"), nights),
@@ -23,21 +37,23 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
         "the decision about every user, the changes since the previous list, and the holdout group. One "
         "row per user.",
     )
-    def export(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+    def export(context: dg.AssetExecutionContext, config: ExportConfig, engine: Engine) -> Results:
         manifest = ""
+        every_format = config.full_csv or experiment.declaration.retention.full_csv
+        formats = EVERY_FORMAT if every_format else CSV_OF_TREAT
         write = LayerWrite(context, engine, experiment, "export")
         for date in context.partition_keys:
             with write.transaction() as db:
                 for key in campaigns(db, experiment.name, date):
-                    if id_column:
+                    if ids:
                         refuse_other_files(db, experiment, key)
                     manifest = export_treat_list(
                         db,
                         engine.store,
                         key,
-                        own_id=id_column,
-                        raw=experiment.target_users.raw,
                         write_sheet=engine.compute.export,
+                        ids=ids,
+                        formats=formats,
                     )
                     context.log.info(f"{experiment.name}/export: {manifest}")
         yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
@@ -78,3 +94,22 @@ def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         )
 
     return published
+
+
+def retention_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
+    """Define the asset that removes what is older than the experiment's ``[retention]`` says."""
+
+    @dg.asset(
+        **asset_options(experiment, "retention", ["published"]),
+        description="Removes lists, exports and models older than declared, and says which.",
+    )
+    def retention(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, experiment, "retention")
+        with write.transaction() as db:
+            today = datetime.now(UTC).date()
+            removed = prune(Pruning(db, engine.paths, engine.store, experiment, today))
+        for kind, what in as_metadata(removed).items():
+            context.log.info(f"{experiment.name}/retention: {kind}: {what}")
+        yield from write.results(as_metadata(removed))
+
+    return retention

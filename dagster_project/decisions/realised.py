@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
-from dagster_project.decisions.records import REALISED, TREAT_LIST, ListKey
+from dagster_project.decisions.records import REALISED, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.reading import (
     READERS,
@@ -152,6 +152,11 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         )
     except duckdb.Error as error:
         raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
+    if not db.rows(f"select 1 from {TREAT_LIST} where {THIS_LIST} limit 1", asdict(key)):
+        raise DataError(
+            f"{key.experiment}: the list {key.campaign} of {key.decision_date} has no rows by user any "
+            "more ([retention] ledger_days); measure a later one, or restore a backup"
+        )
     sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
     kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
     binds = asdict(key) | kinds

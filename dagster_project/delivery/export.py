@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,22 @@ ORDERS = {
     "changes": "listed.change, listed.user_id",
     "holdout": "listed.user_id",
 }
+Formats = Mapping[str, Sequence[str]]  # sheet -> formats to write it in
+EVERY_FORMAT: Formats = dict.fromkeys(ORDERS, tuple(FORMATS))
+# The CSV of all users is nearly all of an export's bytes.
+CSV_OF_TREAT: Formats = dict.fromkeys(ORDERS, ("parquet",)) | {TREAT: tuple(FORMATS)}
 # Machines look users and lists up by these columns; other texts may come from any source.
 KEYS = frozenset({"user_id", "experiment", "campaign", "arm"})
 FORMAT = 3
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
+
+
+@dataclass(frozen=True)
+class UserIds:
+    """The column of a raw table with the declared ids of users."""
+
+    column: str
+    table: Identifier
 
 
 def export_treat_list(  # noqa: PLR0913 - list, target and format
@@ -52,25 +64,22 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
     store: Store,
     key: ListKey,
     *,
-    formats: Sequence[str] = tuple(FORMATS),
-    own_id: str = "",
-    raw: Identifier | None = None,
     write_sheet: WriteSheet,
+    ids: UserIds | None = None,
+    formats: Formats = EVERY_FORMAT,
 ) -> str:
     """Write one list; return the address of its manifest.
 
-    ``write_sheet`` writes one sheet in all formats, on this machine or on a cluster. ``own_id`` is the
-    column of ``raw`` (default: the experiment's raw table) with the declared id of users; it becomes the
-    first column of every file. If the list is in parts, a cluster's workers write one file per part,
-    ``treat-00000.csv`` and so on; in the manifest's order, they are the whole list.
+    ``write_sheet`` writes one sheet in its formats, on this machine or on a cluster. The declared ids of
+    users become the first column of every file. If the list is in parts, a cluster's workers write one
+    file per part, ``treat-00000.csv`` and so on; in the manifest's order, they are the whole list.
     """
     path = _list_path(key)
     with prepared(store) as folder:
-        ids = raw or Identifier.of("raw", key.experiment)
         files = [
             file
-            for sheet in _sheets(db, key, own_id, ids)
-            for file in write_sheet(db, sheet, folder, formats)
+            for sheet in _sheets(db, key, ids)
+            for file in write_sheet(db, sheet, folder, formats[sheet.name])
         ]
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
         manifest = _manifest(db, store, key) | {
@@ -107,7 +116,7 @@ def _list_path(key: ListKey) -> str:
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
-def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[Sheet]:
+def _sheets(db: Warehouse, key: ListKey, ids: UserIds | None) -> list[Sheet]:
     """Return the sheets to export; ``changes`` needs all users at once, the others work part by part."""
     (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
@@ -118,7 +127,7 @@ def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[S
         "holdout": render("decisions/holdout_users.sql", treat_list=TREAT_LIST),
     }
     binds = {"changes": asdict(key) | {"previous_date": previous}}
-    reads = {raw: db.files_of(raw)} if own_id else {}
+    reads = {ids.table: db.files_of(ids.table)} if ids else {}
     parts = _parts(db, key) if all(reads.values()) else {}
     sheets = [
         Sheet(
@@ -126,13 +135,13 @@ def _sheets(db: Warehouse, key: ListKey, own_id: str, raw: Identifier) -> list[S
             name=name,
             select=select,
             binds=binds.get(name, asdict(key)),
-            keys=KEYS | {own_id},
+            keys=KEYS | ({ids.column} if ids else set()),
             parts=parts.get(name, ()),
             reads=reads,
         )
         for name, select in selects.items()
     ]
-    return [_with_own_id(db, sheet, own_id, raw) for sheet in sheets] if own_id else sheets
+    return [_with_declared_id(db, sheet, ids) for sheet in sheets] if ids else sheets
 
 
 def _parts(db: Warehouse, key: ListKey) -> dict[str, Sequence[Path]]:
@@ -152,23 +161,23 @@ def _parts(db: Warehouse, key: ListKey) -> dict[str, Sequence[Path]]:
     return {TREAT: treat_parts, "decisions": night.paths, "holdout": others}
 
 
-def _with_own_id(db: Warehouse, sheet: Sheet, own_id: str, raw: Identifier) -> Sheet:
+def _with_declared_id(db: Warehouse, sheet: Sheet, ids: UserIds) -> Sheet:
     """Return the sheet with the declared id of users as first column; ``treat`` drops ``user_id``.
 
     The id keeps its name; a column of the sheet with the same name is renamed.
     """
     columns = [str(row[0]) for row in db.rows(f"describe {sheet.select}", sheet.binds)]
-    items = [f"ids.{Identifier.of(own_id)}"]
+    items = [f"ids.{Identifier.of(ids.column)}"]
     for column in columns:
         if column == "user_id" and sheet.name == TREAT:
             continue
-        taken = column.lower() == own_id.lower()  # SQL names ignore case
+        taken = column.lower() == ids.column.lower()  # SQL names ignore case
         new_name = f" as {Identifier.of(f'list_{column}')}" if taken else ""
         items.append(f"listed.{Identifier.of(column)}{new_name}")
     return replace(
         sheet,
         select=f"select {', '.join(items)} from ({sheet.select}) as listed "
-        f"left join {raw} as ids using (user_id) order by {ORDERS[sheet.name]}",
+        f"left join {ids.table} as ids using (user_id) order by {ORDERS[sheet.name]}",
     )
 
 

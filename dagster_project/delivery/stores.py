@@ -102,7 +102,10 @@ class LocalStore(Store):
 
     @override
     def remove_folder(self, name: str) -> None:
-        shutil.rmtree(self.root / name)
+        """See ``Store.remove_folder``; nobody sees a part of the folder."""
+        gone = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self.root))
+        (self.root / name).rename(gone / "folder")
+        shutil.rmtree(gone)
 
     @override
     def url(self, name: str) -> str:

@@ -25,6 +25,7 @@ from uplift_core.experiment.decision_rules import Decisions
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
+from uplift_core.experiment.retention import Retention
 from uplift_core.experiment.sources import (
     Declared,
     FileSource,
@@ -75,6 +76,8 @@ class Experiment(Declared):
     columns: dict[str, ColumnRule] = Field(default_factory=dict)  # of the raw table
     features: dict[str, FeatureRule] = Field(default_factory=dict)
     quality: QualityLimits = QualityLimits()
+    # Not written to manifests, so that models keep their version.
+    retention: Retention = Field(Retention(), exclude=True)
     assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
     # Whether the arms' shares come from the design, or were counted: counted shares have no guarantee.
     propensities: Literal["design", "estimate"] = "design"
@@ -134,6 +137,10 @@ class Experiment(Declared):
                 f"outcomes.implies must name another of the binary outcomes {sorted(binary)}",
             ),
             (
+                self._keeps_contacts,
+                "retention.ledger_days must be at least decisions.contact_cap.days; make it larger",
+            ),
+            (
                 not self.quality.outcome_days or bool(self.assigned_at),
                 "quality.outcome_days needs assigned_at, the column that says when a user was assigned",
             ),
@@ -142,6 +149,11 @@ class Experiment(Declared):
         if broken:
             raise ValueError("; ".join(broken))
         return self
+
+    @property
+    def _keeps_contacts(self) -> bool:
+        cap, days = self.decisions.contact_cap, self.retention.ledger_days
+        return cap is None or days is None or days >= cap.days
 
     def as_variant(self, name: str) -> Experiment:
         """Return the experiment with another of its published files."""
@@ -165,6 +177,7 @@ class Experiment(Declared):
             )
         data = self.model_dump() | {
             "source": source.model_dump(),
+            "retention": self.retention,  # which a dump leaves out
             "published": published.model_dump() if published else None,
             "arms": [arm.model_dump() | {"share": shares[arm.name]} for arm in self.arms],
         }

@@ -21,14 +21,16 @@ from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.export import UserIds, export_treat_list
 from dagster_project.delivery.export_files import write_whole
 from dagster_project.delivery.stores import LocalStore, ObjectStore, open_store
+from dagster_project.warehouse.sql import Identifier
 from tests.support import SMALL, opened, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, UpliftError
 from uplift_core.targeting.budget import Budget
 
+RAW = Identifier.of("raw", "simulated")
 LATER = "2999-12-31"
 
 
@@ -256,7 +258,11 @@ def exported_by_id(home: Home, date: str) -> dict[str, Path]:
         return files_of(
             Path(
                 export_treat_list(
-                    db, LocalStore(home.exports), key, own_id="customer", write_sheet=write_whole
+                    db,
+                    LocalStore(home.exports),
+                    key,
+                    ids=UserIds("customer", RAW),
+                    write_sheet=write_whole,
                 )
             )
         )
@@ -311,7 +317,7 @@ def test_an_id_that_is_called_like_a_column_of_the_list_keeps_its_name(
         files = files_of(
             Path(
                 export_treat_list(
-                    db, LocalStore(home.exports), key, own_id=name, write_sheet=write_whole
+                    db, LocalStore(home.exports), key, ids=UserIds(name, RAW), write_sheet=write_whole
                 )
             )
         )

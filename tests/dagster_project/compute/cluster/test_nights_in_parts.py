@@ -21,7 +21,7 @@ from dagster_project.decisions.ledger import NightParts, parts_of, write_parts
 from dagster_project.decisions.records import TREAT_LIST, ListKey, Night
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import export_treat_list
+from dagster_project.delivery.export import UserIds, export_treat_list
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.stores import LocalStore
 from dagster_project.warehouse.connection import Warehouse
@@ -65,7 +65,8 @@ class Place:
         with opened(self.home) as db:
             to = store or LocalStore(self.home.exports)
             key = ListKey(date, "simulated", "treated")
-            return Path(export_treat_list(db, to, key, own_id=own_id, write_sheet=self.compute.export))
+            ids = UserIds(own_id, self.folder.tables.raw) if own_id else None
+            return Path(export_treat_list(db, to, key, ids=ids, write_sheet=self.compute.export))
 
     def publish(self) -> None:
         """Publish the experiment."""

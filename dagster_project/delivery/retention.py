@@ -1,0 +1,158 @@
+"""Remove what is older than an experiment's ``[retention]`` says, and count it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from dagster_project.decisions.records import NIGHTS
+from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.delivery.stores import Store
+from dagster_project.training.registry import current_version
+from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.ledger_view import PARTS, rows_table, show_parts
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import recorded_pointers
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was removed: ``what`` names the kind, ``names`` what it was, ``rows`` its rows by user."""
+
+    what: str
+    names: tuple[str, ...]
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Where an experiment's old lists and models are, and the date from which days are counted back."""
+
+    db: Warehouse
+    home: Home
+    store: Store
+    experiment: BatchExperiment
+    today: date
+
+    def ledger(self) -> Removed:
+        """Delete the rows by user of old lists; ``decisions.nights`` keeps their counts.
+
+        The call is part of the caller's transaction. DuckDB uses the space again; its file does not
+        shrink.
+        """
+        days = self.experiment.declaration.retention.ledger_days
+        dates = tuple(self._dates_before(days)) if days else ()
+        if not dates:
+            return Removed("lists in the ledger", ())
+        where = "where experiment = $experiment and decision_date in (select unnest($dates::date[]))"
+        binds = {"experiment": self.experiment.name, "dates": list(dates)}
+        table = rows_table(self.db)
+        (rows,) = self.db.one(f"select count(*) from {table} {where}", binds)
+        present = self.db.rows(
+            f"select distinct decision_date::varchar from {table} {where} union "
+            f"select decision_date::varchar from {PARTS} {where} order by all",
+            binds,
+        )
+        self.db.rows(f"delete from {table} {where}", binds)
+        self.db.rows(f"delete from {PARTS} {where}", binds)
+        show_parts(self.db)
+        return Removed("lists in the ledger", tuple(str(day) for (day,) in present), int(rows))
+
+    def exports(self) -> Removed:
+        """Remove the exported files of old lists, but never those of the newest list."""
+        days = self.experiment.declaration.retention.exports_days
+        if not days:
+            return Removed("exports", ())
+        names = [name for name in self.store.folders(self.experiment.name) if DATE.fullmatch(name)]
+        old = [name for name in sorted(names)[:-1] if name < self._first_kept(days)]
+        for name in old:
+            self.store.remove_folder(f"{self.experiment.name}/{name}")
+        return Removed("exports", tuple(old))
+
+    def models(self) -> Removed:
+        """Remove bundles and cards that nothing refers to any more."""
+        days = self.experiment.declaration.retention.models_days
+        if not days:
+            return Removed("models", ())
+        used = self._used_versions(days)
+        since = datetime.combine(self.today, time(), UTC) - timedelta(days=days)
+        version = re.compile(rf"{re.escape(self.experiment.name)}-[0-9a-f]{{12}}")
+        old = {
+            folder.name
+            for root in (self.home.bundles, self.home.cards)
+            for folder in root.glob(f"{self.experiment.name}-*")
+            if version.fullmatch(folder.name) and folder.name not in used and _older(folder, since)
+        }
+        for name in sorted(old):
+            for root in (self.home.bundles, self.home.cards):
+                _remove_whole(root / name)
+        return Removed("models", tuple(sorted(old)))
+
+    def _used_versions(self, days: int) -> set[str]:
+        rows = self.db.rows(
+            f"select distinct model_version from {NIGHTS} where experiment = $experiment "
+            "and decision_date >= $since::date",
+            {"experiment": self.experiment.name, "since": self._first_kept(days)},
+        )
+        published = {
+            entry.model_version
+            for pointer in recorded_pointers(self.home.published)
+            for name, entry in pointer.experiments.items()
+            if name == self.experiment.name
+        }
+        return (
+            {str(row[0]) for row in rows} | published | {current_version(self.db, self.experiment.name)}
+        )
+
+    def _dates_before(self, days: int) -> Iterator[str]:
+        """Yield the dates of lists that are older, without each campaign's two newest."""
+        rows = self.db.rows(
+            f"select distinct decision_date::varchar from {NIGHTS} where experiment = $experiment "
+            "and decision_date < $since::date and decision_date not in ("
+            f"select decision_date from {NIGHTS} where experiment = $experiment qualify "
+            "row_number() over (partition by campaign order by decision_date desc) <= 2) order by all",
+            {"experiment": self.experiment.name, "since": self._first_kept(days)},
+        )
+        return (str(day) for (day,) in rows)
+
+    def _first_kept(self, days: int) -> str:
+        return (self.today - timedelta(days=days)).isoformat()
+
+
+def prune(pruning: Pruning) -> list[Removed]:
+    """Remove lists, exports and models as declared; return what was removed, by kind."""
+    steps: tuple[Callable[[], Removed], ...] = (pruning.ledger, pruning.exports, pruning.models)
+    return [step() for step in steps]
+
+
+def as_metadata(removed: list[Removed]) -> dict[str, Any]:
+    """Return, by kind, what was removed: counts, and the first and last name."""
+    return {
+        each.what: (
+            f"{len(each.names)} removed, {each.names[0]} to {each.names[-1]}"
+            + (f", {each.rows:,} rows" if each.rows else "")
+            if each.names
+            else "none removed"
+        )
+        for each in removed
+    }
+
+
+def _older(folder: Path, since: datetime) -> bool:
+    return datetime.fromtimestamp(folder.stat().st_mtime, UTC) < since
+
+
+def _remove_whole(folder: Path) -> None:
+    """Remove a folder under another name first, so that nobody sees a part of it."""
+    if folder.exists():
+        aside = folder.with_name(f".removed-{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        shutil.rmtree(aside)
