@@ -53,9 +53,18 @@ def write_answers(db: Warehouse, key: ListKey, answers: Sequence[Gate]) -> None:
     db.replace_rows(GATES, asdict(key), pa.Table.from_pylist(rows))
 
 
-def judge_night(facts: ListFacts, night: Night, allowed: float) -> tuple[Gate, ...]:
-    """Return the result of every check of a night; ``allowed`` is the share of users it may treat."""
-    return tuple(_answers(facts, night, allowed))
+def judge_night(
+    facts: ListFacts, night: Night, allowed: float, free_places: str = ""
+) -> tuple[Gate, ...]:
+    """Return the result of every check of a night.
+
+    Args:
+        facts: the facts that the list was made from.
+        night: the night.
+        allowed: the share of users that it may treat.
+        free_places: tells the places of the list that nobody fills; empty if there are none.
+    """
+    return tuple(_answers(facts, night, allowed, free_places))
 
 
 def refuse_failures(facts: ListFacts, night: Night, gates: Sequence[Gate]) -> Night:
@@ -79,7 +88,7 @@ def refuse_failures(facts: ListFacts, night: Night, gates: Sequence[Gate]) -> Ni
     return replace(night, override=facts.order.override)
 
 
-def _answers(facts: ListFacts, night: Night, allowed: float) -> Iterator[Gate]:
+def _answers(facts: ListFacts, night: Night, allowed: float, free_places: str) -> Iterator[Gate]:
     rules = facts.experiment.declaration.decisions
     limits = rules.gates
     yield _ratio_gate(facts.sample_ratio, limits.sample_ratio)
@@ -91,7 +100,8 @@ def _answers(facts: ListFacts, night: Night, allowed: float) -> Iterator[Gate]:
         off,
         limits.realised_rate,
         f"{night.realised_rate:.4f} of users are treated where {target} {allowed:.4f} "
-        f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)",
+        f"(off by {off:.1%}, at most {limits.realised_rate:.1%} is accepted)"
+        + (f"; {free_places}" if free_places else ""),
         passed=off <= limits.realised_rate,
     )
     yield _evidence_gate(facts.evidence)

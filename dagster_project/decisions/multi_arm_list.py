@@ -8,7 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.roles import ROLES, ListRequest, write_excluded, write_roles
+from dagster_project.decisions.roles import (
+    ROLES,
+    ListRequest,
+    treats_whole_clusters,
+    write_excluded,
+    write_roles,
+)
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
 from dagster_project.scores.predictions import SCORES
@@ -58,6 +64,7 @@ def write_multi_arm_list(
     """Replace the experiment's proposal.
 
     Users of the holdout group and suppressed users get no arm; explorers are treated as all others.
+    Where whole clusters are treated, a cluster gets the arm with the best mean effect for its members.
     If held-out users show that one arm alone does better at this budget, no proposal is written and an
     earlier one is deleted.
 
@@ -92,6 +99,7 @@ def write_multi_arm_list(
         offers=OFFERS,
         moves=MOVES,
         effect_list=Identifier.listed(offers.column_names[1:]),
+        whole_clusters=treats_whole_clusters(experiment),
     )
     binds = {
         "decision_date": decision_date,
@@ -146,7 +154,13 @@ def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, p
         }
         for k, arm in enumerate(arms)
     ]
-    sql = render("decisions/user_effects.sql", scores=experiment.target_users.scores, effects=columns)
+    sql = render(
+        "decisions/user_effects.sql",
+        scores=experiment.target_users.scores,
+        roles=ROLES,
+        effects=columns,
+        whole_clusters=treats_whole_clusters(experiment),
+    )
     db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
     offers = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
     effects = np.column_stack([column.to_numpy() for column in offers.columns])

@@ -16,11 +16,13 @@ from typing import Protocol
 from dagster_project.decisions.ledger import write_rows
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import cluster_column
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 from uplift_core.experiment.decision_rules import cap_binds
+from uplift_core.targeting.budget import Quota
 
 EXCLUDED = Identifier.of("excluded")
 ROLES = Identifier.of("roles")
@@ -76,6 +78,19 @@ class Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__annotations__))
 
 
+@dataclass(frozen=True)
+class Fit:
+    """The users who fit into a list.
+
+    Attributes:
+        treated: their numbers.
+        next_users: number of users of the first cluster that does not fit; 0 if all places are filled.
+    """
+
+    treated: Quota
+    next_users: int = 0
+
+
 class Roles(Protocol):
     """The roles of one night's users."""
 
@@ -90,6 +105,10 @@ class Roles(Protocol):
 
     def reaching(self, score: float) -> int:
         """Count the ranked users with this score or a better one; valid if the score alone ranks."""
+        ...
+
+    def fit(self, places: Quota) -> Fit:
+        """Return how many users a list of these places treats; fewer if it treats whole clusters."""
         ...
 
     def cut(self, treated: int) -> Binds:
@@ -111,10 +130,11 @@ class LocalRoles:
     db: Warehouse
     key: ListKey
     counts: Counts
+    whole_clusters: bool = False
 
     def affordable(self, amount: float) -> int:
         """See ``Roles.affordable``."""
-        self.db.create_temporary(PLACES, places_select(), self._places)
+        self.db.create_temporary(PLACES, self._select, self._places)
         binds = {"amount": amount, "before": 0, "spent_before": 0}
         return int(self.db.one(render("decisions/affordable.sql", ordered_users=PLACES), binds)[0])
 
@@ -123,6 +143,21 @@ class LocalRoles:
         reached = f"select count(*) from {ROLES} where role = 'ranked' and priority >= $score"
         return int(self.db.one(reached, {"score": score})[0])
 
+    def fit(self, places: Quota) -> Fit:
+        """See ``Roles.fit``."""
+        if not self.whole_clusters:
+            return Fit(places)
+        self.db.create_temporary(PLACES, self._select, self._places)
+        rows = self.db.rows(
+            render("decisions/whole_clusters.sql", ordered_users=PLACES),
+            {"ranked_places": places.ranked, "explorer_places": places.explorers},
+        )
+        users = {role: int(count) for role, count, _ in rows}
+        left_out = {role: int(count or 0) for role, _, count in rows}
+        treated = Quota(users.get("ranked", 0), users.get("explore", 0))
+        cut_lane = "ranked" if treated.ranked < places.ranked else "explore"
+        return Fit(treated, left_out.get(cut_lane, 0) if treated != places else 0)
+
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""
         rows = self.db.rows(render("decisions/cut.sql", roles=ROLES), {"treated": treated})
@@ -130,8 +165,12 @@ class LocalRoles:
 
     def write_list(self, binds: Binds) -> None:
         """See ``Roles.write_list``."""
-        sql = list_select(Identifier(places_select()))
+        sql = list_select(Identifier(self._select))
         write_rows(self.db, self.key, sql, {**binds, **self._places})
+
+    @property
+    def _select(self) -> str:
+        return places_select(whole_clusters=self.whole_clusters)
 
     @property
     def _places(self) -> Binds:
@@ -150,7 +189,12 @@ def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListReques
     write_roles(db, experiment, request)
     counts = score + count_roles(db, request)
     refuse_faults(experiment, request, counts)
-    return LocalRoles(db, request.key, counts)
+    return LocalRoles(db, request.key, counts, treats_whole_clusters(experiment))
+
+
+def treats_whole_clusters(experiment: BatchExperiment) -> bool:
+    """Return whether a list treats whole clusters."""
+    return experiment.declaration.decision_unit == "cluster"
 
 
 def write_excluded(db: Warehouse, experiment: BatchExperiment, key: ListKey) -> None:
@@ -174,6 +218,8 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         raw=experiment.target_users.raw,
         score=Identifier.of(SCORES[request.learner]),
         excluded=EXCLUDED,
+        cluster=cluster_column(experiment),
+        whole_clusters=treats_whole_clusters(experiment),
         **declared_columns,
     )
     binds: dict[str, object] = {
@@ -246,9 +292,9 @@ def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Cou
             )
 
 
-def places_select() -> str:
+def places_select(*, whole_clusters: bool = False) -> str:
     """Return the SQL that orders ranked users and explorers, see ``sql/decisions/places.sql``."""
-    return render("decisions/places.sql", roles=ROLES)
+    return render("decisions/places.sql", roles=ROLES, whole_clusters=whole_clusters)
 
 
 def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int = 0) -> Binds:

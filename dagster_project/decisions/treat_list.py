@@ -55,7 +55,8 @@ def write_treat_list(
     }
     write_list(db, facts.experiment, facts.key, plan, labels)
     night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
-    gates = judge_night(facts, night, plan.allowed_share(facts.experiment, night))
+    allowed = plan.allowed_share(facts.experiment, night)
+    gates = judge_night(facts, night, allowed, plan.free_places)
     night = refuse_failures(facts, night, gates)
     write_rules(db, facts.experiment, facts.key, plan.share)
     write_night(db, facts.key, night, gates)
@@ -71,6 +72,8 @@ class ListPlan:
         size: the size of the list; a large budget may exceed the ranked users and explorers.
         share: the size as a share of all users; the threshold is looked up for this budget.
         treated: the numbers of ranked users and of explorers to treat.
+        unfilled: places of the list that no whole cluster fills.
+        next_users: users of the first cluster that does not fit; 0 if all places are filled.
         threshold: the lowest score of treated ranked users; None if the size cuts the list.
     """
 
@@ -78,12 +81,24 @@ class ListPlan:
     size: int
     share: float
     treated: Quota
+    unfilled: int = 0
+    next_users: int = 0
     threshold: float | None = None
 
     def cut_at(self, threshold: float) -> ListPlan:
         """Return this plan, cut at a score; the number of treated explorers stays."""
         treated = replace(self.treated, ranked=self.roles.reaching(threshold))
         return replace(self, treated=treated, threshold=threshold)
+
+    @property
+    def free_places(self) -> str:
+        """Tell the places that no whole cluster fills; empty if there are none."""
+        if not self.unfilled:
+            return ""
+        return (
+            f"whole clusters leave {self.unfilled} places of the list free: "
+            f"the next cluster has {self.next_users} users"
+        )
 
     def allowed_share(self, experiment: BatchExperiment, night: Night) -> float:
         """Return the share of users that the written list may treat."""
@@ -94,7 +109,8 @@ class ListPlan:
         if not experiment.declaration.decisions.fill:
             # The list holds no more users than are worth treating.
             share = min(share, night.eligible / night.users)
-        return share
+        # Whole clusters may leave places free; if none fits, the list has failed its budget.
+        return share - self.unfilled / night.users if self.treated.size else share
 
     def cut(self) -> Binds:
         """Return the end of the list among the ranked users."""
@@ -127,7 +143,9 @@ def plan_list(
     if size is None:
         size = roles.affordable(budget.amount)
     share = budget.share if budget.share is not None else size / counts.users
-    return ListPlan(roles, size, share, quota(size, counts.ranked, counts.explorers))
+    places = quota(size, counts.ranked, counts.explorers)
+    fit = roles.fit(places)
+    return ListPlan(roles, size, share, fit.treated, places.size - fit.treated.size, fit.next_users)
 
 
 def write_list(
@@ -152,7 +170,8 @@ def write_list(
         **labels,
         **plan.cut(),
         "budget": plan.share,
-        "size": plan.size,
+        "ranked_places": treated.ranked,
+        "explorer_places": treated.explorers,
         "by_threshold": plan.threshold is not None,
         "explore_share": treated.explorers / counts.explorers if counts.explorers else 0.0,
         "holdout": rules.holdout,
@@ -162,7 +181,7 @@ def write_list(
     written = db.one(
         f"select count(*), count(*) filter (treated) from {TREAT_LIST} where {THIS_LIST}", asdict(key)
     )
-    expected = counts.users, treated.ranked + treated.explorers
+    expected = counts.users, treated.size
     if written != expected:
         raise DataError(
             f"{key.experiment}: the list holds {written[0]} of {expected[0]} users and treats "
@@ -180,6 +199,8 @@ def write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share:
         "salt": experiment.declaration.split.salt,
         "holdout": rules.holdout,
         "explore": rules.explore,
+        "unit": experiment.declaration.decision_unit,
+        "cluster": experiment.declaration.cluster or None,
         "contact_cap": cap.treatments if cap else None,
         "cap_days": cap.days if cap else None,
     }

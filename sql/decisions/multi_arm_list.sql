@@ -1,5 +1,6 @@
 /* The arm of each user: all users' moves from arm to arm are taken, highest effect per cost first, until the
-   budget is spent. Among moves of equal level, a salted md5 of the user id decides.
+   budget is spent. Among moves of equal level, a salted md5 of the user id decides.  Where whole
+   clusters are treated, all members take a move together: the budget cuts no cluster.
    Grain: user_id.  Inputs: the night's roles; each user's effects; all distinct effects, numbered as offers, and
    the moves of each offer (offer, level, arm, effect, cost, price).
    Bound: $decision_date, $experiment, $budget, $model_version.  Money is exact to a millionth. */
@@ -11,8 +12,13 @@ with moving as (
         moves.effect,
         moves.cost,
         sum(moves.price::decimal(18, 6)) over (
-            order by moves.level, roles.tie, roles.user_id
-            rows between unbounded preceding and current row
+            {% if whole_clusters %}
+                order by moves.level, roles.tie, roles.cluster
+                range between unbounded preceding and current row
+            {% else %}
+                order by moves.level, roles.tie, roles.user_id
+                rows between unbounded preceding and current row
+            {% endif %}
         ) as spent
     from {{ roles }} as roles
     inner join {{ user_effects }} using (user_id)

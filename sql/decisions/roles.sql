@@ -5,43 +5,102 @@
    budgets are filled with users who are not worth treating; $holdout and $explore, shares of users.
 
    One salted md5 of the user id permanently draws the holdout group, which is never treated, and the
-   explorers, about whom chance decides.  The rule is in sql/rules. */
+   explorers, about whom chance decides.  The rule is in sql/rules.  Where clusters are declared, the md5 is that of
+   the cluster; only ties between users are decided by the user id.  Where whole clusters are treated, a
+   cluster's rank and worth follow from the means over its members who may be treated. */
 with drawn as (
     select
         scores.user_id,
         scores.{{ score }}::float as score,
-        decisions.list_hash({{ bind.salt }}, scores.user_id) as hash,
+        {% if cluster %}
+            raw.{{ cluster }}::varchar as cluster,
+            decisions.list_hash({{ bind.salt }}, cluster) as hash,
+        {% else %}
+            decisions.list_hash({{ bind.salt }}, scores.user_id) as hash,
+        {% endif %}
         {% if cost_column %}raw.{{ cost_column }}{% else %}{{ bind.cost }}{% endif %}::double as cost,
         {% if value_column %}raw.{{ value_column }}{% else %}{{ bind.value }}{% endif %}::double as value
     from {{ scores }} as scores
-    {% if cost_column or value_column %}inner join {{ raw }} as raw using (user_id){% endif %}
+    {% if cost_column or value_column or cluster %}inner join {{ raw }} as raw using (user_id){% endif %}
     where scores.arm = {{ bind.arm }}
+),
+
+judged as (
+    select
+        drawn.*,
+        excluded.reason as excluded_for,
+        excluded.user_id is not null as is_excluded,
+        -- Ranked users are sorted by this; it is the score if all users have the same cost and value.
+        {% if cost_column or value_column %}
+            case
+                when {{ bind.money }} then drawn.value * drawn.score / drawn.cost
+                else coalesce(drawn.value * drawn.score - drawn.cost, drawn.score)
+            end
+        {% else %}
+            drawn.score
+        {% endif %}::double as priority,
+        case
+            when {{ bind.money }} then coalesce(drawn.value * drawn.score > drawn.cost, false)
+            when {{ bind.fill }} then true
+            else coalesce(drawn.value * drawn.score > drawn.cost, drawn.score > 0)
+        end as worth
+    from drawn
+    left join {{ excluded }} as excluded using (user_id)
+),
+
+{% if whole_clusters %}
+    means as (
+        -- A list adds in the order of user ids, so no sum depends on the order of rows.
+        select
+            cluster,
+            {% if cost_column or value_column %}
+                case
+                    when {{ bind.money }}
+                        then list_sum(list(value * score order by user_id)) / list_sum(list(cost order by user_id))
+                    else list_avg(list(priority order by user_id))
+                end
+            {% else %}
+                list_avg(list(priority order by user_id))
+            {% endif %} as priority,
+            ({{ bind.fill }} and not {{ bind.money }})
+            or list_sum(list(coalesce(value * score - cost, score) order by user_id)) > 0 as worth
+        from judged
+        where not is_excluded
+        group by cluster
+    ),
+{% endif %}
+
+valued as (
+    {% if whole_clusters %}
+        select
+            judged.* replace (
+                coalesce(means.priority, judged.priority) as priority,
+                coalesce(means.worth, judged.worth) as worth
+            )
+        from judged
+        left join means using (cluster)
+    {% else %}
+        select *
+        from judged
+    {% endif %}
 )
 
 select
-    drawn.user_id,
-    drawn.score,
-    drawn.cost,
-    drawn.value,
-    excluded.reason as excluded_for,
-    -- Ranked users are sorted by this; it is the score if all users have the same cost and value.
-    {% if cost_column or value_column %}
-        case
-            when {{ bind.money }} then drawn.value * drawn.score / drawn.cost
-            else coalesce(drawn.value * drawn.score - drawn.cost, drawn.score)
-        end
+    user_id,
+    {% if whole_clusters %}cluster,{% endif %}
+    score,
+    cost,
+    value,
+    excluded_for,
+    priority,
+    worth,
+    {% if cluster and not whole_clusters %}
+        (decisions.list_hash({{ bind.salt }}, user_id) % 4294967296)::uinteger as tie,
     {% else %}
-        drawn.score
-    {% endif %}::double as priority,
-    case
-        when {{ bind.money }} then coalesce(drawn.value * drawn.score > drawn.cost, false)
-        when {{ bind.fill }} then true
-        else coalesce(drawn.value * drawn.score > drawn.cost, drawn.score > 0)
-    end as worth,
-    (drawn.hash % 4294967296)::uinteger as tie,
-    decisions.draw_of(drawn.hash) as draw,
+        (hash % 4294967296)::uinteger as tie,
+    {% endif %}
+    decisions.draw_of(hash) as draw,
     decisions.role_of(
-        draw, excluded.user_id is not null, worth, {{ bind.holdout }}, {{ bind.explore }}
+        draw, is_excluded, worth, {{ bind.holdout }}, {{ bind.explore }}
     )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
-from drawn
-left join {{ excluded }} as excluded using (user_id)
+from valued

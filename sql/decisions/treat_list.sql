@@ -1,16 +1,17 @@
 /* One night's decision about every user.
    Grain: decision_date, experiment, campaign, user_id.  Inputs: the night's roles and ordered users.
    Bound: $decision_date, $experiment, $campaign, $arm, $learner, $model_version, $feature_snapshot, $budget (share
-   of users), $threshold; $size of the list; $by_threshold, true if ranked users are treated from the threshold up
-   instead of up to that size; $cut_priority and $cut_tie, the last treated ranked user; $cut_share, treated share
-   of the users with that priority; $explore_share, treated share of the explorers; $holdout and $explore, shares
-   of users. */
+   of users), $threshold; $ranked_places and $explorer_places, how many ranked users and explorers are treated;
+   $by_threshold, true if ranked users are treated from the threshold up instead; $cut_priority and $cut_tie, the
+   last treated ranked user; $cut_share, treated share of the users with that priority; $explore_share, treated share
+   of the explorers; $holdout and $explore, shares of users. */
 with placed as (
-    select * exclude (place)
+    select *
     from ({{ ordered_users }})
     union all by name
     select
         *,
+        null::bigint as place,
         null::bigint as rank
     from {{ roles }}
     where role not in ('ranked', 'explore')
@@ -23,8 +24,9 @@ decided as (
             priority > {{ bind.cut_priority }}::double
             or (priority = {{ bind.cut_priority }}::double and tie <= {{ bind.cut_tie }}::uinteger)
         ) as selected,
+        if(role = 'ranked', {{ bind.ranked_places }}, {{ bind.explorer_places }}) as places,
         role = 'ranked' and {{ bind.by_threshold }}::boolean as threshold_decides,
-        if(threshold_decides, selected, coalesce(rank <= {{ bind.size }}, false)) as treated
+        if(threshold_decides, selected, coalesce(place <= places, false)) as treated
     from placed
 )
 

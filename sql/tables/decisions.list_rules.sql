@@ -10,6 +10,8 @@ create table if not exists decisions.list_rules (
     holdout double not null, -- share of users who are never treated
     explore double not null, -- share of users about whom chance decides
     contact_cap integer, -- largest number of treatments of a user in cap_days days; null: no cap
+    unit varchar, -- who is treated as a whole: user or cluster; null: user
+    cluster varchar, -- raw column whose values the draws hash; null: they hash the user id
     cap_days integer, -- days that the contact cap looks back, including the list's date
     primary key (decision_date, experiment, campaign)
 )

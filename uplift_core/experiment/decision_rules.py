@@ -46,6 +46,7 @@ class GateLimits(Declared):
 
 
 WhenNotProven = Literal["list", "explore", "stop"]
+Unit = Literal["user", "cluster"]
 
 
 class Decisions(Declared):
@@ -64,6 +65,9 @@ class Decisions(Declared):
     choosing by its score pays off: ``list`` ranks by the score nevertheless; ``explore`` draws the users
     to treat, so that the night is an experiment which can settle the question; ``stop`` writes no list.
 
+    ``unit`` says who is treated as a whole where the experiment declares clusters: the ``cluster``, by
+    its mean, or each ``user``. Clusters are held out and explored as a whole in both cases.
+
     ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
@@ -75,6 +79,8 @@ class Decisions(Declared):
     # The default is not written to manifests, so that models keep their version.
     cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
     when_not_proven: WhenNotProven = Field("list", exclude_if=lambda choice: choice == "list")
+    # Default: the cluster where one is declared, else the user; see ``Experiment.decision_unit``.
+    unit: Unit | None = Field(None, exclude_if=lambda unit: unit is None)
     fill: bool = Field(default=True, exclude_if=bool)
     cost_column: str | None = None
     value_column: str | None = None

@@ -21,7 +21,7 @@ from pydantic import (
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment.decision_rules import Decisions
+from uplift_core.experiment.decision_rules import Decisions, Unit
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
@@ -100,6 +100,19 @@ class Experiment(Declared):
             raise ValueError(
                 f"cluster = '{self.cluster}' is the column of the arm or of an outcome; name the column "
                 "of the unit that was assigned as a whole, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _unit_can_be_treated(self) -> Self:
+        if self.decisions.unit == "cluster" and not self.cluster:
+            raise ValueError(
+                "decisions.unit = 'cluster' needs clusters: declare cluster = '<column>', or remove it"
+            )
+        if self.decision_unit == "cluster" and self.decisions.cut == "threshold":
+            raise ValueError(
+                "decisions.cut = 'threshold' compares the score of each user, and would tear clusters "
+                "apart; set cut = 'size', or unit = 'user'"
             )
         return self
 
@@ -185,6 +198,11 @@ class Experiment(Declared):
             return Experiment.model_validate(data)
         except ValidationError as error:
             raise ExperimentError(f"{self.name}: {readable(error)}") from error
+
+    @property
+    def decision_unit(self) -> Unit:
+        """Who is treated as a whole: a declared cluster unless the rules say otherwise, else a user."""
+        return self.decisions.unit or ("cluster" if self.cluster else "user")
 
     @property
     def treatments(self) -> tuple[str, ...]:

@@ -61,6 +61,11 @@ class Quota:
     ranked: int
     explorers: int
 
+    @property
+    def size(self) -> int:
+        """Number of all users whom the list treats."""
+        return self.ranked + self.explorers
+
 
 def quota(size: int, ranked: int, explorers: int) -> Quota:
     """Divide a list of ``size`` between ranked users and explorers, in proportion to their numbers.

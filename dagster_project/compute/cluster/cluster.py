@@ -21,7 +21,7 @@ from dagster_project.compute.cluster.lists import Ranging, roles_in_parts
 from dagster_project.compute.cluster.row_local_sql import refuse_across_users
 from dagster_project.compute.cluster.tasks import MERGED, CellRange, Limits, Query
 from dagster_project.compute.cluster.training import Job, train_on_one, train_together
-from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
+from dagster_project.decisions.roles import ListRequest, Roles, assign_roles, treats_whole_clusters
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile, parts_of
@@ -241,11 +241,15 @@ class Cluster(Compute):
         return self._view(db, tables.scores, scored)
 
     def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
-        """See ``Compute.roles``; users in tables, such as a population's, get their roles locally."""
+        """See ``Compute.roles``; users in tables, such as a population's, get their roles locally.
+
+        So do whole clusters, whose members may be in several parts.
+        """
         listed, rules = experiment.target_users, experiment.declaration.decisions
-        if db.kind(listed.scores) != VIEW:
+        if db.kind(listed.scores) != VIEW or treats_whole_clusters(experiment):
             return assign_roles(db, experiment, request)
-        names = [listed.scores, *([listed.raw] if rules.cost_column or rules.value_column else [])]
+        reads_raw = rules.cost_column or rules.value_column or experiment.declaration.cluster
+        names = [listed.scores, *([listed.raw] if reads_raw else [])]
         files = zip(*(self._files(db, name) for name in names), strict=True)
         reads = [dict(zip(names, each, strict=True)) for each in files]
         ranging = Ranging(reads, self.range_users)

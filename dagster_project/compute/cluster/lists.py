@@ -19,6 +19,7 @@ from dagster_project.decisions.roles import (
     EXCLUDED,
     Binds,
     Counts,
+    Fit,
     ListRequest,
     cut_binds,
     refuse_faults,
@@ -28,7 +29,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.targeting.budget import rank_of
+from uplift_core.targeting.budget import Quota, rank_of
 
 MARKS = 4  # smallest number of marks of each part in a range: a range's size varies less with more
 INTERVALS = Identifier.of("intervals")
@@ -69,6 +70,10 @@ class RolesInParts:
     def reaching(self, score: float) -> int:
         """See ``Roles.reaching``."""
         return sum(self._count_priority(score))
+
+    def fit(self, places: Quota) -> Fit:
+        """See ``Roles.fit``: whole clusters are listed on one machine, so all places are filled."""
+        return Fit(places)
 
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""

@@ -140,6 +140,16 @@ def test_the_declaration_is_right_before_it_is_made_wrong(db: Warehouse, tmp_pat
             ["'balance' is DOUBLE", "cast it in past.sql"],
         ),
         ('assigned_at = "day"', 'assigned_at = "day"\npropensities = "fit"', ["'fit'", "'estimate'"]),
+        (
+            "[tables.past]",
+            '[decisions]\nunit = "cluster"\n\n[tables.past]',
+            ["decisions.unit = 'cluster'", "declare cluster", "remove it"],
+        ),
+        (
+            "[tables.past]",
+            '[decisions]\nunit = "home"\n\n[tables.past]',
+            ["'home'", "'user' or 'cluster'"],
+        ),
         ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "home"', ["cluster = 'home'", "grp"]),
         ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "grp"', ["cluster = 'grp'", "the arm"]),
         ('assigned_at = "day"', 'assigned_at = "day"\ncluster = "customer"', ["remove it"]),

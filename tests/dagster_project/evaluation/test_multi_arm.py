@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +22,7 @@ from dagster_project.evaluation.multi_arm import (
     judge_choice,
     multi_arm_rows,
 )
+from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
@@ -189,6 +191,37 @@ def test_a_list_is_the_same_again_and_with_much_money_all_who_gain_get_an_arm(
     assert write(9_000.0) == write(9_000.0)
     assert {row["reason"] for row in write(1e9) if not row["arm"]} <= {"holdout", "no_arm_helps"}
     assert sum(row["arm"] is not None for row in write(0.0)) == 0
+
+
+def test_whole_clusters_get_the_arm_with_their_best_mean_effect(finished: Warehouse) -> None:
+    folder = with_costs(mens=0.5, womens=0.6)
+    declaration = folder.declaration.model_copy(update={"cluster": "home"})
+    finished.rows("alter table raw.hillstrom add column home bigint")
+    finished.rows("update raw.hillstrom set home = user_id * 7919 % 20011")
+    money = 20_000.0
+    write_multi_arm_list(
+        finished, replace(folder, declaration=declaration), decision_date="2026-03-01", money=money
+    )
+    listed = "from decisions.multi_arm_list as list join raw.hillstrom using (user_id) "
+    hillstrom = "where list.experiment = 'hillstrom'"
+    one_arm, spent, homes, arms = finished.one(
+        "select max(arms), sum(cost), count(*), count(distinct arm) from ("
+        "select home, count(distinct coalesce(arm, 'nobody')) as arms, any_value(arm) as arm, "
+        f"sum(list.cost) as cost {listed} {hillstrom} group by home)"
+    )
+    assert (one_arm, homes, arms) == (1, 20_011, 2)
+    assert money - 0.6 * 5 < spent <= money
+    for arm in TREATMENTS:
+        score = f"cate_{deciding_learner(finished, HILLSTROM, arm)}"
+        given, wrong = finished.one(
+            f"select count(*), count(*) filter (abs(mean - effect) > 1e-9) from ("
+            f"select avg(s.{score}::double) as mean, any_value(effect) as effect {listed} "
+            f"join scores.hillstrom as s using (user_id) {hillstrom} "
+            "and s.arm = $arm and list.arm = $arm group by home)",
+            {"arm": arm},
+        )
+        assert given
+        assert not wrong
 
 
 @pytest.mark.parametrize(

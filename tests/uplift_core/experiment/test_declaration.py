@@ -185,3 +185,13 @@ def test_discover_refuses_one_name_in_two_roots(tmp_path: Path) -> None:
     shutil.copytree(EXPERIMENTS / "hillstrom", tmp_path / "hillstrom")
     with pytest.raises(ExperimentError, match="hillstrom: declared twice"):
         discover(EXPERIMENTS, tmp_path)
+
+
+def test_the_unit_of_decisions_is_the_declared_cluster_unless_the_rules_say_otherwise() -> None:
+    declared = declare(cluster="zip_code")
+    assert Experiment.model_validate(declare()).decision_unit == "user"
+    assert Experiment.model_validate(declared).decision_unit == "cluster"
+    by_user = Experiment.model_validate({**declared, "decisions": {"unit": "user", "cut": "threshold"}})
+    assert by_user.decision_unit == "user"
+    with pytest.raises(ValidationError, match="would tear clusters apart; set cut = 'size', or unit"):
+        Experiment.model_validate({**declared, "decisions": {"cut": "threshold"}})

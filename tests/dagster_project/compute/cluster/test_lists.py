@@ -20,6 +20,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
+from tests.dagster_project.decisions.test_clusters import clustered
 from tests.dagster_project.decisions.test_roles import NIGHT, experiment, make
 from tests.support import dicts, memory_warehouse
 from uplift_core.artifacts.home import Home
@@ -76,6 +77,14 @@ class Both:
 def both(workers: Workers, tmp_path: Path) -> Both:
     cluster = Cluster(Home(tmp_path), workers.address, "500MB", 1, 1_000, range_users=RANGE)
     return Both(memory_warehouse(), memory_warehouse(), cluster)
+
+
+@pytest.mark.parametrize("unit", ["user", "cluster"])
+def test_clusters_are_drawn_and_treated_as_on_one_machine(both: Both, unit: str) -> None:
+    rng = np.random.default_rng(4)
+    both.give(rng.integers(0, 40, USERS) / 4, home=rng.integers(0, 200, USERS))
+    rows = both.assert_equal(clustered(RULES.model_copy(update={"unit": unit})), Budget(share=0.3))
+    assert round(0.3 * USERS) - 10 < sum(r["treated"] for r in rows) <= round(0.3 * USERS)
 
 
 SHAPES: dict[str, Values] = {
