@@ -4,8 +4,9 @@ A pointwise interval misses the truth at each budget in 5 % of experiments, so a
 often. A simultaneous band multiplies the same standard errors by a larger number: the 95 % point of the
 largest |z| over all budgets (Montiel Olea & Plagborg-Møller 2019, "sup-t"). That point is the multiplier
 bootstrap's (Chernozhukov, Chetverikov & Kato 2013): each user's influence gets a standard normal
-multiplier. Given the data, such a curve is normal with the covariance of the influences, which follows
-exactly from the groups' sums. So curves are drawn from that covariance, not by drawing for each user.
+multiplier; where users are in clusters, each cluster's sum does. Given the data, such a curve is normal
+with the covariance of the influences, which follows exactly from the groups' sums. So curves are drawn
+from that covariance, not by drawing for each user.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from uplift_core.arrays import Doubles, Floats
-from uplift_core.evaluation.estimate import PRODUCTS, SUMS, Z95
+from uplift_core.evaluation.estimate import Z95, covariance
 from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.evaluation.policy import effect_at_cut
 
@@ -27,17 +27,6 @@ DRAWS = 5_000
 LEVEL = 0.95
 LEAST_USERS = 50  # of each arm, above and below a cut; with fewer, figures are not normal enough
 TINY = 1e-12  # of the largest variance; a smaller one is rounding
-
-# The sum of each term of an influence over the users of a group.
-SUM_OF = {
-    "one": "n",
-    "phi": "phi",
-    "phi0": "phi0",
-    "treated": "n_treated",
-    "control": "n_control",
-    "y_treated": "y_treated",
-    "y_control": "y_control",
-}
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,7 @@ def bands(groups: ScoreGroups, budgets: npt.ArrayLike) -> dict[str, Band]:
     b = b[(b >= share) & ((b <= 1 - share) | (b == 1))]
     if not len(b):
         return {}
-    blocks = _blocks(groups, b)
+    blocks = groups.between(b)
     pi = np.stack([blocks.treated_share(budget) for budget in b])
     effect = effect_at_cut(groups, groups.phi, b)[:, None]
     off = pi - b[:, None]
@@ -124,26 +113,12 @@ def _noise(n: int) -> Floats:
 
 def _band(blocks: ScoreGroups, budgets: Doubles, value: Doubles, terms: Mapping[str, Doubles]) -> Band:
     """Make the band of a curve from the terms of its users' influence, each (n_budgets, n_blocks)."""
-    covariance = _covariance(blocks, terms)
-    variance = np.maximum(np.diag(covariance), 0.0)
+    found = covariance(blocks, terms)
+    variance = np.maximum(np.diag(found), 0.0)
     known = variance > TINY * variance.max()  # at budget 1, every ranking is random targeting
     sd = np.sqrt(np.where(known, variance, 0.0))
-    correlation = covariance[np.ix_(known, known)] / np.outer(sd[known], sd[known])
+    correlation = found[np.ix_(known, known)] / np.outer(sd[known], sd[known])
     return Band(budgets, value, sd, critical_value(correlation))
-
-
-def _covariance(blocks: ScoreGroups, terms: Mapping[str, Doubles]) -> Doubles:
-    """Compute the covariance of the curve at all budgets: (n_budgets, n_budgets)."""
-    total = np.zeros((len(next(iter(terms.values()))),) * 2)
-    mean = np.zeros(len(total))
-    for a, b in product(terms, repeat=2):
-        column = PRODUCTS.get((a, b)) or PRODUCTS.get((b, a))
-        if column is not None:
-            total += (terms[a] * getattr(blocks, column)) @ terms[b].T
-    for term, coefficient in terms.items():
-        mean += coefficient @ getattr(blocks, SUM_OF[term])
-    users = blocks.n_users
-    return np.asarray((total - np.outer(mean, mean) / users) / users**2)
 
 
 def _qini(groups: ScoreGroups, blocks: ScoreGroups, budgets: Doubles, pi: Doubles) -> Band:
@@ -170,12 +145,3 @@ def _qini(groups: ScoreGroups, blocks: ScoreGroups, budgets: Doubles, pi: Double
         "control": users * ((ratio * rate)[:, None] * pi - moved),
     }
     return _band(blocks, budgets, pi @ blocks.y_treated - ratio * (pi @ blocks.y_control), terms)
-
-
-def _blocks(groups: ScoreGroups, budgets: Doubles) -> ScoreGroups:
-    """Merge the groups between those that a budget cuts; all budgets treat a block in equal shares."""
-    cut = np.searchsorted(np.cumsum(groups.n), budgets * groups.n_users)
-    starts = np.unique(np.r_[0, cut, cut + 1])
-    starts = starts[starts < len(groups.n)]
-    sums = {name: np.add.reduceat(getattr(groups, name), starts) for name in SUMS}
-    return ScoreGroups(score=groups.score[starts], **sums, propensity=groups.propensity)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 
 from uplift_core.arrays import Doubles
+from uplift_core.evaluation.clusters import Clusters, RankedClusters
 from uplift_core.evaluation.estimate import Estimate, Influence, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
@@ -32,6 +34,8 @@ def qini_curve(groups: ScoreGroups) -> Curve:
 
 def qini_curve_error(groups: ScoreGroups) -> Doubles:
     """Compute the standard error of the Qini curve's height at each point, for a fixed ranking."""
+    if groups.clusters is not None:
+        return _clustered_curve_error(groups, groups.clusters)
     users = groups.n_users
     n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
     y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
@@ -45,6 +49,27 @@ def qini_curve_error(groups: ScoreGroups) -> Doubles:
     )
     height = y_t - ratio * y_c
     return np.asarray(np.r_[0.0, np.sqrt(np.maximum(squares - height**2 / users, 0.0))])
+
+
+def _clustered_curve_error(groups: ScoreGroups, clusters: Clusters) -> Doubles:
+    """Compute ``qini_curve_error`` with influences that are added up by cluster."""
+    users, ranked = groups.n_users, RankedClusters.of(clusters)
+    n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
+    y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
+    rate, ratio = _ratio(y_c, n_c), _ratio(n_t, n_c)
+    weight = {"y_treated": 1.0, "treated": -rate, "y_control": -ratio, "control": ratio * rate}
+    rows = {term: (ranked.clusters.sums[term], ranked.so_far(term)) for term in weight}
+    size = clusters.total("one")
+    squares, crossed = np.zeros(len(groups.n)), np.zeros(len(groups.n))
+    for (a, (a_row, a_sum)), (b, (b_row, b_sum)) in combinations_with_replacement(rows.items(), 2):
+        # What a row adds to the cluster's product of two sums over the best users.
+        added = ranked.cumulative(a_row * b_sum + a_sum * b_row - a_row * b_row)
+        squares += (1.0 if a == b else 2.0) * weight[a] * weight[b] * added
+    for term, (row, _) in rows.items():
+        crossed += weight[term] * ranked.cumulative(row * size[clusters.number])
+    mean = (y_t - ratio * y_c) / users
+    squares += mean**2 * (size @ size) - 2 * mean * crossed
+    return np.asarray(np.r_[0.0, np.sqrt(np.maximum(clusters.factor * squares, 0.0))])
 
 
 def qini_auc(groups: ScoreGroups) -> Estimate:
@@ -132,16 +157,17 @@ class Decile:
 def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     """Compute the difference in mean outcome between the arms within each tenth of users by score.
 
-    The standard error is that of a difference of two independent means. Where a decile lacks an
-    arm, its uplift is NaN. Where all outcomes of an arm are equal, their variance cannot be estimated,
-    and the standard error is NaN.
+    The standard error is that of a difference of two independent means; where users are in clusters, it
+    is that of the clusters' influences. Where a decile lacks an arm, its uplift is NaN. Where all
+    outcomes of an arm are equal, their variance cannot be estimated, and the standard error is NaN.
     """
-    rows = []
+    rows, clustered = [], _clustered_decile_errors(groups, n_bins)
     for k, share in enumerate(groups.slices(n_bins)):
         inside = groups.score[share * groups.n > TINY]
         n, n_t = float(share @ groups.n), float(share @ groups.n_treated)
         rate_t, var_t = _mean_variance(share, groups.y_treated, groups.yy_treated, n_t)
         rate_c, var_c = _mean_variance(share, groups.y_control, groups.yy_control, n - n_t)
+        error = clustered[k] if clustered else float(np.sqrt(var_t + var_c))
         rows.append(
             Decile(
                 decile=k + 1,
@@ -152,10 +178,18 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
                 rate_treated=rate_t,
                 rate_control=rate_c,
                 uplift=rate_t - rate_c,
-                std_error=float(np.sqrt(var_t + var_c)) if min(var_t, var_c) > 0 else float("nan"),
+                std_error=error if min(var_t, var_c) > 0 else float("nan"),
             )
         )
     return rows
+
+
+def _clustered_decile_errors(groups: ScoreGroups, n_bins: int) -> list[float]:
+    """Compute the cluster-robust error of each decile's uplift; empty if users are independent."""
+    if groups.clusters is None:
+        return []
+    blocks = groups.between(np.arange(1, n_bins) / n_bins)
+    return [_difference_of_means(blocks, share, share).std_error for share in blocks.slices(n_bins)]
 
 
 def _qini(n: Doubles, n_treated: Doubles, y_treated: Doubles, y_control: Doubles) -> Curve:

@@ -7,19 +7,23 @@ the statistic's standard error.
 On grouped users an influence is a linear function of what differs between the users of a group: of
 phi and phi0, or of the arm and the outcome. Its coefficients are constant within a group, so the sum
 of its squares follows exactly from the group's sums. Neither single users nor resampling are needed.
+
+Where users are in clusters, the influences are added up by cluster before they are squared, see
+``clusters.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import Clusters
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -41,6 +45,17 @@ PRODUCTS = {
     ("control", "control"): "n_control",
     ("control", "y_control"): "y_control",
     ("y_control", "y_control"): "yy_control",
+}
+
+# The sum of each term over the users of a group.
+SUM_OF = {
+    "one": "n",
+    "phi": "phi",
+    "phi0": "phi0",
+    "treated": "n_treated",
+    "control": "n_control",
+    "y_treated": "y_treated",
+    "y_control": "y_control",
 }
 
 
@@ -66,6 +81,7 @@ class Sums:
         phi0_sq: sum of phi0 squared.
         phi0_phi: sum of phi0 * phi.
         propensity: e, by design.
+        clusters: the users of the groups by cluster; None if users are independent.
     """
 
     n: Doubles
@@ -81,6 +97,7 @@ class Sums:
     phi0_sq: Doubles
     phi0_phi: Doubles
     propensity: float
+    clusters: Clusters | None = None
 
     def __post_init__(self) -> None:
         if len({len(getattr(self, name)) for name in SUMS}) != 1 or not len(self.n):
@@ -97,16 +114,21 @@ class Sums:
         return self.n - self.n_treated
 
 
-SUMS = tuple(f.name for f in fields(Sums) if f.name != "propensity")
+SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("propensity", "clusters"))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its standard error, and the influence of each group's users on it."""
+    """A figure with its standard error, and the influence of each group's users on it.
+
+    ``by_cluster`` is the sum of the influences of each cluster's users, (n_clusters,); None if users are
+    independent.
+    """
 
     value: float
     std_error: float
     influence: Influence = field(default_factory=dict, repr=False, compare=False)
+    by_cluster: Doubles | None = field(default=None, repr=False, compare=False)
 
     @property
     def ci_low(self) -> float:
@@ -126,6 +148,9 @@ class Estimate:
 
 def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:
     """Return a figure with the standard error that follows from its influence."""
+    if sums.clusters is not None:
+        by_cluster = sums.clusters.add_up(influence)
+        return Estimate(value, sums.clusters.error(by_cluster, sums.n_users), influence, by_cluster)
     squares = 0.0
     for pair in combinations_with_replacement(sorted(influence), 2):
         column = PRODUCTS.get(pair)
@@ -147,13 +172,42 @@ def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
     zero = np.zeros(1)
     terms = {*a.influence, *b.influence}
     influence = {t: a.influence.get(t, zero) - b.influence.get(t, zero) for t in terms}
-    return estimate(sums, a.value - b.value, influence)
+    if sums.clusters is None or a.by_cluster is None or b.by_cluster is None:
+        return estimate(sums, a.value - b.value, influence)
+    by_cluster = a.by_cluster - b.by_cluster
+    error = sums.clusters.error(by_cluster, sums.n_users)
+    return Estimate(a.value - b.value, error, influence, by_cluster)
+
+
+def covariance(sums: Sums, terms: Influence) -> Doubles:
+    """Compute the covariance of several figures on the same users: (n_figures, n_figures).
+
+    Args:
+        sums: sums of the groups.
+        terms: term -> its coefficients in the influences, (n_figures, n_groups). Influences are
+            centred here, so what is the same for every user may be left out.
+    """
+    users, figures = sums.n_users, len(next(iter(terms.values())))
+    mean = np.zeros(figures)
+    for term, coefficient in terms.items():
+        mean += coefficient @ getattr(sums, SUM_OF[term])
+    total = np.zeros((figures, figures))
+    if sums.clusters is None:
+        for a, b in product(terms, repeat=2):
+            column = PRODUCTS.get((a, b)) or PRODUCTS.get((b, a))
+            if column is not None:
+                total += (terms[a] * getattr(sums, column)) @ terms[b].T
+        return np.asarray((total - np.outer(mean, mean) / users) / users**2)
+    centred = {**terms, "one": terms.get("one", 0.0) - mean[:, None] / users + np.zeros(len(sums.n))}
+    for a, b in product(centred, repeat=2):
+        total += centred[a] @ sums.clusters.products(a, b) @ centred[b].T
+    return np.asarray(sums.clusters.factor * total / users**2)
 
 
 def spread(figure: Estimate, place: npt.NDArray[np.int64]) -> Estimate:
     """Give a figure's influence for finer groups: finer group j is a part of group ``place[j]``."""
     influence = {t: c[place] for t, c in figure.influence.items()}
-    return Estimate(figure.value, figure.std_error, influence)
+    return Estimate(figure.value, figure.std_error, influence, figure.by_cluster)
 
 
 def pooled(parts: list[tuple[float, Estimate]]) -> Estimate:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS, Sums
 
 
@@ -55,6 +56,23 @@ class ScoreGroups(Sums):
         for k in range(n_bins):
             yield self.treated_share((k + 1) / n_bins) - self.treated_share(k / n_bins)
 
+    def between(self, budgets: npt.ArrayLike) -> ScoreGroups:
+        """Merge the groups between those that a budget cuts; all budgets treat these in equal shares.
+
+        A merged group has the score of its best user.
+        """
+        cut = np.searchsorted(np.cumsum(self.n), np.asarray(budgets) * self.n_users)
+        starts = np.unique(np.r_[0, cut, cut + 1])
+        starts = starts[starts < len(self.n)]
+        sums = {name: np.add.reduceat(getattr(self, name), starts) for name in SUMS}
+        clusters = self.clusters
+        if clusters is not None:
+            place = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self.n)))
+            clusters = clusters.merged(place, len(starts))
+        return ScoreGroups(
+            score=self.score[starts], **sums, propensity=self.propensity, clusters=clusters
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class JointGroups(Sums):
@@ -77,7 +95,9 @@ class JointGroups(Sums):
             column: np.bincount(place, weights=getattr(self, column)).astype(np.float64)
             for column in SUMS
         }
-        return ScoreGroups(score=-negative, **sums, propensity=self.propensity), place
+        clusters = self.clusters and self.clusters.merged(place, len(negative))
+        groups = ScoreGroups(score=-negative, **sums, propensity=self.propensity, clusters=clusters)
+        return groups, place
 
 
 def joint_groups(  # noqa: PLR0913 - the columns of held-out users
@@ -88,6 +108,7 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     mu0: Doubles,
     mu1: Doubles,
     propensity: float,
+    cluster: npt.NDArray[np.generic] | None = None,
 ) -> JointGroups:
     """Make one group of each user in memory; ``sql/evaluation/joint_groups.sql`` groups larger tables.
 
@@ -98,9 +119,14 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         mu0: (n,) predicted outcome under control, by a model that did not see the user.
         mu1: (n,) predicted outcome under treatment, likewise.
         propensity: e, by design.
+        cluster: (n,) the user's cluster, by number or text; None if users are independent.
     """
     phi0 = mu0 + (1 - w) * (y - mu0) / (1 - propensity)
     phi = mu1 + w * (y - mu1) / propensity - phi0
+    clusters = None
+    if cluster is not None:
+        terms = user_terms(w, y, phi=phi, phi0=phi0)
+        clusters = Clusters.of(cluster, np.arange(len(w)), terms, len(w))
     return JointGroups(
         n=np.ones(len(w)),
         n_treated=w,
@@ -116,4 +142,18 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         phi0_phi=phi0 * phi,
         propensity=propensity,
         scores=scores,
+        clusters=clusters,
     )
+
+
+def user_terms(w: Doubles, y: Doubles, *, phi: Doubles, phi0: Doubles) -> dict[str, Doubles]:
+    """Return the terms of which users' influences consist, each (n,); see ``estimate.py``."""
+    return {
+        "one": np.ones(len(w)),
+        "phi": phi,
+        "phi0": phi0,
+        "treated": w,
+        "control": 1 - w,
+        "y_treated": w * y,
+        "y_control": (1 - w) * y,
+    }

@@ -8,13 +8,13 @@ the larger that effect is compared with the noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
-from uplift_core.evaluation.estimate import Estimate, Sums, estimate
+from uplift_core.evaluation.estimate import Estimate, Sums, covariance, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
 NEAR_CUT = 0.05  # share of all users, to each side of the cut, who measure the effect at the cut
@@ -183,7 +183,7 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
         (first(y1) - b * y1.sum()) / e - (first(y0) - b * y0.sum()) / (1 - e),
         squares - 2 * at_cut * off_budget(weighted) + at_cut**2 * spread,
     )
-    return PolicyCurve(
+    curve = PolicyCurve(
         b,
         *value,
         *ipw,
@@ -193,6 +193,27 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
         *gain_ipw,
         *incremental,
     )
+    return curve if groups.clusters is None else replace(curve, **_clustered_errors(groups, b))
+
+
+def _clustered_errors(groups: ScoreGroups, b: Doubles) -> dict[str, Doubles]:
+    """Compute the cluster-robust standard errors of ``PolicyCurve``: name -> (n_budgets,)."""
+    blocks, e = groups.between(b), groups.propensity
+    pi = np.stack([blocks.treated_share(budget) for budget in b])
+    off = pi - b[:, None]
+    weighted = groups.y_treated / e - groups.y_control / (1 - e)
+    at_cut, at_cut_ipw = (effect_at_cut(groups, c, b)[:, None] * off for c in (groups.phi, weighted))
+    influences = {
+        "value_error": {"phi": pi, "phi0": np.ones_like(pi), "one": -at_cut},
+        "incremental_error": {"phi": pi},
+        "gain_error": {"phi": off, "one": -at_cut},
+        "value_ipw_error": {"y_treated": pi / e, "y_control": (1 - pi) / (1 - e), "one": -at_cut_ipw},
+        "gain_ipw_error": {"y_treated": off / e, "y_control": -off / (1 - e), "one": -at_cut_ipw},
+    }
+    return {
+        name: np.sqrt(np.maximum(np.diag(covariance(blocks, terms)), 0.0))
+        for name, terms in influences.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ folds share their users, and errors that take them as independent are too small 
 
 Two figures are summed: the gain over random averaged over budgets (``rate.mean_gain``), and its
 difference to that of the response model. A fold has the weight sqrt(number of training folds).
+
+Where users are in clusters, whole clusters are in one fold, and a cluster's influences are one
+contribution: they are added up before squares and cubes are taken.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from functools import cache
 import numpy as np
 
 from uplift_core.arrays import Doubles
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import Estimate, Sums
 
 LEVEL = 0.05  # chance that any ranking is called better where none is
@@ -63,6 +67,9 @@ class SequentialSums:
         value = np.array([figure.value for figure in figures])
         self.users += weight * sums.n_users
         self.total += weight * sums.n_users * _less(value, less)
+        if sums.clusters is not None:
+            self._add_clusters(sums.clusters, figures, weight, less)
+            return
         for groups in _chunks(len(sums.n)):
             phi, one = (_less(_terms(figures, term, groups), less) for term in ("phi", "one"))
             n, first, second, third = (
@@ -73,6 +80,16 @@ class SequentialSums:
             self.products += weight**2 * both
             cubed = phi**3 @ third + 3 * (phi**2 * one) @ second + 3 * (phi * one**2) @ first
             self.cubes += weight**3 * (cubed + one**3 @ n)
+
+    def _add_clusters(
+        self, clusters: Clusters, figures: Sequence[Estimate], weight: float, less: int | None
+    ) -> None:
+        """Add the products and cubes of influences that are added up by cluster."""
+        none = np.zeros(len(clusters))  # one score for all has no influence
+        influences = [none if f.by_cluster is None else f.by_cluster for f in figures]
+        added = weight * clusters.factor**0.5 * _less(np.stack(influences), less)
+        self.products += added @ added.T
+        self.cubes += np.sum(added**3, axis=1)
 
     def evidence(self) -> Evidence:
         """Compute the test of all folds that were added.
