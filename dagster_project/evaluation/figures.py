@@ -121,17 +121,19 @@ def _gain_name(experiment: Experiment) -> str:
 
 
 def _metrics(groups: ScoreGroups, *, binary: bool) -> Iterator[tuple[str, Estimate]]:
-    yield "mean_if_all_treated", random_value(groups, 1.0)
-    yield "mean_if_none_treated", random_value(groups, 0.0)
-    yield "ate", average_effect(groups)
-    yield "ate_ipw", average_effect_ipw(groups)
+    # Products by cluster are computed once, for the groups between cuts.
+    between = groups if groups.clusters is None else groups.between(BUDGETS)
+    yield "mean_if_all_treated", random_value(between, 1.0)
+    yield "mean_if_none_treated", random_value(between, 0.0)
+    yield "ate", average_effect(between)
+    yield "ate_ipw", average_effect_ipw(between)
     yield "autoc", autoc(groups)
     yield "qini", qini(groups)
     yield "auuc", auuc(groups)
     if binary and groups.y_treated.sum() > 0:
         yield "qini_auc", qini_auc(groups)
     for k in UPLIFT_AT:
-        yield f"uplift_at_{100 * k:g}", uplift_at(groups, k)
+        yield f"uplift_at_{100 * k:g}", uplift_at(between, k)
         yield f"uplift_at_{100 * k:g}_by_group", uplift_at_by_group(groups, k)
     yield "calibration_slope", calibration_slope(groups)
 
@@ -150,16 +152,17 @@ def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
 
 
 def _curve(groups: ScoreGroups) -> Rows:
-    curve, error = qini_curve(groups), qini_curve_error(groups)
+    curve = qini_curve(groups)
     last = len(curve.targeted) - 1
     points = np.unique(np.linspace(0, last, min(last, CURVE_POINTS) + 1).round().astype(int))
+    errors = qini_curve_error(groups, points)
     return [
         {
             "targeted": float(curve.targeted[i]),
             "incremental": float(curve.incremental[i]),
-            "std_error": float(error[i]),
+            "std_error": float(error),
         }
-        for i in points
+        for i, error in zip(points, errors, strict=True)
     ]
 
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES, outcome_columns
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
+from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS
-from uplift_core.evaluation.groups import JointGroups
+from uplift_core.evaluation.groups import JointGroups, user_terms
 
 ALL_SCORES = Identifier.listed(SCORES.values())
+# Clusters refer to groups by cell; a cell has one score of each ranking, and one prediction of each arm.
+CELLS = Identifier.listed(["cell", *SCORES.values(), "mu0", "mu1"])
+
+
+def _by(experiment: BatchExperiment) -> Identifier:
+    return CELLS if experiment.declaration.cluster else ALL_SCORES
 
 
 def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> JointGroups:
     """Read the held-out users of one contrast in groups by their stored scores."""
     predictions = experiment.tables.predictions
-    sql = sums_select(experiment, predictions, outcome, by=ALL_SCORES, by_fold=False)
+    sql = sums_select(experiment, predictions, outcome, by=_by(experiment), by_fold=False)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
-    return _groups(rows, experiment.declaration.contrast(arm).propensity)
+    by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
+    return _groups(rows, experiment.declaration.contrast(arm).propensity, by_cluster)
 
 
 def read_out_of_fold(
@@ -34,11 +47,18 @@ def read_out_of_fold(
     ``predictions`` has one row per cell and fold.
     """
     outcome = experiment.declaration.defaults.outcome
-    sql = sums_select(experiment, predictions, outcome, by=ALL_SCORES, by_fold=True)
+    sql = sums_select(experiment, predictions, outcome, by=_by(experiment), by_fold=True)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
-    fold = rows.column("fold").to_numpy()
+    by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=True)
     e = experiment.declaration.contrast(arm).propensity
-    return [_groups(rows.filter(pa.array(fold == k)), e) for k in np.unique(fold)]
+
+    def of_fold(table: pa.Table, fold: int) -> pa.Table:
+        return table.filter(pc.field("fold") == fold)
+
+    return [
+        _groups(of_fold(rows, k), e, by_cluster and of_fold(by_cluster, k))
+        for k in np.unique(rows.column("fold").to_numpy())
+    ]
 
 
 def sums_select(
@@ -75,12 +95,48 @@ def sums_binds(experiment: BatchExperiment, arm: str, *, by_fold: bool) -> dict[
     }
 
 
-def _groups(rows: pa.Table, propensity: float) -> JointGroups:
-    def doubles(column: str) -> np.ndarray:
-        return rows.column(column).to_numpy().astype(np.float64)
-
-    return JointGroups(
-        **{column: doubles(column) for column in SUMS},
-        propensity=propensity,
-        scores={name: doubles(column) for name, column in SCORES.items()},
+def read_cluster_users(
+    db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str, *, by_fold: bool
+) -> pa.Table | None:
+    """Read the users of one contrast by cluster; None if the experiment declares no clusters."""
+    if not experiment.declaration.cluster:
+        return None
+    sql = render(
+        "evaluation/cluster_users.sql",
+        assignment=experiment.tables.assignment,
+        user_cells=experiment.tables.user_cells,
+        outcome=experiment.outcome(outcome).name,
+        by_fold=by_fold,
     )
+    binds = sums_binds(experiment, arm, by_fold=by_fold)
+    return db.arrow(sql, {name: binds[name] for name in ("arm", "control", "split")})
+
+
+def first_rows(by_cluster: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the row with which each cluster begins; rows are in the order of their clusters."""
+    cluster = by_cluster.column("cluster").to_numpy()
+    return np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
+
+
+def _groups(rows: pa.Table, propensity: float, by_cluster: pa.Table | None) -> JointGroups:
+    sums: dict[str, Any] = {column: doubles(rows, column) for column in SUMS}
+    scores = {name: doubles(rows, column) for name, column in SCORES.items()}
+    if by_cluster is None:
+        return JointGroups(**sums, propensity=propensity, scores=scores)
+    clusters = _clusters(rows, propensity, by_cluster)
+    return JointGroups(**sums, propensity=propensity, scores=scores, clusters=clusters).merged()
+
+
+def _clusters(rows: pa.Table, propensity: float, by_cluster: pa.Table) -> Clusters:
+    """Make the clusters of groups of which each is a cell, in the order of cells."""
+    cells, cell = (table.column("cell").to_numpy() for table in (rows, by_cluster))
+    group = np.searchsorted(cells, cell)
+    w, y = (doubles(by_cluster, name) for name in ("w", "y"))
+    mu0, mu1 = (doubles(rows, name)[group] for name in ("mu0", "mu1"))
+    terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
+    return Clusters.in_order(first_rows(by_cluster), group, terms, len(cells))
+
+
+def doubles(rows: pa.Table, column: str) -> Doubles:
+    """Return a column as float64."""
+    return np.asarray(rows.column(column).to_numpy(), dtype=np.float64)

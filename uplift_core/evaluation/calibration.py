@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from uplift_core.evaluation.estimate import Estimate, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
@@ -48,11 +50,14 @@ class GroupEffect:
 def group_effects(groups: ScoreGroups, n_bins: int = QUINTILES) -> list[GroupEffect]:
     """Estimate the average effect (mean phi) in each fifth of users, beside the mean score (GATES)."""
     rows = []
-    for k, share in enumerate(groups.slices(n_bins)):
+    blocks = groups if groups.clusters is None else groups.between(np.arange(1, n_bins) / n_bins)
+    for k, (share, of_block) in enumerate(
+        zip(groups.slices(n_bins), blocks.slices(n_bins), strict=True)
+    ):
         n = float(share @ groups.n)
         effect = float(share @ groups.phi) / n
-        scale = groups.n_users * share / n
-        estimated = estimate(groups, effect, {"phi": scale, "one": -scale * effect})
+        scale = groups.n_users * of_block / n
+        estimated = estimate(blocks, effect, {"phi": scale, "one": -scale * effect})
         predicted = float((share * groups.n) @ groups.score) / n
         rows.append(GroupEffect(k + 1, n, predicted, effect, estimated.std_error))
     return rows

@@ -13,7 +13,8 @@ needed, besides the groups' sums: a table of at most one row per user.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 
 Places = npt.NDArray[np.int64]
+DENSE = 4  # rows of a cluster are many if they are more than the groups divided by this
+MOST_PAIRS = 4  # pairs of rows of a cluster, per row; with more, sparse products are faster
 
 # Sums over fewer independent parts are not normal enough: 95 % intervals hold the truth less often, and
 # the error itself is too small (Cameron & Miller 2015, section VI).
@@ -38,13 +41,16 @@ class Clusters:
         group: (n_rows,) place of the row's group.
         sums: term of an influence -> (n_rows,) its sum over the row's users.
         n_groups: number of groups.
+        pairs: the rows of one cluster in pairs, of clusters that are small.
+        finer: the clusters of which these were ``merged``, and the place of each of their groups.
     """
 
     first: Places
     group: Places
     sums: Mapping[str, Doubles]
     n_groups: int
-    _products: dict[tuple[str, str], Doubles] = field(default_factory=dict, repr=False, compare=False)
+    pairs: Pairs | None = field(default=None, repr=False, compare=False)
+    finer: tuple[Clusters, Places] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.first) < 2:  # noqa: PLR2004 - a variance needs two
@@ -62,7 +68,15 @@ class Clusters:
         order = np.argsort(number.ravel(), kind="stable")
         first = np.searchsorted(number.ravel()[order], np.arange(len(names)))
         ordered = {term: np.asarray(column)[order] for term, column in sums.items()}
-        return cls(first, group[order], ordered, n_groups)
+        return cls.in_order(first, group[order], ordered, n_groups)
+
+    @classmethod
+    def in_order(
+        cls, first: Places, group: Places, sums: Mapping[str, Doubles], n_groups: int
+    ) -> Clusters:
+        """Take rows that are in the order of their clusters; see the attributes."""
+        pairs = Pairs.of(first, sums) if len(first) > 1 else None
+        return cls(first, group, sums, n_groups, pairs)
 
     def __len__(self) -> int:
         """Number of clusters."""
@@ -72,11 +86,6 @@ class Clusters:
     def factor(self) -> float:
         """C / (C - 1), with which a sum of squares over clusters is multiplied."""
         return len(self) / (len(self) - 1)
-
-    @property
-    def number(self) -> Places:
-        """(n_rows,) number of each row's cluster, from 0."""
-        return np.repeat(np.arange(len(self)), np.diff(self.first, append=len(self.group)))
 
     def total(self, term: str) -> Doubles:
         """Add up a term by cluster: (n_clusters,)."""
@@ -88,19 +97,25 @@ class Clusters:
         Args:
             influence: term -> its coefficient, (n_groups,), or (1,) if it is the same in all.
         """
-        rows: Doubles = np.zeros(len(self.group))
+        added: Doubles = np.zeros(len(self))
         for term, coefficient in influence.items():
-            at_row = coefficient[self.group] if len(coefficient) > 1 else coefficient
-            rows += at_row * self.sums[term]
-        return np.asarray(np.add.reduceat(rows, self.first))
+            if len(coefficient) > 1:
+                added += self._matrix(term) @ coefficient
+            else:
+                added += coefficient * self.total(term)
+        return added
 
     def error(self, by_cluster: Doubles, n_users: float) -> float:
         """Compute the standard error of a figure from its influences, added up by cluster."""
         return float(np.sqrt(self.factor * (by_cluster @ by_cluster)) / n_users)
 
+    def weighted(self, term: str, weight: Doubles) -> Doubles:
+        """Sum weight * term over clusters, by group: (n_groups,); ``weight`` is (n_clusters,)."""
+        return np.asarray(self._matrix(term).T @ weight)
+
     def merged(self, place: Places, n_groups: int) -> Clusters:
         """Merge groups: group j becomes a part of group ``place[j]`` of ``n_groups``."""
-        return Clusters(self.first, place[self.group], self.sums, n_groups)
+        return replace(self, group=place[self.group], n_groups=n_groups, finer=(self, place))
 
     def products(self, a: str, b: str) -> Doubles:
         """Sum, over clusters, the product of term a in one group with term b in another.
@@ -109,38 +124,110 @@ class Clusters:
             (n_groups, n_groups); it is kept, because several curves need it. For few groups only.
         """
         if (a, b) not in self._products:
-            found = (self._matrix(a).T @ self._matrix(b)).toarray()
+            pairs = self.pairs
+            found = self._sparse_products(a, b) if pairs is None else self._paired_products(pairs, a, b)
             self._products[a, b], self._products[b, a] = found, found.T
         return self._products[a, b]
 
+    def _sparse_products(self, a: str, b: str) -> Doubles:
+        left, right = self._matrix(a), self._matrix(b)
+        if len(self.group) > len(self) * self.n_groups / DENSE:
+            return np.asarray(left.toarray().T @ right.toarray())
+        return np.asarray((left.T @ right).toarray())
+
+    def _paired_products(self, pairs: Pairs, a: str, b: str) -> Doubles:
+        one, other = self._groups_of_pairs
+        size, key = self.n_groups, one * self.n_groups + other
+        found = np.diag(self.within(a, b))
+        found += np.bincount(key, pairs.product(a, b), size**2).reshape(size, size)
+        found += np.bincount(key, pairs.product(b, a), size**2).reshape(size, size).T
+        return np.asarray(found)
+
+    def products_above(self, a: str, b: str) -> Doubles:
+        """Sum, over clusters, the product of two terms' sums over each group and all before it.
+
+        Returns:
+            (n_groups,).
+        """
+        if self.pairs is None:
+            sums = np.cumsum(np.cumsum(self.products(a, b), axis=0), axis=1)
+            return np.asarray(sums.diagonal())
+        last = np.maximum(*self._groups_of_pairs)
+        added = self.within(a, b)
+        for product in (self.pairs.product(a, b), self.pairs.product(b, a)):
+            added = added + np.bincount(last, product, self.n_groups)
+        return np.cumsum(added)
+
+    def within(self, a: str, b: str) -> Doubles:
+        """Sum the products of two terms' sums in the same row, by group: (n_groups,)."""
+        if (a, b) not in self._within:
+            if self.finer is None:
+                place, products = self.group, self.sums[a] * self.sums[b]
+            else:
+                clusters, place = self.finer
+                products = clusters.within(a, b)
+            found = np.bincount(place, products, self.n_groups).astype(np.float64)
+            self._within[a, b] = self._within[b, a] = found
+        return self._within[a, b]
+
+    @cached_property
+    def _within(self) -> dict[tuple[str, str], Doubles]:
+        return {}
+
+    @cached_property
+    def _products(self) -> dict[tuple[str, str], Doubles]:
+        return {}
+
+    @cached_property
+    def _groups_of_pairs(self) -> tuple[Places, Places]:
+        rows = self.pairs.rows if self.pairs else (self.first[:0], self.first[:0])
+        one, other = (self.group[some] for some in rows)
+        return one, other
+
+    @cached_property
+    def _structure(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        return self.group.astype(np.int32), np.append(self.first, len(self.group)).astype(np.int32)
+
     def _matrix(self, term: str) -> sparse.csr_matrix:
         """Return a term's sums as a sparse matrix (n_clusters, n_groups)."""
-        rows = np.append(self.first, len(self.group))
-        shape = (len(self), self.n_groups)
-        return sparse.csr_matrix((self.sums[term], self.group, rows), shape=shape)
+        matrix = sparse.csr_matrix((len(self), self.n_groups))
+        matrix.indices, matrix.indptr = self._structure
+        matrix.data = self.sums[term]
+        return matrix
 
 
 @dataclass(frozen=True)
-class RankedClusters:
-    """Clusters with the rows of each in the order of their groups, for sums over the best groups."""
+class Pairs:
+    """All pairs of different rows of one cluster, of clusters that are small.
 
-    clusters: Clusters
+    Attributes:
+        rows: rows of a pair, twice (n_pairs,); the first has the lower number.
+        sums: see ``Clusters``.
+    """
+
+    rows: tuple[Places, Places]
+    sums: Mapping[str, Doubles]
 
     @classmethod
-    def of(cls, clusters: Clusters) -> RankedClusters:
-        """Order the rows."""
-        order = np.argsort(clusters.number * clusters.n_groups + clusters.group, kind="stable")
-        sums = {term: column[order] for term, column in clusters.sums.items()}
-        return cls(Clusters(clusters.first, clusters.group[order], sums, clusters.n_groups))
+    def of(cls, first: Places, sums: Mapping[str, Doubles]) -> Pairs | None:
+        """List the pairs; None if there are more than ``MOST_PAIRS`` per row."""
+        n = len(next(iter(sums.values())))
+        size = np.diff(first, append=n)
+        if np.sum(size * (size - 1) // 2) > MOST_PAIRS * n:
+            return None
+        left = np.repeat(first + size, size) - np.arange(n) - 1  # rows of the cluster that follow
+        starts = [np.flatnonzero(left >= apart) for apart in range(1, int(size.max()))]
+        ones = np.concatenate([np.zeros(0, dtype=np.int64), *starts])
+        others = [rows + apart for apart, rows in enumerate(starts, start=1)]
+        return cls((ones, np.concatenate([np.zeros(0, dtype=np.int64), *others])), sums)
 
-    def so_far(self, term: str) -> Doubles:
-        """Add up a term over the rows of the same cluster up to each row: (n_rows,)."""
-        column, first = self.clusters.sums[term], self.clusters.first
-        reached = np.cumsum(column)
-        before = reached[first] - column[first]
-        return np.asarray(reached - before[self.clusters.number])
+    def product(self, a: str, b: str) -> Doubles:
+        """Multiply term a of the first row with term b of the second: (n_pairs,); it is kept."""
+        if (a, b) not in self._products:
+            one, other = self.rows
+            self._products[a, b] = self.sums[a][one] * self.sums[b][other]
+        return self._products[a, b]
 
-    def cumulative(self, rows: Doubles) -> Doubles:
-        """Sum over the rows of each group and of all groups before it: (n_groups,)."""
-        by_group = np.bincount(self.clusters.group, weights=rows, minlength=self.clusters.n_groups)
-        return np.asarray(np.cumsum(by_group))
+    @cached_property
+    def _products(self) -> dict[tuple[str, str], Doubles]:
+        return {}

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
-from uplift_core.evaluation.clusters import Clusters, RankedClusters
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import Estimate, Influence, Sums, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
@@ -32,44 +33,54 @@ def qini_curve(groups: ScoreGroups) -> Curve:
     return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control)
 
 
-def qini_curve_error(groups: ScoreGroups) -> Doubles:
-    """Compute the standard error of the Qini curve's height at each point, for a fixed ranking."""
-    if groups.clusters is not None:
-        return _clustered_curve_error(groups, groups.clusters)
+def qini_curve_error(groups: ScoreGroups, points: npt.NDArray[np.int64] | None = None) -> Doubles:
+    """Compute the standard error of the Qini curve's height, for a fixed ranking.
+
+    Args:
+        groups: users by score.
+        points: (n_points,) points of the curve, ascending from 0 to the last; None takes all. Where
+            clusters are large, memory for (n_points, n_points) numbers is needed.
+    """
+    if groups.clusters is None:
+        errors = _curve_errors(groups)
+        return errors if points is None else errors[points]
+    return _curve_errors(groups if points is None else groups.starting_at(points[:-1]))
+
+
+def _curve_errors(groups: ScoreGroups) -> Doubles:
     users = groups.n_users
     n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
     y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
     rate, ratio = _ratio(y_c, n_c), _ratio(n_t, n_c)
-    # Influences: y - rate for the treated above the point, -ratio * (y - rate) for the controls.
-    squares = (
-        np.cumsum(groups.yy_treated)
-        - 2 * rate * y_t
-        + rate**2 * n_t
-        + ratio**2 * (np.cumsum(groups.yy_control) - 2 * rate * y_c + rate**2 * n_c)
-    )
     height = y_t - ratio * y_c
-    return np.asarray(np.r_[0.0, np.sqrt(np.maximum(squares - height**2 / users, 0.0))])
+    # Influences: y - rate for the treated above the point, -ratio * (y - rate) for the controls.
+    if groups.clusters is not None:
+        squares = _clustered_squares(groups.clusters, rate, ratio, height / users)
+    else:
+        squares = (
+            np.cumsum(groups.yy_treated)
+            - 2 * rate * y_t
+            + rate**2 * n_t
+            + ratio**2 * (np.cumsum(groups.yy_control) - 2 * rate * y_c + rate**2 * n_c)
+        )
+        squares -= height**2 / users
+    return np.asarray(np.r_[0.0, np.sqrt(np.maximum(squares, 0.0))])
 
 
-def _clustered_curve_error(groups: ScoreGroups, clusters: Clusters) -> Doubles:
-    """Compute ``qini_curve_error`` with influences that are added up by cluster."""
-    users, ranked = groups.n_users, RankedClusters.of(clusters)
-    n_t, n_c = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
-    y_t, y_c = np.cumsum(groups.y_treated), np.cumsum(groups.y_control)
-    rate, ratio = _ratio(y_c, n_c), _ratio(n_t, n_c)
-    weight = {"y_treated": 1.0, "treated": -rate, "y_control": -ratio, "control": ratio * rate}
-    rows = {term: (ranked.clusters.sums[term], ranked.so_far(term)) for term in weight}
+def _clustered_squares(clusters: Clusters, rate: Doubles, ratio: Doubles, mean: Doubles) -> Doubles:
+    """Sum, at each point, the squares of the clusters' influences on the Qini curve's height."""
+    ones = np.ones(len(rate))
+    weight = {"y_treated": ones, "treated": -rate, "y_control": -ratio, "control": ratio * rate}
+    squares = np.zeros(len(rate))
+    for a, b in combinations_with_replacement(weight, 2):
+        times = 1.0 if a == b else 2.0
+        squares += times * weight[a] * weight[b] * clusters.products_above(a, b)
     size = clusters.total("one")
-    squares, crossed = np.zeros(len(groups.n)), np.zeros(len(groups.n))
-    for (a, (a_row, a_sum)), (b, (b_row, b_sum)) in combinations_with_replacement(rows.items(), 2):
-        # What a row adds to the cluster's product of two sums over the best users.
-        added = ranked.cumulative(a_row * b_sum + a_sum * b_row - a_row * b_row)
-        squares += (1.0 if a == b else 2.0) * weight[a] * weight[b] * added
-    for term, (row, _) in rows.items():
-        crossed += weight[term] * ranked.cumulative(row * size[clusters.number])
-    mean = (y_t - ratio * y_c) / users
+    crossed = np.zeros(len(rate))
+    for term, of_term in weight.items():
+        crossed += of_term * np.cumsum(clusters.weighted(term, size))
     squares += mean**2 * (size @ size) - 2 * mean * crossed
-    return np.asarray(np.r_[0.0, np.sqrt(np.maximum(clusters.factor * squares, 0.0))])
+    return np.asarray(clusters.factor * squares)
 
 
 def qini_auc(groups: ScoreGroups) -> Estimate:

@@ -25,6 +25,7 @@ from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.clusters import Clusters
 
+FEW = 300  # groups whose products by cluster are taken, which many figures share
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 # A user's influence is the sum over terms of coefficient * term. The terms: 1, phi, phi0; the arm's
@@ -121,8 +122,7 @@ SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("propensity", "clust
 class Estimate:
     """A figure with its standard error, and the influence of each group's users on it.
 
-    ``by_cluster`` is the sum of the influences of each cluster's users, (n_clusters,); None if users are
-    independent.
+    ``by_cluster`` is the sum of the influences of each cluster's users, (n_clusters,), if it was needed.
     """
 
     value: float
@@ -149,6 +149,9 @@ class Estimate:
 def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:
     """Return a figure with the standard error that follows from its influence."""
     if sums.clusters is not None:
+        if influence and sums.clusters.n_groups <= FEW:
+            variance = covariance(sums, {t: c[None, :] for t, c in influence.items()})[0, 0]
+            return Estimate(value, float(np.sqrt(max(variance, 0.0))), influence)
         by_cluster = sums.clusters.add_up(influence)
         return Estimate(value, sums.clusters.error(by_cluster, sums.n_users), influence, by_cluster)
     squares = 0.0

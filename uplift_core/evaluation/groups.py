@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS, Sums
+
+HUNDREDTHS = np.arange(1, 101) / 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +62,28 @@ class ScoreGroups(Sums):
     def between(self, budgets: npt.ArrayLike) -> ScoreGroups:
         """Merge the groups between those that a budget cuts; all budgets treat these in equal shares.
 
-        A merged group has the score of its best user.
+        A merged group has the score of its best user. Where users are in clusters, all hundredths cut if
+        the budgets are among them, and the result is kept: products by cluster are computed once.
         """
-        cut = np.searchsorted(np.cumsum(self.n), np.asarray(budgets) * self.n_users)
+        b = np.asarray(budgets, dtype=np.float64)
+        if self.clusters is None:
+            return self._cut(b)
+        key = () if np.isin(b, HUNDREDTHS).all() else tuple(b.tolist())
+        if key not in self._between:
+            self._between[key] = self._cut(np.asarray(key) if key else HUNDREDTHS)
+        return self._between[key]
+
+    @cached_property
+    def _between(self) -> dict[tuple[float, ...], ScoreGroups]:
+        return {}
+
+    def _cut(self, budgets: Doubles) -> ScoreGroups:
+        cut = np.searchsorted(np.cumsum(self.n), budgets * self.n_users)
         starts = np.unique(np.r_[0, cut, cut + 1])
-        starts = starts[starts < len(self.n)]
+        return self.starting_at(starts[starts < len(self.n)])
+
+    def starting_at(self, starts: npt.NDArray[np.int64]) -> ScoreGroups:
+        """Merge the groups from each of ``starts`` (ascending from 0) to the next."""
         sums = {name: np.add.reduceat(getattr(self, name), starts) for name in SUMS}
         clusters = self.clusters
         if clusters is not None:
@@ -86,6 +106,21 @@ class JointGroups(Sums):
     """
 
     scores: Mapping[str, Doubles]
+
+    def merged(self) -> JointGroups:
+        """Merge groups of equal scores, in the order of the scores."""
+        columns = [np.asarray(score) for score in self.scores.values()]
+        order = np.lexsort(columns[::-1])
+        new = np.zeros(len(order), dtype=np.int64)
+        for column in columns:
+            new[1:] |= np.diff(column[order]) != 0
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.cumsum(new)
+        starts = np.flatnonzero(np.r_[1, new[1:]])
+        sums = {name: np.add.reduceat(getattr(self, name)[order], starts) for name in SUMS}
+        scores = {name: np.asarray(score)[order][starts] for name, score in self.scores.items()}
+        clusters = self.clusters and self.clusters.merged(place, len(starts))
+        return JointGroups(**sums, propensity=self.propensity, clusters=clusters, scores=scores)
 
     def by(self, name: str) -> tuple[ScoreGroups, npt.NDArray[np.int64]]:
         """Return the groups of one ranking, and each joint group's place among them: (n_groups,)."""
@@ -121,11 +156,10 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         propensity: e, by design.
         cluster: (n,) the user's cluster, by number or text; None if users are independent.
     """
-    phi0 = mu0 + (1 - w) * (y - mu0) / (1 - propensity)
-    phi = mu1 + w * (y - mu1) / propensity - phi0
+    terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
+    phi, phi0 = terms["phi"], terms["phi0"]
     clusters = None
     if cluster is not None:
-        terms = user_terms(w, y, phi=phi, phi0=phi0)
         clusters = Clusters.of(cluster, np.arange(len(w)), terms, len(w))
     return JointGroups(
         n=np.ones(len(w)),
@@ -146,11 +180,17 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     )
 
 
-def user_terms(w: Doubles, y: Doubles, *, phi: Doubles, phi0: Doubles) -> dict[str, Doubles]:
-    """Return the terms of which users' influences consist, each (n,); see ``estimate.py``."""
+def user_terms(
+    w: Doubles, y: Doubles, *, mu0: Doubles, mu1: Doubles, propensity: float
+) -> dict[str, Doubles]:
+    """Compute the terms of which users' influences consist, each (n,); see ``estimate.Influence``.
+
+    The arguments are those of ``joint_groups``.
+    """
+    phi0 = mu0 + (1 - w) * (y - mu0) / (1 - propensity)
     return {
         "one": np.ones(len(w)),
-        "phi": phi,
+        "phi": mu1 + w * (y - mu1) / propensity - phi0,
         "phi0": phi0,
         "treated": w,
         "control": 1 - w,

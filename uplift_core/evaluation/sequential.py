@@ -85,8 +85,9 @@ class SequentialSums:
         self, clusters: Clusters, figures: Sequence[Estimate], weight: float, less: int | None
     ) -> None:
         """Add the products and cubes of influences that are added up by cluster."""
-        none = np.zeros(len(clusters))  # one score for all has no influence
-        influences = [none if f.by_cluster is None else f.by_cluster for f in figures]
+        influences = [
+            clusters.add_up(f.influence) if f.by_cluster is None else f.by_cluster for f in figures
+        ]
         added = weight * clusters.factor**0.5 * _less(np.stack(influences), less)
         self.products += added @ added.T
         self.cubes += np.sum(added**3, axis=1)

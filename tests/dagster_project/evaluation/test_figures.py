@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -15,11 +13,15 @@ from dagster_project.evaluation.figures import TABLES, evaluate, summary_markdow
 from dagster_project.scores.predictions import BUDGETS, SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
-from tests.support import Users, memory_warehouse, opened, random_users
+from tests.support import Users, memory_warehouse, opened, random_users, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.evaluation.curves import qini_auc
-from uplift_core.evaluation.groups import JointGroups, ScoreGroups
+from uplift_core.evaluation.estimate import SUMS
+from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
+from uplift_core.evaluation.rate import autoc
+
+GROUPED = (*SUMS, "score", "propensity")
 
 
 def float32(values: np.ndarray) -> np.ndarray:
@@ -34,7 +36,7 @@ def some_users() -> Users:
     return Users(score, users.w, users.y, mu0, float32(mu0 + score / 8), users.propensity)
 
 
-def load(db: Warehouse, users: Users, order: np.ndarray) -> None:
+def load(db: Warehouse, users: Users, order: np.ndarray, cluster: np.ndarray | None = None) -> None:
     """Cells and predictions of ``users``, added up in this order, among users of the train split."""
     n = len(order)
     _, cell = np.unique(np.c_[users.score, users.mu0], axis=0, return_inverse=True)
@@ -60,16 +62,33 @@ def load(db: Warehouse, users: Users, order: np.ndarray) -> None:
             "score as cate_x, score as cate_r, score as cate_dr, mu0 as response, "
             "mu0 as mu0_converted, mu1 as mu1_converted from users"
         )
+        if cluster is not None:
+            names = pa.array([f"household {c}" for c in cluster[order]])
+            ids = pa.array(order, pa.int64())
+            table = pa.table(columns | {"cluster": names, "user_id": ids})
+            with db.relation("clustered", table):
+                db.rows(
+                    "create or replace table assignment.simulated as select user_id, arm, "
+                    "'holdout' as split, fold, cluster, y as converted from clustered"
+                )
+                db.rows(
+                    "create or replace table training.simulated_user_cells as "
+                    "select user_id, cell from clustered"
+                )
     (counted,) = db.one("select sum(n) from training.simulated_cells where split = 'holdout'")
     assert counted == n
 
 
 def joint_in_order(
-    users: Users, experiment: BatchExperiment, order: np.ndarray, threads: int
+    users: Users,
+    experiment: BatchExperiment,
+    order: np.ndarray,
+    threads: int,
+    cluster: np.ndarray | None = None,
 ) -> JointGroups:
     db = memory_warehouse()
     db.rows(f"set threads = {threads}")
-    load(db, users, order)
+    load(db, users, order, cluster)
     joint = read_holdout(db, experiment, "treated", "converted")
     db.con.close()
     return joint
@@ -86,10 +105,37 @@ def test_sql_adds_up_what_numpy_adds_up(simulated: BatchExperiment) -> None:
     joint = joint_in_order(users, simulated, np.arange(600), 2)
     assert len(joint.n) < 100
     grouped = joint.by("r")[0]
-    for field in fields(ScoreGroups):
-        expected = getattr(users.groups(), field.name)
-        rounded = 2e-5 if field.name == "phi_cu" else 1e-9  # cubes have six digits by cell
-        assert getattr(grouped, field.name) == pytest.approx(expected, rel=1e-9, abs=rounded), field.name
+    assert grouped.clusters is None
+    for name in GROUPED:
+        expected = getattr(users.groups(), name)
+        rounded = 2e-5 if name == "phi_cu" else 1e-9  # cubes have six digits by cell
+        assert getattr(grouped, name) == pytest.approx(expected, rel=1e-9, abs=rounded), name
+
+
+def test_sql_adds_up_clusters_as_numpy_does_in_any_order(simulated: BatchExperiment) -> None:
+    users, declared = some_users(), with_experiment(simulated, cluster="household")
+    cluster = np.random.default_rng(6).integers(0, 250, 600)
+    expected = joint_groups(
+        {"r": users.score},
+        users.w,
+        users.y,
+        mu0=users.mu0,
+        mu1=users.mu1,
+        propensity=0.5,
+        cluster=cluster,
+    ).by("r")[0]
+    found = [
+        joint_in_order(users, declared, np.random.default_rng(seed).permutation(600), seed, cluster)
+        for seed in (1, 2)
+    ]
+    assert len(found[0].n) == len(joint_in_order(users, simulated, np.arange(600), 2).n)
+    assert found[0].clusters is not None
+    assert len(found[0].clusters) == len(np.unique(cluster))
+    for figure in (autoc, qini_auc, lambda groups: policy_value(groups, 0.3)):
+        errors = [figure(joint.by("r")[0]).std_error for joint in found]
+        assert errors[0] == errors[1]
+        assert errors[0] == pytest.approx(figure(expected).std_error, rel=1e-9)
+        assert errors[0] != pytest.approx(figure(users.groups()).std_error, rel=1e-5)
 
 
 def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -> None:
@@ -98,9 +144,9 @@ def test_no_figure_depends_on_row_order_or_threads(simulated: BatchExperiment) -
     for seed, threads in ((1, 1), (2, 2), (3, 2)):
         order = np.random.default_rng(seed).permutation(600)
         grouped = groups_in_order(users, simulated, order, threads)
-        for field in fields(ScoreGroups):
-            expected = np.asarray(getattr(reference, field.name))
-            assert np.asarray(getattr(grouped, field.name)).tobytes() == expected.tobytes(), field.name
+        for name in GROUPED:
+            expected = np.asarray(getattr(reference, name))
+            assert np.asarray(getattr(grouped, name)).tobytes() == expected.tobytes(), name
         assert qini_auc(grouped) == qini_auc(reference)
         assert policy_value(grouped, 0.3) == policy_value(reference, 0.3)
 

@@ -14,8 +14,8 @@ from tests.support import Users, random_users
 from uplift_core.errors import DataError
 from uplift_core.evaluation import calibration, curves, policy, rate
 from uplift_core.evaluation.bands import bands
-from uplift_core.evaluation.clusters import Clusters, RankedClusters
-from uplift_core.evaluation.estimate import Estimate, difference, spread
+from uplift_core.evaluation.clusters import Clusters
+from uplift_core.evaluation.estimate import SUMS, Estimate, difference, spread
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
 from uplift_core.evaluation.sequential import SequentialSums
 
@@ -313,9 +313,8 @@ def test_the_gates_sums_are_products_and_cubes_of_clusters(users: Users) -> None
     sums, paired = SequentialSums(2), SequentialSums(1)
     sums.add(joint, figures, 1.5, less=None)
     paired.add(joint, figures, 1.5, less=1)
-    a, b = (figure.by_cluster for figure in figures)
-    assert a is not None
-    assert b is not None
+    assert joint.clusters is not None
+    a, b = (joint.clusters.add_up(figure.influence) for figure in figures)
     factor = len(a) / (len(a) - 1)
     assert sums.products == pytest.approx(1.5**2 * factor * np.array([[a @ a, a @ b], [b @ a, b @ b]]))
     assert sums.cubes == pytest.approx((1.5 * factor**0.5) ** 3 * np.array([(a**3).sum(), (b**3).sum()]))
@@ -337,11 +336,30 @@ def test_one_cluster_has_no_error() -> None:
         groups_of(random_users(2, 50), np.zeros(50))
 
 
-def test_sums_so_far_are_those_of_the_better_groups_in_each_cluster() -> None:
-    cluster, group = np.array([1, 1, 0, 0, 0]), np.array([2, 0, 1, 1, 0])
-    clusters = Clusters.of(cluster, group, {"one": np.array([1.0, 2, 4, 8, 16])}, 3)
-    ranked = RankedClusters.of(clusters)
-    assert ranked.clusters.group.tolist() == [0, 1, 1, 0, 2]
-    assert ranked.so_far("one").tolist() == [16, 20, 28, 2, 3]
-    assert clusters.total("one").tolist() == [28, 3]
-    assert clusters.products("one", "one").tolist() == [[260, 192, 2], [192, 144, 0], [2, 0, 1]]
+@pytest.mark.parametrize("sizes", [[2, 1, 3, 1, 4] * 20, [60, 70, 1, 1], [9, 1] * 20], ids=str)
+def test_products_are_those_of_each_clusters_sums(sizes: list[int]) -> None:
+    """Few rows in a cluster are multiplied in pairs, more as sparse and as dense matrices."""
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    group, terms = rng.integers(0, 7, len(cluster)), {t: rng.normal(size=len(cluster)) for t in "ab"}
+    clusters = Clusters.of(cluster, group, terms, 7)
+    expected = np.zeros((7, 7))
+    for c in range(len(sizes)):
+        by_group = [np.bincount(group[cluster == c], terms[t][cluster == c], minlength=7) for t in "ab"]
+        expected += np.outer(*by_group)
+    assert clusters.products("a", "b") == pytest.approx(expected)
+    assert clusters.products("b", "a") == pytest.approx(expected.T)
+    merged = clusters.merged(np.array([0, 0, 1, 1, 1, 2, 2]), 3)
+    parts = np.add.reduceat(np.add.reduceat(expected, [0, 2, 5], axis=0), [0, 2, 5], axis=1)
+    assert merged.products("a", "b") == pytest.approx(parts)
+
+
+def test_joint_groups_of_equal_scores_are_merged_with_their_clusters(users: Users) -> None:
+    joint = joint_of(users, cluster_of(N))
+    merged = replace(joint, scores={"a": joint.scores["a"]}).merged()
+    groups, merged_groups = joint.by("a")[0], merged.by("a")[0]
+    assert len(merged.n) == len(groups.n)
+    for column in SUMS:
+        assert getattr(merged_groups, column) == pytest.approx(getattr(groups, column))
+    for name, figure in FIGURES.items():
+        assert figure(merged_groups).std_error == pytest.approx(figure(groups).std_error), name
