@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 
 from dagster_project.checks.findings import Finding
+from dagster_project.checks.units import feature_moments, users_of_arm
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import assigned_units
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.cells import features_of, read_cells, read_edges
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.cells import Cells
-from uplift_core.diagnostics.balance import HalvedGroups, arm_auc
+from uplift_core.diagnostics.balance import MAX_Z, HalvedGroups, arm_auc
 from uplift_core.diagnostics.sample_ratio import sample_ratio
 from uplift_core.diagnostics.statistics import (
-    Moments,
     auc,
     beyond_chance,
     mean_difference,
     stability_index,
 )
-from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.estimate import Z95, Estimate
 
 CLASSIFIED_USERS = 2_000_000  # with more, cells are sampled: far fewer show an AUC of .55
 SCORE_BINS = 20
@@ -38,8 +39,8 @@ Bin = tuple[str, float | None, float, float]  # split, value of a feature, users
 def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """Compare the arms' sizes with their designed shares."""
     shares = {arm.name: arm.share for arm in experiment.declaration.arms}
-    counts = dict.fromkeys(shares, 0)
-    counts |= dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
+    units = assigned_units(db, experiment)
+    counts = dict.fromkeys(shares, 0) | dict(units.by_arm)
     ratio = sample_ratio(counts, shares)
     limit = experiment.declaration.decisions.gates.sample_ratio
     share = counts[ratio.arm] / sum(counts.values())
@@ -50,8 +51,8 @@ def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[F
         value=f"{ratio.arm} {share:.4f}",
         message=""
         if not ratio.mismatch(limit)
-        else f"{experiment.name}: column 'arm': '{ratio.arm}' has {share:.4f} of the users where "
-        f"{shares[ratio.arm]:.4f} were designed (chi-square p = {ratio.p_value:.2g}); users were "
+        else f"{experiment.name}: column 'arm': '{ratio.arm}' has {share:.4f} of the {units.word} where "
+        f"{shares[ratio.arm]:.4f} were designed (chi-square p = {ratio.p_value:.2g}); {units.word} were "
         "lost or the declared share is wrong: find out which before you learn from the data",
         passed=not ratio.mismatch(limit),
     )
@@ -60,18 +61,7 @@ def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[F
 def check_balance(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
     """Compare every feature's mean, and its share of known values, by arm: standardized differences."""
     names = features_of(db, experiment)
-    sql = render(
-        "quality/moments.sql",
-        features=experiment.tables.features,
-        assignment=experiment.tables.assignment,
-        feature_names=[Identifier.of(name) for name in names],
-        numbers=[Identifier(str(i)) for i, _ in enumerate(names, 1)],
-    )
-    known: dict[tuple[str, int], Moments] = {}
-    share: dict[tuple[str, int], Moments] = {}
-    for arm, position, users, mean, variance, n in db.rows(sql):
-        known[arm, position] = Moments(mean, variance, n)
-        share[arm, position] = Moments(n / users, n / users * (1 - n / users), users)
+    known, share = feature_moments(db, experiment, names)
     control, limit = experiment.declaration.control, experiment.declaration.quality.balance
     comparisons = 2 * len(names) * len(experiment.declaration.treatments)
     for arm in experiment.declaration.treatments:
@@ -103,8 +93,13 @@ def check_predictability(db: Warehouse, experiment: BatchExperiment, threads: in
     """
     edges, limit = read_edges(db, experiment), experiment.declaration.quality.predictability
     for arm in experiment.declaration.treatments:
-        estimate = _arm_auc(read_cells(db, experiment, arm, edges), threads)
-        off = estimate.value > limit and estimate.ci_low > 0.5  # noqa: PLR2004 - AUC of a coin
+        if experiment.declaration.cluster:
+            groups = users_of_arm(db, experiment, arm, CLASSIFIED_USERS)
+        else:
+            groups = _cells_of_arm(read_cells(db, experiment, arm, edges))
+        max_bin = experiment.declaration.learners.max_bins
+        estimate = arm_auc(groups, max_bin=max_bin, threads=threads)
+        off = estimate.value > limit and beyond_a_coin(estimate, groups)
         yield Finding(
             check="predictability",
             rule=f"auc of {arm}",
@@ -120,12 +115,20 @@ def check_predictability(db: Warehouse, experiment: BatchExperiment, threads: in
         )
 
 
-def _arm_auc(cells: Cells, threads: int) -> Estimate:
+def beyond_a_coin(area: Estimate, groups: HalvedGroups) -> bool:
+    """Return whether an AUC is above that of a coin.
+
+    Of clusters there are few, and then chance alone exceeds the limit: so more errors are asked of them.
+    """
+    errors = Z95 if groups.cluster is None else MAX_Z
+    return area.value - errors * area.std_error > 0.5  # noqa: PLR2004 - AUC of a coin
+
+
+def _cells_of_arm(cells: Cells) -> HalvedGroups:
     step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
     sampled = cells.cell % step == 0
     x, half = cells.x[cells.cell[sampled]], cells.fold[sampled] % 2
-    groups = HalvedGroups(x, cells.w[sampled], cells.n[sampled], half)
-    return arm_auc(groups, max_bin=cells.max_bin, threads=threads)
+    return HalvedGroups(x, cells.w[sampled], cells.n[sampled], half)
 
 
 def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from dagster_project.decisions.evidence import (
 from dagster_project.decisions.records import NIGHTS, ListKey
 from dagster_project.decisions.thresholds import held_out_scores
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import assigned_units
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
@@ -134,8 +135,8 @@ def _held_out_groups(
 
 
 def _sample_ratio(db: Warehouse, experiment: BatchExperiment) -> SampleRatio:
-    counts = dict(db.rows(f"select arm, count(*) from {experiment.tables.assignment} group by arm"))
-    return sample_ratio(counts, {arm.name: arm.share for arm in experiment.declaration.arms})
+    shares = {arm.name: arm.share for arm in experiment.declaration.arms}
+    return sample_ratio(assigned_units(db, experiment).by_arm, shares)
 
 
 def _previous_date(db: Warehouse, key: ListKey) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -32,3 +35,36 @@ def refuse_missing_clusters(db: Warehouse, experiment: BatchExperiment, raw: Ide
             f"rows of {raw.sql.replace(chr(34), '')}, the first of them user_id {first}; give each "
             "user a value. One who was assigned alone takes a value that no other user has, as the id"
         )
+
+
+@dataclass(frozen=True)
+class AssignedUnits:
+    """The units that the design assigned to arms: clusters if each lies in one arm, else users.
+
+    Attributes:
+        word: ``clusters`` or ``users``.
+        by_arm: number of units by arm; arms without any are missing.
+    """
+
+    word: str
+    by_arm: Mapping[str, int]
+
+    @property
+    def whole_clusters(self) -> bool:
+        """Whether whole clusters were assigned."""
+        return self.word == "clusters"
+
+
+def assigned_units(db: Warehouse, experiment: BatchExperiment) -> AssignedUnits:
+    """Count the units of each arm, from ``assignment.<experiment>``."""
+    table = experiment.tables.assignment
+    if experiment.declaration.cluster:
+        rows = db.rows(
+            "select first_arm, count(*), bool_and(first_arm = last_arm) from ("
+            f"select min(arm) as first_arm, max(arm) as last_arm from {table} group by cluster"
+            ") group by first_arm"
+        )
+        if all(whole for *_, whole in rows):
+            return AssignedUnits("clusters", {str(arm): int(n) for arm, n, _ in rows})
+    counts = db.rows(f"select arm, count(*) from {table} group by arm")
+    return AssignedUnits("users", {str(arm): int(n) for arm, n in counts})

@@ -36,12 +36,15 @@ class HalvedGroups:
         in_arm: (n_groups,) 1 in the arm, 0 outside of it.
         n: (n_groups,) number of users.
         half: (n_groups,) 0 or 1.
+        cluster: (n_groups,) whole numbers from 0: clusters of groups, each in one half; None: each user
+            was assigned alone.
     """
 
     x: Floats
     in_arm: Doubles
     n: Doubles
     half: npt.NDArray[np.integer]
+    cluster: npt.NDArray[np.int64] | None = None
 
 
 def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Estimate:
@@ -73,7 +76,8 @@ def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Est
             threads=threads,
         )
         score = predict_booster(model, x[test]).astype(np.float64)
-        areas.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test])))
+        cluster = None if groups.cluster is None else groups.cluster[test]
+        areas.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test]), cluster))
     # Scores of two models cannot be ranked together: compute one area each, then their mean.
     value = float(np.mean([area.value for area in areas]))
     return Estimate(value, math.hypot(*(area.std_error for area in areas)) / 2)

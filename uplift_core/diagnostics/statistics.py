@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 from uplift_core.arrays import Doubles
@@ -14,15 +15,22 @@ from uplift_core.evaluation.estimate import Estimate
 MIN_SHARE = 1e-4  # share of users of an empty bin; with 0 the index would be infinite
 
 
-def auc(score: Doubles, positives: Doubles, negatives: Doubles) -> Estimate:
+def auc(
+    score: Doubles,
+    positives: Doubles,
+    negatives: Doubles,
+    cluster: npt.NDArray[np.int64] | None = None,
+) -> Estimate:
     """Compute the area under the ROC curve from groups of equal score, and its standard error.
 
-    DeLong, DeLong & Clarke-Pearson, Biometrics 1988; ties count one half.
+    DeLong, DeLong & Clarke-Pearson, Biometrics 1988; ties count one half. With clusters, each user's
+    part of the error is added up by cluster before it is squared (Obuchowski, Biometrics 1997).
 
     Args:
         score: (n,) score of each group; groups may repeat a score.
         positives: (n,) number of users in the class that should score high.
         negatives: (n,) number of users in the other class.
+        cluster: (n,) whole numbers from 0: the clusters of the groups; None: users are independent.
 
     Returns:
         AUC and standard error; (nan, nan) if a class has fewer than two users.
@@ -36,6 +44,12 @@ def auc(score: Doubles, positives: Doubles, negatives: Doubles) -> Estimate:
     below = (np.cumsum(other) - other / 2) / n_other  # share of negatives that a positive beats
     above = 1 - (np.cumsum(one) - one / 2) / n_one
     area = float(one @ below / n_one)
+    if cluster is not None:
+        influence = (
+            positives * (below - area)[place] / n_one + negatives * (above - area)[place] / n_other
+        )
+        sums = np.bincount(cluster, weights=influence)[np.unique(cluster)]
+        return Estimate(area, math.sqrt(sums @ sums * len(sums) / max(len(sums) - 1, 1)))
     variance_one = one @ (below - area) ** 2 / (n_one - 1)
     variance_other = other @ (above - area) ** 2 / (n_other - 1)
     return Estimate(area, math.sqrt(variance_one / n_one + variance_other / n_other))

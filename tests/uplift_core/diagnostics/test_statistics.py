@@ -64,3 +64,20 @@ def test_many_comparisons_need_a_larger_difference() -> None:
     difference = Estimate(3.6, 1.0)
     assert beyond_chance(difference, 1)
     assert not beyond_chance(difference, 100)
+
+
+def test_an_auc_of_clusters_counts_what_its_members_share_once() -> None:
+    rng = np.random.default_rng(2)
+    w = rng.integers(0, 2, 300)
+    score, ones = rng.normal(size=300) + 0.3 * w, np.ones(300)
+    alone = auc(score, ones * w, ones * (1 - w))
+    by_cluster = auc(score, ones * w, ones * (1 - w), np.arange(300))
+    assert by_cluster.value == alone.value
+    assert by_cluster.std_error == pytest.approx(alone.std_error, rel=0.01)
+    copies = auc(
+        np.repeat(score, 9), np.repeat(w, 9) * 1.0, np.repeat(1 - w, 9) * 1.0, np.arange(2700) // 9
+    )
+    assert copies.value == pytest.approx(alone.value)
+    assert copies.std_error == pytest.approx(by_cluster.std_error)
+    naive = auc(np.repeat(score, 9), np.repeat(w, 9) * 1.0, np.repeat(1 - w, 9) * 1.0)
+    assert naive.std_error == pytest.approx(alone.std_error / 3, rel=0.01)
