@@ -6,8 +6,9 @@ was made with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from uplift_core.targeting.budget import Explorers
 
 Role = Literal["ranked", "explore", "holdout", "suppressed"]
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
-EMPTY = pa.schema([("user_id", pa.int64()), ("is_excluded", pa.bool_())]).empty_table()
+NOBODY = np.iinfo(np.int64).max  # the number of a user who is not in the snapshot: after all others
 
 # The newest published list of each campaign, the newest first.
 NEWEST = """
@@ -40,8 +41,8 @@ where night.experiment = $experiment and exists (
 order by decision_date desc, campaign
 """
 EXPLORERS = """
-select user_id, decisions.draw_of(decisions.list_hash($salt, user_id)) as draw
-from decisions.listed
+select user_id, decisions.draw_of(decisions.list_hash($salt, {drawn})) as draw
+from {users}
 where experiment = $experiment and campaign = $campaign and decision = 'explore'
 order by draw, user_id
 """
@@ -58,13 +59,13 @@ EXCLUDED = (
     "select user_id, reason from decisions.excluded_users("
     "$experiment, $campaign, $today::date, $cap::integer, $cap_days::integer)"
 )
-ROLES = f"""
+ROLES = """
 select
     decisions.draw_of(list_hash) as draw,
     decisions.role_of(draw, is_excluded, true, getvariable('holdout'), getvariable('explore')) as role
 from (
-    select *, decisions.list_hash(getvariable('salt'), user_id) as list_hash
-    from {ROWS}
+    select *, decisions.list_hash(getvariable('salt'), {drawn}) as list_hash
+    from {rows}
 ) as hashed
 """
 LISTED = (
@@ -84,6 +85,7 @@ class NewestList:
     model_version: str
     budget: float
     cut: Literal["size", "threshold"]
+    unit: Literal["user", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Known:
         newest: the newest list about the arm; None if there is none.
         explorers: the users about whom chance decides; None if there is no list.
         shares: the shares of users who are held out and who explore.
+        followed: (n,) whether the list's decision about the user's cluster stands, see ``follow``.
     """
 
     user_id: npt.NDArray[np.int64]
@@ -110,6 +113,7 @@ class Known:
     newest: NewestList | None
     explorers: Explorers | None
     shares: tuple[float, float]
+    followed: npt.NDArray[np.bool_]
 
     def of(self, rows: slice | npt.NDArray[np.int64]) -> Known:
         """Select some of the users."""
@@ -122,11 +126,26 @@ class Known:
             self.newest,
             self.explorers,
             self.shares,
+            self.followed[rows],
         )
+
+    def follow(self, learner: str, budget: float) -> Known:
+        """Let the list decide about ranked users if it treats whole clusters, for the same question.
+
+        The score of one member does not tell what is decided about the cluster.
+        """
+        newest = self.newest
+        if newest is None or newest.unit != "cluster" or newest.learner != learner:
+            return self
+        if not math.isclose(newest.budget, budget, rel_tol=1e-9):
+            return self
+        on_list = np.isin(self.listed["decision"], ("treat", "no_treat"))
+        return replace(self, followed=on_list & (self.role == "ranked"))
 
     def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
         """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else."""
         treat: npt.NDArray[np.bool_] = score_treats & (self.role == "ranked")
+        treat[self.followed] = self.listed["treated"][self.followed].astype(np.bool_)
         explores = self.role == "explore"
         if explores.any():
             treat[explores] = self._drawn(budget)[explores]
@@ -136,6 +155,7 @@ class Known:
         """Return each decision's reason, (n,) text: a suppression's reason, a role, or ``BY_SCORE``."""
         reasons = np.where(score_treats, *BY_SCORE).astype(object)
         reasons = np.where(self.role == "ranked", reasons, self.role)
+        reasons = np.where(self.followed, self.listed["reason"], reasons)
         return np.where(self.role == "suppressed", self.excluded_for, reasons)
 
     def _drawn(self, budget: float) -> npt.NDArray[np.bool_]:
@@ -177,25 +197,47 @@ class KnownUsers:
         self._explorers = _explorers(snapshot, row, rules, experiment) if row else None
         names = ("salt", "holdout", "explore")
         values = (rules["salt"], *self._shares)
-        self._roles = snapshot.prepared(ROLES, EMPTY, dict(zip(names, values, strict=True)))
+        # What the draws hash: a number, or the text of the declared cluster.
+        self._name = experiment.name
+        self.cluster: str | None = rules["cluster"]  # raw column; None: users are drawn
+        self._drawn_type = pa.string() if self.cluster else pa.int64()
+        schema = pa.schema([("drawn", self._drawn_type), ("is_excluded", pa.bool_())])
+        sql = ROLES.format(drawn="drawn", rows=ROWS)
+        variables = dict(zip(names, values, strict=True))
+        self._roles = snapshot.prepared(sql, schema.empty_table(), variables)
 
     def look_up(self, users: Sequence[int]) -> Known:
         """Look up what is known about users of the snapshot."""
         distinct, place = np.unique(np.asarray(users, np.int64), return_inverse=True)
-        excluded_for = self._why_excluded(distinct)
+        drawn: Sequence[str] | npt.NDArray[np.int64] = distinct
+        if self.cluster:
+            drawn = self._snapshot.clusters(self._name, self.cluster, distinct)
+        return self._known(distinct, drawn, self._why_excluded(distinct)).of(place)
+
+    def new_member(self, cluster: str) -> Known:
+        """Return what a cluster says about one user who is not in the snapshot."""
+        return self._known(np.asarray([NOBODY]), [cluster], np.full(1, None, object))
+
+    def _known(
+        self,
+        users: npt.NDArray[np.int64],
+        drawn: Sequence[str] | npt.NDArray[np.int64],
+        excluded_for: npt.NDArray[np.object_],
+    ) -> Known:
         is_excluded = np.asarray([reason is not None for reason in excluded_for])
-        drawn = self._roles.run(pa.table({"user_id": distinct, "is_excluded": is_excluded}))
-        known = Known(
-            distinct,
-            drawn["draw"],
-            np.asarray(drawn["role"], object),
+        rows = {"drawn": pa.array(drawn, self._drawn_type), "is_excluded": is_excluded}
+        roles = self._roles.run(pa.table(rows))
+        return Known(
+            users,
+            roles["draw"],
+            np.asarray(roles["role"], object),
             excluded_for,
-            self._on_list(distinct),
+            self._on_list(users),
             self.newest,
             self._explorers,
             self._shares,
+            np.zeros(len(users), np.bool_),
         )
-        return known.of(place)
 
     def _why_excluded(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
         reasons = np.full(len(users), None, object)
@@ -246,18 +288,22 @@ def _newest(row: Mapping[str, Any]) -> NewestList:
         model_version=row["model_version"],
         budget=row["budget"] if recorded else row["realised_rate"],
         cut=row["cut"] if recorded else "size",
+        unit=row.get("unit") or "user",
     )
 
 
 def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str, Any]:
     """Return the values that users are drawn with: the newest list's, else the declared ones."""
     if row is not None and row["salt"] is not None:
-        return row
+        # Earlier versions publish no column `cluster`.
+        return {**row, "cluster": row.get("cluster"), "unit": row.get("unit") or "user"}
     declared, cap = experiment.decisions, experiment.decisions.contact_cap
     return {
         "salt": experiment.split.salt,
         "holdout_share": declared.holdout,
         "explore": declared.explore,
+        "cluster": experiment.cluster or None,
+        "unit": experiment.decision_unit,
         "contact_cap": cap.treatments if cap else None,
         "cap_days": cap.days if cap else None,
     }
@@ -272,7 +318,13 @@ def _explorers(
     budget is not filled with users who are not worth treating, these are not ranked.
     """
     binds = {name: row[name] for name in ("experiment", "campaign")} | {"salt": rules["salt"]}
-    drawn = snapshot.columns(EXPLORERS, binds)
+    drawn_by, users = "user_id", "decisions.listed"
+    if rules["cluster"]:
+        drawn_by = snapshot.as_text(rules["cluster"])
+        users += f" join {snapshot.listed_users(experiment.name)} using (user_id)"
+    drawn = snapshot.columns(EXPLORERS.format(drawn=drawn_by, users=users), binds)
     filled = row["users"] - row["holdout"] - row["suppressed"]
     able = filled if experiment.decisions.fill else row["eligible"]
-    return Explorers(drawn["draw"], drawn["user_id"], row["users"], able - len(drawn["draw"]))
+    ranked = able - len(drawn["draw"])
+    whole = rules["unit"] == "cluster"
+    return Explorers(drawn["draw"], drawn["user_id"], row["users"], ranked, whole)

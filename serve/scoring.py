@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serve.attributes import Columns
-from serve.errors import RequestError, ServiceError
+from serve.errors import RequestError, ServiceError, shown
 from serve.known_users import BY_SCORE, Known
 from serve.release import PublishedModel, Release
 from serve.schemas.requests import Target
@@ -34,6 +34,7 @@ class Job:
     threshold: float
     rows: Columns | None
     users: tuple[int, ...]
+    cluster: str | None = None  # of a user by attributes
 
     @property
     def size(self) -> int:
@@ -49,6 +50,19 @@ class Job:
     def expected_rate(self) -> float:
         """Share of held-out users at or above the threshold."""
         return self.holdout.share_from(self.threshold)
+
+    def of_cluster(self, cluster: str | None) -> Job:
+        """Return the job of one user by attributes who belongs to a cluster; None: nothing is known.
+
+        Raises:
+            RequestError: users are not drawn by cluster.
+        """
+        if cluster is not None and not self.model.known_users[self.arm].cluster:
+            raise RequestError(
+                f"cluster = {shown(cluster)}: users of {self.model.experiment.name} are drawn one by "
+                "one; leave it out"
+            )
+        return replace(self, cluster=cluster)
 
     def labels(self) -> dict[str, object]:
         """Return the fields about the target that every answer has."""
@@ -78,7 +92,7 @@ class Scored:
         response: predicted outcome under control, float32.
         score_treats: whether the score alone would treat the user.
         treat: whether to treat the user.
-        known: facts about users by id; None for users by attributes.
+        known: facts about users by id, or by the cluster; None for other users by attributes.
     """
 
     score: Floats
@@ -176,7 +190,7 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
         model = jobs[0].model.bundle.models[arm]
         predicted = model.predict_with_response(x[rows], learner, jobs[0].model.trees)
         scores[rows], responses[rows] = predicted
-    known = _known(jobs) if jobs[0].rows is None else [None] * len(jobs)
+    known = _known(jobs) if jobs[0].rows is None else [_new_member(job) for job in jobs]
     return [
         _decided(job, scores[rows], responses[rows], job_known)
         for job, rows, job_known in zip(jobs, slices, known, strict=True)
@@ -185,8 +199,15 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
 
 def _decided(job: Job, score: Floats, response: Floats, known: Known | None) -> Scored:
     score_treats = score >= np.float32(job.threshold)
+    if known is not None:
+        known = known.follow(job.learner, job.budget)
     treat = score_treats if known is None else known.decide(score_treats, job.budget)
     return Scored(score, response, score_treats, treat, known)
+
+
+def _new_member(job: Job) -> Known | None:
+    """Look up the role of a user by attributes whose cluster is named; None if it is not."""
+    return job.model.known_users[job.arm].new_member(job.cluster) if job.cluster is not None else None
 
 
 def _known(jobs: Sequence[Job]) -> list[Known]:

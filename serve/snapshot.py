@@ -163,13 +163,39 @@ class Snapshot:
         population = f"{experiment}_population"
         return [population, experiment] if population in self._populations else [experiment]
 
+    def listed_users(self, experiment: str) -> str:
+        """Name the raw table of the users of an experiment's lists, as SQL."""
+        return f'raw."{self._feature_tables(experiment)[0]}"'
+
+    @staticmethod
+    def as_text(column: str) -> str:
+        """Return the SQL of a raw column's value as the batch writes it for the draws."""
+        return '"' + column.replace('"', '""') + '"::varchar'
+
+    def clusters(self, experiment: str, column: str, users: npt.NDArray[np.int64]) -> list[str]:
+        """Read the clusters of users by id, (n,) distinct and ascending, from the raw column.
+
+        Raises:
+            UnknownUserError: a user is not in the snapshot.
+        """
+        known: dict[int, str] = {}
+        left = users
+        for table in self._feature_tables(experiment):
+            sql = f'select user_id, {self.as_text(column)} as cluster from raw."{table}"'
+            rows = self.of_users(sql, {}, left)
+            known |= dict(zip(rows["user_id"].tolist(), rows["cluster"].tolist(), strict=True))
+            left = np.setdiff1d(left, rows["user_id"])
+            if not len(left):
+                return [known[user] for user in users.tolist()]
+        raise UnknownUserError(f"user_id = {left[0]}: not in the published snapshot of {experiment}")
+
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """Return a user's id as the file writes it; None if the file's id is ``user_id``."""
         if not experiment.id_column:
             return None
-        column = '"' + experiment.id_column.replace('"', '""') + '"'
+        column = self.as_text(experiment.id_column)
         for table in self._feature_tables(experiment.name):
-            sql = f'select {column}::varchar as own_id from raw."{table}" where user_id = $user'
+            sql = f'select {column} as own_id from raw."{table}" where user_id = $user'
             if rows := self.rows(sql, {"user": user}):
                 return str(rows[0]["own_id"])
         return None

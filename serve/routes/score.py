@@ -20,7 +20,7 @@ router = APIRouter(tags=["score"], responses=problems.COMMON)
 def job_of(release: Release, body: ScoreRequest) -> Job:
     """Make the job of one user."""
     if body.attributes is not None:
-        return resolve(release, body, rows=[body.attributes])
+        return resolve(release, body, rows=[body.attributes]).of_cluster(body.cluster)
     return resolve(release, body, users=[body.user_id or 0])
 
 
@@ -54,7 +54,7 @@ async def score(
         response=float(scored.response[0]),
         top_share=job.holdout.share_from(float(scored.score[0])),
         role=None if known is None else known.role[0],
-        own_id=None if known is None else release.snapshot.own_id(job.model.experiment, job.users[0]),
+        own_id=release.snapshot.own_id(job.model.experiment, job.users[0]) if job.users else None,
         listed=listed(known),
     )
     # A response, not the model: FastAPI would validate a model once more.

@@ -77,17 +77,20 @@ class Decision(Answer):
     decision_id: str
     decision: Verdict = Field(
         description="What to do. Users who are held out or suppressed are never treated. Chance decides "
-        "about explorers, at the budget's rate. The score decides about all others, and by attributes."
+        "about explorers, at the budget's rate. The score decides about all others, and by attributes; "
+        "where lists treat whole clusters, the newest list of this budget and learner decides about its "
+        "users."
     )
     reason: str = Field(
         description="Where the score decides: above_threshold (or at it) or below_threshold. Else "
-        "holdout, explore, or why the user is suppressed, such as unsubscribed or contact_cap."
+        "holdout, explore, or why the user is suppressed, such as unsubscribed or contact_cap; where "
+        "the list decides about a whole cluster, its reason, such as within_budget."
     )
     score_decision: Verdict = Field(description="What the score alone would decide.")
     score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     response: float = Field(description="Predicted outcome under control, a float32.")
     top_share: float = Field(description="Share of held-out users with this score or a better one.")
-    role: Role | None = Field(None, description="With user_id only: the user's role in the lists.")
+    role: Role | None = Field(None, description="The user's role in the lists, with user_id or cluster.")
     own_id: str | None = Field(
         None,
         description="With user_id only: the user's id as the experiment's file writes it, if that "

@@ -91,10 +91,18 @@ class ScoreRequest(Target):
         "Leave it out if you send attributes.",
     )
 
+    cluster: Annotated[str, Field(max_length=512, min_length=1)] | None = Field(
+        None,
+        description="With attributes, if users were assigned in clusters: the user's, such as the "
+        "household, as the file writes it. Then the cluster's draw decides about a new member, too.",
+    )
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.attributes is None) == (self.user_id is None):
             raise ValueError("send either attributes or user_id")
+        if self.cluster is not None and self.attributes is None:
+            raise ValueError("cluster goes with attributes; the cluster of a user_id is known")
         return self
 
 

@@ -104,12 +104,14 @@ class Explorers:
         user_id: (E,) int64, ascending among equal draws.
         n_users: number of all users of the list.
         n_ranked: number of users whom the score decides about.
+        whole_clusters: whether users of equal draw, who are a cluster, are treated together.
     """
 
     draw: npt.NDArray[np.float64]
     user_id: npt.NDArray[np.int64]
     n_users: int
     n_ranked: int
+    whole_clusters: bool = False
 
     def treated(
         self, budget: float, draw: npt.NDArray[np.float64], user_id: npt.NDArray[np.int64]
@@ -120,9 +122,14 @@ class Explorers:
         """
         size = list_size(budget, self.n_users)
         treated = quota(size, self.n_ranked, len(self.draw)).explorers
+        if self.whole_clusters and treated < len(self.draw):
+            # The first draw that is not wholly within the places ends the list.
+            treated = int(np.searchsorted(self.draw, self.draw[treated]))
         if not treated:
             return np.zeros(len(draw), dtype=np.bool_)
         last, last_user = self.draw[treated - 1], self.user_id[treated - 1]
+        if self.whole_clusters:
+            return np.asarray(draw <= last, np.bool_)
         return np.asarray((draw < last) | ((draw == last) & (user_id <= last_user)), np.bool_)
 
 

@@ -1,0 +1,139 @@
+"""Where users were assigned in clusters, the service draws and decides by cluster, as the batch does."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from dagster_project.declared.experiment import BatchExperiment
+from tests.serve.support import api_of, copy_home, query
+from tests.serve.test_known_users import ask, ask_many, ledger, role_of
+from tests.support import EXPERIMENTS, TO_PUBLISHED, made_once, run_job, small_simulation
+from uplift_core.experiment.decision_rules import Decisions
+from uplift_core.targeting.budget import list_size, quota
+
+HOMES = 1_700
+UNITS = ("user", "cluster")
+
+
+def homes(folder: Path, unit: str) -> BatchExperiment:
+    """The small simulated experiment with households of about three users."""
+    if not folder.exists():
+        shutil.copytree(EXPERIMENTS / "simulated", folder)
+        raw = (folder / "raw.sql").read_text()
+        home = f"'h' || (row_number() over () * 7919 % {HOMES}) as home,\n    columns("
+        (folder / "raw.sql").write_text(raw.replace("columns(", home, 1))
+    rules = Decisions(holdout=0.1, explore=0.1, unit=None if unit == "cluster" else "user")
+    declaration = small_simulation().declaration.model_copy(
+        update={"cluster": "home", "decisions": rules}
+    )
+    return BatchExperiment.read(declaration, folder)
+
+
+@pytest.fixture(scope="module")
+def cluster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with households, whose list treats whole ones."""
+    folder = homes(tmp_path_factory.mktemp("experiment") / "simulated", "cluster")
+    run = partial(run_job, folder, only=TO_PUBLISHED, config={"models": {"rounds": 20}})
+    return made_once(tmp_path_factory, "simulated-clusters", run)
+
+
+@pytest.fixture(scope="module", params=UNITS)
+def served(
+    request: pytest.FixtureRequest, cluster_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path, TestClient]]:
+    root, finished = tmp_path_factory.mktemp("serve"), cluster_home
+    if request.param == "user":
+        finished = root / "by-user"
+        shutil.copytree(cluster_home, finished)
+        folder = homes(root / "simulated", "user")
+        run_job(folder, finished, only=("treat_list", "export", "published"))
+    home = copy_home(finished, root / "home")
+    with api_of(home) as api:
+        yield request.param, home, api
+
+
+def households(home: Path) -> dict[int, str]:
+    return {
+        row["user_id"]: row["home"] for row in query(home, "select user_id, home from raw.simulated")
+    }
+
+
+def test_every_user_has_the_role_of_the_list_and_explorers_its_decision(served) -> None:
+    unit, home, api = served
+    rows = ledger(home, "simulated", "treated")
+    answer = ask_many(api, list(rows))
+    assert answer["roles"] == [role_of(row) for row in rows.values()]
+    assert {role_of(row) for row in rows.values()} == {"ranked", "explore", "holdout"}
+    treated = dict(zip(rows, answer["treat"], strict=True))
+    explorers = {user for user, row in rows.items() if row["decision"] == "explore"}
+    assert {u for u in explorers if treated[u]} == {u for u in explorers if rows[u]["treated"]}
+    if unit == "cluster":
+        assert treated == {user: row["treated"] for user, row in rows.items()}
+        assert set(answer["reasons"]) == {"within_budget", "beyond_budget", "explore", "holdout"}
+    else:
+        assert set(answer["reasons"]) == {"above_threshold", "below_threshold", "explore", "holdout"}
+
+
+def test_households_stay_whole_in_every_list_and_answer(served) -> None:
+    unit, home, api = served
+    rows, home_of = ledger(home, "simulated", "treated"), households(home)
+    answer = ask_many(api, list(rows))
+    sides = defaultdict(set)
+    for user, role, treat in zip(rows, answer["roles"], answer["treat"], strict=True):
+        sides[home_of[user]].add((role, treat if unit == "cluster" or role == "explore" else None))
+    torn = [side for side in sides.values() if len(side) > 1]
+    # With unit = "user", the explorers' last household may be cut by the budget.
+    assert len(torn) <= (unit == "user")
+    splits = (
+        "select max(n) as most from (select count(distinct (split, fold)) as n from {} group by cluster)"
+    )
+    assert query(home, splits.format("assignment.simulated")) == [{"most": 1}]
+
+
+def test_an_explorers_budget_treats_whole_households(served) -> None:
+    unit, home, api = served
+    rows, home_of = ledger(home, "simulated", "treated"), households(home)
+    explorers = [user for user, row in rows.items() if row["decision"] == "explore"]
+    ranked = sum(role_of(row) == "ranked" for row in rows.values())
+    before: set[int] = set()
+    for budget in (0.05, 0.2, 0.5, 1.0):
+        answer = ask_many(api, explorers, budget=budget)
+        treated = {user for user, treat in zip(explorers, answer["treat"], strict=True) if treat}
+        assert before <= treated
+        before = treated
+        places = quota(list_size(budget, len(rows)), ranked, len(explorers)).explorers
+        assert places - 10 < len(treated) <= places
+        parted = {home_of[u] for u in treated} & {home_of[u] for u in explorers if u not in treated}
+        assert len(parted) <= (unit == "user")
+    assert before == set(explorers)
+
+
+def test_a_new_member_has_the_role_of_the_household(served) -> None:
+    _, home, api = served
+    rows, home_of = ledger(home, "simulated", "treated"), households(home)
+    attributes = {f"x{i}": 1.5 for i in range(1, 11)}
+    for role in ("holdout", "explore", "ranked"):
+        user = next(u for u, row in rows.items() if role_of(row) == role)
+        answer = ask(api, attributes=attributes, cluster=home_of[user])
+        assert answer["role"] == role
+        assert answer["listed"] is None
+        if role == "holdout":
+            assert (answer["decision"], answer["reason"]) == ("no_treat", "holdout")
+        if role == "ranked":
+            assert answer["decision"] == answer["score_decision"]
+    without = ask(api, attributes=attributes)
+    assert (without["role"], without["decision"]) == (None, without["score_decision"])
+
+
+def test_a_cluster_that_says_nothing_is_refused(served) -> None:
+    *_, api = served
+    answer = api.post("/score", json={"user_id": 1, "cluster": "h1"})
+    assert answer.status_code == 422
+    assert "cluster goes with attributes" in answer.text
