@@ -122,6 +122,9 @@ USERS ?= 3000
 bench-gate: $(READY) ## how often the gate opens, in six designs without anything to choose and in four with (RUNS=100 USERS=3000)
 	$(BIN)/python -m bench.gate --runs $(RUNS) --users $(USERS) $(OPTIONS)
 
+bench-clusters: $(READY) ## how often intervals hold the truth, and the gate opens, where clusters are treated together
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.clusters $(OPTIONS)
+
 bench-bands: $(READY) ## how often a band holds the whole true curve (RUNS=500)
 	$(BIN)/python -m bench.bands --runs $(RUNS) $(OPTIONS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,7 +87,7 @@ SQL = (
     "select * from evaluation.policy_value where experiment = $experiment and arm = $arm "
     "and outcome = $outcome and learner = $learner and estimator = 'aipw' order by budget"
 )
-Figures = Mapping[str, float]
+Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ def _nets(figures: Sequence[Figures], cost: float, value: float | None) -> list[
     budget, incremental, error = (
         [each[name] for each in figures] for name in ("budget", "incremental", "incremental_std_error")
     )
-    net = profit(budget, incremental, error, int(figures[0]["n"]), Prices(value, cost))
+    prices, covariance = Prices(value, cost), None
+    if figures[0].get("incremental_covariance") is not None:
+        covariance = [each["incremental_covariance"] for each in figures]
+    net = profit(budget, incremental, error, int(figures[0]["n"]), prices, covariance=covariance)
     columns = (net.value, net.std_error, net.behind, net.behind_std_error)
     return [_Net(*(float(column[i]) for column in columns)) for i in range(len(figures))]
 

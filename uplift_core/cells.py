@@ -203,6 +203,7 @@ class BinnedUsers:
         propensity: e = P(W = 1), by design.
         binary: whether every outcome is 0 or 1.
         max_bin: number of bins that XGBoost must distinguish.
+        cluster: (n,) number of the user's cluster, from 0; None if users are independent.
     """
 
     x: Floats
@@ -213,6 +214,7 @@ class BinnedUsers:
     propensity: float
     binary: bool
     max_bin: int = MAX_BINS
+    cluster: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, edges: BinEdges, users: UserRows) -> Self:

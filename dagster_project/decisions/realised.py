@@ -11,6 +11,7 @@ import pyarrow as pa
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.records import REALISED, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.clusters import cluster_column
 from dagster_project.inputs.reading import (
     READERS,
     TEXT,
@@ -23,6 +24,7 @@ from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import ClusterSquares
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
@@ -186,13 +188,23 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
 def _measure_outcome(
     db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
 ) -> list[dict[str, object]]:
-    sql = render("decisions/realised.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
+    sql = render(
+        "decisions/realised.sql",
+        treat_list=TREAT_LIST,
+        outcome_rows=OUTCOMES,
+        raw=experiment.target_users.raw,
+        cluster=cluster_column(experiment),
+    )
     rows = []
     for means in db.arrow(sql, asdict(key)).to_pylist():
         variances = [means.pop(f"variance_{side}") for side in ("treated", "control")]
         treated = Sample(means["n_treated"], means["mean_treated"], variances[0])
         control = Sample(means["n_control"], means["mean_control"], variances[1])
-        uplift = realised_uplift(treated, control)
+        clusters = None
+        if experiment.declaration.cluster:
+            squares = [means.pop(name) for name in ("squares", "largest")]
+            clusters = ClusterSquares(means["clusters"], treated.n + control.n, *squares)
+        uplift = realised_uplift(treated, control, clusters)
         promised = _promised(db, experiment, key, outcome, means["comparison"])
         rows.append(
             asdict(key)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import Rows
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from uplift_core.evaluation.average_effect import ArmOutcomes, AverageEffect
+from uplift_core.evaluation.clusters import ClusterSquares
 
 SPLITS = ("train", "holdout")
 ALL = "all"
@@ -22,7 +26,12 @@ def average_effect_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
             for split in (ALL, *SPLITS):
                 treated, control = (outcomes.get((a, split)) for a in (arm, declaration.control))
                 if treated and control:
-                    rows.append(label | {"split": split} | _row(AverageEffect(treated, control)))
+                    average = AverageEffect(treated, control)
+                    where = label | {"split": split}
+                    if declaration.cluster:
+                        clusters = _clusters(db, experiment, where, average)
+                        average = replace(average, clusters=clusters)
+                    rows.append(where | _row(average))
     return rows
 
 
@@ -43,6 +52,30 @@ def _read(
     return found
 
 
+def _clusters(
+    db: Warehouse, experiment: BatchExperiment, where: Mapping[str, str], average: AverageEffect
+) -> ClusterSquares:
+    """Read the influences on an average effect, added up by cluster."""
+    sql = render(
+        "evaluation/cluster_effects.sql",
+        assignment=experiment.tables.assignment,
+        outcome=experiment.outcome(where["outcome"]).name,
+    )
+    users = average.treated.n + average.control.n
+    binds = {
+        "arm": where["arm"],
+        "control": experiment.declaration.control,
+        "splits": list(SPLITS) if where["split"] == ALL else [where["split"]],
+        "users": users,
+        "n_treated": average.treated.n,
+        "n_control": average.control.n,
+        "mean_treated": average.treated.mean,
+        "mean_control": average.control.mean,
+    }
+    clusters, squares, largest = db.one(sql, binds)
+    return ClusterSquares(clusters, users, squares, largest)
+
+
 def _row(average: AverageEffect) -> dict[str, object]:
     effect = average.effect
     return {
@@ -55,4 +88,5 @@ def _row(average: AverageEffect) -> dict[str, object]:
         "largest_share": average.largest_share,
         "unreliable": average.unreliable,
         "n": round(average.treated.n + average.control.n),
+        "clusters": average.clusters and average.clusters.clusters,
     }

@@ -77,7 +77,7 @@ def evaluate_joint(
         ranks = {"autoc": metrics["autoc"], "qini": metrics["qini"]}
         ranks[_gain_name(experiment)] = gain_over_random(groups, experiment.defaults.budget)
         paired[learner] = {name: spread(estimate, place) for name, estimate in ranks.items()}
-        tables["metrics"] += [label | row for row in _metric_rows(metrics, int(groups.n_users))]
+        tables["metrics"] += [label | row for row in _metric_rows(metrics, _counted(groups))]
         tables["qini_curve"] += [label | row for row in _curve(groups)]
         tables["deciles"] += [label | asdict(row) for row in uplift_by_decile(groups)]
         tables["policy_value"] += [label | row for row in _policy(groups, experiment, arm, outcome)]
@@ -138,17 +138,23 @@ def _metrics(groups: ScoreGroups, *, binary: bool) -> Iterator[tuple[str, Estima
     yield "calibration_slope", calibration_slope(groups)
 
 
-def _metric_rows(metrics: dict[str, Estimate], n: int) -> Rows:
+def _metric_rows(metrics: dict[str, Estimate], counted: dict[str, int | None]) -> Rows:
     return [
         {
             "metric": name,
             "split": "holdout",
             **_figure(estimate),
-            "n": n,
+            **counted,
         }
         for name, estimate in metrics.items()
         if not np.isnan(estimate.value)  # such as a slope on one score, or a mean over nobody
     ]
+
+
+def _counted(groups: ScoreGroups) -> dict[str, int | None]:
+    """Return the number of users and, if users are in clusters, of clusters."""
+    clusters = None if groups.clusters is None else len(groups.clusters)
+    return {"n": int(groups.n_users), "clusters": clusters}
 
 
 def _curve(groups: ScoreGroups) -> Rows:
@@ -226,12 +232,13 @@ def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str)
     curve, n = policy_curve(groups, BUDGETS), int(groups.n_users)
     worth, cost = experiment.outcome(outcome).value, experiment.arm(arm).cost
     net = profit(BUDGETS, curve.incremental, curve.incremental_error, n, Prices(worth or 0.0, cost))
+    shared_errors = curve.incremental_covariance
     rows: Rows = []
     for i, budget in enumerate(BUDGETS):
         value = Estimate(float(curve.value[i]), float(curve.value_error[i]))
         ipw = Estimate(float(curve.value_ipw[i]), float(curve.value_ipw_error[i]))
         incremental, error = float(curve.incremental[i]), float(curve.incremental_error[i])
-        shared: dict[str, Any] = {"budget": budget, "n": n}
+        shared: dict[str, Any] = {"budget": budget, **_counted(groups)}
         rows.append(
             shared
             | {
@@ -244,6 +251,7 @@ def _policy(groups: ScoreGroups, experiment: Experiment, arm: str, outcome: str)
                 "incremental_std_error": error,
                 "net_value": None if worth is None else float(net.value[i]),
                 "net_std_error": None if worth is None else float(net.std_error[i]),
+                "incremental_covariance": None if shared_errors is None else shared_errors[i].tolist(),
             }
         )
         rows.append(

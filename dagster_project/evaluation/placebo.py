@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.stored_plots import records
@@ -56,6 +58,7 @@ def read_train_users(db: Warehouse, experiment: BatchExperiment, arm: str) -> Bi
         assignment=tables.assignment,
         user_cells=tables.user_cells,
         outcome=experiment.outcome(outcome.name).name,
+        clustered=bool(declaration.cluster),
     )
     rows = db.arrow(sql, {"arm": arm, "control": contrast.control})
     edges = read_edges(db, experiment)
@@ -68,7 +71,13 @@ def read_train_users(db: Warehouse, experiment: BatchExperiment, arm: str) -> Bi
         propensity=contrast.propensity,
         binary=outcome.kind == "binary",
         max_bin=edges.max_bin,
+        cluster=_numbered(rows.column("cluster")) if declaration.cluster else None,
     )
+
+
+def _numbered(cluster: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Number clusters from 0: (n,)."""
+    return np.unique(cluster.to_numpy(), return_inverse=True)[1].ravel().astype(np.int64)
 
 
 def _parameters(db: Warehouse, experiment: BatchExperiment) -> dict[str, LearnerParameters]:

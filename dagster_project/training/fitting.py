@@ -17,7 +17,7 @@ from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, Cells, distinct
 from uplift_core.errors import DataError
-from uplift_core.evaluation.gate import Verdict, compare, judge
+from uplift_core.evaluation.gate import Judged, Verdict, compare, judge
 from uplift_core.learners import LEARNER_NAMES, OutcomeModels
 from uplift_core.learners.contrast import (
     ContrastModel,
@@ -109,12 +109,19 @@ def judge_learners(
     budget, names = declaration.defaults.budget, experiment.outcome(declaration.defaults.outcome)
     folds = read_out_of_fold(db, experiment, predictions, arm)
     judged = [fold for (fold,) in db.rows(f"select distinct fold from {predictions}")]
+    binds = {"arm": arm, "control": declaration.contrast(arm).control}
+    in_arms = "where split = 'train' and arm in ($arm, $control)"
     sql = (
         f"select sum(n), coalesce(sum({names.events}) filter ("
-        f"list_contains($judged, fold)), 0) from {experiment.tables.cells} "
-        "where split = 'train' and arm in ($arm, $control) group by arm"
+        f"list_contains($judged, fold)), 0) from {experiment.tables.cells} {in_arms} group by arm"
     )
-    binds = {"arm": arm, "control": declaration.contrast(arm).control, "judged": judged}
-    counts = db.rows(sql, binds)
+    counts = db.rows(sql, binds | {"judged": judged})
     n, events = int(sum(users for users, _ in counts)), int(min(events for _, events in counts))
-    return judge(compare(folds, LEARNER_NAMES, budget), n, events, budget)
+    if declaration.cluster:
+        sql = (
+            f"select count(distinct cluster) filter ({names.name} <> 0 and "
+            f"list_contains($judged, fold)) from {experiment.tables.assignment} {in_arms} group by arm"
+        )
+        events = int(min(clusters for (clusters,) in db.rows(sql, binds | {"judged": judged})))
+    who = Judged(n, events, clustered=bool(declaration.cluster))
+    return judge(compare(folds, LEARNER_NAMES, budget), who, budget)

@@ -1,4 +1,4 @@
-/* Train users of one contrast with their cell, arm, fold and outcome.
+/* Train users of one contrast with their cell, arm, fold and outcome, and with their cluster if one is declared.
    Grain: user_id.  Inputs: training.<experiment>_user_cells, assignment.<experiment>.
    Bound: $arm, $control. */
 select
@@ -6,6 +6,8 @@ select
     (assignment.arm = {{ bind.arm }})::tinyint as w,
     assignment.fold,
     assignment.{{ outcome }}::double as y
+    {%- if clustered %},
+    md5_number_lower(assignment.cluster) as cluster{% endif %}
 from {{ assignment }} as assignment
 inner join {{ user_cells }} as user_cells using (user_id)
 where assignment.split = 'train' and assignment.arm in ({{ bind.arm }}, {{ bind.control }})

@@ -17,5 +17,6 @@ create table if not exists decisions.realised (
     promised double, -- uplift promised from held-out users before the list; null for other outcomes
     promised_std_error double,
     agrees boolean, -- true if promise and measurement differ by no more than chance allows in 95 % of cases
+    clusters bigint,
     primary key (decision_date, experiment, campaign, outcome, comparison)
 )

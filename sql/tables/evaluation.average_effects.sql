@@ -11,8 +11,9 @@ create table if not exists evaluation.average_effects (
     std_error double not null,
     ci_low double not null,
     ci_high double not null,
-    largest_share double not null, -- share of a single user in the variance of an arm's outcome; the larger of both
-    unreliable boolean not null, -- true if largest_share is above 0.1: intervals of this outcome are then too narrow
+    largest_share double not null, -- share of one user in an arm's variance, or of a cluster in that of the effect
+    unreliable boolean not null, -- intervals are too narrow: largest_share is above 0.1 (clusters: 0.2, or below 40)
     n bigint not null, -- users of the arm and the control
+    clusters bigint,
     primary key (experiment, arm, outcome, split)
 )

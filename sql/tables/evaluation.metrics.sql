@@ -14,5 +14,6 @@ create table if not exists evaluation.metrics (
     ci_low double,
     ci_high double,
     n bigint not null, -- users behind the figure
+    clusters bigint,
     primary key (experiment, arm, outcome, learner, metric, split)
 )

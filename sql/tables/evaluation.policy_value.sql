@@ -19,5 +19,7 @@ create table if not exists evaluation.policy_value (
     net_value double, -- incremental in money, minus the cost; null unless the declaration has both
     net_std_error double, -- standard error of net_value
     n bigint not null, -- held-out users of the arm and the control
+    clusters bigint,
+    incremental_covariance double[], -- covariance of incremental with that at each budget; only aipw, and with clusters
     primary key (experiment, arm, outcome, learner, estimator, budget)
 )

@@ -30,7 +30,7 @@ create table if not exists models.registry (
     critical_over_response double, -- value that z_over_response must exceed
     procedure_gain double, -- gain over random of acting on the learner that led on the folds before
     procedure_gain_std_error double, -- standard error of the column with the name before _std_error
-    events bigint, -- judged users of the arm with fewer whose outcome is not 0; 30 are needed
+    events bigint, -- judged users whose outcome is not 0, of the arm with fewer, or their clusters; 30 are needed
     n bigint not null, -- train users
     needed_users bigint, -- users that would open the gate with 80 % power if the estimates are right
     detectable_gain double not null, -- gain over random at the budget alone that this many users detect with 80 % power

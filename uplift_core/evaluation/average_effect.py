@@ -9,9 +9,11 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+from uplift_core.evaluation.clusters import LEAST_CLUSTERS, ClusterSquares
 from uplift_core.evaluation.estimate import Estimate
 
 UNRELIABLE = 0.1  # share of one user in an arm's variance; above it, 95 % intervals cover 82 to 94 %
+UNRELIABLE_CLUSTER = 0.2  # of one cluster in the variance; chance gives one of 60 equal clusters .1
 
 
 @dataclass(frozen=True)
@@ -66,23 +68,40 @@ class AverageEffect:
     Attributes:
         treated: outcomes under treatment.
         control: outcomes under control.
+        clusters: the influences on the difference by cluster; None if users are independent. A treated
+            user's influence is (y - mean) n / n_treated, a control's -(y - mean) n / n_control.
     """
 
     treated: ArmOutcomes
     control: ArmOutcomes
+    clusters: ClusterSquares | None = None
 
     @property
     def effect(self) -> Estimate:
-        """The difference, with Neyman's standard error (1923)."""
+        """The difference, with Neyman's standard error (1923), or the cluster-robust one.
+
+        The latter is that of a regression of the outcome on the arm, see ``clusters.py``.
+        """
+        difference = self.treated.mean - self.control.mean
+        if self.clusters is not None:
+            return Estimate(difference, self.clusters.error)
         variance = sum(arm.squares / arm.n**2 for arm in (self.treated, self.control))
-        return Estimate(self.treated.mean - self.control.mean, math.sqrt(variance))
+        return Estimate(difference, math.sqrt(variance))
 
     @property
     def largest_share(self) -> float:
-        """The larger of the arms' largest shares."""
+        """The larger of the arms' largest shares; that of a cluster where users are in clusters."""
+        if self.clusters is not None:
+            return self.clusters.largest_share
         return max(self.treated.largest_share, self.control.largest_share)
 
     @property
     def unreliable(self) -> bool:
-        """Whether one user weighs so much that 95 % intervals hold the truth less often."""
+        """Whether 95 % intervals hold the truth less often: one user or cluster weighs too much.
+
+        So do few clusters, whatever their weights.
+        """
+        if self.clusters is not None:
+            few = self.clusters.clusters < LEAST_CLUSTERS
+            return few or self.largest_share > UNRELIABLE_CLUSTER
         return self.largest_share > UNRELIABLE

@@ -12,6 +12,7 @@ needed, besides the groups' sums: a table of at most one row per user.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,6 +31,47 @@ MOST_PAIRS = 4  # pairs of rows of a cluster, per row; with more, sparse product
 # Sums over fewer independent parts are not normal enough: 95 % intervals hold the truth less often, and
 # the error itself is too small (Cameron & Miller 2015, section VI).
 LEAST_CLUSTERS = 40
+
+
+@dataclass(frozen=True)
+class ClusterSquares:
+    """The influences on one figure, added up by cluster.
+
+    Attributes:
+        clusters: number of clusters.
+        users: number of users.
+        squares: sum over clusters of the squared sum of influences.
+        largest: the largest of these squares.
+    """
+
+    clusters: int
+    users: float
+    squares: float
+    largest: float
+
+    @property
+    def error(self) -> float:
+        """The figure's cluster-robust standard error.
+
+        Raises:
+            DataError: there is one cluster.
+        """
+        refuse_one_cluster(self.clusters)
+        return math.sqrt(self.clusters / (self.clusters - 1) * self.squares) / self.users
+
+    @property
+    def largest_share(self) -> float:
+        """Share of the cluster that weighs most in the sum of squares."""
+        return self.largest / self.squares if self.squares > 0 else 0.0
+
+
+def refuse_one_cluster(clusters: int) -> None:
+    """Refuse fewer than two clusters, of which no variance can be estimated."""
+    if clusters < 2:  # noqa: PLR2004 - a variance needs two
+        raise DataError(
+            "clusters: all users of an arm and the control are in one cluster; standard errors need two "
+            "at least. Declare a finer cluster, or take users of more clusters"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,11 +95,7 @@ class Clusters:
     finer: tuple[Clusters, Places] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.first) < 2:  # noqa: PLR2004 - a variance needs two
-            raise DataError(
-                "clusters: all users of an arm and the control are in one cluster; standard errors need "
-                "two at least. Declare a finer cluster, or hold more users out"
-            )
+        refuse_one_cluster(len(self.first))
 
     @classmethod
     def of(

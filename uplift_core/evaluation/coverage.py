@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from uplift_core.simulation.gate_designs import draw
 from uplift_core.simulation.rct import Simulated, marketing_rct, nie_wager_rct
 
 BUDGET = 0.3
+Ranking = LearnerName | Literal["response"]
 RANKING: LearnerName = "x"
 RANKING_PARAMETERS = LearnerParameters().with_rounds(30)  # any ranking will do
 TRAIN_USERS, POPULATION = 5_000, 200_000
@@ -207,9 +209,12 @@ def observed_groups(
         yield joint_groups(scores, users.w, users.y, mu0=mu0, mu1=mu1, propensity=e)
 
 
-def expected_groups(model: ContrastModel, population: Simulated, e: float) -> ScoreGroups:
+def expected_groups(
+    model: ContrastModel, population: Simulated, e: float, ranking: Ranking = RANKING
+) -> ScoreGroups:
     """Return the expected sums of the groups: a figure of them is the population's true value."""
     x = population.x.astype(np.float32)
+    score = model.predict_response(x) if ranking == "response" else model.predict(x, ranking)
     zero: Doubles = np.zeros(len(x))
     joint = JointGroups(
         n=np.ones(len(x)),
@@ -225,9 +230,9 @@ def expected_groups(model: ContrastModel, population: Simulated, e: float) -> Sc
         phi0_sq=zero,
         phi0_phi=zero,
         propensity=e,
-        scores={RANKING: model.predict(x, RANKING).astype(np.float64)},
+        scores={ranking: score.astype(np.float64)},
     )
-    return joint.by(RANKING)[0]
+    return joint.by(ranking)[0]
 
 
 def _proof(

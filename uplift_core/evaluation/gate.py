@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from uplift_core.evaluation.rate import mean_gain
 from uplift_core.evaluation.sequential import Evidence, SequentialSums
 
 EvidenceStatus = Literal["passed", "inconclusive", "contradicted"]
-RESPONSE = "response"
+RESPONSE: Final = "response"
 LEADS_AT_FIRST = "x"  # the learner to act on before any fold is judged
 LEAST_EVENTS = 30  # of each arm, among the judged users; with fewer, no correction removes the skewness
 POWER = 0.8
@@ -104,7 +104,7 @@ class Verdict:
         comparison: the evidence.
         findings: what the evidence says of each learner.
         n: number of train users.
-        events: number of judged users with an outcome that is not 0, in the arm with fewer of them.
+        events: see ``Judged``.
     """
 
     champion: str
@@ -192,36 +192,53 @@ def _pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
     return pooled(parts) if parts else Estimate(0.0, 0.0)
 
 
-def judge(comparison: Comparison, n: int, events: int, budget: float) -> Verdict:
+@dataclass(frozen=True)
+class Judged:
+    """The users on whom learners were compared.
+
+    Attributes:
+        n: number of train users.
+        events: number of judged users with an outcome that is not 0, in the arm with fewer of them.
+            Where users are in clusters, it is the number of clusters with such a user: it is independent
+            parts that make z normal, and users of one cluster say little more than one of them.
+        clustered: whether users are in clusters.
+    """
+
+    n: int
+    events: int
+    clustered: bool = False
+
+
+def judge(comparison: Comparison, judged: Judged, budget: float) -> Verdict:
     """Choose the champion and say whether it is proven.
 
     Args:
         comparison: the result of ``compare``.
-        n: number of train users.
-        events: number of judged users with an outcome that is not 0, in the arm with fewer of them.
+        judged: the users.
         budget: the budget at which the learners were compared.
     """
     candidates = comparison.candidates
-    findings = {name: _finding(name, comparison, n, events, budget) for name in candidates}
+    findings = {name: _finding(name, comparison, judged, budget) for name in candidates}
     ranking = sorted(candidates, key=lambda name: -candidates[name].mean_gain)
     passing = [name for name in ranking if findings[name].word == "passed"]
     champion = (passing or ranking)[0]
     runner_up = next((name for name in ranking if name != champion), champion)
-    return Verdict(champion, runner_up, comparison, findings, n, events)
+    return Verdict(champion, runner_up, comparison, findings, judged.n, judged.events)
 
 
-def _finding(learner: str, comparison: Comparison, n: int, events: int, budget: float) -> Finding:
-    """Say what the evidence of ``n`` train users shows of one learner."""
+def _finding(learner: str, comparison: Comparison, judged: Judged, budget: float) -> Finding:
+    """Say what the evidence shows of one learner."""
     candidate = comparison.candidates[learner]
     tests = (
         (candidate.z_random, comparison.critical_random),
         (candidate.z_response, comparison.critical_response),
     )
-    word = status(tests, events)
-    needed = _needed([(z, critical) for z, critical in tests if z <= critical], n, events)
+    word = status(tests, judged.events)
+    missing = [(z, critical) for z, critical in tests if z <= critical]
+    needed = _needed(missing, judged.n, judged.events)
     return Finding(
         word=word,
-        reason=_reason(learner, comparison, budget, events, needed),
+        reason=_reason(learner, comparison, budget, judged, needed),
         needed=None if word == "passed" else needed,
         detectable=(comparison.critical_random + Z_POWER) * candidate.over_random.std_error,
     )
@@ -245,7 +262,9 @@ def _needed(missing: Sequence[tuple[float, float]], n: int, events: int) -> int 
     return min(math.ceil(n * max(times)), MOST_USERS) if times else None
 
 
-def _reason(learner: str, comparison: Comparison, budget: float, events: int, needed: int | None) -> str:
+def _reason(
+    learner: str, comparison: Comparison, budget: float, judged: Judged, needed: int | None
+) -> str:
     def side(what: str, gain: Estimate, z: float, critical: float) -> str:
         verb = "beats" if z > critical else "is not shown to beat"
         error = f"standard error {gain.std_error:.5f}"  # the sentence stands alone in answers
@@ -262,9 +281,10 @@ def _reason(learner: str, comparison: Comparison, budget: float, events: int, ne
         f"Treating {budget:.0%}, '{learner}' {random} and {response}; z is that of the gain averaged "
         f"over budgets up to {min(2 * budget, 1):.0%}."
     )
-    if events < LEAST_EVENTS:
+    if judged.events < LEAST_EVENTS:
+        counted = f"{judged.events} clusters" if judged.clustered else f"{judged.events}"
         text += (
-            f" That cannot be tested yet: the judged users of one arm hold {events} with an outcome, "
+            f" That cannot be tested yet: the judged users of one arm hold {counted} with an outcome, "
             f"and {LEAST_EVENTS} are needed."
         )
     if needed is not None:
@@ -272,7 +292,18 @@ def _reason(learner: str, comparison: Comparison, budget: float, events: int, ne
     return text
 
 
-def fewer_events(y: npt.ArrayLike, w: npt.ArrayLike) -> int:
-    """Count users with a non-zero outcome, in the arm with fewer of them; ``y`` and ``w`` are (n,)."""
+def fewer_events(
+    y: npt.ArrayLike, w: npt.ArrayLike, cluster: npt.NDArray[np.int64] | None = None
+) -> int:
+    """Count users with a non-zero outcome, in the arm with fewer of them: see ``Judged``.
+
+    Args:
+        y: (n,) outcomes.
+        w: (n,) 1 under treatment, 0 under control.
+        cluster: (n,) clusters, which are counted instead of users; None if users are independent.
+    """
     happened, treated = np.asarray(y) != 0, np.asarray(w) == 1
-    return int(min(np.sum(happened & treated), np.sum(happened & ~treated)))
+    arms = (happened & treated, happened & ~treated)
+    if cluster is not None:
+        return min(len(np.unique(cluster[arm])) for arm in arms)
+    return int(min(np.sum(arm) for arm in arms))

@@ -5,6 +5,8 @@ learners are fitted fold after fold, compared, and a champion is chosen. If the 
 nobody's outcome, the real arms are one more permutation, and their champion's z is as likely to have
 any place among the others (Fisher 1935). So the choice among learners is part of the test, and no
 distribution is assumed. The null is that of no effect at all, on anyone.
+
+Where users are in clusters, arms move as they were drawn, see ``permuted``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import BinnedUsers
@@ -66,9 +69,34 @@ def placebo_runs(  # noqa: PLR0913 - an experiment, and the settings of the test
     """
     faster = cheaper(parameters)
     for run in range(runs + 1):
-        w = np.random.default_rng([seed, run]).permutation(users.w) if run else users.w
+        w = permuted(users, np.random.default_rng([seed, run])) if run else users.w
         verdict = judge_users(replace(users, w=w), budget=budget, parameters=faster, threads=threads)
         yield PlaceboRun.of(verdict)
+
+
+def permuted(users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int8]:
+    """Permute the arms of users: (n,).
+
+    Where users are in clusters, a cluster of both arms keeps its numbers, and its members swap. If all
+    clusters have one arm, clusters were assigned as a whole, and they swap their arms. If only some do,
+    their users were assigned one by one, or within the cluster; then clusters swap with others of their
+    size, which are as likely to have one arm.
+    """
+    if users.cluster is None:
+        return rng.permutation(users.w)
+    number = np.unique(users.cluster, return_inverse=True)[1].ravel()
+    size = np.bincount(number)
+    treated = np.bincount(number, users.w).astype(np.int64)
+    whole = (treated == 0) | (treated == size)
+    arm = (treated > 0).astype(np.int8)
+    for among in [whole] if whole.all() else [whole & (size == s) for s in np.unique(size)]:
+        arm[among] = rng.permutation(arm[among])
+    w = arm[number]
+    members = np.flatnonzero(~whole[number])
+    ordered = members[np.argsort(number[members], kind="stable")]
+    shuffled = members[np.lexsort((rng.random(len(members)), number[members]))]
+    w[shuffled] = users.w[ordered]
+    return w
 
 
 def p_value(run: PlaceboRun, runs: list[PlaceboRun]) -> float:

@@ -120,7 +120,8 @@ class PolicyCurve:
 
     ``value`` and ``value_ipw`` are mean outcomes per user, ``random`` that of random targeting, ``gain``
     is the difference between ``value`` and ``random``; ``incremental`` is that between ``value`` and
-    treating nobody.
+    treating nobody. ``incremental_covariance`` (n_budgets, n_budgets) is known where users are in
+    clusters; for independent users it follows from the errors, see ``profit.py``.
     """
 
     budget: Doubles
@@ -136,6 +137,7 @@ class PolicyCurve:
     gain_ipw_error: Doubles
     incremental: Doubles
     incremental_error: Doubles
+    incremental_covariance: Doubles | None = None
 
 
 def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
@@ -197,7 +199,7 @@ def policy_curve(groups: ScoreGroups, budgets: npt.ArrayLike) -> PolicyCurve:
 
 
 def _clustered_errors(groups: ScoreGroups, b: Doubles) -> dict[str, Doubles]:
-    """Compute the cluster-robust standard errors of ``PolicyCurve``: name -> (n_budgets,)."""
+    """Compute the cluster-robust errors of ``PolicyCurve``, and the covariance of ``incremental``."""
     blocks, e = groups.between(b), groups.propensity
     pi = np.stack([blocks.treated_share(budget) for budget in b])
     off = pi - b[:, None]
@@ -210,10 +212,9 @@ def _clustered_errors(groups: ScoreGroups, b: Doubles) -> dict[str, Doubles]:
         "value_ipw_error": {"y_treated": pi / e, "y_control": (1 - pi) / (1 - e), "one": -at_cut_ipw},
         "gain_ipw_error": {"y_treated": off / e, "y_control": -off / (1 - e), "one": -at_cut_ipw},
     }
-    return {
-        name: np.sqrt(np.maximum(np.diag(covariance(blocks, terms)), 0.0))
-        for name, terms in influences.items()
-    }
+    found = {name: covariance(blocks, terms) for name, terms in influences.items()}
+    errors = {name: np.sqrt(np.maximum(np.diag(of_curve), 0.0)) for name, of_curve in found.items()}
+    return errors | {"incremental_covariance": found["incremental_error"]}
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges, BinnedUsers, UserRows, distinct
-from uplift_core.evaluation.gate import RESPONSE, Verdict, compare, fewer_events, judge
+from uplift_core.evaluation.gate import RESPONSE, Judged, Verdict, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
 from uplift_core.simulation.rct import Simulated
@@ -23,18 +25,22 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and the settings of its 
     budget: float,
     parameters: LearnerParameters,
     threads: int = 1,
+    cluster: npt.NDArray[np.int64] | None = None,
 ) -> Verdict:
     """Return the gate's verdict on an experiment, as a run would write it to ``models.registry``.
 
     Args:
-        users: all of them are train users; user i is in fold i modulo 5.
+        users: all of them are train users; user i is in fold i modulo 5, cluster c in fold c modulo 5.
         propensity: e, by design.
         binary: whether every outcome is 0 or 1.
         budget: share of users at which the learners are compared.
         parameters: parameters of all boosters.
         threads: number of XGBoost's threads.
+        cluster: (n,) number of each user's cluster; None if users are independent.
     """
     binned = binned_users(users, propensity=propensity, binary=binary, max_bins=parameters.max_bins)
+    if cluster is not None:
+        binned = replace(binned, cluster=cluster, fold=(cluster % FOLDS).astype(np.int8))
     return judge_users(binned, budget=budget, parameters=parameters, threads=threads)
 
 
@@ -47,8 +53,10 @@ def judge_users(
         rows = users.fold == k
         folds.append(_judged(users, rows, model))
         judged |= rows
-    events = fewer_events(users.y[judged], users.w[judged])
-    return judge(compare(folds, LEARNER_NAMES, budget), len(users.y), events, budget)
+    cluster = None if users.cluster is None else users.cluster[judged]
+    events = fewer_events(users.y[judged], users.w[judged], cluster)
+    who = Judged(len(users.y), events, clustered=cluster is not None)
+    return judge(compare(folds, LEARNER_NAMES, budget), who, budget)
 
 
 def binned_users(users: Simulated, *, propensity: float, binary: bool, max_bins: int) -> BinnedUsers:
@@ -77,4 +85,5 @@ def _judged(users: BinnedUsers, rows: npt.NDArray[np.bool_], model: ContrastMode
         mu0=mu0,
         mu1=mu1,
         propensity=model.propensity,
+        cluster=None if users.cluster is None else users.cluster[rows],
     )

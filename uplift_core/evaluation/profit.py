@@ -10,7 +10,8 @@ budget cuts users of equal score, and with V = mean(pi phi) and its standard err
 
     Var(V_a - V_b) <= s_a^2 - s_b^2 + 2 V_b (V_a - V_b) / n,
 
-with equality where no two scores are equal.
+with equality where no two scores are equal. Where users are in clusters, this does not hold: those who
+are treated at the larger budget only share clusters with the others. Then the covariance is taken.
 """
 
 from __future__ import annotations
@@ -55,12 +56,14 @@ class Prices:
     cost: float
 
 
-def profit(
+def profit(  # noqa: PLR0913 - a curve, and the prices
     budget: npt.ArrayLike,
     incremental: npt.ArrayLike,
     std_error: npt.ArrayLike,
     n: int,
     prices: Prices,
+    *,
+    covariance: npt.ArrayLike | None = None,
 ) -> Profit:
     """Compute the profit of one ranking at many budgets.
 
@@ -70,14 +73,19 @@ def profit(
         std_error: (n_budgets,) standard error of ``incremental``.
         n: number of users that the figures were computed on.
         prices: value of the outcome and cost of a treatment.
+        covariance: (n_budgets, n_budgets) of ``incremental``; None if users are independent.
     """
     value, cost = prices.value, prices.cost
     b, v, s = (np.asarray(column, dtype=np.float64) for column in (budget, incremental, std_error))
     net = value * v - cost * b
     best = int(np.argmax(net))
-    sign = np.where(b <= b[best], 1.0, -1.0)  # the best budget is the larger of two, or the smaller
-    smaller = np.where(b <= b[best], v, v[best])
-    variance = sign * (s[best] ** 2 - s**2 + 2 * smaller * (v[best] - v) / n)
+    if covariance is None:
+        sign = np.where(b <= b[best], 1.0, -1.0)  # the best budget is the larger of two, or the smaller
+        smaller = np.where(b <= b[best], v, v[best])
+        variance = sign * (s[best] ** 2 - s**2 + 2 * smaller * (v[best] - v) / n)
+    else:
+        variance = s[best] ** 2 + s**2 - 2 * np.asarray(covariance, dtype=np.float64)[best]
+        variance[best] = 0.0
     return Profit(
         value=net,
         std_error=abs(value) * s,

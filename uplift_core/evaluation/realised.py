@@ -9,6 +9,7 @@ import numpy as np
 
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import ClusterSquares
 from uplift_core.evaluation.estimate import Z95, Estimate, estimate
 from uplift_core.evaluation.groups import ScoreGroups
 
@@ -43,21 +44,28 @@ class Sample:
     variance: float
 
 
-def realised_uplift(treated: Sample, control: Sample) -> Estimate:
+def realised_uplift(
+    treated: Sample, control: Sample, clusters: ClusterSquares | None = None
+) -> Estimate:
     """Compute the difference in means with Neyman's standard error, sqrt(s1²/n1 + s0²/n0).
 
     It is unbiased where a random draw decided who was treated (Neyman 1923; Imbens & Rubin 2015, chapter
-    6).
+    6). Where whole clusters were drawn, the error is the cluster-robust one.
+
+    Args:
+        treated: outcomes of treated users.
+        control: outcomes of users of the holdout group.
+        clusters: the users' influences on the difference by cluster; None if users are independent.
 
     Raises:
-        DataError: a side has fewer than two users.
+        DataError: a side has fewer than two users, or all are in one cluster.
     """
     if min(treated.n, control.n) < 2:  # noqa: PLR2004 - a variance needs two
         raise DataError(
             f"{treated.n} treated and {control.n} held-out users have outcomes; two of each are needed"
         )
     error = math.sqrt(treated.variance / treated.n + control.variance / control.n)
-    return Estimate(treated.mean - control.mean, error)
+    return Estimate(treated.mean - control.mean, clusters.error if clusters else error)
 
 
 def agree(one: Estimate, other: Estimate) -> bool:

@@ -78,15 +78,20 @@ def marketing_rct(
 
     def draw(rng: np.random.Generator, n: int) -> Simulated:
         x = rng.standard_normal((n, MARKETING_FEATURES))
-        x1, x2, x3, x4, x5, x6 = x.T[:6]
-        logit0 = -1.2 + 0.8 * x1 + 0.5 * x2 - 0.4 * x3 * (x2 > 0)
-        lift = 0.5 * np.tanh(1.5 * x4) + 0.4 * (x5 > 0) - 0.3 * (x6 > 1) + 0.2 * x1
-        p0, p1 = _sigmoid(logit0), _sigmoid(logit0 + lift)
+        p0, p1 = marketing_means(x)
         w = (rng.random(n) < treated_share).astype(np.float64)
         y = (rng.random(n) < np.where(w == 1, p1, p0)).astype(np.float64)
         return Simulated(x, w, y, p0, p1)
 
     return _stream(draw, n_users, seed, treated_share, chunk)
+
+
+def marketing_means(x: Doubles) -> tuple[Doubles, Doubles]:
+    """Compute p0 and p1 of ``marketing_rct`` from ``x`` (n, 10): (n,) each."""
+    x1, x2, x3, x4, x5, x6 = x.T[:6]
+    logit0 = -1.2 + 0.8 * x1 + 0.5 * x2 - 0.4 * x3 * (x2 > 0)
+    lift = 0.5 * np.tanh(1.5 * x4) + 0.4 * (x5 > 0) - 0.3 * (x6 > 1) + 0.2 * x1
+    return _sigmoid(logit0), _sigmoid(logit0 + lift)
 
 
 def nie_wager_rct(  # noqa: PLR0913 - the parameters of the paper

@@ -123,7 +123,18 @@ class Cluster(Compute):
         return self._view(db, Identifier.of(query.layer, experiment.name), rows)
 
     def cells(self, db: Warehouse, experiment: BatchExperiment) -> BinEdges:
-        """See ``Compute.cells``."""
+        """See ``Compute.cells``.
+
+        Raises:
+            DataError: the experiment declares clusters. Their errors need the cell of every user, which
+                workers number anew in each part.
+        """
+        if experiment.declaration.cluster:
+            raise DataError(
+                f"{experiment.name}: cluster = '{experiment.declaration.cluster}' is not worked on by "
+                "Dask's workers, because errors by cluster need all users in one place; run without "
+                "UPLIFT_CLUSTER"
+            )
         tables, tasks = experiment.tables, self._tasks(experiment.name)
         files = zip(self._files(db, tables.features), self._files(db, tables.assignment), strict=True)
         reads = [{tables.features: f, tables.assignment: a} for f, a in files]

@@ -13,7 +13,7 @@ import pytest
 
 from dagster_project.decisions.realised import measure
 from dagster_project.declared.experiment import BatchExperiment
-from tests.support import dicts, failure_text, opened, run_job
+from tests.support import dicts, failure_text, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import DataError
@@ -59,6 +59,39 @@ def test_realised_uplift_is_the_difference_to_the_holdout_that_the_list_would_ha
     assert measured["explore"]["n_treated"] == explore.sum()
     assert measured["explore"]["n_control"] == (rows["decision"] == "holdout").sum()
     assert one["promised"] > measured["explore"]["promised"] > 0
+
+
+def test_where_clusters_were_drawn_the_error_is_that_of_clusters(
+    home: Home, simulated: BatchExperiment, tmp_path: Path
+) -> None:
+    rows, declared = listed(home), with_experiment(simulated, cluster="school")
+    ids = rows["user_id"].astype(np.int64)
+    school = ids % 70
+    y = (np.random.default_rng(1).random(len(ids)) < 0.1 + 0.8 * (school % 2)).astype(int)
+    file = write(tmp_path / "outcomes.parquet", {"user_id": ids, "converted": y})
+    gone = ids[:5]  # users whom the raw table no longer has are alone
+    with opened(home) as db:
+        db.rows("alter table raw.simulated add column school bigint")
+        db.rows("update raw.simulated set school = user_id % 70")
+        db.rows("alter table assignment.simulated add column cluster varchar")
+        db.rows("update assignment.simulated set cluster = user_id % 70")
+        db.rows(
+            "delete from raw.simulated where user_id in (select unnest($gone))", {"gone": gone.tolist()}
+        )
+        options = {"decision_date": date_of(rows), "file": file, "absent_is_zero": False}
+        measure(db, declared, **options)
+        measured = {r["comparison"]: r for r in dicts(db, "from decisions.realised")}
+    school = np.where(np.isin(ids, gone), -1 - ids, school)
+    treat, held_out = (rows["selected"] & (rows["decision"] == d) for d in ("treat", "holdout"))
+    influence = np.where(treat, (y - y[treat].mean()) / treat.sum(), 0.0)
+    influence -= np.where(held_out, (y - y[held_out].mean()) / held_out.sum(), 0.0)
+    some = treat | held_out
+    sums = [influence[some & (school == s)].sum() for s in np.unique(school[some])]
+    clusters = len(sums)
+    assert measured["list"]["clusters"] == clusters > 70
+    expected = np.sqrt(clusters / (clusters - 1) * np.square(sums).sum())
+    assert measured["list"]["std_error"] == pytest.approx(expected, rel=1e-9)
+    assert measured["explore"]["clusters"] >= 2
 
 
 def test_users_without_a_row_had_no_outcome_only_if_somebody_says_so(

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
+from uplift_core.errors import DataError
 from uplift_core.evaluation.average_effect import ArmOutcomes, AverageEffect
+from uplift_core.evaluation.clusters import LEAST_CLUSTERS, ClusterSquares
 
 
 def outcomes(y: np.ndarray) -> ArmOutcomes:
@@ -33,3 +35,17 @@ def test_one_user_who_makes_up_the_variance_is_told(largest: float, unreliable: 
     shares = [squares.max() / squares.sum(), average.treated.largest_share]
     assert average.largest_share == pytest.approx(max(shares))
     assert average.unreliable is unreliable
+
+
+def test_few_clusters_and_a_heavy_one_are_unreliable() -> None:
+    rng = np.random.default_rng(2)
+    arms = [outcomes(rng.normal(size=500)) for _ in range(2)]
+    many, few, heavy = (
+        AverageEffect(*arms, ClusterSquares(clusters, 1000.0, 50.0, largest))
+        for clusters, largest in ((LEAST_CLUSTERS, 1.0), (LEAST_CLUSTERS - 1, 1.0), (200, 11.0))
+    )
+    assert [many.unreliable, few.unreliable, heavy.unreliable] == [False, True, True]
+    assert heavy.largest_share == 0.22
+    assert many.effect.std_error == pytest.approx(np.sqrt(40 / 39 * 50) / 1000)
+    with pytest.raises(DataError, match="in one cluster"):
+        _ = AverageEffect(*arms, ClusterSquares(1, 1000.0, 0.0, 0.0)).effect

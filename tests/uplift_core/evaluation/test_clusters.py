@@ -17,6 +17,7 @@ from uplift_core.evaluation.bands import bands
 from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS, Estimate, difference, spread
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
+from uplift_core.evaluation.profit import Prices, profit
 from uplift_core.evaluation.sequential import SequentialSums
 
 BUDGET = 0.3
@@ -256,6 +257,24 @@ def test_a_curve_has_the_errors_of_each_budget_alone(users: Users) -> None:
         c = policy.effect_at_cut(groups, groups.y_treated / e - groups.y_control / (1 - e), budget)
         rows = off * (weighted - c) - np.mean(off * (weighted - c))
         assert error == pytest.approx(error_of(rows, cluster_of(N)), rel=1e-6, abs=1e-9)
+
+
+def test_budgets_are_compared_with_the_covariance_of_clusters(users: Users) -> None:
+    budgets, cluster = np.arange(1, 11) / 10, cluster_of(N)
+    curve = policy.policy_curve(groups_of(users, cluster), budgets)
+    net = profit(
+        budgets,
+        curve.incremental,
+        curve.incremental_error,
+        N,
+        Prices(3.0, 0.2),
+        covariance=curve.incremental_covariance,
+    )
+    terms = np.array([3 * users.treated_share(b) * users.phi - 0.2 * b for b in budgets])
+    expected = [error_of(row - row.mean(), cluster) for row in terms[net.best] - terms]
+    assert net.behind_std_error == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert net.behind_std_error[net.best] == 0
+    assert policy.policy_curve(groups_of(users, None), budgets).incremental_covariance is None
 
 
 def test_the_qini_curves_errors_are_those_of_rows(users: Users) -> None:

@@ -9,6 +9,7 @@ from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.gate import (
     Candidate,
     Comparison,
+    Judged,
     Verdict,
     compare,
     fewer_events,
@@ -28,7 +29,7 @@ def candidate(z_random: float, z_response: float, error: float = 0.001) -> Candi
 
 def verdict_on(candidates: dict[str, Candidate], events: int = 400, n: int = 1000) -> Verdict:
     comparison = Comparison(candidates, CRITICAL, CRITICAL, Estimate(0.0, 1.0))
-    return judge(comparison, n, events, 0.3)
+    return judge(comparison, Judged(n, events), 0.3)
 
 
 def test_the_best_of_those_that_beat_both_is_the_champion() -> None:
@@ -86,13 +87,25 @@ def test_few_events_are_refused_whatever_z_says() -> None:
 
 
 def test_without_a_judged_fold_nothing_is_shown() -> None:
-    verdict = judge(compare([], ["s", "x"], 0.3), 10, 0, 0.3)
+    verdict = judge(compare([], ["s", "x"], 0.3), Judged(10, 0), 0.3)
     assert verdict.word == "inconclusive"
     assert verdict.comparison.critical_random == pytest.approx(1.645, abs=0.02)
 
 
 def test_events_are_those_of_the_arm_with_fewer() -> None:
     assert fewer_events(np.array([1, 2.5, 0, -1, 0]), np.array([1, 1, 1, 0, 0])) == 1
+
+
+def test_where_users_are_in_clusters_the_clusters_with_an_event_are_counted() -> None:
+    y, w = np.array([1, 1, 1, 0, 1, 1]), np.array([1, 1, 1, 1, 0, 0])
+    assert fewer_events(y, w, np.array([0, 0, 0, 0, 1, 2])) == 1
+    few = judge(
+        Comparison({"s": candidate(10, 10)}, CRITICAL, CRITICAL, Estimate(0.0, 1.0)),
+        Judged(1000, 29, clustered=True),
+        0.3,
+    )
+    assert few.word == "inconclusive"
+    assert "hold 29 clusters with an outcome, and 30 are needed" in few.text
 
 
 def test_each_fold_is_ranked_by_itself() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinnedUsers
 from uplift_core.evaluation import placebo
-from uplift_core.evaluation.placebo import PlaceboRun, cheaper, p_value, placebo_runs
+from uplift_core.evaluation.placebo import PlaceboRun, cheaper, p_value, permuted, placebo_runs
 from uplift_core.evaluation.procedure import binned_users, judge_users
 from uplift_core.simulation.gate_designs import draw
 
@@ -45,6 +48,45 @@ def test_run_0_is_the_arms_as_drawn_and_others_keep_their_numbers(
     again = list(placebo_runs(users, 3, budget=0.3, parameters=FEW))
     assert again == runs
     assert seen[5].w.tobytes() == seen[1].w.tobytes()
+
+
+def clustered(w: np.ndarray, cluster: np.ndarray) -> BinnedUsers:
+    users = users_of("no effect")
+    some = {name: getattr(users, name)[: len(w)] for name in ("cell", "y", "fold")}
+    return replace(users, **some, w=w.astype(np.int8), cluster=cluster)
+
+
+def test_clusters_that_were_assigned_as_a_whole_swap_their_arms() -> None:
+    cluster = np.random.default_rng(0).permutation(np.repeat(np.arange(100), np.arange(100) % 5 + 1))
+    users = clustered(cluster % 3 == 0, cluster)
+    moved = [permuted(users, np.random.default_rng(seed)) for seed in (1, 2, 1)]
+    for w in moved:
+        arms = [set(w[cluster == c]) for c in range(100)]
+        assert all(len(arm) == 1 for arm in arms)
+        assert sum(arm == {1} for arm in arms) == len(range(0, 100, 3))  # as many clusters, not users
+        assert (w != users.w).any()
+    assert (moved[0] != moved[1]).any()
+    assert (moved[0] == moved[2]).all()
+
+
+def test_arms_within_clusters_stay_there_and_whole_clusters_swap_with_those_of_their_size() -> None:
+    cluster = np.repeat(np.arange(90), np.arange(90) % 3 + 1)
+    w = np.random.default_rng(1).random(len(cluster)) < 0.5
+    users = clustered(w, cluster)
+    size, treated = np.bincount(cluster), np.bincount(cluster, w)
+    mixed = (treated > 0) & (treated < size)
+    assert mixed.any()
+    found = np.array(
+        [np.bincount(cluster, permuted(users, np.random.default_rng(seed))) for seed in range(20)]
+    )
+    assert (found[:, mixed] == treated[mixed]).all()
+    for s in (1, 2, 3):
+        some = ~mixed & (size == s)
+        assert (found[:, some].sum(axis=1) == treated[some].sum()).all()
+        assert np.isin(found[:, some], [0, s]).all()
+        assert (found[:, some] != treated[some]).any()
+    each = [permuted(users, np.random.default_rng(seed)) for seed in range(20)]
+    assert any((one != w)[mixed[cluster]].any() for one in each)
 
 
 def test_a_strong_effect_is_above_all_permutations() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dagster_project.compute.cluster.cluster import Cluster
 from dagster_project.compute.cluster.tasks import Limits
 from dagster_project.compute.cluster.training import Fitted, Job, train_on_one, train_together
 from dagster_project.scores.predictions import SCORES, predictions_of
 from dagster_project.training.cells import read_edges
 from dagster_project.warehouse.partitions import Generation, write_part
-from tests.support import few_rounds, opened, run_unchecked, small_simulation
+from tests.support import few_rounds, opened, run_unchecked, small_simulation, with_experiment
 from uplift_core.artifacts.home import Home
+from uplift_core.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +54,10 @@ def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
         assert gain.value == pytest.approx(candidate.over_random.value, abs=1e-9)
         assert gain.std_error == pytest.approx(candidate.over_random.std_error, abs=1e-9)
         assert other.comparison.candidates[name].z_random == pytest.approx(candidate.z_random, abs=1e-4)
+
+
+def test_clusters_of_users_are_not_worked_on_by_workers(job, tmp_path):
+    cluster = Cluster.__new__(Cluster)
+    declared = with_experiment(job.folder, cluster="household")
+    with pytest.raises(DataError, match="cluster = 'household' is not worked on by Dask's workers"):
+        cluster.cells(None, declared)
