@@ -63,6 +63,7 @@ class ListFacts:
             a gain of held-out users does not hold for other users.
         gains_over_nobody: gains over treating nobody, by budget.
         sample_ratio: the arms' sizes against their design.
+        units: what was counted for it: users, or clusters.
         previous_date: date of the campaign's list before this one; None if this is the first.
     """
 
@@ -77,6 +78,7 @@ class ListFacts:
     held_out_groups: ScoreGroups | None
     gains_over_nobody: GainsOverNobody
     sample_ratio: SampleRatio
+    units: str
     previous_date: str | None
 
 
@@ -91,6 +93,8 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
     key = ListKey(order.decision_date, experiment.name, order.campaign or order.arm)
     learner = order.learner or deciding_learner(db, experiment, order.arm)
     evidence = list_evidence(db, experiment, order.arm, learner)
+    units = assigned_units(db, experiment)
+    shares = {arm.name: arm.share for arm in experiment.declaration.arms}
     return ListFacts(
         key=key,
         order=order,
@@ -102,7 +106,8 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
         held_out_scores=held_out_scores(db, experiment, order.arm, learner),
         held_out_groups=_held_out_groups(db, experiment, order.arm, learner),
         gains_over_nobody=read_gains_over_nobody(db, experiment, order.arm, learner),
-        sample_ratio=_sample_ratio(db, experiment),
+        sample_ratio=sample_ratio(units.by_arm, shares),
+        units=units.word,
         previous_date=_previous_date(db, key),
     )
 
@@ -132,11 +137,6 @@ def _held_out_groups(
         return None
     groups, _ = read_holdout(db, experiment, arm, experiment.declaration.defaults.outcome).by(learner)
     return groups
-
-
-def _sample_ratio(db: Warehouse, experiment: BatchExperiment) -> SampleRatio:
-    shares = {arm.name: arm.share for arm in experiment.declaration.arms}
-    return sample_ratio(assigned_units(db, experiment).by_arm, shares)
 
 
 def _previous_date(db: Warehouse, key: ListKey) -> str | None:

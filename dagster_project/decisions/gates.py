@@ -16,7 +16,6 @@ from dagster_project.decisions.evidence import ListEvidence, TreatingNobody
 from dagster_project.decisions.facts import ListFacts
 from dagster_project.decisions.records import GATES, NIGHTS, THIS_LIST, ListKey, Night
 from dagster_project.warehouse.connection import Warehouse
-from uplift_core.diagnostics.sample_ratio import SampleRatio
 from uplift_core.errors import DataError
 
 
@@ -91,7 +90,7 @@ def refuse_failures(facts: ListFacts, night: Night, gates: Sequence[Gate]) -> Ni
 def _answers(facts: ListFacts, night: Night, allowed: float, free_places: str) -> Iterator[Gate]:
     rules = facts.experiment.declaration.decisions
     limits = rules.gates
-    yield _ratio_gate(facts.sample_ratio, limits.sample_ratio)
+    yield _ratio_gate(facts, limits.sample_ratio)
     yield _change_gate(night, limits.list_change)
     off = abs(night.realised_rate - allowed) / allowed if allowed else 0.0
     target = "the budget is" if rules.cut == "size" else "the threshold promises"
@@ -120,12 +119,13 @@ def _answers(facts: ListFacts, night: Night, allowed: float, free_places: str) -
     )
 
 
-def _ratio_gate(ratio: SampleRatio, limit: float) -> Gate:
+def _ratio_gate(facts: ListFacts, limit: float) -> Gate:
+    ratio = facts.sample_ratio
     return Gate(
         "sample_ratio",
         ratio.deviation,
         limit,
-        f"arm '{ratio.arm}' differs from its designed share of users by {ratio.deviation:.4f} "
+        f"arm '{ratio.arm}' differs from its designed share of {facts.units} by {ratio.deviation:.4f} "
         f"(p = {ratio.p_value:.2g}, at most {limit} is accepted)",
         passed=not ratio.mismatch(limit),
     )

@@ -29,6 +29,8 @@ ROLES = Identifier.of("roles")
 PLACES = Identifier.of("places")
 LAST_TIE = 2**32 - 1  # the largest value of a tie
 
+NOBODY = Quota(0, 0)
+
 Binds = Mapping[str, object]
 
 
@@ -84,11 +86,12 @@ class Fit:
 
     Attributes:
         treated: their numbers.
-        next_users: number of users of the first cluster that does not fit; 0 if all places are filled.
+        next_users: numbers of users of the first cluster that does not fit, among ranked clusters and
+            among explorers; 0 if all places are filled.
     """
 
     treated: Quota
-    next_users: int = 0
+    next_users: Quota = NOBODY
 
 
 class Roles(Protocol):
@@ -153,10 +156,15 @@ class LocalRoles:
             {"ranked_places": places.ranked, "explorer_places": places.explorers},
         )
         users = {role: int(count) for role, count, _ in rows}
-        left_out = {role: int(count or 0) for role, _, count in rows}
+        following = {role: int(count or 0) for role, _, count in rows}
         treated = Quota(users.get("ranked", 0), users.get("explore", 0))
-        cut_lane = "ranked" if treated.ranked < places.ranked else "explore"
-        return Fit(treated, left_out.get(cut_lane, 0) if treated != places else 0)
+        return Fit(
+            treated,
+            Quota(
+                following["ranked"] if treated.ranked < places.ranked else 0,
+                following["explore"] if treated.explorers < places.explorers else 0,
+            ),
+        )
 
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""

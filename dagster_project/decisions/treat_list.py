@@ -11,7 +11,14 @@ from dagster_project.decisions.facts import ListOrder, feature_snapshot, read_fa
 from dagster_project.decisions.gates import judge_night, refuse_failures
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
-from dagster_project.decisions.roles import AssignRoles, Binds, ListRequest, Roles, threshold_binds
+from dagster_project.decisions.roles import (
+    NOBODY,
+    AssignRoles,
+    Binds,
+    ListRequest,
+    Roles,
+    threshold_binds,
+)
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import DataError
@@ -72,8 +79,8 @@ class ListPlan:
         size: the size of the list; a large budget may exceed the ranked users and explorers.
         share: the size as a share of all users; the threshold is looked up for this budget.
         treated: the numbers of ranked users and of explorers to treat.
-        unfilled: places of the list that no whole cluster fills.
-        next_users: users of the first cluster that does not fit; 0 if all places are filled.
+        places: the numbers of places; whole clusters may not fill all of them.
+        next_users: see ``Fit.next_users``.
         threshold: the lowest score of treated ranked users; None if the size cuts the list.
     """
 
@@ -81,8 +88,8 @@ class ListPlan:
     size: int
     share: float
     treated: Quota
-    unfilled: int = 0
-    next_users: int = 0
+    places: Quota = NOBODY
+    next_users: Quota = NOBODY
     threshold: float | None = None
 
     def cut_at(self, threshold: float) -> ListPlan:
@@ -93,12 +100,16 @@ class ListPlan:
     @property
     def free_places(self) -> str:
         """Tell the places that no whole cluster fills; empty if there are none."""
-        if not self.unfilled:
-            return ""
-        return (
-            f"whole clusters leave {self.unfilled} places of the list free: "
-            f"the next cluster has {self.next_users} users"
+        lanes = (
+            ("ranked users", self.places.ranked - self.treated.ranked, self.next_users.ranked),
+            ("explorers", self.places.explorers - self.treated.explorers, self.next_users.explorers),
         )
+        told = [
+            f"{free} of the places of {who}, as the next cluster has {users} users"
+            for who, free, users in lanes
+            if users
+        ]
+        return f"whole clusters leave free {' and '.join(told)}" if told else ""
 
     def allowed_share(self, experiment: BatchExperiment, night: Night) -> float:
         """Return the share of users that the written list may treat."""
@@ -110,7 +121,8 @@ class ListPlan:
             # The list holds no more users than are worth treating.
             share = min(share, night.eligible / night.users)
         # Whole clusters may leave places free; if none fits, the list has failed its budget.
-        return share - self.unfilled / night.users if self.treated.size else share
+        free = self.places.size - self.treated.size if self.next_users != NOBODY else 0
+        return share - free / night.users if self.treated.size else share
 
     def cut(self) -> Binds:
         """Return the end of the list among the ranked users."""
@@ -145,7 +157,7 @@ def plan_list(
     share = budget.share if budget.share is not None else size / counts.users
     places = quota(size, counts.ranked, counts.explorers)
     fit = roles.fit(places)
-    return ListPlan(roles, size, share, fit.treated, places.size - fit.treated.size, fit.next_users)
+    return ListPlan(roles, size, share, fit.treated, places, fit.next_users)
 
 
 def write_list(

@@ -24,6 +24,7 @@ from dagster_project.delivery.erased_files import (
 )
 from dagster_project.delivery.publish import STORAGE
 from dagster_project.delivery.stores import Store
+from dagster_project.inputs.clusters import drawn_by
 from dagster_project.turns.home_turn import Worker, home_turn
 from dagster_project.turns.waiting import Log
 from dagster_project.warehouse.connection import Warehouse
@@ -154,7 +155,8 @@ def erase(  # noqa: PLR0913 - whom, where, and how
             person = _find(db, experiment, user)
             rows = person.count(db)
             split, rules = experiment.declaration.split, experiment.declaration.decisions
-            bury(db, experiment.name, person.users, salt=split.salt, holdout=rules.holdout)
+            drawn = drawn_by(db, experiment, person.users)
+            bury(db, experiment.name, drawn, salt=split.salt, holdout=rules.holdout)
         with open_in_memory(home.scratch, memory_limit=memory, threads=threads) as db:
             snapshots = _erase_from_snapshots(db, home, person)
             copies = [*home.upgrades.glob("*.duckdb"), *home.root.glob("warehouse-until-*.duckdb")]

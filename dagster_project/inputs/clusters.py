@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dagster_project.declared.experiment import BatchExperiment
@@ -35,6 +35,17 @@ def refuse_missing_clusters(db: Warehouse, experiment: BatchExperiment, raw: Ide
             f"rows of {raw.sql.replace(chr(34), '')}, the first of them user_id {first}; give each "
             "user a value. One who was assigned alone takes a value that no other user has, as the id"
         )
+
+
+def drawn_by(db: Warehouse, experiment: BatchExperiment, users: Sequence[int]) -> dict[int, str]:
+    """Map users to what their draws hash: the cluster where one is declared and known, else the id."""
+    drawn = {user: str(user) for user in users}
+    column = cluster_column(experiment)
+    for table in (experiment.tables.raw, experiment.tables.population.raw) if column else ():
+        if db.kind(table):
+            known = f"select user_id, {column}::varchar from {table} where user_id = any($users)"
+            drawn |= {int(user): str(value) for user, value in db.rows(known, {"users": list(users)})}
+    return drawn
 
 
 @dataclass(frozen=True)

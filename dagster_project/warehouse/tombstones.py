@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from dagster_project.warehouse.connection import Warehouse
@@ -13,20 +13,20 @@ ERASED = Identifier.of("training", "erased")
 KEY = "sha256($secret || '/' || $experiment || '/' || user_id)"
 
 
-def bury(db: Warehouse, experiment: str, users: Sequence[int], *, salt: str, holdout: float) -> None:
+def bury(db: Warehouse, experiment: str, users: Mapping[int, str], *, salt: str, holdout: float) -> None:
     """Write the tombstones of users, by id; a second one changes nothing.
 
     Args:
         db: the warehouse.
         experiment: the experiment's name.
-        users: values of ``user_id``.
+        users: values of ``user_id``, each with what the draws hash: the id, or the cluster.
         salt: the salt of the experiment's draws.
         holdout: the share of users who are held out of lists.
     """
     db.rows(
         f"insert or ignore into {ERASED} select $experiment, {KEY}, $secret, "
-        "decisions.draw_of(decisions.list_hash($salt, user_id)) < $holdout, $now "
-        "from (select unnest($users::bigint[]) as user_id)",
+        "decisions.draw_of(decisions.list_hash($salt, drawn)) < $holdout, $now "
+        "from (select unnest($users::bigint[]) as user_id, unnest($drawn::varchar[]) as drawn)",
         {
             "experiment": experiment,
             "secret": _secret(db) or secrets.token_hex(32),
@@ -34,6 +34,7 @@ def bury(db: Warehouse, experiment: str, users: Sequence[int], *, salt: str, hol
             "holdout": holdout,
             "now": datetime.now(UTC).replace(tzinfo=None),
             "users": list(users),
+            "drawn": list(users.values()),
         },
     )
 

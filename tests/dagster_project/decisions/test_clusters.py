@@ -214,7 +214,7 @@ def test_the_report_tells_which_cluster_did_not_fit(db: Warehouse) -> None:
     request = ListRequest(ListKey("2026-01-01", folder.name, "mens"), "mens", "r", money=False)
     plan = plan_list(db, folder, request, Budget(users=5), assign_roles)
     assert plan.free_places == (
-        "whole clusters leave 2 places of the list free: the next cluster has 4 users"
+        "whole clusters leave free 2 of the places of ranked users, as the next cluster has 4 users"
     )
-    assert (plan.treated, plan.unfilled) == (Quota(3, 0), 2)
+    assert (plan.treated, plan.places) == (Quota(3, 0), Quota(5, 0))
     assert not plan_list(db, folder, request, Budget(users=7), assign_roles).free_places

@@ -10,8 +10,9 @@ import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
-from dagster_project.inputs.clusters import refuse_missing_clusters
+from dagster_project.inputs.clusters import drawn_by, refuse_missing_clusters
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.tombstones import bury
 from tests.support import folder_of
 from uplift_core.errors import DataError
 
@@ -99,3 +100,13 @@ def test_a_user_without_a_cluster_is_refused(db: Warehouse) -> None:
     load(db, ["a", "a", "b"])
     refuse_missing_clusters(db, CLUSTERED, CLUSTERED.tables.raw)
     refuse_missing_clusters(db, BASE, BASE.tables.raw)
+
+
+def test_draws_hash_the_cluster_of_a_known_user_and_else_the_id(db: Warehouse) -> None:
+    load(db, ["a", "b", "b"])
+    assert drawn_by(db, CLUSTERED, [1, 3, 9]) == {1: "a", 3: "b", 9: "9"}
+    assert drawn_by(db, BASE, [1, 3]) == {1: "1", 3: "3"}
+    bury(db, "hillstrom", drawn_by(db, CLUSTERED, [2, 3]), salt="s", holdout=0.5)
+    held_out = db.rows("select distinct holdout from training.erased")
+    alone = "select decisions.draw_of(decisions.list_hash('s', 'b')) < 0.5"
+    assert held_out == [db.one(alone)]
