@@ -1,21 +1,19 @@
-"""Compare the arms of a file: gaps of outcomes, outcomes of one arm only, groups assigned as a whole."""
+"""Compare the arms of a file: gaps of outcomes, outcomes of one arm only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import chdtrc
 
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
-from dagster_project.onboarding.profile import FILE, MAX_LEVELS, Column
+from dagster_project.onboarding.profile import FILE, Column
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.diagnostics.sample_ratio import SIGNIFICANCE
 from uplift_core.errors import ExperimentError
-
-FEW_GROUPS = 20  # so many groups of users are not in one arm each by chance
 
 
 @dataclass(frozen=True)
@@ -88,35 +86,6 @@ def outcomes_of_one_arm(db: Warehouse, guesses: Guess) -> dict[str, str]:
         if len(arms) == 1:
             result[outcome.column.name] = arms[0]
     return result
-
-
-def refuse_groups(db: Warehouse, arm: Column, columns: Iterable[Column]) -> None:
-    """Refuse an experiment that assigned groups of users, such as households, and not users.
-
-    Raises:
-        ExperimentError: names the column of the groups.
-    """
-    for column in columns:
-        countable = column.type == "VARCHAR" or (column.is_number and column.whole)
-        if not countable or not MAX_LEVELS < column.distinct < column.rows:
-            continue
-        name, label = Identifier.of(column.name), Identifier.of(arm.name)
-        groups, users, mixed, changes = db.one(
-            "select count(*), sum(users), count(*) filter (arms > 1), count(*) filter (arm <> before) "
-            "from (select *, lag(arm) over (order by value) as before from (select "
-            f"{name} as value, count(*) as users, count(distinct {label}) as arms, "
-            f"any_value({label}) as arm from {FILE} where {name} is not null group by value)) "
-            "where users > 1"
-        )
-        # Drawn arms change from one value to the next; a value that decides the arm changes it once.
-        if groups >= FEW_GROUPS and not mixed and changes > groups / 10:
-            raise ExperimentError(
-                f"column '{column.name}': users with the same value are always in the same arm "
-                f"({groups:,} groups of {users / groups:.1f} users). So groups were assigned, not "
-                "users, and users of a group are alike: errors of independent users would be too small, "
-                "and groups are not supported yet. Write one row per group, with sums or means, or pass "
-                f"--ignore '{column.name}' if each user was assigned alone"
-            )
 
 
 def why_no_feature(db: Warehouse, column: Column) -> str:

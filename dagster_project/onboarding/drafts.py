@@ -19,6 +19,7 @@ from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment.declaration import RESERVED
 
+PARQUET = ".parquet"
 USER_KEY = "user_key"  # the name in raw.sql of a text id that the file calls user_id
 NO_NUMBER = " is not written as a whole number, as ids were when this was drafted: draft again"
 
@@ -79,7 +80,7 @@ def _arm_name(value: str) -> str:
 
 def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
     """Draft experiment.toml."""
-    guess, shares = draft.guess, draft.shares
+    guess, shares, cluster = draft.guess, draft.shares, draft.guess.cluster
     both = [o for o in guess.outcomes if o.column.name not in draft.in_one_arm] or guess.outcomes
     first = next((o for o in both if o.kind == "binary"), both[0])
     after = [column.name for column in guess.after]
@@ -91,6 +92,7 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         f"user_id = {_text(draft.id_column)} # raw column with the users' id, or row_number",
         f"arm_column = {_text(guess.arm.name)}",
         f"control = {json.dumps(draft.arms[guess.control])}",
+        *([f"cluster = {_text(cluster.name)} # assigned as a whole"] if cluster else []),
         *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
         *([f"not_features = [{', '.join(map(_text, after))}] # after the treatment"] if after else []),
         "",
@@ -157,6 +159,8 @@ def raw_sql(draft: Draft) -> str:
                 items.append((f"{column.sql} as {USER_KEY}", "the id in the file"))
         elif column.name in outcomes:
             items.append((_outcome(outcomes[column.name]), "outcome"))
+        elif column is draft.guess.cluster:
+            items.append((_cluster(draft, column), "users with the same value were assigned together"))
         else:
             items.append((_renamed(column), _note(column)))
     last = len(items) - 1
@@ -200,6 +204,11 @@ def _user_id(draft: Draft) -> tuple[str, str]:
     )
 
 
+def _cluster(draft: Draft, column: Column) -> str:
+    """Return the SQL of the cluster: of a CSV the text as it is written, as leading zeros count."""
+    return _renamed(column) if draft.path.endswith(PARQUET) else Identifier.of(column.name).sql
+
+
 def _outcome(outcome: OutcomeGuess) -> str:
     column = Identifier.of(outcome.column.name).sql
     test = f"{column} = {literal(outcome.yes)}" if outcome.yes else column
@@ -221,12 +230,14 @@ def _renamed(column: Column) -> str:
 
 def _reader(draft: Draft) -> str:
     suffix = "." + draft.path.rsplit(".", maxsplit=1)[-1]
-    if suffix == ".parquet":
+    if suffix == PARQUET:
         return READERS[suffix]
     # The types are explicit, so that another file of this form is read in the same way.
     labels = {draft.guess.arm.name, draft.guess.id.name if draft.guess.id else ""}
     types = ",\n".join(
-        f"        {literal(c.name)}: '{_file_type(c, is_label=c.name in labels)}'" for c in draft.columns
+        f"        {literal(c.name)}: "
+        f"'{TEXT if c is draft.guess.cluster else _file_type(c, is_label=c.name in labels)}'"
+        for c in draft.columns
     )
     return "read_csv(\n    $source,\n    header = true,\n    types = {\n" + types + "\n    }\n)"
 

@@ -52,9 +52,16 @@ def _why_no_feature_by_name(column: Column) -> str:
     return "called like the number of a row" if "_".join(words) in ROW_NUMBERS else ""
 
 
-def encode(columns: Sequence[Column], outcomes: Iterable[str]) -> list[FeatureLine]:
+def encode(
+    columns: Sequence[Column], outcomes: Iterable[str], *, clustered: bool = False
+) -> list[FeatureLine]:
     """Return the lines of features.sql for ``columns``, with names that no table reserves."""
-    taken = set(RESERVED) | {"user_id"} | {f"{name}_{what}" for name in outcomes for what in SUMS}
+    taken = (
+        set(RESERVED)
+        | ({"cluster"} if clustered else set())
+        | {"user_id"}
+        | {f"{name}_{what}" for name in outcomes for what in SUMS}
+    )
     lines = []
     for column in columns:
         missing = column.missing / column.rows

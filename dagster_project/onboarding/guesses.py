@@ -36,6 +36,7 @@ class Options:
     yes: tuple[str, ...] = ()
     shares: str = ""
     missing_is_zero: bool = False
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Guess:
         assigned_at: the time of assignment, if there is such a column.
         after: columns from after the treatment.
         features: all other columns.
+        cluster: the column of the unit that was assigned as a whole; None: each user was assigned alone.
         reasons: for each guess: the role, the guess, the reason.
     """
 
@@ -78,6 +80,7 @@ class Guess:
     after: tuple[Column, ...]
     features: tuple[Column, ...]
     reasons: tuple[tuple[str, str, str], ...] = field(default=())
+    cluster: Column | None = None
 
 
 def guess(columns: Sequence[Column], options: Options) -> Guess:
@@ -128,6 +131,7 @@ def _comes_after(name: str, options: Options) -> bool:
 
 def _named(options: Options) -> list[tuple[str, str]]:
     named = [("--id", options.id), ("--arm", options.arm)]
+    named += [("--cluster", options.cluster if options.cluster != "none" else "")]
     named += [("--outcome", name) for name in options.outcomes]
     named += [("--ignore", name) for name in options.ignore]
     return [(option, name) for option, name in named if name and name != "row_number"]

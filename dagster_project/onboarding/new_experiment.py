@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         yes=tuple(parsed.yes),
         shares=parsed.shares,
         missing_is_zero=parsed.missing_is_zero,
+        cluster=parsed.cluster,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
     return 0 if folder.is_dir() else 1
@@ -47,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", default="", metavar="COLUMN", help="the users' id, or row_number")
     parser.add_argument("--arm", default="", metavar="COLUMN", help="the assigned arm of each user")
     parser.add_argument("--control", default="", metavar="VALUE", help="the arm without treatment")
+    parser.add_argument(
+        "--cluster",
+        default="",
+        metavar="COLUMN",
+        help="the unit that was assigned as a whole, such as the household; none: each user alone",
+    )
     for option, meaning in (("outcome", "an outcome"), ("ignore", "neither feature nor outcome")):
         parser.add_argument(
             f"--{option}", action="append", default=[], metavar="COLUMN", help=f"{meaning}; repeatable"

@@ -16,8 +16,9 @@ from rich.table import Table
 
 from dagster_project.inputs.own_files import own_file
 from dagster_project.onboarding import drafts
-from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps, refuse_groups
+from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps
 from dagster_project.onboarding.by_arm import why_no_feature as why_row_number
+from dagster_project.onboarding.clusters import units_by_arm, with_cluster
 from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
 from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
@@ -50,9 +51,10 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         _fold_arm(db, guesses.arm)
         if not options.missing_is_zero:
             refuse_gaps(db, guesses)
-        refuse_groups(db, guesses.arm, guesses.features)
+        guesses = with_cluster(db, guesses, options)
         in_one_arm = outcomes_of_one_arm(db, guesses)
-        shares = find_shares(dict(guesses.arm.levels), options.shares)
+        units = units_by_arm(db, guesses)
+        shares = find_shares(units, options.shares)
         draft = drafts.Draft(
             name=name,
             file=file.name,
@@ -67,7 +69,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         }
         used = [column for column in guesses.features if column.name not in left_out]
         _refuse_infinite([*used, *(outcome.column for outcome in guesses.outcomes)])
-        lines = encode(used, draft.outcomes.values())
+        lines = encode(used, draft.outcomes.values(), clustered=guesses.cluster is not None)
         if not lines:
             raise ExperimentError("no column is left for the features; all users would look alike")
         _print_guesses(console, draft, lines, left_out)
@@ -76,6 +78,11 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
                 "Warning: the arms' shares are estimated from the counts. Then the design no longer "
                 "guarantees that the arms differ by chance alone."
             )
+        if guesses.cluster:
+            console.print(
+                f'Written: cluster = "{guesses.cluster.name}". Users of equal value stay together in '
+                "the split, the folds, the holdout group and the lists."
+            )
         for outcome, arm in in_one_arm.items():
             console.print(
                 f"Warning: '{outcome}' happened in arm '{arm}' only, so its difference between the arms "
@@ -83,7 +90,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
                 f"with --ignore {shlex.quote(outcome)}."
             )
         _refuse_predictable(db, guesses, lines, used)
-        ask_for_plan(shares, dict(guesses.arm.levels), options.shares)
+        ask_for_plan(shares, units, options.shares)
         _refuse_unreadable(
             db, file, draft, drafts.raw_sql(draft), drafts.features_sql(draft, lines, left_out)
         )
@@ -128,6 +135,9 @@ def _print_guesses(
     kind = "shares by design" if draft.shares.designed else "shares as counted"
     table.add_row(kind, ", ".join(draft.arms), draft.shares.why)
     table.add_row("features", str(len(lines)), ", ".join(line.name for line in lines))
+    if draft.guess.cluster:
+        name = draft.guess.cluster.name
+        left_out = {name: "is the cluster", **left_out}
     for name, why in left_out.items():
         table.add_row("no feature", name, why)
     console.print(table)
@@ -154,11 +164,14 @@ def _refuse_predictable(
     casts = ", ".join(f"{_plain(c)} as {Identifier.of(c.name)}" for c in columns)
     arm = Identifier.of(guesses.arm.name)
     every = -(-guesses.arm.rows // SAMPLE)
+    unit = Identifier.of(guesses.cluster.name if guesses.cluster else "_row")
     rows = db.arrow(
-        f"select {arm}::varchar as _arm, {selects} from (select * replace ({casts}) from {FILE}) "
-        "where md5_number_lower(_row::varchar) % $every = 0 order by _row",
+        f"select {arm}::varchar as _arm, dense_rank() over (order by {unit}) - 1 as _unit, {selects} "
+        f"from (select * replace ({casts}) from {FILE}) "
+        f"where md5_number_lower({unit}::varchar) % $every = 0 order by _row",
         {"every": every},
     )
+    cluster = rows.column("_unit").to_numpy() if guesses.cluster else None
     arms = rows.column("_arm").to_numpy(zero_copy_only=False)
     x = np.column_stack([rows.column(line.name).to_numpy() for line in lines]).astype(np.float32)
     x[np.isinf(x)] = np.nan
@@ -167,7 +180,7 @@ def _refuse_predictable(
 
     # Of two arms, one is predicted exactly as well as the other.
     for value in guesses.arm.values[: None if len(guesses.arm.values) > 2 else 1]:  # noqa: PLR2004
-        balance = arm_balance(x, arms == value)
+        balance = arm_balance(x, arms == value, cluster=cluster)
         if balance.predictable:
             together = balance.together.value
             name, auc, smd = balance.worst([line.name for line in lines])

@@ -54,6 +54,13 @@ NOT = re.compile(r"^(not|no|non|nicht|kein|keine|without)[ _-]+", re.IGNORECASE)
 GAPS = frozenset({*_listed("null (null) na n/a #n/a <na> nan none nil missing . - -- ?"), "#null!"})
 ROW_NUMBERS = frozenset(_listed("rownames rowname row_number row_names index unnamed_0 x1"))
 ID = frozenset(_listed("id uuid key"))  # the last word of a column that identifies something
+# Words of a column that names a unit of several users, which may have been assigned as a whole.
+UNITS = frozenset(
+    _listed(
+        """account branch city class classroom clinic cluster company county district family home
+        hospital household market plant region school shop site store teacher team village ward"""
+    )
+)
 
 
 # Latin letters that become another letter without their mark, or that have no separable mark.

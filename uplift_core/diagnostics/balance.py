@@ -109,18 +109,29 @@ class Balance:
         return names[place], float(self.alone[place]), float(self.smd[place])
 
 
-def arm_balance(x: Floats, in_arm: npt.NDArray[np.bool_], *, seed: int = 7, threads: int = 0) -> Balance:
+def arm_balance(
+    x: Floats,
+    in_arm: npt.NDArray[np.bool_],
+    *,
+    cluster: npt.NDArray[np.int64] | None = None,
+    seed: int = 7,
+    threads: int = 0,
+) -> Balance:
     """Measure how well features predict one arm against the others.
 
     Args:
         x: (n, n_features) float32; NaN is missing.
         in_arm: (n,) whether the user is in the arm; True and False must both occur.
+        cluster: (n,) whole numbers from 0: the clusters, each of which lies in one half; None: each user
+            was assigned alone.
         seed: random seed of the halves.
         threads: number of threads; 0 means all cores.
     """
-    half = np.random.default_rng(seed).permutation(len(x)) % 2
+    units = len(x) if cluster is None else int(cluster.max()) + 1
+    half = np.random.default_rng(seed).permutation(units) % 2
+    half = half if cluster is None else half[cluster]
     inside, ones = in_arm.astype(np.float64), np.ones(len(x))
-    together = arm_auc(HalvedGroups(x, inside, ones, half), threads=threads)
+    together = arm_auc(HalvedGroups(x, inside, ones, half, cluster), threads=threads)
     columns = [np.where(np.isnan(column), -np.inf, column).astype(np.float64) for column in x.T]
     alone = np.array([auc(column, inside, 1 - inside).value for column in columns])
     return Balance(together, _smd(x, in_arm), np.maximum(alone, 1 - alone))

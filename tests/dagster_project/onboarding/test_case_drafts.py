@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
@@ -195,9 +196,66 @@ def test_two_words_without_a_known_meaning_are_asked_about(root: Path, tmp_path:
     assert declared.outcomes[0].kind == "binary"
 
 
-def test_groups_that_were_assigned_as_a_whole_are_refused(root: Path) -> None:
-    with pytest.raises(ExperimentError, match=r"'household_id'.*3,000 groups of 8\.0 users"):
-        declare(root, case_file("households.csv.gz"))
+def test_groups_that_were_assigned_as_a_whole_are_the_cluster(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared, db = declare(root, case_file("households.csv.gz"))
+    assert declared.cluster == "household_id"
+    assert declared.decision_unit == "cluster"
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert 'Written: cluster = "household_id"' in shown
+    assert "(3,000 groups of 8.0 users)" in shown
+    features = BatchExperiment.read(declared, root / "tried").features_sql
+    assert "household_id" not in features.raw_columns
+    outcome = declared.defaults.outcome
+    arms = {arm.name: arm.value for arm in declared.arms}
+    treated = arms[declared.treatments[0]]
+    effect = ate(db, outcome, treated, arms[declared.control], declared.arm_column)
+    assert effect == pytest.approx(0.22717, abs=5e-6)
+
+
+def test_a_cluster_can_be_named_and_denied(root: Path, tmp_path: Path) -> None:
+    case = case_file("households.csv.gz")
+    # Of users, 51.5 % have the mail: no halves. Of households they are halves.
+    with pytest.raises(ExperimentError, match="no simple design fits"):
+        declare(root, case, "--cluster", "none")
+    declared, _ = declare(root, case, "--cluster", "none", "--shares", "counted")
+    assert not declared.cluster
+    (root / "tried").rename(tmp_path / "denied")
+    with pytest.raises(ExperimentError, match="--cluster 'nobody' is no column of the file"):
+        declare(root, case, "--cluster", "nobody")
+    arm = declared.arm_column
+    with pytest.raises(ExperimentError, match=f"--cluster '{arm}' is the id, the arm, an outcome or"):
+        declare(root, case, "--cluster", arm)
+    declared, _ = declare(root, case, "--cluster", "household_id")
+    assert declared.cluster == "household_id"
+
+
+def test_the_largest_of_nested_groups_is_the_cluster_as_it_is_written(
+    root: Path, tmp_path: Path
+) -> None:
+    """60 stores, households of two within them; stores with leading zeros, of unequal sizes."""
+    rng = np.random.default_rng(5)
+    store = np.repeat(np.arange(60), rng.integers(10, 60, 60) * 2)
+    rows = len(store)
+    arms = rng.permutation(np.arange(60) % 2)[store]
+    columns = {
+        "customer_id": [f"c{i}" for i in range(rows)],
+        "home": [str(i // 2) for i in range(rows)],
+        "store": [f"0{s}" for s in store],
+        "size": [str(s * 37 % 41) for s in store],  # shared by all users of a store
+        "age": rng.integers(20, 70, rows).astype(str).tolist(),
+        "group": ["mail" if arm else "control" for arm in arms],
+        "visit": rng.integers(0, 2, rows).astype(str).tolist(),
+    }
+    declared, db = declare(root, written(tmp_path, columns))
+    assert declared.cluster == "store"
+    assert [arm.share for arm in declared.arms] == [0.5, 0.5]
+    assert db.one("select min(store), count(distinct store) from raw.tried") == ("00", 60)
+    columns["store"][7] = ""
+    (root / "tried").rename(tmp_path / "whole")
+    with pytest.raises(ExperimentError, match=r"'store': it is the cluster .* 1 users have no value"):
+        declare(root, written(tmp_path, columns))
 
 
 def test_an_outcome_of_one_arm_is_not_the_default(
