@@ -37,6 +37,7 @@ class Options:
     shares: str = ""
     missing_is_zero: bool = False
     cluster: str = ""
+    force: bool = False  # replace an earlier draft
 
 
 @dataclass(frozen=True)

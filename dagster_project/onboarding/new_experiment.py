@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         shares=parsed.shares,
         missing_is_zero=parsed.missing_is_zero,
         cluster=parsed.cluster,
+        force=parsed.force,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
     return 0 if folder.is_dir() else 1
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--missing-is-zero", action="store_true", help="an outcome without a value did not happen"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="draft an experiment again; its files stay as *.before"
     )
     return parser
 

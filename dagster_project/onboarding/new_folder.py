@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.own_files import own_file
 from dagster_project.onboarding import drafts
 from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps
@@ -33,6 +34,7 @@ from uplift_core.experiment.sources import TAKEN
 
 SAMPLE = 100_000  # number of users that the check of the randomization reads
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+BEFORE = ".before"  # suffix of the files that --force replaced
 POPULATION = "_population"  # suffix of an experiment's name: tables of the users to decide about
 
 
@@ -42,7 +44,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
     Raises:
         UpliftError: the file is no supported randomized experiment, or the name is taken.
     """
-    folder = _folder(name)
+    folder = _folder(name, force=options.force)
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect(f"{scratch}/file.duckdb") as con:
         db = Warehouse(con)
         columns = open_file(db, file, lambda names: id_column(names, options))
@@ -99,7 +101,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
     return folder
 
 
-def _folder(name: str) -> Path:
+def _folder(name: str, *, force: bool) -> Path:
     if not NAME.match(name) or name in TAKEN:
         raise ExperimentError(
             f"NAME '{name}': must be lower-case letters, digits and underscores, start with a letter "
@@ -108,9 +110,12 @@ def _folder(name: str) -> Path:
     parts = [part for part in Settings().experiments.split(os.pathsep) if part]
     roots = [Path(part).expanduser().absolute() for part in parts] or [OWN_EXPERIMENTS]
     folder = roots[0] / name
-    if folder.exists():
-        raise ExperimentError(f"{folder} exists already; choose another NAME, or remove it first")
-    if taken := _taken(name, [SQL_FOLDER / "experiments", *roots]):
+    if folder.exists() and not force:
+        raise ExperimentError(
+            f"{folder} exists already; choose another NAME, or pass --force to draft it again"
+        )
+    taken = _taken(name, [SQL_FOLDER / "experiments", *roots])
+    if taken and taken != folder:
         raise ExperimentError(
             f"NAME '{name}' is taken by the experiment in {taken}; choose another NAME"
         )
@@ -237,15 +242,32 @@ def _plain(column: Column) -> str:
 def _write(
     folder: Path, draft: drafts.Draft, lines: list[FeatureLine], left_out: dict[str, str]
 ) -> None:
-    folder.mkdir(parents=True)
-    (folder / DECLARATION).write_text(drafts.toml(draft, lines), encoding="utf-8")
-    (folder / RAW_SQL).write_text(drafts.raw_sql(draft), encoding="utf-8")
-    (folder / FEATURES_SQL).write_text(drafts.features_sql(draft, lines, left_out), encoding="utf-8")
-    load_experiment(folder)
+    """Write the three files, once the experiment can be read; earlier ones stay as ``*.before``."""
+    files = {
+        DECLARATION: drafts.toml(draft, lines),
+        RAW_SQL: drafts.raw_sql(draft),
+        FEATURES_SQL: drafts.features_sql(draft, lines, left_out),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder.parent) as aside:
+        written = Path(aside) / folder.name
+        written.mkdir()
+        for name, text in files.items():
+            (written / name).write_text(text, encoding="utf-8")
+        BatchExperiment.read(load_experiment(written), written)
+        if not folder.exists():
+            written.rename(folder)
+            return
+        for name in files:
+            if (folder / name).exists():
+                (folder / name).replace(folder / f"{name}{BEFORE}")
+            (written / name).replace(folder / name)
 
 
 def _print_next_steps(console: Console, draft: drafts.Draft, folder: Path) -> None:
     console.print(f"\nWritten to {folder}", soft_wrap=True)
+    if (folder / f"{DECLARATION}{BEFORE}").exists():
+        console.print(f"What was there before is beside it, as *{BEFORE}")
     console.print(f"  {DECLARATION}   arms, shares, outcomes, budget: compare with the plan")
     console.print(f"  {RAW_SQL}           how the file is read")
     console.print(f"  {FEATURES_SQL}      may read only columns that were known before the treatment")

@@ -292,3 +292,21 @@ def test_decimal_commas_row_numbers_and_ids_are_seen(root: Path, tmp_path: Path)
     )
     features = BatchExperiment.read(declared, root / "tried").features_sql.raw_columns
     assert not {"rownames", "nr", "store_id"} & set(features)
+
+
+def test_a_draft_is_made_again_only_by_force_and_keeps_what_was_there(root: Path) -> None:
+    case = case_file("late_decimals.csv.gz")
+    declare(root, case)
+    toml = root / "tried" / "experiment.toml"
+    toml.write_text(toml.read_text().replace("budget = 0.3", "budget = 0.2"))
+    (root / "tried" / "population.sql").write_text("mine")
+    with pytest.raises(ExperimentError, match=r"exists already; .*pass --force"):
+        declare(root, case)
+    with pytest.raises(ExperimentError, match="no column of the file"):
+        declare(root, case, "--force", "--arm", "nobody")
+    assert "budget = 0.2" in toml.read_text()
+    declared, _ = declare(root, case, "--force", "--ignore", "age")
+    assert declared.defaults.budget == 0.3
+    assert "budget = 0.2" in (root / "tried" / "experiment.toml.before").read_text()
+    assert (root / "tried" / "population.sql").read_text() == "mine"
+    assert [path.name for path in root.iterdir()] == ["tried"]
