@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ import pyarrow as pa
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import SCORES, Rows, outcome_columns
+from dagster_project.scores.score_groups import first_rows
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import Estimate
-from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores
+from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores, arm_terms
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.targeting.arm_path import find_path
@@ -154,7 +156,10 @@ def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
         # Every contrast has a model of the control; it is the same unless arms were tuned separately.
         mu = np.column_stack([mu0.mean(axis=1), mu1])
         sums = _read_sums(db, experiment, outcome.name)
-        scores[outcome.name] = arm_scores(*sums, mu=mu, propensity=share / share.sum())
+        found = arm_scores(*sums, mu=mu, propensity=share / share.sum())
+        if declaration.cluster:
+            found = replace(found, clusters=_read_clusters(db, experiment, outcome.name, mu))
+        scores[outcome.name] = found
     return HeldOut({DECIDING: np.column_stack(columns), **effects}, scores)
 
 
@@ -193,6 +198,27 @@ def _read_sums(db: Warehouse, experiment: BatchExperiment, outcome: str) -> tupl
         return matrix
 
     return table("n"), table("y"), table("yy")
+
+
+def _read_clusters(db: Warehouse, experiment: BatchExperiment, outcome: str, mu: Doubles) -> Clusters:
+    """Read held-out users by cluster; ``mu`` (n_cells, 1 + n_arms) predicts for each cell with users."""
+    sql = render(
+        "evaluation/arm_clusters.sql",
+        assignment=experiment.tables.assignment,
+        user_cells=experiment.tables.user_cells,
+        outcome=experiment.outcome(outcome).name,
+    )
+    arms = _arms(experiment.declaration)
+    rows = db.arrow(sql, {"arms": list(arms)})
+    group = np.unique(rows.column("cell").to_numpy(), return_inverse=True)[1].ravel()
+    share = np.asarray([experiment.declaration.arm(arm).share for arm in arms])
+    terms = arm_terms(
+        rows.column("arm").to_numpy(),
+        _doubles(rows, "y"),
+        mu=mu[group],
+        propensity=share / share.sum(),
+    )
+    return Clusters(first_rows(rows), group, terms, len(mu))
 
 
 def _doubles(rows: pa.Table, name: str) -> Doubles:

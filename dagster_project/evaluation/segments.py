@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 
 import numpy as np
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import Rows
-from dagster_project.scores.score_groups import sums_binds, sums_select
-from dagster_project.training.cells import features_of
+from dagster_project.scores.score_groups import read_cell_clusters, sums_binds, sums_select
+from dagster_project.training.cells import features_of, read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.evaluation.segments import BinSums, Segment, segments
@@ -40,10 +40,26 @@ def read_bins(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str
     )
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     feature = rows.column("feature").to_numpy()
-    columns = {f.name: rows.column(f.name).to_numpy().astype(np.float64) for f in fields(BinSums)}
-    return {
+    columns = {
+        name: rows.column(name).to_numpy().astype(np.float64)
+        for name in (f.name for f in fields(BinSums) if f.name != "clusters")
+    }
+    bins = {
         name: BinSums(**{column: values[feature == name] for column, values in columns.items()})
         for name in names
+    }
+    return _with_clusters(db, experiment, arm, outcome, bins) if experiment.declaration.cluster else bins
+
+
+def _with_clusters(
+    db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str, bins: dict[str, BinSums]
+) -> dict[str, BinSums]:
+    """Add the users by cluster and bin."""
+    cells, clusters = read_cell_clusters(db, experiment, arm, outcome)
+    x = read_feature_cells(db, experiment, tuple(bins))[cells].astype(np.float64)
+    return {
+        name: replace(sums, clusters=clusters.merged(np.searchsorted(sums.value, values), len(sums.n)))
+        for (name, sums), values in zip(bins.items(), x.T, strict=True)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: 
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
-    by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
+    by_cluster = None
+    if experiment.declaration.cluster:
+        by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
     return _groups(rows, experiment.declaration.contrast(arm).propensity, by_cluster)
 
 
@@ -49,7 +52,9 @@ def read_out_of_fold(
     outcome = experiment.declaration.defaults.outcome
     sql = sums_select(experiment, predictions, outcome, by=_by(experiment), by_fold=True)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
-    by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=True)
+    by_cluster = None
+    if experiment.declaration.cluster:
+        by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=True)
     e = experiment.declaration.contrast(arm).propensity
 
     def of_fold(table: pa.Table, fold: int) -> pa.Table:
@@ -59,6 +64,23 @@ def read_out_of_fold(
         _groups(of_fold(rows, k), e, by_cluster and of_fold(by_cluster, k))
         for k in np.unique(rows.column("fold").to_numpy())
     ]
+
+
+def read_cell_clusters(
+    db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str
+) -> tuple[npt.NDArray[np.int64], Clusters]:
+    """Read the held-out users of one contrast by cluster and cell, and the cells: (n_groups,).
+
+    Besides the terms of influences there are ``events_treated`` and ``events_control``: the users of
+    each arm with an outcome.
+    """
+    sql = sums_select(experiment, experiment.tables.predictions, outcome, by=CELLS, by_fold=False)
+    rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
+    users = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
+    clusters = _clusters(rows, experiment.declaration.contrast(arm).propensity, users)
+    happened = (doubles(users, "y") != 0).astype(np.float64)
+    events = {f"events_{side}": clusters.sums[side] * happened for side in ("treated", "control")}
+    return rows.column("cell").to_numpy(), replace(clusters, sums={**clusters.sums, **events})
 
 
 def sums_select(
@@ -97,10 +119,8 @@ def sums_binds(experiment: BatchExperiment, arm: str, *, by_fold: bool) -> dict[
 
 def read_cluster_users(
     db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str, *, by_fold: bool
-) -> pa.Table | None:
-    """Read the users of one contrast by cluster; None if the experiment declares no clusters."""
-    if not experiment.declaration.cluster:
-        return None
+) -> pa.Table:
+    """Read the users of one contrast, cluster by cluster."""
     sql = render(
         "evaluation/cluster_users.sql",
         assignment=experiment.tables.assignment,

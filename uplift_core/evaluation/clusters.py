@@ -151,6 +151,20 @@ class Clusters:
         """Sum weight * term over clusters, by group: (n_groups,); ``weight`` is (n_clusters,)."""
         return np.asarray(self._matrix(term).T @ weight)
 
+    def with_any(self, term: str) -> tuple[Places, Places]:
+        """Count clusters whose sum of a term is above 0 in each group, and outside it: (n_groups,) each.
+
+        The term must not be negative.
+        """
+        number = np.repeat(np.arange(len(self)), np.diff(self.first, append=len(self.group)))
+        happened = self.sums[term] > 0
+        pairs = np.unique(number[happened] * self.n_groups + self.group[happened])
+        cluster, group = pairs // self.n_groups, pairs % self.n_groups
+        groups_of_cluster = np.bincount(cluster, minlength=len(self))
+        inside = np.bincount(group, minlength=self.n_groups)
+        only_here = np.bincount(group[groups_of_cluster[cluster] == 1], minlength=self.n_groups)
+        return inside, np.count_nonzero(groups_of_cluster) - only_here
+
     def merged(self, place: Places, n_groups: int) -> Clusters:
         """Merge groups: group j becomes a part of group ``place[j]`` of ``n_groups``."""
         return replace(self, group=place[self.group], n_groups=n_groups, finer=(self, place))

@@ -3,7 +3,8 @@
 The method is that of Sverdrup, Wu, Athey & Wager, "Qini curves for multi-armed treatment rules" (2023).
 The standard error is sd / sqrt(n) of sum_a pi_a(x) phi_a - slope * (sum_a pi_a(x) cost_a - budget). It
 is exact on groups; maq uses a bootstrap instead. A user who costs more than the budget leaves less for
-all others, so the cut moves; ``slope`` is what a unit of cost gains at the cut.
+all others, so the cut moves; ``slope`` is what a unit of cost gains at the cut. Where users are in
+clusters, these terms are added up by cluster before they are squared, see ``clusters.py``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import Estimate
 
 NEAR_CUT = 0.1  # share of the budget to each side, within which the gain of a unit of cost is measured
@@ -31,11 +34,14 @@ class ArmScores:
         n: (n_groups,) users.
         phi: (n_groups, n_arms) sums of phi_a.
         products: (n_groups, n_arms, n_arms) sums of phi_a * phi_b.
+        clusters: the users by cluster and group, with the terms ``one`` and ``phi_<a>``, a from 0; None
+            if users are independent.
     """
 
     n: Doubles
     phi: Doubles
     products: Doubles
+    clusters: Clusters | None = None
 
     def gain(self, shares: Doubles, at_cut: Doubles | float = 0.0) -> Estimate:
         """Estimate the mean outcome per user of a policy, less that of treating nobody.
@@ -49,6 +55,10 @@ class ArmScores:
         users = float(self.n.sum())
         terms = np.einsum("ga,ga->g", shares, self.phi)
         value = float(terms.sum()) / users
+        if self.clusters is not None:
+            influence = {f"phi_{a}": share for a, share in enumerate(shares.T)}
+            influence["one"] = np.full(len(self.n), -value) - at_cut
+            return Estimate(value, self.clusters.error(self.clusters.add_up(influence), users))
         within = np.einsum("gab,gb->ga", self.products, shares)
         squares = float(np.sum(shares * within) + np.sum(at_cut * (at_cut * self.n - 2 * terms)))
         squares /= users
@@ -91,6 +101,22 @@ class PolicyAt:
         """Evaluate ``policy``, which maps a budget to shares, at one budget and near it."""
         more, less = policy(budget * (1 + NEAR_CUT)), policy(budget * (1 - NEAR_CUT))
         return cls(budget, policy(budget), more - less)
+
+
+def arm_terms(
+    arm: npt.NDArray[np.int64], y: Doubles, *, mu: Doubles, propensity: Doubles
+) -> dict[str, Doubles]:
+    """Compute each user's scores, the terms of ``ArmScores.clusters``: (n,) each.
+
+    Args:
+        arm: (n,) arm, from 0, the control.
+        y: (n,) outcomes.
+        mu: (n, 1 + n_arms) predicted outcome under each arm, by models that did not see the user.
+        propensity: (1 + n_arms,) designed share of each arm among all users.
+    """
+    noise = (arm[:, None] == np.arange(mu.shape[1])) * (y[:, None] - mu) / propensity
+    phi = (mu + noise)[:, 1:] - (mu + noise)[:, :1]
+    return {"one": np.ones(len(y))} | {f"phi_{a}": column for a, column in enumerate(phi.T)}
 
 
 def arm_scores(n: Doubles, y: Doubles, yy: Doubles, *, mu: Doubles, propensity: Doubles) -> ArmScores:

@@ -1,8 +1,9 @@
 """Estimate the effect by segment: one level of a feature, or one fifth of users by a numeric feature.
 
 Each segment is compared with the rest of the users. The two share no user, so their errors are
-independent. Many segments are compared, and some differ by chance alone: q values (Benjamini &
-Hochberg 1995) bound the expected share of false findings among those that are called different.
+independent; where users are in clusters, they share clusters, and influences are added up by cluster.
+Many segments are compared, and some differ by chance alone: q values (Benjamini & Hochberg 1995) bound
+the expected share of false findings among those that are called different.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from scipy.stats import false_discovery_control, norm
 
 from uplift_core.arrays import Doubles
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.gate import LEAST_EVENTS
 
@@ -34,6 +36,8 @@ class BinSums:
         phi_sq: sum of its square.
         events_treated: users under treatment whose outcome is not 0.
         events_control: users under control whose outcome is not 0.
+        clusters: the same users by cluster and bin, with the terms ``one``, ``phi``, ``events_treated``
+            and ``events_control``; None if users are independent.
     """
 
     value: Doubles
@@ -42,18 +46,25 @@ class BinSums:
     phi_sq: Doubles
     events_treated: Doubles
     events_control: Doubles
+    clusters: Clusters | None = None
 
     def added_up(self, place: npt.NDArray[np.int64]) -> Iterator[BinSums]:
         """Yield the sums of each segment, as one bin; bin i belongs to segment ``place[i]``."""
         for segment in range(int(place.max()) + 1):
             inside = place == segment
             sums = {name: np.atleast_1d(getattr(self, name)[inside].sum()) for name in SUMS}
-            yield BinSums(value=self.value[inside][:1], **sums)
+            yield BinSums.of(self.value[inside][:1], sums)
 
     def less(self, part: BinSums) -> BinSums:
         """Return the sums of all users but those of a part."""
         sums = {name: getattr(self, name).sum() - getattr(part, name) for name in SUMS}
-        return BinSums(value=np.full(1, np.nan), **sums)
+        return BinSums.of(np.full(1, np.nan), sums)
+
+    @classmethod
+    def of(cls, value: Doubles, sums: Mapping[str, Doubles]) -> BinSums:
+        """Make bins of independent users from their sums by name."""
+        n, phi, phi_sq, events_treated, events_control = (sums[name] for name in SUMS)
+        return cls(value, n, phi, phi_sq, events_treated, events_control)
 
     @property
     def effect(self) -> Estimate:
@@ -68,7 +79,39 @@ class BinSums:
         return float(min(self.events_treated.sum(), self.events_control.sum()))
 
 
-SUMS = tuple(f.name for f in fields(BinSums) if f.name != "value")
+SUMS = tuple(f.name for f in fields(BinSums) if f.name not in ("value", "clusters"))
+
+
+class _ByCluster:
+    """Errors and events of the segments of one feature, where users are in clusters."""
+
+    def __init__(self, clusters: Clusters, parts: list[BinSums]) -> None:
+        self.clusters = clusters
+        self.n, self.phi = (np.array([getattr(p, c)[0] for p in parts]) for c in ("n", "phi"))
+        present, _ = clusters.with_any("one")
+        self.factor = present / np.maximum(present - 1, 1)
+        by_arm = [clusters.with_any(term) for term in ("events_treated", "events_control")]
+        self.events = np.min([np.minimum(*inside_and_outside) for inside_and_outside in by_arm], axis=0)
+
+    def effect_error(self, segment: int) -> float:
+        """Compute the error of the segment's effect; C is the number of its clusters."""
+        weight = (np.arange(len(self.n)) == segment) / self.n[segment]
+        squares = self._squares(weight, np.full(len(self.n), self.phi[segment] / self.n[segment]))
+        return math.sqrt(self.factor[segment] * squares)
+
+    def difference_error(self, segment: int) -> float:
+        """Compute the error of the difference between the segment's effect and that of all others."""
+        inside = np.arange(len(self.n)) == segment
+        n, phi = self.n[~inside].sum(), self.phi[~inside].sum()
+        weight = np.where(inside, 1 / self.n[segment], -1 / n)
+        mean = np.where(inside, self.phi[segment] / self.n[segment], phi / n)
+        return math.sqrt(self.clusters.factor * self._squares(weight, mean))
+
+    def _squares(self, weight: Doubles, mean: Doubles) -> float:
+        """Sum over clusters the squared sum of weight * (phi - mean) over its users."""
+        products, of_one = self.clusters.products, -weight * mean
+        total = weight @ products("phi", "phi") @ weight + of_one @ products("one", "one") @ of_one
+        return max(float(total + 2 * weight @ products("phi", "one") @ of_one), 0.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +128,7 @@ class Segment:
         effect: mean effect.
         difference: ``effect`` less that of all other users.
         p_value: two-sided, of no difference. None if the segment or the rest has fewer than 30
-            outcomes that are not 0 in an arm.
+            outcomes that are not 0 in an arm, or clusters with one.
         q_value: the smallest share of false findings at which this segment is called different, over
             all segments that were tested together.
     """
@@ -141,21 +184,24 @@ def _of_feature(name: str, bins: BinSums) -> Iterator[Segment]:
     parts = list(bins.added_up(place))
     if len(parts) == 1:
         return
+    by_cluster = bins.clusters and _ByCluster(bins.clusters.merged(place, len(parts)), parts)
     starts = [_known(part.value[0]) for part in parts]
-    for part, low, following in zip(parts, starts, [*starts[1:], None], strict=True):
+    for i, (part, low, following) in enumerate(zip(parts, starts, [*starts[1:], None], strict=True)):
         rest = bins.less(part)
-        difference = Estimate(
-            part.effect.value - rest.effect.value,
-            math.hypot(part.effect.std_error, rest.effect.std_error),
-        )
-        enough = min(part.events, rest.events) >= LEAST_EVENTS and difference.std_error > 0
+        effect, events = part.effect, min(part.events, rest.events)
+        error = math.hypot(effect.std_error, rest.effect.std_error)
+        if by_cluster:
+            effect = Estimate(effect.value, by_cluster.effect_error(i))
+            error, events = by_cluster.difference_error(i), by_cluster.events[i]
+        difference = Estimate(effect.value - rest.effect.value, error)
+        enough = events >= LEAST_EVENTS and difference.std_error > 0
         yield Segment(
             feature=name,
             low=low,
             high=low if by_level else following,
             is_level=by_level,
             n=float(part.n[0]),
-            effect=part.effect,
+            effect=effect,
             difference=difference,
             p_value=2 * float(norm.sf(abs(difference.z))) if enough else None,
         )

@@ -126,6 +126,27 @@ def test_figures_are_those_of_the_users_one_by_one(finished: Warehouse) -> None:
             assert row["treated"] == pytest.approx(sum(json.loads(row["arm_shares"]).values()))
 
 
+def test_where_users_are_in_clusters_their_terms_are_added_up(finished: Warehouse) -> None:
+    finished.rows("alter table assignment.hillstrom add column cluster varchar")
+    finished.rows("update assignment.hillstrom set cluster = 'street ' || user_id % 500")
+    choice = judge_choice(finished, with_experiment(HILLSTROM, cluster="street"), 0.3)
+    deciding = [deciding_learner(finished, HILLSTROM, arm) for arm in TREATMENTS]
+    columns = [held_out_users(finished, name)[0][:, k] for k, name in enumerate(deciding)]
+    effect, (_, phi) = np.column_stack(columns), held_out_users(finished, deciding[0])
+    alone = np.where(np.arange(2) == TREATMENTS.index(choice.best_single), effect, -1.0)
+    terms = [influences(find_path(effects, np.ones(2)), 0.3, phi) for effects in (effect, alone)]
+    gap = terms[0] - terms[1]
+    street = np.array(
+        finished.rows(
+            "select user_id % 500 from assignment.hillstrom where split = 'holdout' order by user_id"
+        )
+    ).ravel()
+    sums = np.bincount(street, gap - gap.mean())
+    assert choice.difference.value == pytest.approx(gap.mean(), abs=1e-9)
+    expected = np.sqrt(500 / 499 * (sums @ sums)) / len(gap)
+    assert choice.difference.std_error == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_budget_is_a_share_of_the_dearest_arms_cost(finished: Warehouse) -> None:
     folder = with_costs(mens=0.5, womens=2.0)
     rows = [r for r in multi_arm_rows(finished, folder) if r["learner"] == DECIDING]
@@ -198,6 +219,8 @@ def test_whole_clusters_get_the_arm_with_their_best_mean_effect(finished: Wareho
     declaration = folder.declaration.model_copy(update={"cluster": "home"})
     finished.rows("alter table raw.hillstrom add column home bigint")
     finished.rows("update raw.hillstrom set home = user_id * 7919 % 20011")
+    finished.rows("alter table assignment.hillstrom add column cluster varchar")
+    finished.rows("update assignment.hillstrom set cluster = user_id * 7919 % 20011")
     money = 20_000.0
     write_multi_arm_list(
         finished, replace(folder, declaration=declaration), decision_date="2026-03-01", money=money

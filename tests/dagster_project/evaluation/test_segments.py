@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from tests.support import opened
+from dagster_project.evaluation.segments import segment_rows
+from tests.support import opened, with_experiment
 from uplift_core.artifacts.home import Home
 
 # phi of every held-out user by the stored predictions, e = 1/2.
@@ -41,6 +42,29 @@ def test_segments_are_ranges_of_users_with_their_effects(home: Home) -> None:
     tested = [row for row in rows if row["p_value"] is not None]
     assert len(tested) > 40
     assert all(row["p_value"] <= row["q_value"] <= 1 for row in tested)
+
+
+def test_segments_of_clustered_users_have_the_errors_of_clusters(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    with opened(home) as db:
+        db.rows("alter table assignment.simulated add column cluster varchar")
+        db.rows("update assignment.simulated set cluster = 'school ' || user_id % 97")
+        users = {k: np.asarray(v) for k, v in db.arrow(USERS).to_pydict().items()}
+        rows = segment_rows(db, with_experiment(simulated, cluster="school"))
+        plain = db.arrow("select effect from evaluation.segments order by feature, position")
+    ordered = sorted(rows, key=lambda row: (row["feature"], row["position"]))
+    assert [row["effect"] for row in ordered] == pytest.approx(plain.column("effect").to_pylist())
+    school = users["user_id"] % 97
+    for row in rows[::5]:
+        value = users[row["feature"]]
+        low = -np.inf if row["position"] == 1 else row["low"]
+        inside = (value >= low) & (value < (np.inf if row["high"] is None else row["high"]))
+        parts = np.where(inside, (users["phi"] - row["effect"]) / inside.sum(), 0.0)
+        rest = users["phi"] - users["phi"][~inside].mean()
+        parts -= np.where(inside, 0.0, rest / (~inside).sum())
+        squares = np.square(np.bincount(school, parts)).sum()
+        assert row["difference_std_error"] == pytest.approx(np.sqrt(97 / 96 * squares), rel=1e-9)
 
 
 def test_the_average_effect_of_all_users_is_that_of_the_file(

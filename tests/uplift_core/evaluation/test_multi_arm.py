@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from uplift_core.errors import DataError
-from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores
+from uplift_core.evaluation.clusters import Clusters
+from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores, arm_terms
 from uplift_core.targeting.arm_path import find_path
 
 SHARES = np.array([0.5, 0.2, 0.3])
@@ -56,6 +59,25 @@ def test_a_gain_and_its_error_are_those_of_the_users_own_terms() -> None:
         paired = scores.gain(moved)
         assert paired.value == pytest.approx(terms.mean())
         assert paired.std_error == pytest.approx(terms.std() / np.sqrt(len(terms)))
+
+
+def test_where_users_are_in_clusters_their_terms_are_added_up() -> None:
+    users = trial(4)
+    scores, effect, place = by_group(users)
+    cluster = np.random.default_rng(2).integers(0, 300, 1_000)
+    terms = arm_terms(users["w"], users["y"], mu=users["mu"], propensity=SHARES)
+    assert np.column_stack([terms["phi_0"], terms["phi_1"]]) == pytest.approx(phi(users))
+    clustered = replace(scores, clusters=Clusters.of(cluster, place, terms, len(scores.n)))
+    path, cost = find_path(effect, [1.0, 0.4], scores.n), np.array([1.0, 0.4])
+    policy = PolicyAt.of(path.shares, 0.15)
+    at_cut = scores.at_cut(policy, cost)
+    found = clustered.gain(policy.shares, at_cut)
+    each = np.sum(policy.shares[place] * phi(users), axis=1) - at_cut[place]
+    sums = np.bincount(cluster, each - each.mean())
+    clusters = len(np.unique(cluster))
+    expected = np.sqrt(clusters / (clusters - 1) * (sums @ sums)) / 1_000
+    assert found.std_error == pytest.approx(expected, rel=1e-9)
+    assert found.value == scores.gain(policy.shares, at_cut).value
 
 
 def test_the_standard_error_is_that_of_the_half_sample_bootstrap() -> None:

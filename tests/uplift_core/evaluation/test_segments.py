@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
+from uplift_core.evaluation.clusters import Clusters
+from uplift_core.evaluation.gate import LEAST_EVENTS
 from uplift_core.evaluation.segments import PARTS, BinSums, segments
 
 
@@ -74,3 +78,40 @@ def test_too_few_outcomes_are_not_tested(users) -> None:
     by_label = {s.label: s for s in segments({"level": bins_of(level, users["phi"], few)})}
     assert by_label["1"].p_value is by_label["1"].q_value is None
     assert by_label["0"].p_value is not None
+
+
+def test_where_users_are_in_clusters_errors_and_events_are_those_of_clusters(users) -> None:
+    rng = np.random.default_rng(9)
+    n = len(users["phi"])
+    cluster = rng.permutation(np.repeat(np.arange(n), rng.integers(1, 9, n))[:n])
+    phi = users["phi"] + rng.normal(size=n)[cluster]
+    event = (rng.random(n) < 0.05).astype(float)
+    treated = (rng.random(n) < 0.5).astype(float)
+    terms = {"one": np.ones(n), "phi": phi}
+    terms |= {"events_treated": event * treated, "events_control": event * (1 - treated)}
+    features = {}
+    for name in ("level", "number"):
+        plain = bins_of(users[name], phi, event)
+        place = np.searchsorted(plain.value, users[name])
+        features[name] = replace(plain, clusters=Clusters.of(cluster, place, terms, len(plain.n)))
+    found = segments(features)
+    assert len(found) == 3 + PARTS + 1
+    for s in found:
+        value = users[s.feature]
+        inside = np.isnan(value) if s.low is None else value >= s.low
+        if s.low is not None:
+            inside &= value == s.low if s.is_level else value < (np.inf if s.high is None else s.high)
+        parts = np.where(inside, (phi - phi[inside].mean()) / inside.sum(), 0.0)
+        of_segment = np.bincount(cluster, parts)
+        parts -= np.where(inside, 0.0, (phi - phi[~inside].mean()) / (~inside).sum())
+        of_both = np.bincount(cluster, parts)
+        here, everywhere = len(np.unique(cluster[inside])), len(np.unique(cluster))
+        error = np.sqrt(here / (here - 1) * (of_segment @ of_segment))
+        assert s.effect.std_error == pytest.approx(error, rel=1e-9)
+        error = np.sqrt(everywhere / (everywhere - 1) * (of_both @ of_both))
+        assert s.difference.std_error == pytest.approx(error, rel=1e-9)
+        sides = (inside & (event * arm > 0) for arm in (treated, 1 - treated))
+        others = (~inside & (event * arm > 0) for arm in (treated, 1 - treated))
+        counts = [len(np.unique(cluster[some])) for some in (*sides, *others)]
+        assert (s.p_value is not None) == (min(counts) >= LEAST_EVENTS)
+    assert len({s.p_value is None for s in found}) == 2
