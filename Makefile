@@ -22,6 +22,9 @@ run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the p
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
 	$(BIN)/python -m dagster_project.onboarding.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
 
+check-experiment: $(READY) ## all problems of an experiment at once, without a run (NAME=spring_mail)
+	$(BIN)/python -m dagster_project.onboarding.check_experiment "$(NAME)"
+
 dictionary: $(READY) ## write docs/tables.md from what is published (after make run)
 	$(BIN)/python -m dagster_project.commands.dictionary
 

@@ -9,6 +9,7 @@ import sys
 COMMANDS = (
     "dagster_project.run",
     "dagster_project.onboarding.new_experiment",
+    "dagster_project.onboarding.check_experiment",
     "dagster_project.commands.backup",
     "dagster_project.commands.carry_ledger",
     "dagster_project.commands.erase",

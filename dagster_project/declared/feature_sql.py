@@ -6,6 +6,7 @@ a column in a comment does no harm, a column behind a star or in a join does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,16 +47,9 @@ def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
         ExperimentError: the file is not one SELECT with named columns from ``raw.<experiment>`` alone,
             or it reads the arm, an outcome or a column declared as no feature.
     """
-    text = (folder / FEATURES_SQL).read_text(encoding="utf-8")
-    where = f"{experiment.name}: {FEATURES_SQL}"
-    try:
-        statements = sqlglot.parse(text, read="duckdb")
-    except sqlglot.ParseError as error:
-        raise ExperimentError(f"{where} does not parse: {error}") from error
-    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
-        raise ExperimentError(f"{where} must be one SELECT")
-    select = statements[0]
-    _refuse(where, select, experiment)
+    where, text, select = _parse(experiment, folder)
+    for fault in _faults(where, select, experiment):
+        raise ExperimentError(fault)
     read = _columns_read(where, select)
     raw = read.pop(experiment.name, set())
     histories = {
@@ -64,30 +58,60 @@ def read_feature_sql(experiment: Experiment, folder: Path) -> FeatureSql:
     return FeatureSql(text, tuple(sorted(raw)), _descriptions(select), histories)
 
 
-def _refuse(where: str, select: exp.Select, experiment: Experiment) -> None:
-    _refuse_tables(where, select, experiment)
-    _refuse_hidden_columns(where, select)
-    _refuse_names(where, select, experiment)
+def feature_faults(experiment: Experiment, folder: Path) -> list[str]:
+    """List all that ``read_feature_sql`` refuses; it names the first only."""
+    try:
+        where, _, select = _parse(experiment, folder)
+        return list(_faults(where, select, experiment)) or _faults_of_reading(where, select)
+    except ExperimentError as error:
+        return [str(error)]
+
+
+def _parse(experiment: Experiment, folder: Path) -> tuple[str, str, exp.Select]:
+    """Return the file's name for messages, its text and its syntax tree."""
+    text = (folder / FEATURES_SQL).read_text(encoding="utf-8")
+    where = f"{experiment.name}: {FEATURES_SQL}"
+    try:
+        statements = sqlglot.parse(text, read="duckdb")
+    except sqlglot.ParseError as error:
+        raise ExperimentError(f"{where} does not parse: {error}") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
+        raise ExperimentError(f"{where} must be one SELECT")
+    return where, text, statements[0]
+
+
+def _faults(where: str, select: exp.Select, experiment: Experiment) -> Iterator[str]:
+    yield from _foreign_tables(where, select, experiment)
+    yield from _hidden_columns(where, select)
+    yield from _wrong_names(where, select, experiment)
     forbidden = {name.lower() for name in experiment.forbidden_columns}
     for column in select.find_all(exp.Column):
         if column.name.lower() in forbidden:
-            raise ExperimentError(
+            yield (
                 f"{where} reads '{column.name}', which is the arm, an outcome, one of the file's ids, "
                 "the cluster or declared as no feature; a feature must be known before the treatment"
             )
     for node in select.find_all(exp.Func, exp.TableSample):
         name = node.sql("duckdb").partition("(")[0].strip().lower()
         if name in VOLATILE or isinstance(node, exp.TableSample):
-            raise ExperimentError(f"{where} calls {name}(); features must be the same on every run")
+            yield f"{where} calls {name}(); features must be the same on every run"
 
 
-def _refuse_tables(where: str, select: exp.Select, experiment: Experiment) -> None:
+def _faults_of_reading(where: str, select: exp.Select) -> list[str]:
+    try:
+        _columns_read(where, select)
+    except ExperimentError as error:
+        return [str(error)]
+    return []
+
+
+def _foreign_tables(where: str, select: exp.Select, experiment: Experiment) -> Iterator[str]:
     ctes = {("", "", cte.alias) for cte in select.find_all(exp.CTE)}
     names = [experiment.name, *(f"{experiment.name}_{name}" for name in experiment.tables)]
     allowed = ctes | {("", "raw", name) for name in names}
     for table in select.find_all(exp.Table):
         if (table.catalog, table.db, table.name) not in allowed:
-            raise ExperimentError(
+            yield (
                 f"{where} reads {table.sql('duckdb')}; features come from "
                 f"{' and '.join(f'raw.{name}' for name in names)} alone"
             )
@@ -133,34 +157,32 @@ def _tables_of(scope: Scope, column: exp.Column) -> list[str]:
     return [source.name for source in sources if isinstance(source, exp.Table)]
 
 
-def _refuse_hidden_columns(where: str, select: exp.Select) -> None:
-    """Refuse columns that are read without their name: by star, by position, as part of a row."""
+def _hidden_columns(where: str, select: exp.Select) -> Iterator[str]:
+    """Find columns that are read without their name: by star, by position, as part of a row."""
     if any(select.find_all(exp.Star, exp.Columns, exp.PositionalColumn)):
-        raise ExperimentError(f"{where}: name every column; a star could let an outcome in")
+        yield f"{where}: name every column; a star could let an outcome in"
     if any(alias.columns for alias in select.find_all(exp.TableAlias)):
-        raise ExperimentError(f"{where}: an alias renames columns; use their names in the table")
+        yield f"{where}: an alias renames columns; use their names in the table"
     tables = select.find_all(exp.Table, exp.Subquery, exp.CTE)
     rows = {table.alias_or_name.lower() for table in tables}
     for column in select.find_all(exp.Column):
         if column.name.lower() in rows:
-            raise ExperimentError(
-                f"{where} reads '{column.name}', a table's whole row; name its columns"
-            )
+            yield f"{where} reads '{column.name}', a table's whole row; name its columns"
 
 
-def _refuse_names(where: str, select: exp.Select, experiment: Experiment) -> None:
-    """Refuse features without a name, and names that occur twice or are reserved."""
+def _wrong_names(where: str, select: exp.Select, experiment: Experiment) -> Iterator[str]:
+    """Find features without a name, and names that occur twice or are reserved."""
     for item in select.expressions:
         if not isinstance(item, exp.Alias | exp.Column):
-            raise ExperimentError(f"{where}: {item.sql('duckdb')} has no name; add 'as <name>'")
+            yield f"{where}: {item.sql('duckdb')} has no name; add 'as <name>'"
     names = [item.alias_or_name.lower() for item in select.expressions]
     sums = {f"{o.name}_{what}" for o in experiment.outcomes for what in ("sum", "sum_sq", "events")}
     taken = RESERVED | sums | ({"cluster"} if experiment.cluster else set())
-    for name in names:
+    for name in dict.fromkeys(filter(None, names)):
         if names.count(name) > 1:
-            raise ExperimentError(f"{where} yields '{name}' twice; give each feature a different name")
+            yield f"{where} yields '{name}' twice; give each feature a different name"
         if name in taken:
-            raise ExperimentError(f"{where}: '{name}' is a column of the cells; rename the feature")
+            yield f"{where}: '{name}' is a column of the cells; rename the feature"
 
 
 def _descriptions(select: exp.Select) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import duckdb
 
@@ -31,27 +32,36 @@ def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> 
         DataError: raw.sql cannot read the file, or a history file does not agree with its declaration.
         ExperimentError: raw.sql lacks a declared column.
     """
-    sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
-    try:
-        binds = {"source": str(source.path)}
-        db.create(experiment.tables.raw, with_signs(db, sql, binds), binds)
-    except duckdb.Error as error:
-        raise DataError(
-            f"{experiment.name}: {source.path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
-            f"Replace the file, or correct {RAW_SQL}"
-        ) from error
+    read_users(db, experiment, source.path)
     check_columns(db, experiment)
     leave_out_erased(db, experiment.name, experiment.tables.raw)
     rows = db.count(experiment.tables.raw)
     digests = [source.sha256]
     for name, table in experiment.declaration.tables.items():
         file = own_file(experiment.name, f"tables.{name}.path", experiment.path, table.path)
-        _load_history(db, experiment, name, file)
+        load_history(db, experiment, name, file)
         digests.append(file.sha256)
     whole = (
         source.sha256 if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     )
     return rows, whole
+
+
+def read_users(db: Warehouse, experiment: BatchExperiment, path: Path) -> None:
+    """Write ``raw.<experiment>`` by the experiment's SQL.
+
+    Raises:
+        DataError: the SQL cannot read the file.
+    """
+    sql = (experiment.path / RAW_SQL).read_text(encoding="utf-8")
+    try:
+        binds = {"source": str(path)}
+        db.create(experiment.tables.raw, with_signs(db, sql, binds), binds)
+    except duckdb.Error as error:
+        raise DataError(
+            f"{experiment.name}: {path.name} cannot be read by {RAW_SQL}: {reason_of(error)}. "
+            f"Replace the file, or correct {RAW_SQL}"
+        ) from error
 
 
 def create_by(
@@ -79,22 +89,28 @@ def check_columns(db: Warehouse, experiment: BatchExperiment) -> None:
     Raises:
         ExperimentError: names the key and the column.
     """
+    for fault in column_faults(db, experiment):
+        raise ExperimentError(fault)
+
+
+def column_faults(db: Warehouse, experiment: BatchExperiment) -> Iterator[str]:
+    """Find what ``check_columns`` refuses: each fault names the key and the column."""
     declaration = experiment.declaration
     columns = {row[0]: row[1] for row in db.rows(f"describe {experiment.tables.raw}")}
     if columns.get("user_id") != "BIGINT":
-        raise ExperimentError(
+        yield (
             f"{experiment.name}: {RAW_SQL} yields user_id as {columns.get('user_id', 'nothing')}; it "
             "must be BIGINT: cast a whole number, or hash a text by (md5_number_lower(id) >> 1)::bigint"
         )
     for key, column in _declared_columns(declaration).items():
         if column not in columns:
-            raise ExperimentError(
+            yield (
                 f"{experiment.name}: {key} = '{column}' is no column of raw.{experiment.name}; correct "
                 f"the key, or let {RAW_SQL} yield it. The columns are {', '.join(columns)}"
             )
     moment = declaration.assigned_at
-    if moment and not columns[moment].startswith(TIMES):
-        raise ExperimentError(
+    if moment and not columns.get(moment, TIMES[0]).startswith(TIMES):
+        yield (
             f"{experiment.name}: assigned_at = '{moment}' is {columns[moment]}; cast it to TIMESTAMP in "
             f"{RAW_SQL}"
         )
@@ -112,7 +128,7 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
     return columns
 
 
-def _load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: SourceFile) -> None:
+def load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: SourceFile) -> None:
     """Write one history table: the rows that were known of each user at the time of assignment."""
     declaration, table = experiment.declaration, experiment.declaration.tables[name]
     where = f"{experiment.name}: tables.{name}"

@@ -30,8 +30,13 @@ NAME = (
 
 def readable(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """Describe all errors that pydantic reports, each with its key, its value and the remedy."""
+    return "; ".join(lines(error, model))
+
+
+def lines(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
+    """Describe each error that pydantic reports: its key, its value and the remedy."""
     known = sorted(model.model_fields) if model else []
-    return "; ".join(_line(item, known) for item in error.errors(include_url=False))
+    return [_line(item, known) for item in error.errors(include_url=False)]
 
 
 def _line(item: ErrorDetails, known: list[str]) -> str:
