@@ -95,6 +95,18 @@ erase: $(READY) ## erase a user of an experiment: their id in the file, or user_
 	@test -n "$$UPLIFT_ERASED" || { echo "name the user: make erase EXPERIMENT=... USER=..." >&2; exit 2; }
 	@$(BIN)/python -m dagster_project.commands.erase $(OPTIONS) "$(EXPERIMENT)" "$$UPLIFT_ERASED"
 
+# By the environment, since a reason may hold any character; make's own command line alone names the user.
+suppress: export UPLIFT_WHO = $(if $(filter command,$(origin USER)),$(value USER))
+suppress: export UPLIFT_WHY = $(value REASON)
+suppress: export UPLIFT_SAYS = $(value BY)
+suppress: $(READY) ## keep a user out of lists and /score (USER=K-17 REASON=unsubscribed EXPERIMENT= UNTIL= BY=, or FILE=ids.csv; LIFT=1)
+	@$(BIN)/python -m dagster_project.commands.suppress --experiment "$(EXPERIMENT)" --reason "$$UPLIFT_WHY" --until "$(UNTIL)" \
+	    --by "$$UPLIFT_SAYS" $(if $(FILE),--file "$(FILE)") $(if $(LIFT),--lift) $(OPTIONS) -- $${UPLIFT_WHO:+"$$UPLIFT_WHO"}
+
+suppressions: export UPLIFT_WHO = $(if $(filter command,$(origin USER)),$(value USER))
+suppressions: $(READY) ## who is kept out, or all that was entered about a user (EXPERIMENT= USER=)
+	@$(BIN)/python -m dagster_project.commands.suppress --list --experiment "$(EXPERIMENT)" -- $${UPLIFT_WHO:+"$$UPLIFT_WHO"}
+
 carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
 	$(BIN)/python -m dagster_project.commands.carry_ledger "$(FROM)" $(OPTIONS)
 

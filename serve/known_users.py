@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serve.errors import UnavailableError
 from serve.prepared import ROWS
 from serve.snapshot import Snapshot
+from uplift_core.artifacts.register import Register, RegisterError, longest, scopes_of
 from uplift_core.experiment.decision_rules import cap_binds
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
 
 Role = Literal["ranked", "explore", "holdout", "suppressed"]
+CONTACT_CAP = "contact_cap"  # the reason of the batch's rule
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
 NOBODY = np.iinfo(np.int64).max  # the number of a user who is not in the snapshot: after all others
 
@@ -46,19 +49,13 @@ from {users}
 where experiment = $experiment and campaign = $campaign and decision = 'explore'
 order by draw, user_id
 """
+REGISTERED = "decisions.registered"  # the register's copy in a snapshot; earlier versions have none
 MAYBE_EXCLUDED = """
 select distinct user_id
-from (
-    select user_id from decisions.suppressions where experiment = $experiment
-    union all
-    select user_id from decisions.contacts where experiment = $experiment
-)
+from ({tables})
 order by user_id
 """
-EXCLUDED = (
-    "select user_id, reason from decisions.excluded_users("
-    "$experiment, $campaign, $today::date, $cap::integer, $cap_days::integer)"
-)
+CALL = "$experiment, $campaign, $today::date, $cap::integer, $cap_days::integer"
 ROLES = """
 select
     decisions.draw_of(list_hash) as draw,
@@ -180,8 +177,11 @@ class KnownUsers:
         experiment: Experiment,
         arm: str,
         maybe_excluded: npt.NDArray[np.int64],
+        register: Register,
     ) -> None:
         self._snapshot, self._maybe_excluded = snapshot, maybe_excluded
+        self._register, self._scopes = register, scopes_of(experiment)
+        self._has_copy = snapshot.has(REGISTERED)
         lists = snapshot.rows(NEWEST, {"experiment": experiment.name})
         about_arm = [row for row in lists if row["arm"] == arm]
         about_arm.sort(key=lambda row: row["campaign"] != arm)  # the campaign with the arm's name first
@@ -240,13 +240,38 @@ class KnownUsers:
         )
 
     def _why_excluded(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        reasons = np.full(len(users), None, object)
+        """Return why users must not be treated, (n,); the reasons' order is that of the batch's rule."""
+        reasons, day = np.full(len(users), None, object), today()
+        asks_register = self._register.exists  # else the copy counts that the newest list obeyed
         candidates = _among(users, self._maybe_excluded)
         if len(candidates):
-            binds = self._binds | self._cap | {"today": today()}
-            excluded = self._snapshot.of_users(EXCLUDED, binds, candidates)
+            binds = self._binds | self._cap | {"today": day}
+            excluded = self._snapshot.of_users(
+                self._excluded(with_copy=not asks_register), binds, candidates
+            )
             reasons[np.searchsorted(users, excluded["user_id"])] = excluded["reason"]
+        if asks_register:
+            for user, reason in self._registered(users, day).items():
+                at = np.searchsorted(users, user)
+                if reasons[at] in {None, CONTACT_CAP}:
+                    reasons[at] = reason
         return reasons
+
+    def _excluded(self, *, with_copy: bool) -> str:
+        copy = f", with_register := {str(with_copy).lower()}" if self._has_copy else ""
+        return f"select user_id, reason from decisions.excluded_users({CALL}{copy})"
+
+    def _registered(self, users: npt.NDArray[np.int64], day: date) -> dict[int, str]:
+        """Ask the register, as it is now.
+
+        Raises:
+            UnavailableError: it cannot be read, so that nobody knows who must not be treated.
+        """
+        try:
+            entries = self._register.keeping_out(self._scopes, day, users.tolist())
+        except RegisterError as error:
+            raise UnavailableError(f"users by id cannot be decided about: {error}") from error
+        return {user: entry.reason for user, entry in longest(entries).items()}
 
     def _on_list(self, users: npt.NDArray[np.int64]) -> Mapping[str, npt.NDArray[np.object_]]:
         names = ("decision", "treated", "rank", "reason")
@@ -264,9 +289,12 @@ class KnownUsers:
 def maybe_excluded(snapshot: Snapshot, experiment: str) -> npt.NDArray[np.int64]:
     """Return ids of users who may be suppressed or over a contact cap, (m,), ascending.
 
-    All other users are surely not excluded.
+    All other users are surely not excluded, but by the register.
     """
-    return snapshot.columns(MAYBE_EXCLUDED, {"experiment": experiment})["user_id"]
+    names = ["decisions.suppressions", "decisions.contacts"]
+    names += [REGISTERED] if snapshot.has(REGISTERED) else []
+    tables = " union all ".join(f"select user_id from {n} where experiment = $experiment" for n in names)
+    return snapshot.columns(MAYBE_EXCLUDED.format(tables=tables), {"experiment": experiment})["user_id"]
 
 
 def _among(users: npt.NDArray[np.int64], ascending: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from serve.snapshot import Snapshot, open_snapshot
 from uplift_core.artifacts import bundle
 from uplift_core.artifacts.bundle import Bundle
 from uplift_core.artifacts.publication import PublishedExperiment, read_pointer
+from uplift_core.artifacts.register import Register
 from uplift_core.boosting.tree_arrays import TreeArrays, equal_trees
 from uplift_core.errors import BundleError
 from uplift_core.evaluation.gate import EvidenceStatus
@@ -142,8 +142,7 @@ def load_release(settings: Settings) -> Release:
     seal = Seal(path, pointer.sha256)  # before the file is hashed, to notice a change meanwhile
     snapshot = open_snapshot(path, pointer.snapshot_id, pointer.sha256)
     models = {
-        name: _load_model(settings.bundles, snapshot, name, entry)
-        for name, entry in pointer.experiments.items()
+        name: _load_model(settings, snapshot, name, entry) for name, entry in pointer.experiments.items()
     }
     for model in models.values():
         _smoke(snapshot, model)
@@ -167,9 +166,9 @@ def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
 
 
 def _load_model(
-    bundles: Path, snapshot: Snapshot, name: str, entry: PublishedExperiment
+    settings: Settings, snapshot: Snapshot, name: str, entry: PublishedExperiment
 ) -> PublishedModel:
-    folder = bundles / entry.model_version
+    folder = settings.bundles / entry.model_version
     loaded = bundle.load(folder)
     if bundle.manifest_sha256(folder) != entry.bundle_sha256:
         raise BundleError(f"{folder}: not the bundle that was published; restore it or run `make run`")
@@ -190,6 +189,7 @@ def _load_model(
     query = FeatureQuery(loaded.manifest)
     compile_if_equal(query, snapshot, loaded.manifest)
     excluded, experiment = maybe_excluded(snapshot, name), loaded.manifest.experiment
+    register = Register(settings.register)
     return PublishedModel(
         entry,
         loaded,
@@ -198,7 +198,9 @@ def _load_model(
         evidence={
             (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry
         },
-        known_users={arm: KnownUsers(snapshot, experiment, arm, excluded) for arm in loaded.models},
+        known_users={
+            arm: KnownUsers(snapshot, experiment, arm, excluded, register) for arm in loaded.models
+        },
         trees=_equal_trees(snapshot, loaded),
     )
 

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from uplift_core.artifacts.home import Home
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -50,3 +52,8 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """The folder of snapshots and of the pointer to the current one."""
         return self.home / "published"
+
+    @property
+    def register(self) -> Path:
+        """The register of consent."""
+        return Home(self.home).register

@@ -18,6 +18,7 @@ from uplift_core.arrays import Floats
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.user_ids import number_in
 from uplift_core.learners import LearnerName
 from uplift_core.targeting.budget import Distribution
 
@@ -78,9 +79,10 @@ class Snapshot:
         self, table: str, sql: str, binds: Mapping[str, object] = {}
     ) -> list[dict[str, Any]]:
         """Run a query on a table that earlier versions do not publish; without it there are no rows."""
-        return self.rows(sql, binds) if self._has(table) else []
+        return self.rows(sql, binds) if self.has(table) else []
 
-    def _has(self, table: str) -> bool:
+    def has(self, table: str) -> bool:
+        """Return true if the snapshot has a table, such as ``decisions.listed``."""
         sql = "select 1 from duckdb_tables() where schema_name || '.' || table_name = $table"
         return bool(self.rows(sql, {"table": table}))
 
@@ -188,6 +190,24 @@ class Snapshot:
             if not len(left):
                 return [known[user] for user in users.tolist()]
         raise UnknownUserError(f"user_id = {left[0]}: not in the published snapshot of {experiment}")
+
+    def user_ids(self, experiment: Experiment, user: str) -> set[int]:
+        """Find users by the id that the file writes, or else by ``user_id``; empty if nobody has it.
+
+        A file may write one id in several rows.
+        """
+        column, tables = experiment.id_column, self._feature_tables(experiment.name)
+        for table in tables if column else ():
+            sql = f'select user_id from raw."{table}" where {self.as_text(column)} = $user'
+            if rows := self.rows(sql, {"user": user}):
+                return {int(row["user_id"]) for row in rows}
+        number = number_in(user)
+        for table in tables:
+            if number is not None and self.rows(
+                f'select 1 from raw."{table}" where user_id = $user', {"user": number}
+            ):
+                return {number}
+        return set()
 
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """Return a user's id as the file writes it; None if the file's id is ``user_id``."""

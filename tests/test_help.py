@@ -15,6 +15,7 @@ COMMANDS = (
     "dagster_project.commands.erase",
     "dagster_project.commands.rollback",
     "dagster_project.commands.shell",
+    "dagster_project.commands.suppress",
 )
 HEAVY = {"dagster", "great_expectations", "numpy", "pandas", "pyarrow", "scipy", "sqlglot", "xgboost"}
 CALL = """

@@ -20,6 +20,7 @@ from dagster_project.decisions.gates import GateError, record_refusal
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
+from dagster_project.decisions.registered import read_register
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
@@ -96,6 +97,7 @@ def treat_list_asset(
         for date in context.partition_keys:  # in order: each list depends on earlier ones
             with _record_refusals(engine), write.transaction([date]) as db:
                 order = config.order(date, defaults)
+                read_register(db, engine.paths, experiment, date)
                 night = write_treat_list(db, experiment, order, engine.compute.roles)
                 metadata = describe_table(db, TREAT_LIST, experiment=experiment.name, decision_date=date)
             if write.refused:
@@ -231,6 +233,7 @@ def multi_arm_list_asset(
         date = context.partition_keys[-1]
         write = LayerWrite(context, engine, experiment, "multi_arm_list")
         with write.transaction() as db:
+            read_register(db, engine.paths, experiment, date)
             proposal = write_multi_arm_list(
                 db, experiment, decision_date=date, budget=config.budget, money=config.money
             )

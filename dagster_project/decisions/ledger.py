@@ -16,6 +16,7 @@ from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import POINTER, read_pointer
+from uplift_core.artifacts.register import Register
 from uplift_core.errors import UpliftError
 
 
@@ -87,7 +88,17 @@ def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew
     if start_anew or not (home.published / POINTER).is_file():
         return
     snapshot = home.published / read_pointer(home.published).file
-    nights, suppressed = _ledger_of(snapshot, experiment)
+    nights, suppressed, registered = _ledger_of(snapshot, experiment)
+    known_entries = Register(home.register).last_entry
+    if known_entries < registered:
+        raise UpliftError(
+            f"{experiment}: {home.register} holds entries up to {known_entries}, but the published "
+            f"lists obey entry {registered}: it was lost, or an older one is in its place. Take it from "
+            "a backup (`make restore` into another home brings it), or enter anew whom "
+            f"decisions.registered of {snapshot} names (make suppress FILE=...). "
+            "UPLIFT_NEW_LEDGER=true goes on without: then "
+            "these users are treated again"
+        )
     here = "from decisions.{} where experiment = $experiment"
     binds = {"experiment": experiment}
     known = {
@@ -109,10 +120,12 @@ def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew
         )
 
 
-def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], int]:
-    """Read an experiment's nights (date, campaign) and its number of suppressed users from a snapshot.
+def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], int, int]:
+    """Read an experiment's ledger from a snapshot; a missing or damaged file counts as empty.
 
-    A missing or damaged file counts as empty; publishing reports it.
+    Returns:
+        Its nights (date, campaign); the number of users in ``decisions.suppressions``; the last entry of
+        the register that its lists obey, 0 for none.
     """
     binds = {"experiment": experiment}
     try:
@@ -125,9 +138,18 @@ def _ledger_of(snapshot: Path, experiment: str) -> tuple[set[tuple[str, str]], i
             ((suppressed,),) = con.execute(
                 "select count(*) from decisions.suppressions where experiment = $experiment", binds
             ).fetchall()
+            registered = _last_entry(con, experiment)
     except duckdb.Error:
-        return set(), 0
-    return {(str(date), str(campaign)) for date, campaign in nights}, int(suppressed)
+        return set(), 0, 0
+    return {(str(date), str(campaign)) for date, campaign in nights}, int(suppressed), registered
+
+
+def _last_entry(con: duckdb.DuckDBPyConnection, experiment: str) -> int:
+    known = "from duckdb_tables() select 1 where schema_name = 'decisions' and table_name = 'registered'"
+    if not con.execute(known).fetchall():
+        return 0  # an earlier version published it
+    sql = "select coalesce(max(entry), 0) from decisions.registered where experiment = $experiment"
+    return int(con.execute(sql, {"experiment": experiment}).fetchall()[0][0])
 
 
 def _forget(db: Warehouse, key: ListKey) -> None:

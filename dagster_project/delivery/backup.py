@@ -26,6 +26,7 @@ from dagster_project.warehouse.migrations import ENGINE, version_of
 from dagster_project.warehouse.opening import connect
 from uplift_core.artifacts.files import sha256_file, sync_file, sync_folder
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.register import Register
 from uplift_core.errors import UpliftError
 
 FORMAT = 1
@@ -96,11 +97,16 @@ def back_up(home: Home, address: str, log: Log, *, wait: bool = True) -> list[Fi
     with home_turn(home.root, Worker.here("backup", ""), log, wait=wait):
         home.scratch.mkdir(exist_ok=True)
         copy = home.scratch / "backup.duckdb"
+        register = home.scratch / "backup.sqlite"
         try:
             number = _copy_warehouse(home, copy, log)
             files = [_put(target, copy, home.warehouse.name)]
+            if home.register.exists():  # last, so that it lacks nobody whom the warehouse's lists obey
+                Register(home.register).copy_to(register)
+                files.append(_put(target, register, home.register.name))
         finally:
-            copy.unlink(missing_ok=True)
+            for path in (copy, register):
+                path.unlink(missing_ok=True)
         files += [_put(target, path, str(path.relative_to(home.root))) for path in _others(home)]
         manifest = {
             "format": FORMAT,

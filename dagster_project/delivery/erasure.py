@@ -42,7 +42,9 @@ from uplift_core.artifacts.publication import (
     recorded_pointers,
     write_pointer,
 )
+from uplift_core.artifacts.register import Register, scopes_of
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.experiment.user_ids import number_in, number_of_text
 
 TABLES = """
 select schema_name, table_name, bool_or(column_name = 'experiment')
@@ -54,6 +56,10 @@ having bool_or(column_name = 'user_id')
 order by all
 """
 ERASED_MARK = "-erased"  # in the name of a snapshot that was written anew
+OPTED_OUT = (
+    "in the register, that this user_id said no to all experiments, without when and why. To remove "
+    "that, too, lift it (make suppress LIFT=1, without EXPERIMENT), and erase again"
+)
 LONG = 10  # digits or characters from which on an id is searched for in all files
 
 
@@ -152,7 +158,8 @@ def erase(  # noqa: PLR0913 - whom, where, and how
         memory, threads = machine.memory_limit, machine.threads
         with open_warehouse(home, memory_limit=memory, threads=threads, log=log) as db:
             _refuse_parts(db, home, experiment)
-            person = _find(db, experiment, user)
+            register = Register(home.register)
+            person = _find(db, experiment, user, register)
             rows = person.count(db)
             split, rules = experiment.declaration.split, experiment.declaration.decisions
             drawn = drawn_by(db, experiment, person.users)
@@ -163,6 +170,7 @@ def erase(  # noqa: PLR0913 - whom, where, and how
             for copy in copies:
                 _write_anew(db, copy, copy, person.delete)
             exports = erase_from_exports(db, store, person.experiment, person.own_ids, person.users)
+            entries, opted_out = register.erase(person.users, experiment.name)
             # Last, so that the ids are still known if this is run again.
             _write_anew(db, home.warehouse, home.warehouse, person.delete)
         shutil.rmtree(home.root / "data_docs" / experiment.name, ignore_errors=True)
@@ -173,10 +181,11 @@ def erase(  # noqa: PLR0913 - whom, where, and how
             "snapshots": snapshots,
             "copies_of_the_warehouse": len(copies),
             "exported_lists": exports,
+            "entries_of_the_register": entries,
             "lines_of_the_decision_log": erase_from_log(decision_log, person.users, person.own_ids),
             "previews_of_tables": erase_previews(home.root / "dagster"),
             "kept": "cells, models, figures and counts of lists, which are sums over many users; "
-            "a tombstone without id",
+            "a tombstone without id" + (f"; {OPTED_OUT}" if opted_out else ""),
         }
         texts = [text for text in {*person.own_ids, *map(str, person.users)} if len(text) >= LONG]
         receipt["still_named_in"] = files_with(home.root, texts)
@@ -196,7 +205,7 @@ def _refuse_parts(db: Warehouse, home: Home, experiment: BatchExperiment) -> Non
         )
 
 
-def _find(db: Warehouse, experiment: BatchExperiment, user: str) -> Person:
+def _find(db: Warehouse, experiment: BatchExperiment, user: str, register: Register) -> Person:
     """Find a user by their own id or by ``user_id``.
 
     Raises:
@@ -210,11 +219,12 @@ def _find(db: Warehouse, experiment: BatchExperiment, user: str) -> Person:
         found = db.rows(f"select user_id from {table} where {own}::varchar = $user", {"user": user})
         users |= {int(row[0]) for row in found}
     if not users:
-        (number,) = db.one("select (md5_number_lower($user) >> 1)::bigint", {"user": user})
-        candidates = ([int(number)] if column else []) + ([int(user)] if user.isdecimal() else [])
-        for candidate in candidates:
+        number = number_in(user)
+        candidates = [number_of_text(user)] if column else []
+        for candidate in candidates + ([] if number is None else [number]):
             person = Person(experiment, [candidate], [])
-            if person.count(db) or is_buried(db, experiment.name, candidate):
+            entered = register.history(candidate, scopes_of(experiment.declaration))
+            if person.count(db) or entered or is_buried(db, experiment.name, candidate):
                 users = {candidate}
                 break
     if not users:

@@ -29,7 +29,7 @@ def remember_rows(db: Warehouse, experiment: BatchExperiment) -> int:
         The last row's number; 0 if ids are no row numbers, or nothing was decided about them.
     """
     tables, name = experiment.tables, {"name": experiment.name}
-    if experiment.declaration.user_id != "row_number" or not db.kind(tables.raw):
+    if not experiment.declaration.has_row_numbers or not db.kind(tables.raw):
         return 0
     decided = " union all ".join(
         f"from {table} select 1 where experiment = $name" for table in (LISTS, STOPS)

@@ -34,6 +34,11 @@ class Home:
         return self.root / "warehouse.duckdb"
 
     @property
+    def register(self) -> Path:
+        """The register of consent: an SQLite file that people and the service write at any time."""
+        return self.root / "register.sqlite"
+
+    @property
     def remembered(self) -> frozenset[str]:
         """Names of single files of the home that runs remember something in."""
         return frozenset({"first_night"})

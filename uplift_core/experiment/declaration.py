@@ -248,6 +248,11 @@ class Experiment(Declared):
         """The raw column with the users' id in the file; empty if ``user_id`` itself holds it."""
         return "" if self.user_id in {"user_id", "row_number"} else self.user_id
 
+    @property
+    def has_row_numbers(self) -> bool:
+        """Whether users are known by their row in the file alone: other experiments don't know them."""
+        return self.user_id == "row_number"
+
 
 def load_experiment(folder: Path) -> Experiment:
     """Read and check ``folder/experiment.toml``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -14,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.registered import read_register
 from dagster_project.decisions.roles import AssignRoles, ListRequest, assign_roles
 from dagster_project.decisions.treat_list import plan_list, write_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import dicts, folder_of, memory_warehouse
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.register import ALL, Register, Wish
 from uplift_core.errors import DataError
 from uplift_core.experiment.decision_rules import ContactCap, Decisions
 from uplift_core.targeting.budget import Budget, Distribution, list_size, quota
@@ -273,6 +277,45 @@ def test_the_suppressed_are_never_treated(db) -> None:
         assert (row["propensity"], row["selected"], row["rank"]) == (0.0, False, None)
     assert len(treated(rows.values())) == 3
     assert {ids[2], ids[3]} <= treated(rows.values())
+
+
+def test_the_list_obeys_the_register_and_shows_who_said_so(db, tmp_path) -> None:
+    many(db, 100)
+    folder, home = experiment(NO_DRAWS), Home(tmp_path)
+    register, night = Register(home.register), date.fromisoformat(NIGHT)
+    best = sorted(make(db, folder, Budget(users=4)), key=lambda r: r["rank"])[:7]
+    a, b, c, d, e, f, g = (r["user_id"] for r in best)
+
+    def stop(user: int, scope: str = "hillstrom", until: date | None = None) -> Wish:
+        return Wish(user, scope, "suppress", "wrote so", "Ann", until)
+
+    yesterday = night - timedelta(days=1)
+    register.enter(
+        [stop(a), stop(b, until=night), stop(c, until=yesterday), stop(d, ALL), stop(e, "shop")]
+    )
+    register.enter([stop(f), Wish(f, "hillstrom", "lift", "came back", "Ben"), stop(7_000_000)])
+    for user in (a, g):
+        db.rows(
+            "insert into decisions.suppressions values ('hillstrom', $user, 'unsubscribed', null)",
+            {"user": user},
+        )
+    assert read_register(db, home, folder, NIGHT) == 2
+    rows = {r["user_id"]: r for r in make(db, folder, Budget(users=4))}
+    reasons = {user: row["reason"] for user, row in rows.items() if row["decision"] == "suppressed"}
+    assert reasons == {a: "unsubscribed", b: "wrote so", g: "unsubscribed"}
+    assert {c, d, e, f} == treated(rows.values())  # a row's number says nothing for all experiments
+    call = "decisions.excluded_users('hillstrom', 'mens', $night::date, null, null)"
+    said = db.rows(f"select user_id, said_by from {call}", {"night": NIGHT})
+    assert dict(said) == {a: "suppressions, register", b: "register", g: "suppressions"}
+    # Users with ids of their own are kept out by an entry for all; each list reads the register anew.
+    own = replace(folder, declaration=folder.declaration.model_copy(update={"user_id": "customer"}))
+    register.enter(
+        [Wish(b, "hillstrom", "lift", "came back", "Ben"), stop(e, until=yesterday), stop(e, ALL)]
+    )
+    assert read_register(db, home, own, NIGHT) == 3
+    kept_out = db.rows("select user_id, for_all, made_by from decisions.registered")
+    assert set(kept_out) == {(a, False, "Ann"), (d, True, "Ann"), (e, True, "Ann")}
+    assert {a, d, e, g} & treated(make(db, own, Budget(users=4))) == set()
 
 
 def test_a_threshold_keeps_to_no_number_and_no_sum(db) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ from dagster_project.delivery.backup import MANIFEST, back_up, restore
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError, Worker, home_turn
 from tests.support import is_timestamp, opened, run_job
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.register import ALL, Register, Wish
 from uplift_core.errors import UpliftError
 
 NEXT_NIGHT = "2025-06-01"  # Dagster knows nights until today
@@ -110,6 +112,24 @@ def test_a_backup_goes_to_a_store_and_comes_back_checked(small: Home, tmp_path: 
     store.rm_file(f"/backups/1/{MANIFEST}")
     with pytest.raises(UpliftError, match="no backup, or half of one"):
         restore(Home(tmp_path / "other"), "memory://backups/1")
+
+
+def test_the_register_comes_back_whole_although_somebody_has_it_open(
+    small: Home, tmp_path: Path
+) -> None:
+    register, today = Register(small.register), datetime.now(UTC).date()
+    register.enter([Wish(1, "e", "suppress", "unsubscribed", "Ann")])
+    assert register.keeping_out(["e"], today)  # its connection stays open
+    register.enter([Wish(2, ALL, "suppress", "unsubscribed", "Ann")])  # not in the main file yet
+    files = back_up(small, str(tmp_path / "backup"), print)
+    assert [file.path for file in files][:2] == ["warehouse.duckdb", "register.sqlite"]
+    target = Home(tmp_path / "target")
+    restore(target, str(tmp_path / "backup"))
+    assert not list((tmp_path / "backup").glob("register.sqlite-*"))
+    restored = Register(target.register)
+    assert restored.keeping_out(["e", ALL], today) == register.keeping_out(["e", ALL], today)
+    restored.enter([Wish(2, ALL, "lift", "came back", "Ben")])
+    assert len(restored.keeping_out(["e", ALL], today)) == 1
 
 
 def test_a_manifest_cannot_write_outside_the_home(small: Home, tmp_path: Path) -> None:

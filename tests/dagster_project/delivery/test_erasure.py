@@ -6,73 +6,24 @@ import csv
 import hashlib
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pc
 import pytest
 
 from dagster_project.commands import erase as command
+from dagster_project.commands import suppress
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.erased_files import erase_previews
-from dagster_project.onboarding import new_experiment
-from tests.support import few_rounds, made_once, opened, run_unchecked
+from tests.dagster_project.delivery.shop import CANARIES, ID, INPUTS, LISTS, shop_of
+from tests.support import opened, run_unchecked
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer, recorded_pointers
+from uplift_core.artifacts.register import ALL, Register, Wish
 from uplift_core.errors import UpliftError
-from uplift_core.experiment.declaration import load_experiment
-
-N = 2_000
-WHOM = 1234
-ID = f"customer-{WHOM:06}"
-CANARIES = ("canary-name-zq81", "canary-street-xw42", "canary-note-vk37")
-INPUTS = ("raw", "features", "assignment", "cells", "models", "scores", "thresholds")
-LISTS = ("treat_list", "export", "published")
-FILE = "customers.csv"
-
-
-def write_file(path: Path) -> None:
-    rng = np.random.default_rng(11)
-    age, mailed = rng.integers(18, 80, N), rng.random(N) < 0.5
-    columns: dict[str, object] = {
-        "customer": [f"customer-{i:06}" for i in range(N)],
-        "age": age,
-        "orders": rng.poisson(2.0, N),
-        "group": np.where(mailed, "mail", "control"),
-        "visit": (rng.random(N) < 0.2 + 0.2 * mailed * (age > 50)).astype(int),
-    }
-    for name, canary in zip(("name", "street", "note"), CANARIES, strict=True):
-        columns[name] = [canary if i == WHOM else f"{name} of {i}" for i in range(N)]
-    pc.write_csv(pa.table(columns), path)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the experiment of a file with text ids, and a home with a list, published twice."""
-
-    def make(root: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("UPLIFT_EXPERIMENTS", str(root / "own"))
-            write_file(root / FILE)
-            new_experiment.main(
-                [str(root / FILE), "shop", "--id", "customer", "--shares", "control=0.5,mail=0.5"]
-            )
-        folder = root / "own" / "shop"
-        experiment = few_rounds(BatchExperiment.read(load_experiment(folder), folder))
-        run_unchecked(experiment, root / "uplift", [*INPUTS, *LISTS])
-        home = Home(root / "uplift")
-        with opened(home) as db:
-            (number,) = db.one("select user_id from raw.shop where customer = $id", {"id": ID})
-            db.rows(
-                "insert into decisions.suppressions values ('shop', $user, $id, null)",
-                {"user": number, "id": ID},
-            )
-        run_unchecked(experiment, root / "uplift", ["published"])
-
-    return made_once(tmp_path_factory, "erasure", make)
 
 
 @pytest.fixture
@@ -82,8 +33,11 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     home = Home(tmp_path / "home")
     home.upgrades.mkdir()
     shutil.copy(home.warehouse, home.upgrades / "warehouse-version-1-then.duckdb")
+    number = number_of(home, ID)
+    wishes = [Wish(number, scope, "suppress", f"{ID} wrote so", "Ann") for scope in ("shop", ALL)]
+    Register(home.register).enter([*wishes, Wish(7, "shop", "suppress", "left", "Ann")])
     log = home.root / "decisions.jsonl"
-    entries = [{"user_id": number, "decision": "treat"} for number in (number_of(home, ID), 7)]
+    entries = [{"user_id": user, "decision": "treat"} for user in (number, 7)]
     log.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
     monkeypatch.setenv("UPLIFT_DECISION_LOG", str(log))
     monkeypatch.setenv("UPLIFT_HOME", str(home.root))
@@ -93,8 +47,7 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def shop(made: Path) -> BatchExperiment:
-    folder = made / "own" / "shop"
-    return few_rounds(BatchExperiment.read(load_experiment(folder), folder))
+    return shop_of(made)
 
 
 def number_of(home: Home, own_id: str) -> int:
@@ -109,6 +62,10 @@ def named_in(home: Home, texts: list[str]) -> set[str]:
         content = path.read_bytes()
         name = str(path.relative_to(home.root))
         places |= {name for text in texts if text.encode() in content}
+        if path == home.register:
+            with closing(sqlite3.connect(path)) as con:
+                values = {str(value) for row in con.execute("select * from entries") for value in row}
+            places |= {f"{name}: entries" for text in texts if text in values}
         with duckdb.connect(":memory:") as con:
             if path.suffix == ".duckdb":
                 con.execute("attach $path as other (read_only)", {"path": str(path)})
@@ -151,6 +108,7 @@ def test_no_file_names_the_user_afterwards_and_nobody_else_changes(
     assert {place.partition("/")[0].partition(":")[0] for place in before} >= {
         "warehouse.duckdb",
         "decisions.jsonl",
+        "register.sqlite",
         "exports",
         "published",
         "upgrades",
@@ -162,9 +120,16 @@ def test_no_file_names_the_user_afterwards_and_nobody_else_changes(
     assert "snapshots: 2" in said
     assert "lines of the decision log: 1" in said
     assert "exported lists: 1" in said
+    assert "entries of the register: 2" in said
+    assert "this user_id said no to all experiments" in said
+    # Their word for all experiments, without when and why; it ends as the receipt says.
+    assert named_in(home, texts) == {"register.sqlite: entries"}
+    assert suppress.main([str(number_of_erased()), "--lift", "--reason", "they asked"]) == 0
+    assert command.main(["shop", ID]) == 0
     assert named_in(home, texts) == set()
+    assert Register(home.register).history(7, ["shop"]) != []
     assert everybody_else(home) == others
-    (receipt,) = (home.root / "erasures").iterdir()
+    receipt, _ = sorted((home.root / "erasures").iterdir())
     assert json.loads(receipt.read_bytes())["rows"]["decisions.treat_list"] == 1
     new = recorded_pointers(home.published)
     assert [pointer.number for pointer in new] == [pointer.number for pointer in pointers]
