@@ -10,6 +10,7 @@ import time
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import problems
@@ -18,6 +19,8 @@ from serve.telemetry import Telemetry
 
 BATCH = "/score/batch"
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOCAL_CALLERS = frozenset({"127.0.0.1", "::1"})
 _Refusal = tuple[HTTPStatus, str]
 
 
@@ -113,3 +116,12 @@ class Guard:
             return {"type": "http.request", "body": body, "more_body": False}
 
         return replay
+
+
+def is_local(request: Request) -> bool:
+    """Return true if the caller is on this machine, and the service answers to no other name.
+
+    A proxy on this machine passes on calls from elsewhere; it needs another name than localhost.
+    """
+    hosts = {*request.app.state.settings.allowed_hosts}
+    return hosts <= LOCAL_HOSTS and request.client is not None and request.client.host in LOCAL_CALLERS

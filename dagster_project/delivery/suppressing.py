@@ -24,7 +24,7 @@ from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.artifacts.register import ALL, Action, Entry, Register, Wish
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import Experiment
-from uplift_core.experiment.user_ids import number_in, number_of_text
+from uplift_core.experiment.user_ids import number_in, numbers_by
 
 Experiments = Mapping[str, Experiment]
 MOST_NAMED = 5  # ids that a message names
@@ -148,9 +148,9 @@ def look_up(db: Warehouse, experiments: Iterable[Experiment], ids: Sequence[str]
     with db.relation("given", given):
         for experiment in experiments:
             published = _published(db, experiment)
-            for text, number in numbers.items():
+            for text in numbers:
                 known[text] |= Known(
-                    published.get(text, frozenset()), _may_come(experiment, text, number)
+                    published.get(text, frozenset()), frozenset(numbers_by(experiment, text))
                 )
     return known
 
@@ -173,14 +173,6 @@ def _published(db: Warehouse, experiment: Experiment) -> dict[str, frozenset[int
             if text in new:
                 found[text] = found.get(text, frozenset()) | {int(user)}
     return found
-
-
-def _may_come(experiment: Experiment, text: str, number: int | None) -> frozenset[int]:
-    """Return what ``user_id`` a user of a later file would have by this id; a row has no id before."""
-    if experiment.has_row_numbers:
-        return frozenset()
-    numbers = frozenset() if number is None else frozenset({number})
-    return numbers | {number_of_text(text)} if experiment.id_column else numbers
 
 
 def _refuse_past(wishes: Sequence[Wish], today: date) -> None:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from datetime import date
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
+from uplift_core.artifacts.register import MOST_TEXT
 from uplift_core.learner_names import LEARNER_NAMES
 
 Label = Annotated[str, Field(max_length=64)]
@@ -50,6 +60,27 @@ EXAMPLE: dict[str, JsonValue] = {
     "zip_code": "Urban",
     "channel": "Web",
 }
+
+
+def _day_of(value: object) -> object:
+    """Read a day that was sent as JSON sends it, a text; a number of seconds is none."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("must be a day, YYYY-MM-DD") from error
+
+
+Day = Annotated[date, BeforeValidator(_day_of, json_schema_input_type=date)]
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("must be a text on one line, of more than blanks")
+    return text
+
+
+Words = Annotated[str, Field(min_length=1, max_length=MOST_TEXT), AfterValidator(_one_line)]
+UserText = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Target(BaseModel):
@@ -126,4 +157,41 @@ class BatchRequest(Target):
     def _one_of_both(self) -> Self:
         if (self.rows is None) == (self.user_ids is None):
             raise ValueError("send either rows or user_ids")
+        return self
+
+
+class SuppressionRequest(BaseModel):
+    """Keep a user out of an experiment, or of all; or lift what was entered for the same scope."""
+
+    model_config = STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"experiment": "hillstrom", "user": "7", "reason": "unsubscribed", "by": "newsletter"}
+            ]
+        }
+    )
+
+    user: UserText = Field(description="The user's id as the experiment's file writes it, or user_id.")
+    experiment: Label | None = Field(
+        None,
+        description="If left out, all experiments that know users by ids of their own, also later ones.",
+    )
+    action: Literal["suppress", "lift"] = Field(
+        "suppress", description="lift ends what was entered for the same experiment, or for all."
+    )
+    reason: Words = Field(description="Why, such as unsubscribed; answers and lists show it.")
+    by: Annotated[Words, Field(max_length=100)] | None = Field(
+        None, description="Who says so, such as a person or a system; the API key is recorded as well."
+    )
+    until: Day | None = Field(
+        None, description="Last day of the suppression, in UTC; if left out, it has no end."
+    )
+    unknown_too: bool = Field(
+        default=False, description="Whether to enter an id that no published user has: of a later file."
+    )
+
+    @model_validator(mode="after")
+    def _lifted_at_once(self) -> Self:
+        if self.until and self.action == "lift":
+            raise ValueError("until: a suppression is lifted at once; leave until out")
         return self

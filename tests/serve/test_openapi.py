@@ -21,6 +21,7 @@ KEY = "a key for this test"
 OPERATIONS = [
     *("POST /score", "POST /score/batch", "POST /explain", "GET /policy", "GET /policy/sweep"),
     *("GET /models", "GET /models/{version}", "GET /features", "GET /evidence", "GET /lists"),
+    *("POST /suppressions", "GET /suppressions/{experiment}/{user}"),
     *("GET /healthz", "GET /readyz", "GET /metrics"),
 ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from uplift_core.experiment.declaration import Experiment
+
 MOST = 2**63 - 1  # of a BIGINT
 DIGITS = re.compile("0|[1-9][0-9]{0,18}")
 
@@ -18,3 +20,16 @@ def number_in(text: str) -> int | None:
     """Return the ``user_id`` that a text of digits names; None if it names none."""
     number = int(text) if DIGITS.fullmatch(text) else MOST + 1
     return number if number <= MOST else None
+
+
+def numbers_by(experiment: Experiment, text: str) -> set[int]:
+    """Return the values of ``user_id`` that a user of a later file may have by this id.
+
+    Digits may be read as a number or as a text; each stands for nobody else. A row has no id before it
+    is there.
+    """
+    if experiment.has_row_numbers:
+        return set()
+    number = number_in(text)
+    numbers = set() if number is None else {number}
+    return numbers | {number_of_text(text)} if experiment.id_column else numbers
