@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ def stoppable() -> Iterator[None]:
         stopped = True
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)  # also while the interpreter ends, unlike a handler
+        gc.freeze()  # else the interpreter looks through all modules at its end, for seconds
         raise
     finally:
         if not stopped:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -94,8 +93,8 @@ def ends(process: subprocess.Popen[str]) -> None:
 
 
 def cpu_seconds(process: subprocess.Popen[str]) -> float:
-    ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def test_a_killed_run_is_marked_as_failed_and_frees_its_turn_and_its_slot(
@@ -130,9 +129,9 @@ def test_whoever_waits_says_for_whom_burns_no_core_and_stops_at_a_signal(
                 said = says(waiting)
                 assert said.startswith(f"waits for toy_job (run {ONE[:8]}, process {first.pid} on ")
                 assert said.endswith(" UTC")
-            before = cpu_seconds(last)
-            time.sleep(2)
-            assert cpu_seconds(last) - before < 0.3
+            before, seconds = cpu_seconds(last), 4
+            time.sleep(seconds)
+            assert cpu_seconds(last) - before < 0.01 * seconds
             for waiting, number in ((second, signal.SIGINT), (third, signal.SIGTERM)):
                 began = time.monotonic()
                 waiting.send_signal(number)
@@ -141,6 +140,7 @@ def test_whoever_waits_says_for_whom_burns_no_core_and_stops_at_a_signal(
                 assert time.monotonic() - began < 1
                 assert waiting.stdout.read() == ""
                 assert waiting.wait(5) == 128 + number
+                assert time.monotonic() - began < 1
             # A run that works or waits is not dead.
             assert end_dead_runs(instance) == []
             assert instance.get_run_by_id(ONE).status == dg.DagsterRunStatus.STARTED
