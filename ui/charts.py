@@ -103,8 +103,12 @@ def qini_chart(
     return titled(drawn, title)
 
 
-def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
-    """Draw the uplift by decile of the score, with 95 % intervals."""
+def decile_chart(deciles: pd.DataFrame, *, binary: bool, clustered: bool = False) -> alt.LayerChart:
+    """Draw the uplift by decile of the score, with 95 % intervals.
+
+    Deciles have no users in common: their errors are independent. They may have users of one cluster in
+    common; where users are in clusters, errors are added, and the title claims too little at most.
+    """
     frame = deciles.assign(
         low=deciles["uplift"] - Z95 * deciles["std_error"],
         high=deciles["uplift"] + Z95 * deciles["std_error"],
@@ -119,9 +123,9 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     zero = alt.Chart(pd.DataFrame({"uplift": [0.0]})).mark_rule(color=GREY).encode(y=y("uplift"))
     top, bottom = frame.head(3), frame.tail(3)
     difference = top["uplift"].mean() - bottom["uplift"].mean()
-    # Deciles have no users in common: their errors are independent.
-    squares = pd.concat([top, bottom])["std_error"].astype(float) ** 2
-    reach = Z95 * float(squares.sum(skipna=False) ** 0.5) / len(top)
+    errors = pd.concat([top, bottom])["std_error"].astype(float)
+    error = errors.sum(skipna=False) if clustered else (errors**2).sum(skipna=False) ** 0.5
+    reach = Z95 * float(error) / len(top)
     figures = interval(difference, difference - reach, difference + reach, binary=binary)
     if reach != reach:  # noqa: PLR0124 - NaN: a decile in which an arm has no outcomes
         title = "Too few outcomes to compare the first three deciles with the last three"

@@ -112,7 +112,9 @@ def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> st
     ]
     budget = f"value at {defaults.budget:.0%}"
     head = ["arm", "learner", budget, "random", "gain over random", "Qini", "AUTOC"]
-    note = f"Mean {defaults.outcome} per held-out user; ± one standard error.\n\n"
+    clusters = {f"{m['clusters']:,}" for m in tables["metrics"] if m["clusters"]}
+    of = f", of users in {' or '.join(sorted(clusters))} clusters" if clusters else ""
+    note = f"Mean {defaults.outcome} per held-out user{of}; ± one standard error.\n\n"
     return note + markdown_table(head, rows)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
 from dagster_project.evaluation.stored_plots import records, rows_of_arm
 from dagster_project.reporting.markdown import markdown_table, with_error
-from dagster_project.scores.predictions import NAMES, Rows
+from dagster_project.scores.predictions import NAMES, Row, Rows
 from dagster_project.training.cells import features_of
 from dagster_project.training.registry import REGISTRY, current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.clusters import LEAST_CLUSTERS
 
 Q_LEVEL = 0.05
 MOST_SEGMENTS = 10  # rows of the card's table
@@ -113,14 +114,30 @@ def _average_effect(rows: Rows) -> list[str]:
     )
     text = (
         f"The average effect on {outcome}, as the difference in means, is {of_all} per user of all "
-        f"{everybody['n']:,} users, and {of_held_out} of the {held_out['n']:,} held-out ones."
+        f"{_counted(everybody)}, and {of_held_out} of the {_counted(held_out, 'held-out ')}."
     )
     if held_out["unreliable"]:
-        text += (
-            f" **Intervals of {outcome} are unreliable**: a single held-out user makes up "
-            f"{held_out['largest_share']:.0%} of its variance in an arm."
-        )
+        text += f" **Intervals of {outcome} are unreliable**: {_reason(held_out)}."
     return [text]
+
+
+def _counted(row: Row, which: str = "") -> str:
+    """Tell the number of users and, if they are in clusters, of clusters."""
+    clusters = f" in {row['clusters']:,} clusters" if row["clusters"] else ""
+    return f"{row['n']:,} {which}users{clusters}"
+
+
+def _reason(row: Row) -> str:
+    """Tell why intervals are too narrow."""
+    share = f"{row['largest_share']:.0%}"
+    if not row["clusters"]:
+        return f"a single held-out user makes up {share} of its variance in an arm"
+    if row["clusters"] < LEAST_CLUSTERS:
+        return (
+            f"held-out users are in {row['clusters']} clusters, and with fewer than {LEAST_CLUSTERS} "
+            "standard errors are too small"
+        )
+    return f"a single cluster makes up {share} of the effect's variance"
 
 
 def _placebo(rows: Rows) -> list[str]:

@@ -110,8 +110,12 @@ def qini_plot(
     )
 
 
-def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
-    """Plot the uplift by tenth of the score, with error bars."""
+def decile_plot(rows: Rows, learner: str, outcome: str, *, clustered: bool = False) -> alt.TopLevelMixin:
+    """Plot the uplift by tenth of the score, with error bars.
+
+    Tenths share no user: their errors are independent. They may share clusters; where users are in
+    clusters, the errors are added, and the title claims too little at most.
+    """
     shown = [r for r in rows if r["learner"] == learner and not math.isnan(r["uplift"])]
     data = [
         {
@@ -122,8 +126,9 @@ def decile_plot(rows: Rows, learner: str, outcome: str) -> alt.TopLevelMixin:
         for r in shown
     ]
     best, worst = (Estimate(shown[i]["uplift"], shown[i]["std_error"]) for i in (0, -1))
-    # Tenths share no user: their errors are independent.
-    difference = Estimate(best.value - worst.value, math.hypot(best.std_error, worst.std_error))
+    errors = (best.std_error, worst.std_error)
+    error = sum(errors) if clustered else math.hypot(*errors)
+    difference = Estimate(best.value - worst.value, error)
     title = f"{NAMES[learner]}: too few outcomes to compare the best with the worst tenth"
     if not math.isnan(difference.std_error):
         title = (

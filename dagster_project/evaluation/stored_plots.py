@@ -97,7 +97,12 @@ def _evaluation_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]:
             bands = [row for row in rows("bands") if row["learner"] == learner]
             charts = {
                 "qini": plots.qini_plot(rows("qini_curve"), learner, outcome, defaults.budget, bands),
-                "deciles": plots.decile_plot(rows("deciles"), learner, outcome),
+                "deciles": plots.decile_plot(
+                    rows("deciles"),
+                    learner,
+                    outcome,
+                    clustered=bool(experiment.declaration.cluster),
+                ),
                 "policy_value": plots.policy_plot(
                     rows("policy_value"), learner, outcome, defaults.budget, bands
                 ),
@@ -113,7 +118,8 @@ def _plot(arm: str, name: str, chart: alt.TopLevelMixin) -> Plot:
 
 
 def _histogram(db: Warehouse, experiment: BatchExperiment, arm: str) -> Rows:
-    joint = read_holdout(db, experiment, arm, experiment.declaration.defaults.outcome)
+    outcome = experiment.declaration.defaults.outcome
+    joint = read_holdout(db, experiment, arm, outcome, with_clusters=False)
     score = joint.scores[deciding_learner(db, experiment, arm)]
     users, ends = np.histogram(score, bins=HISTOGRAM_BINS, weights=joint.n)
     return [

@@ -75,4 +75,5 @@ def scores_select(tables: Tables) -> str:
 BUDGETS = tuple(k / 100 for k in range(1, 101))
 
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]

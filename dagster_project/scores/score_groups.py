@@ -25,21 +25,22 @@ ALL_SCORES = Identifier.listed(SCORES.values())
 CELLS = Identifier.listed(["cell", *SCORES.values(), "mu0", "mu1"])
 
 
-def _by(experiment: BatchExperiment) -> Identifier:
-    return CELLS if experiment.declaration.cluster else ALL_SCORES
+def read_holdout(
+    db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str, *, with_clusters: bool = True
+) -> JointGroups:
+    """Read the held-out users of one contrast in groups by their stored scores.
 
-
-def read_holdout(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> JointGroups:
-    """Read the held-out users of one contrast in groups by their stored scores."""
-    predictions = experiment.tables.predictions
-    sql = sums_select(experiment, predictions, outcome, by=_by(experiment), by_fold=False)
+    Clusters are read if the experiment declares them; ``with_clusters`` false leaves them out where no
+    standard error is computed.
+    """
+    clustered = with_clusters and bool(experiment.declaration.cluster)
+    by = CELLS if clustered else ALL_SCORES
+    sql = sums_select(experiment, experiment.tables.predictions, outcome, by=by, by_fold=False)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
-    by_cluster = None
-    if experiment.declaration.cluster:
-        by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
-    return _groups(rows, experiment.declaration.contrast(arm).propensity, by_cluster)
+    users = read_cluster_users(db, experiment, arm, outcome, by_fold=False) if clustered else None
+    return _groups(rows, experiment.declaration.contrast(arm).propensity, users)
 
 
 def read_out_of_fold(
@@ -50,18 +51,18 @@ def read_out_of_fold(
     ``predictions`` has one row per cell and fold.
     """
     outcome = experiment.declaration.defaults.outcome
-    sql = sums_select(experiment, predictions, outcome, by=_by(experiment), by_fold=True)
+    clustered = bool(experiment.declaration.cluster)
+    by = CELLS if clustered else ALL_SCORES
+    sql = sums_select(experiment, predictions, outcome, by=by, by_fold=True)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
-    by_cluster = None
-    if experiment.declaration.cluster:
-        by_cluster = read_cluster_users(db, experiment, arm, outcome, by_fold=True)
+    users = read_cluster_users(db, experiment, arm, outcome, by_fold=True) if clustered else None
     e = experiment.declaration.contrast(arm).propensity
 
     def of_fold(table: pa.Table, fold: int) -> pa.Table:
         return table.filter(pc.field("fold") == fold)
 
     return [
-        _groups(of_fold(rows, k), e, by_cluster and of_fold(by_cluster, k))
+        _groups(of_fold(rows, k), e, None if users is None else of_fold(users, k))
         for k in np.unique(rows.column("fold").to_numpy())
     ]
 

@@ -80,6 +80,12 @@ def test_the_error_of_the_deciles_difference_is_that_of_two_means_of_three() -> 
     assert f"to +{100 * reach:.2f} pp" in decile_chart(rows, binary=True).title
 
 
+def test_deciles_that_share_clusters_claim_no_more_than_added_errors_allow() -> None:
+    rows = pd.DataFrame({"decile": range(1, 11), "uplift": [0.0] * 10, "std_error": [0.03] * 10})
+    reach = 1.96 * 6 * 0.03 / 3
+    assert f"to +{100 * reach:.2f} pp" in decile_chart(rows, binary=True, clustered=True).title
+
+
 def test_deciles_without_events_are_not_compared() -> None:
     errors = [0.03] * 9 + [float("nan")]
     rows = pd.DataFrame({"decile": range(1, 11), "uplift": [0.0] * 10, "std_error": errors})

@@ -28,6 +28,7 @@ CHECKS = {
 
 
 Q_LEVEL = 0.05
+LEAST_CLUSTERS = 40  # with fewer, the API calls intervals unreliable
 
 
 def show_placebo(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -51,17 +52,35 @@ def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> N
     said = [
         f"{interval(row['effect'], row['ci_low'], row['ci_high'], binary=binary)} per user of {who}"
         for row, who in (
-            (everybody, f"all {everybody['n']:,} users"),
-            (held_out, f"the {held_out['n']:,} held-out ones"),
+            (everybody, f"all {counted(everybody)}"),
+            (held_out, f"the {counted(held_out, 'held-out ')}"),
         )
     ]
     st.markdown(f"{said[0]}; {said[1]}. It is the difference in means and needs no model.")
     if held_out["unreliable"]:
         st.warning(
-            f"**Intervals of this outcome are unreliable.** A single held-out user makes up "
-            f"{percent(round(held_out['largest_share'], 2))} of its variance in an arm: intervals hold "
-            "the truth less often than they say."
+            f"**Intervals of this outcome are unreliable.** {unreliable_because(held_out)}: "
+            "intervals hold the truth less often than they say."
         )
+
+
+def counted(row: Mapping[str, Any], which: str = "") -> str:
+    """Tell the number of users and, if they are in clusters, of clusters."""
+    clusters = f" in {row['clusters']:,} clusters" if row.get("clusters") else ""
+    return f"{row['n']:,} {which}users{clusters}"
+
+
+def unreliable_because(row: Mapping[str, Any]) -> str:
+    """Tell why intervals of an outcome are too narrow."""
+    share = percent(round(row["largest_share"], 2))
+    if not row.get("clusters"):
+        return f"A single held-out user makes up {share} of its variance in an arm"
+    if row["clusters"] < LEAST_CLUSTERS:
+        return (
+            f"Held-out users are in {row['clusters']} clusters, and with fewer than {LEAST_CLUSTERS} "
+            "standard errors are too small"
+        )
+    return f"A single cluster makes up {share} of the effect's variance"
 
 
 def show_segments(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -162,7 +181,11 @@ def show(client: ApiClient, choice: Choice) -> None:
     deciles = pd.DataFrame(answer["deciles"])
     with left:
         show_chart(
-            decile_chart(deciles[deciles["learner"] == answer["learner"]], binary=binary),
+            decile_chart(
+                deciles[deciles["learner"] == answer["learner"]],
+                binary=binary,
+                clustered=any(row.get("clusters") for row in answer["average_effects"]),
+            ),
             "Decile 1 has the highest scores. Points that fall from left to right: the order is right. "
             "Lines are 95 % intervals.",
         )
