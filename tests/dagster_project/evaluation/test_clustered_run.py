@@ -1,4 +1,4 @@
-"""A run of an experiment that declares clusters: errors are those of clusters, and the card tells them."""
+"""A run of an experiment that declares clusters: errors are those of clusters; the card tells them."""
 
 from __future__ import annotations
 
