@@ -173,8 +173,11 @@ class LocalRoles:
 
     def write_list(self, binds: Binds) -> None:
         """See ``Roles.write_list``."""
-        sql = list_select(Identifier(self._select))
-        write_rows(self.db, self.key, sql, {**binds, **self._places})
+        if self.whole_clusters:  # ``fit`` ordered the users
+            write_rows(self.db, self.key, list_select(Identifier(f"from {PLACES}")), binds)
+        else:
+            sql = list_select(Identifier(self._select))
+            write_rows(self.db, self.key, sql, {**binds, **self._places})
 
     @property
     def _select(self) -> str:
@@ -228,6 +231,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         excluded=EXCLUDED,
         cluster=cluster_column(experiment),
         whole_clusters=treats_whole_clusters(experiment),
+        all_worth=rules.fill and not request.money,
         **declared_columns,
     )
     binds: dict[str, object] = {

@@ -13,8 +13,7 @@ with drawn as (
         scores.user_id,
         scores.{{ score }}::float as score,
         {% if cluster %}
-            raw.{{ cluster }}::varchar as cluster,
-            decisions.list_hash({{ bind.salt }}, cluster) as hash,
+            decisions.list_hash({{ bind.salt }}, raw.{{ cluster }}::varchar) as hash,
         {% else %}
             decisions.list_hash({{ bind.salt }}, scores.user_id) as hash,
         {% endif %}
@@ -52,7 +51,7 @@ judged as (
     means as (
         -- A list adds in the order of user ids, so no sum depends on the order of rows.
         select
-            cluster,
+            hash,
             {% if cost_column or value_column %}
                 case
                     when {{ bind.money }}
@@ -62,11 +61,14 @@ judged as (
             {% else %}
                 list_avg(list(priority order by user_id))
             {% endif %} as priority,
-            ({{ bind.fill }} and not {{ bind.money }})
-            or list_sum(list(coalesce(value * score - cost, score) order by user_id)) > 0 as worth
+            {% if all_worth %}
+                true
+            {% else %}
+                list_sum(list(coalesce(value * score - cost, score) order by user_id)) > 0
+            {% endif %} as worth
         from judged
         where not is_excluded
-        group by cluster
+        group by hash
     ),
 {% endif %}
 
@@ -78,7 +80,7 @@ valued as (
                 coalesce(means.worth, judged.worth) as worth
             )
         from judged
-        left join means using (cluster)
+        left join means using (hash)
     {% else %}
         select *
         from judged
@@ -87,7 +89,7 @@ valued as (
 
 select
     user_id,
-    {% if whole_clusters %}cluster,{% endif %}
+    {% if whole_clusters %}hash as cluster,{% endif %}
     score,
     cost,
     value,
