@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from dagster_project.warehouse.connection import Warehouse
 from tests.dagster_project.decisions.test_roles import Rows, experiment, make, treated
 from tests.support import memory_warehouse
 from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.experiment.sources import Population
 from uplift_core.targeting.budget import Budget, Quota
 
 SHARED = memory_warehouse()  # for examples that replace the tables that they read
@@ -218,3 +220,28 @@ def test_the_report_tells_which_cluster_did_not_fit(db: Warehouse) -> None:
     )
     assert (plan.treated, plan.places) == (Quota(3, 0), Quota(5, 0))
     assert not plan_list(db, folder, request, Budget(users=7), assign_roles).free_places
+
+
+def test_a_population_is_listed_by_its_clusters(db: Warehouse) -> None:
+    """Its users and those of the experiment share draws: a household is on one side in both."""
+    rng = np.random.default_rng(9)
+    homes, scores = rng.integers(0, 60, 200), rng.normal(size=200)
+    users_in(db, homes, scores)
+    folder = clustered(Decisions(holdout=0.2, explore=0.1))
+    before = by_home(db, make(db, folder, Budget(users=0)))
+    of_experiment = {home: values_of(rows, "decision") for home, rows in before.items()}
+    for layer in ("raw", "scores"):
+        moved = "select * replace (user_id + 1000 as user_id)"
+        db.rows(f"create table {layer}.hillstrom_population as {moved} from {layer}.hillstrom")
+        db.rows(f"delete from {layer}.hillstrom")
+    declaration = folder.declaration.model_copy(update={"population": Population(path=Path("crm.csv"))})
+    rows = make(db, replace(folder, declaration=declaration), Budget(users=70))
+    assert min(values_of(rows, "user_id")) == 1001
+    db.rows("insert into raw.hillstrom from raw.hillstrom_population")
+    listed = by_home(db, rows)
+    assert len(listed) == len(of_experiment)
+    for home, members in listed.items():
+        assert len(values_of(members, "treated")) == 1
+        drawn = values_of(members, "decision") - {"treat", "no_treat"}
+        assert drawn == of_experiment[home] - {"treat", "no_treat"}
+    assert 60 < len(treated(rows)) <= 70
