@@ -64,13 +64,19 @@ class Clock:
         setattr(owner, attribute, timed)
 
 
-def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
+def run(home: Path, threads: int, memory_limit: str, holdout: float = 0.0) -> dict[str, float]:
     """Fit all five learners on ``raw.criteo`` of the warehouse and write ``scores.criteo``.
+
+    Args:
+        home: the home.
+        threads: number of threads.
+        memory_limit: DuckDB's, such as ``2GB``.
+        holdout: share of users who are held out.
 
     Returns:
         Seconds by step.
     """
-    experiment, clock, paths = criteo_folder(), Clock(), Home(home)
+    experiment, clock, paths = criteo_folder(holdout), Clock(), Home(home)
     for attribute in ("QuantileDMatrix", "train"):
         clock.watch(xgboost, attribute)
     with open_warehouse(paths, memory_limit=memory_limit, threads=threads) as db:
@@ -95,11 +101,11 @@ def run(home: Path, threads: int, memory_limit: str) -> dict[str, float]:
     return clock.seconds
 
 
-def criteo_folder() -> BatchExperiment:
-    """Read Criteo's declaration; change the arm's column and the folds, and hold nobody out."""
+def criteo_folder(holdout: float = 0.0) -> BatchExperiment:
+    """Read Criteo's declaration; change the arm's column, the folds and the share held out."""
     folder = SQL_FOLDER / "experiments" / "criteo"
     declared = load_experiment(folder)
-    split = declared.split.model_copy(update={"holdout": 0.0, "folds": FOLDS})
+    split = declared.split.model_copy(update={"holdout": holdout, "folds": FOLDS})
     learners = declared.learners.model_copy(update={"max_bins": MAX_BIN})
     experiment = declared.model_copy(update={"arm_column": "w", "split": split, "learners": learners})
     return BatchExperiment.read(experiment, folder)

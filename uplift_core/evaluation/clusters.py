@@ -158,11 +158,10 @@ class Clusters:
         """
         number = np.repeat(np.arange(len(self)), np.diff(self.first, append=len(self.group)))
         happened = self.sums[term] > 0
-        pairs = np.unique(number[happened] * self.n_groups + self.group[happened])
-        cluster, group = pairs // self.n_groups, pairs % self.n_groups
-        groups_of_cluster = np.bincount(cluster, minlength=len(self))
-        inside = np.bincount(group, minlength=self.n_groups)
-        only_here = np.bincount(group[groups_of_cluster[cluster] == 1], minlength=self.n_groups)
+        present = np.zeros((len(self), self.n_groups), dtype=bool)
+        present[number[happened], self.group[happened]] = True
+        groups_of_cluster = present.sum(axis=1)
+        inside, only_here = present.sum(axis=0), present[groups_of_cluster == 1].sum(axis=0)
         return inside, np.count_nonzero(groups_of_cluster) - only_here
 
     def merged(self, place: Places, n_groups: int) -> Clusters:
