@@ -38,8 +38,7 @@ def qini_curve_error(groups: ScoreGroups, points: npt.NDArray[np.int64] | None =
 
     Args:
         groups: users by score.
-        points: (n_points,) points of the curve, ascending from 0 to the last; None takes all. Where
-            clusters are large, memory for (n_points, n_points) numbers is needed.
+        points: (n_points,) points of the curve, ascending from 0 to the last; None takes all.
     """
     if groups.clusters is None:
         errors = _curve_errors(groups)

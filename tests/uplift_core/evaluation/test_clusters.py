@@ -371,6 +371,9 @@ def test_products_are_those_of_each_clusters_sums(sizes: list[int]) -> None:
     merged = clusters.merged(np.array([0, 0, 1, 1, 1, 2, 2]), 3)
     parts = np.add.reduceat(np.add.reduceat(expected, [0, 2, 5], axis=0), [0, 2, 5], axis=1)
     assert merged.products("a", "b") == pytest.approx(parts)
+    for some, products in ((clusters, expected), (merged, parts)):
+        above = [products[: g + 1, : g + 1].sum() for g in range(some.n_groups)]
+        assert some.products_above("a", "b") == pytest.approx(above)
 
 
 def test_joint_groups_of_equal_scores_are_merged_with_their_clusters(users: Users) -> None:
