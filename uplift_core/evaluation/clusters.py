@@ -26,7 +26,8 @@ from uplift_core.errors import DataError
 
 Places = npt.NDArray[np.int64]
 DENSE = 4  # rows of a cluster are many if they are more than the groups divided by this
-MOST_PAIRS = 1.5  # pairs of rows of a cluster, per row; more take memory, and sparse products are faster
+# Pairs of rows of one cluster, per row and in all: more take much memory, and sparse products are as fast.
+MOST_PAIRS, MOST_PAIRS_IN_ALL = 1.5, 3_000_000
 
 # Sums over fewer independent parts are not normal enough: 95 % intervals hold the truth less often, and
 # the error itself is too small (Cameron & Miller 2015, section VI).
@@ -279,10 +280,10 @@ class Pairs:
 
     @classmethod
     def of(cls, first: Places, sums: Mapping[str, Doubles]) -> Pairs | None:
-        """List the pairs; None if there are more than ``MOST_PAIRS`` per row."""
+        """List the pairs; None if there are too many, see ``MOST_PAIRS``."""
         n = len(next(iter(sums.values())))
         size = np.diff(first, append=n)
-        if np.sum(size * (size - 1) // 2) > MOST_PAIRS * n:
+        if np.sum(size * (size - 1) // 2) > min(MOST_PAIRS * n, MOST_PAIRS_IN_ALL):
             return None
         left = np.repeat(first + size, size) - np.arange(n) - 1  # rows of the cluster that follow
         starts = [np.flatnonzero(left >= apart) for apart in range(1, int(size.max()))]
