@@ -22,6 +22,7 @@ from tests.support import (
     open_snapshot,
     real_criteo,
     real_file,
+    run_households,
     run_job,
     shared_folder,
     small_simulation,
@@ -73,6 +74,12 @@ def criteo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UPLIFT_HOME after a run on 200,000 real rows of Criteo's file."""
     run = partial(run_job, real_criteo(), only=TO_PUBLISHED)
     return made_once(tmp_path_factory, "criteo", run)
+
+
+@pytest.fixture(scope="session")
+def households_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UPLIFT_HOME after a draft and a run of 3,000 households, which were assigned as a whole."""
+    return made_once(tmp_path_factory, "households", run_households)
 
 
 @pytest.fixture

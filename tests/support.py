@@ -23,6 +23,7 @@ from dagster_project.assets import experiment_assets
 from dagster_project.checks.dagster_checks import CHECK_FUNCTIONS
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
+from dagster_project.onboarding import new_experiment
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
@@ -358,3 +359,16 @@ def case_file(name: str) -> Path:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+def run_households(home: Path) -> None:
+    """Draft the experiment of households into the home's folder, and run it."""
+    with mock.patch.dict(os.environ, UPLIFT_EXPERIMENTS=str(home / "experiments")):
+        new_experiment.main([str(case_file("households.csv.gz")), "households"])
+    run_job(few_rounds(drafted_households(home)), home, only=TO_PUBLISHED)
+
+
+def drafted_households(home: Path) -> BatchExperiment:
+    """The drafted experiment of households."""
+    folder = home / "experiments" / "households"
+    return BatchExperiment.read(load_experiment(folder), folder)

@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
-from tests.serve.support import api_of, query
+from tests.serve.support import api_of, copy_home, query
 from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job, run_unchecked
 from uplift_core.experiment.declaration import load_experiment
 
@@ -58,6 +58,31 @@ def test_score_shows_the_id_as_it_stands(home: Path) -> None:
 def test_the_effect_is_the_files(home: Path) -> None:
     sql = "select avg(purchased) filter (arm = 'b') - avg(purchased) filter (arm = 'a') as ate "
     assert query(home, sql + "from assignment.zeros")[0]["ate"] == pytest.approx(0.04955, abs=5e-6)
+
+
+def test_households_are_worked_on_as_a_whole(households_home: Path, tmp_path: Path) -> None:
+    home = copy_home(households_home, tmp_path / "home")
+    (effect,) = query(
+        home,
+        "select effect, std_error, clusters from evaluation.average_effects where split = 'all'",
+    )
+    assert effect == {
+        "effect": pytest.approx(0.22717, abs=5e-6),
+        "std_error": pytest.approx(0.26710, rel=0.002),
+        "clusters": 3_000,
+    }
+    torn = query(
+        home,
+        "select max(splits) as splits, max(decisions) as decisions, max(sides) as sides from ("
+        "select count(distinct (split, fold)) as splits, count(distinct decision) as decisions, "
+        "count(distinct treated) as sides from decisions.treat_list "
+        "join assignment.households using (user_id) group by cluster)",
+    )
+    assert torn == [{"splits": 1, "decisions": 1, "sides": 1}]
+    (night,) = query(home, "select treated, users from decisions.nights")
+    assert 0.3 * night["users"] - 16 < night["treated"] <= 0.3 * night["users"]
+    (features,) = query(home, "select list(name order by name) as n from features.registry")
+    assert features["n"] == ["age", "past_orders"]
 
 
 def test_seventy_features_pass_the_checks_of_the_cells(

@@ -5,69 +5,46 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from dagster_project.declared.experiment import BatchExperiment
 from tests.serve.support import api_of, copy_home, query
 from tests.serve.test_known_users import ask, ask_many, ledger, role_of
-from tests.support import EXPERIMENTS, TO_PUBLISHED, made_once, run_job, small_simulation
-from uplift_core.experiment.decision_rules import Decisions
+from tests.support import drafted_households, few_rounds, run_job, with_experiment
 from uplift_core.targeting.budget import list_size, quota
 
-HOMES = 1_700
 UNITS = ("user", "cluster")
-
-
-def homes(folder: Path, unit: str) -> BatchExperiment:
-    """The small simulated experiment with households of about three users."""
-    if not folder.exists():
-        shutil.copytree(EXPERIMENTS / "simulated", folder)
-        raw = (folder / "raw.sql").read_text()
-        home = f"'h' || (row_number() over () * 7919 % {HOMES}) as home,\n    columns("
-        (folder / "raw.sql").write_text(raw.replace("columns(", home, 1))
-    rules = Decisions(holdout=0.1, explore=0.1, unit=None if unit == "cluster" else "user")
-    declaration = small_simulation().declaration.model_copy(
-        update={"cluster": "home", "decisions": rules}
-    )
-    return BatchExperiment.read(declaration, folder)
-
-
-@pytest.fixture(scope="module")
-def cluster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with households, whose list treats whole ones."""
-    folder = homes(tmp_path_factory.mktemp("experiment") / "simulated", "cluster")
-    run = partial(run_job, folder, only=TO_PUBLISHED, config={"models": {"rounds": 20}})
-    return made_once(tmp_path_factory, "simulated-clusters", run)
+NAME, MAIL = "households", "mail"
 
 
 @pytest.fixture(scope="module", params=UNITS)
 def served(
-    request: pytest.FixtureRequest, cluster_home: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, households_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path, TestClient]]:
-    root, finished = tmp_path_factory.mktemp("serve"), cluster_home
+    """A list of households, or one of users in households; the home, and the application on it."""
+    root, finished = tmp_path_factory.mktemp("serve"), households_home
     if request.param == "user":
         finished = root / "by-user"
-        shutil.copytree(cluster_home, finished)
-        folder = homes(root / "simulated", "user")
-        run_job(folder, finished, only=("treat_list", "export", "published"))
+        shutil.copytree(households_home, finished)
+        folder = few_rounds(drafted_households(finished))
+        rules = folder.declaration.decisions.model_copy(update={"unit": "user"})
+        by_user = with_experiment(folder, decisions=rules)
+        run_job(by_user, finished, only=("treat_list", "export", "published"))
     home = copy_home(finished, root / "home")
     with api_of(home) as api:
         yield request.param, home, api
 
 
 def households(home: Path) -> dict[int, str]:
-    return {
-        row["user_id"]: row["home"] for row in query(home, "select user_id, home from raw.simulated")
-    }
+    sql = "select user_id, household_id::varchar as household from raw.households"
+    return {row["user_id"]: row["household"] for row in query(home, sql)}
 
 
 def test_every_user_has_the_role_of_the_list_and_explorers_its_decision(served) -> None:
     unit, home, api = served
-    rows = ledger(home, "simulated", "treated")
+    rows = ledger(home, NAME, MAIL)
     answer = ask_many(api, list(rows))
     assert answer["roles"] == [role_of(row) for row in rows.values()]
     assert {role_of(row) for row in rows.values()} == {"ranked", "explore", "holdout"}
@@ -83,7 +60,7 @@ def test_every_user_has_the_role_of_the_list_and_explorers_its_decision(served) 
 
 def test_households_stay_whole_in_every_list_and_answer(served) -> None:
     unit, home, api = served
-    rows, home_of = ledger(home, "simulated", "treated"), households(home)
+    rows, home_of = ledger(home, NAME, MAIL), households(home)
     answer = ask_many(api, list(rows))
     sides = defaultdict(set)
     for user, role, treat in zip(rows, answer["roles"], answer["treat"], strict=True):
@@ -94,12 +71,12 @@ def test_households_stay_whole_in_every_list_and_answer(served) -> None:
     splits = (
         "select max(n) as most from (select count(distinct (split, fold)) as n from {} group by cluster)"
     )
-    assert query(home, splits.format("assignment.simulated")) == [{"most": 1}]
+    assert query(home, splits.format("assignment.households")) == [{"most": 1}]
 
 
 def test_an_explorers_budget_treats_whole_households(served) -> None:
     unit, home, api = served
-    rows, home_of = ledger(home, "simulated", "treated"), households(home)
+    rows, home_of = ledger(home, NAME, MAIL), households(home)
     explorers = [user for user, row in rows.items() if row["decision"] == "explore"]
     ranked = sum(role_of(row) == "ranked" for row in rows.values())
     before: set[int] = set()
@@ -117,8 +94,8 @@ def test_an_explorers_budget_treats_whole_households(served) -> None:
 
 def test_a_new_member_has_the_role_of_the_household(served) -> None:
     _, home, api = served
-    rows, home_of = ledger(home, "simulated", "treated"), households(home)
-    attributes = {f"x{i}": 1.5 for i in range(1, 11)}
+    rows, home_of = ledger(home, NAME, MAIL), households(home)
+    attributes = {"age": 40.0, "past_orders": 2.0}
     for role in ("holdout", "explore", "ranked"):
         user = next(u for u, row in rows.items() if role_of(row) == role)
         answer = ask(api, attributes=attributes, cluster=home_of[user])
