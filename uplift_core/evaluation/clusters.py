@@ -26,7 +26,7 @@ from uplift_core.errors import DataError
 
 Places = npt.NDArray[np.int64]
 DENSE = 4  # rows of a cluster are many if they are more than the groups divided by this
-# Pairs of rows of one cluster, per row and in all: more take much memory, and sparse products are as fast.
+# Pairs of rows of one cluster, per row and in all: more take memory, and sparse products are as fast.
 MOST_PAIRS, MOST_PAIRS_IN_ALL = 1.5, 3_000_000
 
 # Sums over fewer independent parts are not normal enough: 95 % intervals hold the truth less often, and
