@@ -14,7 +14,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import MAX_USERS, read_sample
-from dagster_project.evaluation.figures import evaluate, summary_markdown
+from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.placebo import placebo_rows
@@ -68,6 +68,8 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             context.log.info(
                 f"{experiment.name}/evaluation: {len(result['metrics'])} figures on held-out users"
             )
+            if told := few_clusters(experiment, result):
+                context.log.warning(told)
             for message in write_contradictions(db, experiment):
                 context.log.warning(f"{experiment.name}/evaluation: contradicted: {message}")
             metrics = describe_table(

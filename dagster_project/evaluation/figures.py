@@ -16,6 +16,7 @@ from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.bands import bands
 from uplift_core.evaluation.calibration import calibration_slope, group_effects
+from uplift_core.evaluation.clusters import LEAST_CLUSTERS
 from uplift_core.evaluation.curves import (
     auuc,
     qini_auc,
@@ -112,10 +113,26 @@ def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> st
     ]
     budget = f"value at {defaults.budget:.0%}"
     head = ["arm", "learner", budget, "random", "gain over random", "Qini", "AUTOC"]
-    clusters = {f"{m['clusters']:,}" for m in tables["metrics"] if m["clusters"]}
-    of = f", of users in {' or '.join(sorted(clusters))} clusters" if clusters else ""
-    note = f"Mean {defaults.outcome} per held-out user{of}; ± one standard error.\n\n"
+    counts = sorted({m["clusters"] for m in tables["metrics"] if m["clusters"]})
+    of = f", of users in {' or '.join(f'{count:,}' for count in counts)} clusters" if counts else ""
+    few = f" With fewer than {LEAST_CLUSTERS} clusters it is too small." if _few(counts) else ""
+    note = f"Mean {defaults.outcome} per held-out user{of}; ± one standard error.{few}\n\n"
     return note + markdown_table(head, rows)
+
+
+def few_clusters(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
+    """Tell that errors rest on few clusters; empty if they do not."""
+    counts = [m["clusters"] for m in tables["metrics"] if m["clusters"]]
+    if not _few(counts):
+        return ""
+    return (
+        f"{experiment.name}: held-out users are in {min(counts)} clusters; with fewer than "
+        f"{LEAST_CLUSTERS}, standard errors are too small and 95 % intervals too narrow"
+    )
+
+
+def _few(counts: list[int]) -> bool:
+    return min(counts, default=LEAST_CLUSTERS) < LEAST_CLUSTERS
 
 
 def _gain_name(experiment: Experiment) -> str:

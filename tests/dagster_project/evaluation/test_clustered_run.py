@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import evaluate, summary_markdown
+from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.placebo import read_train_users
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
@@ -66,8 +66,15 @@ def test_figures_tell_how_many_clusters_stand_behind_them(
     }
     ((card,),) = db.rows("select card from models.cards")
     assert f"{USERS:,} users in {HOUSEHOLDS} clusters" in card
-    summary = summary_markdown(experiment, evaluate(db, experiment))
-    assert f"of users in {held_out} clusters" in summary
+    tables = evaluate(db, experiment)
+    assert f"of users in {held_out} clusters; ± one standard error.\n" in summary_markdown(
+        experiment, tables
+    )
+    assert few_clusters(experiment, tables) == ""
+    for row in tables["metrics"]:
+        row["clusters"] = 39
+    assert "in 39 clusters; with fewer than 40" in few_clusters(experiment, tables)
+    assert "With fewer than 40 clusters it is too small." in summary_markdown(experiment, tables)
 
 
 def test_stored_errors_are_those_of_households(db: Warehouse) -> None:
