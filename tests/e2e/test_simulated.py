@@ -58,6 +58,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
         "models.tuning",
         "evaluation.placebo",
         "decisions.suppressions",
+        "decisions.registered",
         "decisions.realised",
     }
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list"}  # of several treatments alone
