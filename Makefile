@@ -123,6 +123,7 @@ BENCH := PYTHONWARNINGS=ignore $(BENCH_VENV)/bin/python -m bench
 BENCH_RESULTS := $(UPLIFT_HOME)/bench
 ROWS ?= 1000000 5000000
 REPEATS ?= 1
+SEEDS ?= 20
 
 bench: bench-learners bench-hillstrom bench-evaluation ## all benchmarks against the peers
 
@@ -197,6 +198,9 @@ pictures: $(READY) ## take the README's pictures (needs chromium, and make run)
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json
+
+bench-stack: $(BENCH_READY) ## how well the stack ranks users in ten simulated designs, beside each learner and the peers (SEEDS=20)
+	$(BENCH).stack --peers --seeds $(SEEDS) $(OPTIONS)
 
 bench-hillstrom: $(BENCH_READY) ## policy value on Hillstrom's e-mail against the peers', 20 splits
 	$(BENCH).hillstrom_splits --json $(BENCH_RESULTS)/hillstrom.json

@@ -118,14 +118,10 @@ def null_rates(given: argparse.Namespace) -> Iterator[str]:
 
 
 def claims(verdict: Verdict) -> tuple[bool, bool, bool]:
-    """Return whether any learner beats random targeting, and the response model; and the gate opens."""
-    comparison = verdict.comparison
-    candidates = comparison.candidates.values()
-    return (
-        any(c.z_random > comparison.critical_random for c in candidates),
-        any(c.z_response > comparison.critical_response for c in candidates),
-        verdict.word == "passed",
-    )
+    """Return whether the champion beats random targeting, the response model, and both."""
+    tests = verdict.comparison.candidates[verdict.champion].tests
+    by_random, by_response = (z > critical for z, critical in tests)
+    return by_random, by_response, verdict.word == "passed"
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ def source_file(experiment: Experiment) -> Path:
 
 
 def ours(train: Users, x: npt.NDArray[np.float32], seed: int) -> Scores:
-    """Score by our five learners and the response model, with default parameters."""
+    """Score by our learners and the response model, with default parameters."""
     experiment = load_experiment(SQL_FOLDER / "experiments" / "hillstrom")
     edges = BinEdges.of(train.names, train.x, experiment.learners.max_bins)
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(train.y))

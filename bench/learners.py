@@ -1,4 +1,4 @@
-"""Compare time and memory of our five learners, causalml's and econml's, on Criteo-like rows.
+"""Compare time and memory of our learners, causalml's and econml's, on Criteo-like rows.
 
     python -m bench.learners --rows 1000000 5000000
 

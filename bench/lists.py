@@ -27,6 +27,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import MANIFEST, ORDERS, export_treat_list
 from dagster_project.delivery.export_files import FORMATS, write_whole
 from dagster_project.delivery.stores import LocalStore
+from dagster_project.scores.predictions import RESPONSE, SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
@@ -60,9 +61,7 @@ def main() -> None:
 
 
 def _many_users(db: Warehouse, users: int) -> None:
-    scores = ", ".join(
-        f"score as {name}" for name in ("cate_s", "cate_t", "cate_x", "cate_r", "cate_dr")
-    )
+    scores = ", ".join(f"score as {name}" for name in SCORES.values() if name != RESPONSE)
     db.rows(
         "create or replace table scores.simulated as "
         f"select user_id, 'treated' as arm, 'train' as split, {scores}, score as response from ("

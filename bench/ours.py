@@ -65,7 +65,7 @@ class Clock:
 
 
 def run(home: Path, threads: int, memory_limit: str, holdout: float = 0.0) -> dict[str, float]:
-    """Fit all five learners on ``raw.criteo`` of the warehouse and write ``scores.criteo``.
+    """Fit all learners on ``raw.criteo`` of the warehouse and write ``scores.criteo``.
 
     Args:
         home: the home.

@@ -24,7 +24,7 @@ class Contender:
 OURS = "ours: S T X R DR"
 BASELINE = "causalml X"
 CONTENDERS = (
-    Contender(OURS, f"{FOLDS} folds; all five, and the response model"),
+    Contender(OURS, f"{FOLDS} folds; all learners, and the response model"),
     Contender(BASELINE, "no folds; propensity passed in"),
     Contender("causalml S", "no folds; no propensity"),
     Contender("causalml T", "no folds; no propensity"),

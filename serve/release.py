@@ -24,7 +24,7 @@ from uplift_core.boosting.tree_arrays import TreeArrays, equal_trees
 from uplift_core.errors import BundleError
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.declaration import Experiment
-from uplift_core.learners import LEARNER_NAMES, LearnerName
+from uplift_core.learners import LearnerName
 from uplift_core.learners.contrast import ContrastModel
 
 LOG = logging.getLogger(__name__)
@@ -83,10 +83,11 @@ class PublishedModel:
             RequestError: there is no such learner.
         """
         requested = self._deciding(arm) if name is None else name
-        for learner in LEARNER_NAMES:
+        known = tuple(self.bundle.models[arm].learners)
+        for learner in known:
             if learner == requested:
                 return learner
-        raise _not_one_of("the learners", "learner", requested, LEARNER_NAMES)
+        raise _not_one_of("the learners", "learner", requested, known)
 
     def _deciding(self, arm: str) -> str:
         if arm == self.published.arm:
@@ -157,7 +158,7 @@ def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
     x, written = snapshot.smoke(name, model.features.names)
     for arm, contrast in model.bundle.models.items():
         rows = [row for row in written if row["arm"] == arm]
-        for learner in LEARNER_NAMES:
+        for learner in contrast.learners:
             expected = np.asarray([row[f"cate_{learner}"] for row in rows], np.float32)
             if not np.array_equal(contrast.predict(x, learner), expected):
                 raise BundleError(
@@ -174,12 +175,12 @@ def _load_model(
         raise BundleError(f"{folder}: not the bundle that was published; restore it or run `make run`")
     if loaded.manifest.experiment.name != name:
         raise BundleError(f"{folder}: a bundle of another experiment than {name}; run `make run`")
-    if entry.arm not in loaded.models or entry.learner not in LEARNER_NAMES:
+    if entry.arm not in loaded.models or entry.learner not in loaded.models[entry.arm].learners:
         raise BundleError(f"{folder}: has no learner '{entry.learner}' for an arm '{entry.arm}'")
     nothing_known = np.full((1, len(loaded.manifest.features)), np.nan, dtype=np.float32)
     for model in loaded.models.values():
         _make_ready(model)
-        for learner in LEARNER_NAMES:  # raises if the features are not those of the models
+        for learner in model.learners:  # raises if the features are not those of the models
             model.predict(nothing_known, learner)
     registry = snapshot.rows(
         "select arm, learner, champion, gate, gate_reason from models.registry "

@@ -25,6 +25,7 @@ LEARNERS = {
     "x": "X-learner",
     "r": "R-learner",
     "dr": "DR-learner",
+    "stack": "stack of S, X and a forest",
 }
 RANKINGS = LEARNERS | {"random": "random targeting", "response": "response model"}
 FIGURES = {

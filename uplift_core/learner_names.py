@@ -1,8 +1,10 @@
-"""Names of the meta-learners; the file of each is ``learners/<name>.py``."""
+"""Names of the learners; the file of each is ``learners/<name>.py``."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-LearnerName = Literal["s", "t", "x", "r", "dr"]
+SingleLearner = Literal["s", "t", "x", "r", "dr"]
+LearnerName = Literal[SingleLearner, "stack"]
+SINGLE_LEARNERS: tuple[SingleLearner, ...] = get_args(SingleLearner)
 LEARNER_NAMES: tuple[LearnerName, ...] = get_args(LearnerName)

@@ -22,12 +22,12 @@ from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, UserRows, cells_of_rows
-from uplift_core.learners import LEARNER_NAMES, LearnerName, OutcomeModels
+from uplift_core.learners import SINGLE_LEARNERS, OutcomeModels, SingleLearner
 from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
 
 MAX_USERS = 20_000  # a sample, which takes seconds, is enough: it checks the code, not each experiment
-TIER_2: tuple[LearnerName, ...] = ("r", "dr")  # the learners with folds
+TIER_2: tuple[SingleLearner, ...] = ("r", "dr")  # the learners with folds
 OTHER_SEED = 2
 
 
@@ -100,7 +100,7 @@ def crosscheck(
     from dagster_project.evaluation.econml_peers import Folds, econml_effects  # noqa: PLC0415
 
     folds_of: dict[int, Folds | int] = {1: _splits(fold), 2: int(fold.max()) + 1}
-    compared = [*((name, 1) for name in LEARNER_NAMES), *((name, 2) for name in TIER_2)]
+    compared = [*((name, 1) for name in SINGLE_LEARNERS), *((name, 2) for name in TIER_2)]
     fits = [
         partial(econml_effects, learner, fitter, train, folds_of[tier], x_new)
         for learner, tier in compared
@@ -109,7 +109,7 @@ def crosscheck(
         # econml warns of missing values; both sides handle them, and chance alone assigned the arm.
         warnings.filterwarnings("ignore", ".* contains NaN", UserWarning)
         effects = call_all(fits, fitter.workers)
-    predicted = {name: model.predict(x_new, name).astype(np.float64) for name in LEARNER_NAMES}
+    predicted = {name: model.predict(x_new, name).astype(np.float64) for name in SINGLE_LEARNERS}
     figures = []
     for (name, tier), peer in zip(compared, effects, strict=True):
         if tier == 1:

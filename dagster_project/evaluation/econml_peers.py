@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import predict_booster
 from uplift_core.cells import Regression, UserRows
-from uplift_core.learners import LearnerName
+from uplift_core.learners import SingleLearner
 from uplift_core.learners.nuisance import Fitter
 
 Fit = Callable[[Regression], xgboost.Booster]
@@ -93,7 +93,7 @@ class DesignPropensity(ClassifierMixin, BaseEstimator):
 
 
 def econml_effects(
-    learner: LearnerName, fitter: Fitter, users: UserRows, folds: Folds | int, x_new: Floats
+    learner: SingleLearner, fitter: Fitter, users: UserRows, folds: Folds | int, x_new: Floats
 ) -> Doubles:
     """Predict the CATE (n_new,) by econml's counterpart of ``learner``.
 
@@ -174,7 +174,7 @@ def _dr(fitter: Fitter, e: float, n_features: int, folds: Folds | int) -> Any:  
     )
 
 
-_ESTIMATORS: dict[LearnerName, Callable[[Fitter, float, int, Folds | int], Any]] = {
+_ESTIMATORS: dict[SingleLearner, Callable[[Fitter, float, int, Folds | int], Any]] = {
     "s": _s,
     "t": _t,
     "x": _x,

@@ -9,7 +9,7 @@ import numpy as np
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import Rows
-from dagster_project.scores.score_groups import read_cell_clusters, sums_binds, sums_select
+from dagster_project.scores.score_groups import Grouping, read_cell_clusters, sums_binds, sums_select
 from dagster_project.training.cells import features_of, read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -30,8 +30,9 @@ def segment_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
 
 def read_bins(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str) -> dict[str, BinSums]:
     """Read the held-out users of one contrast by the bins of each feature: feature -> sums."""
-    names, cell = features_of(db, experiment), Identifier.of("cell")
-    by_cell = sums_select(experiment, experiment.tables.predictions, outcome, by=cell, by_fold=False)
+    names = features_of(db, experiment)
+    grouping = Grouping(Identifier.of("cell"), {}, by_fold=False)
+    by_cell = sums_select(experiment, experiment.tables.predictions, outcome, grouping)
     sql = render(
         "evaluation/segments.sql",
         sums_by_cell=Identifier(f"({by_cell})"),

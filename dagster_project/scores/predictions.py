@@ -12,7 +12,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from dagster_project.warehouse.table_names import Tables
 from uplift_core.arrays import Floats
-from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners import LEARNER_NAMES, SINGLE_LEARNERS
 from uplift_core.learners.contrast import ContrastModel
 
 RESPONSE = "response"
@@ -20,7 +20,11 @@ RESPONSE = "response"
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
 PREDICTIONS = "/* Predictions of all models for the users of each cell.  Grain: arm, cell. */"
 # Learner (or response model) -> its name for people.
-NAMES = {name: f"{name.upper()}-learner" for name in LEARNER_NAMES} | {RESPONSE: "response model"}
+NAMES: dict[str, str] = {
+    **{name: f"{name.upper()}-learner" for name in SINGLE_LEARNERS},
+    "stack": "stack",
+    RESPONSE: "response model",
+}
 
 
 def outcome_columns(outcome: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,36 @@ from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS
 from uplift_core.evaluation.groups import JointGroups, user_terms
 
-ALL_SCORES = Identifier.listed(SCORES.values())
-# Clusters refer to groups by cell; a cell has one score of each ranking, and one prediction of each arm.
-CELLS = Identifier.listed(["cell", *SCORES.values(), "mu0", "mu1"])
+
+@dataclass(frozen=True)
+class Grouping:
+    """How users are grouped.
+
+    Attributes:
+        columns: columns that the users of a group have in common.
+        scores: ranking -> the column of its scores.
+        by_fold: whether groups are of one fold of the train split, or of held-out users.
+    """
+
+    columns: Identifier
+    scores: Mapping[str, str]
+    by_fold: bool
+
+    @classmethod
+    def by_scores(cls, scores: Mapping[str, str], *, clustered: bool, by_fold: bool) -> Grouping:
+        """Group users by all their scores.
+
+        Clusters refer to groups by cell; a cell has one score of each ranking and one prediction of each
+        arm.
+        """
+        columns = ["cell", *scores.values(), "mu0", "mu1"] if clustered else list(scores.values())
+        return cls(Identifier.listed(columns), scores, by_fold)
+
+
+def _scores_in(db: Warehouse, predictions: Identifier) -> dict[str, str]:
+    """Return the rankings that a table of predictions has: an earlier version made fewer."""
+    columns = {str(row[0]) for row in db.rows(f"describe {predictions}")}
+    return {name: column for name, column in SCORES.items() if column in columns}
 
 
 def read_holdout(
@@ -34,13 +62,15 @@ def read_holdout(
     standard error is computed.
     """
     clustered = with_clusters and bool(experiment.declaration.cluster)
-    by = CELLS if clustered else ALL_SCORES
-    sql = sums_select(experiment, experiment.tables.predictions, outcome, by=by, by_fold=False)
+    predictions = experiment.tables.predictions
+    scores = _scores_in(db, predictions)
+    grouping = Grouping.by_scores(scores, clustered=clustered, by_fold=False)
+    sql = sums_select(experiment, predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=False) if clustered else None
-    return _groups(rows, experiment.declaration.contrast(arm).propensity, users)
+    return _groups(rows, experiment.declaration.contrast(arm).propensity, users, scores)
 
 
 def read_out_of_fold(
@@ -52,8 +82,8 @@ def read_out_of_fold(
     """
     outcome = experiment.declaration.defaults.outcome
     clustered = bool(experiment.declaration.cluster)
-    by = CELLS if clustered else ALL_SCORES
-    sql = sums_select(experiment, predictions, outcome, by=by, by_fold=True)
+    grouping = Grouping.by_scores(SCORES, clustered=clustered, by_fold=True)
+    sql = sums_select(experiment, predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=True) if clustered else None
     e = experiment.declaration.contrast(arm).propensity
@@ -62,7 +92,7 @@ def read_out_of_fold(
         return table.filter(pc.field("fold") == fold)
 
     return [
-        _groups(of_fold(rows, k), e, None if users is None else of_fold(users, k))
+        _groups(of_fold(rows, k), e, None if users is None else of_fold(users, k), SCORES)
         for k in np.unique(rows.column("fold").to_numpy())
     ]
 
@@ -75,7 +105,9 @@ def read_cell_clusters(
     Besides the terms of influences there are ``events_treated`` and ``events_control``: the users of
     each arm with an outcome.
     """
-    sql = sums_select(experiment, experiment.tables.predictions, outcome, by=CELLS, by_fold=False)
+    predictions = experiment.tables.predictions
+    grouping = Grouping.by_scores(_scores_in(db, predictions), clustered=True, by_fold=False)
+    sql = sums_select(experiment, predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
     clusters = _clusters(rows, experiment.declaration.contrast(arm).propensity, users)
@@ -85,25 +117,20 @@ def read_cell_clusters(
 
 
 def sums_select(
-    experiment: BatchExperiment,
-    predictions: Identifier,
-    outcome: str,
-    *,
-    by: Identifier,
-    by_fold: bool,
+    experiment: BatchExperiment, predictions: Identifier, outcome: str, grouping: Grouping
 ) -> str:
-    """Return the SELECT that adds up the users of one contrast by the columns ``by``: cell or scores."""
+    """Return the SELECT that adds up the users of one contrast by group."""
     mu0, mu1 = outcome_columns(outcome)
     return render(
         "evaluation/joint_groups.sql",
         cells=experiment.tables.cells,
         predictions=predictions,
         sums=experiment.outcome(outcome),
-        score_names=[Identifier.of(column) for column in SCORES.values()],
-        score_list=by,
+        score_names=[Identifier.of(column) for column in grouping.scores.values()],
+        score_list=grouping.columns,
         mu0=Identifier.of(mu0),
         mu1=Identifier.of(mu1),
-        by_fold=by_fold,
+        by_fold=grouping.by_fold,
     )
 
 
@@ -139,9 +166,11 @@ def first_rows(by_cluster: pa.Table) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
 
 
-def _groups(rows: pa.Table, propensity: float, by_cluster: pa.Table | None) -> JointGroups:
+def _groups(
+    rows: pa.Table, propensity: float, by_cluster: pa.Table | None, columns: Mapping[str, str]
+) -> JointGroups:
     sums: dict[str, Any] = {column: doubles(rows, column) for column in SUMS}
-    scores = {name: doubles(rows, column) for name, column in SCORES.items()}
+    scores = {name: doubles(rows, column) for name, column in columns.items()}
     if by_cluster is None:
         return JointGroups(**sums, propensity=propensity, scores=scores)
     clusters = _clusters(rows, propensity, by_cluster)

@@ -11,6 +11,7 @@ select
     predictions.cate_x,
     predictions.cate_r,
     predictions.cate_dr,
+    predictions.cate_stack,
     predictions.response
 from {{ predictions }} as predictions
 inner join {{ user_cells }} as user_cells using (cell)

@@ -14,7 +14,7 @@ create table if not exists models.registry (
     sql_sha256 varchar not null,
     bundle_sha256 varchar not null, -- sha256 of the bundle's manifest, which holds the sha256 of every file
     libraries varchar not null, -- JSON: name -> version
-    champion boolean not null, -- true for the best learner on the evidence; it decides unless another is declared
+    champion boolean not null, -- true for the learner that decides unless another is declared: the stack
     runner_up boolean not null, -- true for the second-best learner
     gate varchar not null, -- gate's status of the learner: passed, inconclusive or contradicted
     gate_reason varchar not null, -- the learner's evidence in a sentence

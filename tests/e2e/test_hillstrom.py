@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from tests.support import failure_text, folder_of, run_job
+from uplift_core.learner_names import LEARNER_NAMES
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -99,7 +100,7 @@ def test_econml_agrees(rows):
         "select learner, tier, metric, value from evaluation.crosscheck where experiment = 'hillstrom'"
     )
     values = {(learner, tier, metric): value for learner, tier, metric, value in figures}
-    for learner in ("s", "t", "x", "r", "dr"):
+    for learner in LEARNER_NAMES:
         assert values[learner, 1, "max_abs_difference"] <= 1e-5, learner
     for learner in ("r", "dr"):
         assert values[learner, 2, "spearman"] >= 0.97, learner

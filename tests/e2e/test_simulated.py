@@ -10,6 +10,7 @@ import pytest
 from tests.support import SMALL, Open, is_timestamp, run_job, small_simulation
 from uplift_core.artifacts import bundle
 from uplift_core.artifacts.publication import read_pointer
+from uplift_core.learner_names import LEARNER_NAMES
 
 # Rows that are there from the second run on alone.
 COMPARED = {
@@ -92,7 +93,7 @@ def test_the_estimated_average_effect_is_the_true_one(simulated_home: Path, snap
 def test_every_learner_ranks_by_the_true_effect(simulated_home: Path, snapshot: Open) -> None:
     """Rank correlation with the truth among held-out users; 0 would be noise."""
     con = snapshot(simulated_home)
-    for learner in ("s", "t", "x", "r", "dr"):
+    for learner in LEARNER_NAMES:
         (correlation,) = con.execute(
             f"with ranked as (select rank() over (order by cate_{learner}) as a, "
             "rank() over (order by true_cate) as b "

@@ -26,7 +26,7 @@ USERS = """
 with at_threshold as (
     select user_id
     from (
-        unpivot scores.{experiment} on cate_s, cate_t, cate_x, cate_r, cate_dr
+        unpivot scores.{experiment} on cate_s, cate_t, cate_x, cate_r, cate_dr, cate_stack
         into name which value score
     ) as users
     inner join decisions.thresholds on
@@ -140,7 +140,7 @@ async def _ask_all(
 
     async def ask(client: httpx.AsyncClient) -> None:
         for i, user in waiting:
-            learner, budget = LEARNER_NAMES[i % 5], BUDGETS[i // 5 % 5]
+            learner, budget = LEARNER_NAMES[i % 6], BUDGETS[i // 6 % 5]
             who = {"user_id": user["user_id"]} if i % 2 else {"attributes": {k: user[k] for k in names}}
             target = {"experiment": experiment, "learner": learner, "budget": budget}
             answer = await client.post("/score", json=target | who)

@@ -22,6 +22,7 @@ from tests.serve.support import api_of, copy_home, manifest_of, publish_again, q
 from tests.support import SMALL, folder_of, made_once, run_job, small_simulation, with_experiment
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.decision_rules import ContactCap, Decisions
+from uplift_core.learner_names import LEARNER_NAMES
 from uplift_core.targeting.budget import list_size
 
 N = 64_000
@@ -394,7 +395,7 @@ def test_a_changed_rule_is_what_answers(home: Path) -> None:
 
 
 @pytest.mark.parametrize("arm", ["womens", "mens"])
-@pytest.mark.parametrize("learner", [None, "s", "t", "x", "r", "dr"])
+@pytest.mark.parametrize("learner", [None, *LEARNER_NAMES])
 def test_every_answer_carries_the_word_on_the_learner_that_decides(
     hillstrom_api: TestClient,
     hillstrom_served: Path,

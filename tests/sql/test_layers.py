@@ -196,8 +196,8 @@ def test_scores_reach_every_user_of_a_cell(db):
         db,
         "training.hillstrom_predictions",
         "cell bigint, arm varchar, cate_s float, cate_t float, cate_x float, cate_r float, "
-        "cate_dr float, response float",
-        [(0, "mens", 1, 2, 3, 4, 5, 6), (1, "mens", 7, 8, 9, 10, 11, 12)],
+        "cate_dr float, cate_stack float, response float",
+        [(0, "mens", 1, 2, 3, 4, 5, 6, 7), (1, "mens", 8, 9, 10, 11, 12, 13, 14)],
     )
     sql = render(
         "scores/scores.sql",
@@ -206,9 +206,9 @@ def test_scores_reach_every_user_of_a_cell(db):
         assignment=TABLES.assignment,
     )
     assert db.rows(sql) == [
-        (1, "mens", "train", 1, 2, 3, 4, 5, 6),
-        (2, "mens", "holdout", 7, 8, 9, 10, 11, 12),
-        (3, "mens", "train", 1, 2, 3, 4, 5, 6),
+        (1, "mens", "train", 1, 2, 3, 4, 5, 6, 7),
+        (2, "mens", "holdout", 8, 9, 10, 11, 12, 13, 14),
+        (3, "mens", "train", 1, 2, 3, 4, 5, 6, 7),
     ]
 
 

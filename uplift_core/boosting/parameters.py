@@ -21,6 +21,26 @@ class BoostingParameters(BaseModel):
     reg_lambda: Annotated[float, Field(ge=0)] = 1.0
 
 
+class ForestParameters(BaseModel):
+    """Parameters of the forest in the stack.
+
+    Attributes:
+        trees: number of trees.
+        max_depth: largest depth of a tree.
+        users: share of the users that each tree draws.
+        columns: share of the features that each split may choose from.
+        min_leaf_share: smallest share of a tree's users in a leaf.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trees: Annotated[int, Field(ge=1)] = 100
+    max_depth: Annotated[int, Field(ge=1, le=16)] = 5
+    users: Annotated[float, Field(gt=0, le=1)] = 0.5
+    columns: Annotated[float, Field(gt=0, le=1)] = 0.6
+    min_leaf_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 75
+
+
 OUTCOME_DEFAULTS = BoostingParameters(rounds=150, max_depth=2, learning_rate=0.1, min_leaf_events=60)
 
 
@@ -42,6 +62,7 @@ class LearnerParameters(BaseModel):
     outcome: BoostingParameters = OUTCOME_DEFAULTS
     effect: BoostingParameters = EFFECT_DEFAULTS
     s: BoostingParameters | None = None
+    forest: ForestParameters = ForestParameters()
     seed: Annotated[int, Field(ge=0)] = 7
     # Largest number of bins of a feature. On simulated experiments 64 bins rank users as well as 256 do,
     # and give half as many cells.
@@ -59,11 +80,12 @@ class LearnerParameters(BaseModel):
         return data | {kind: defaults[kind].model_dump() | value for kind, value in declared.items()}
 
     def with_rounds(self, rounds: int) -> Self:
-        """Return a copy with this number of boosting rounds for every kind of model."""
+        """Return a copy with this number of boosting rounds for every kind of model, and trees."""
         kinds = {name: getattr(self, name) for name in ("outcome", "effect", "s")}
         changed = {
             name: parameters.model_copy(update={"rounds": rounds})
             for name, parameters in kinds.items()
             if parameters
         }
-        return self.model_copy(update=changed)
+        forest = self.forest.model_copy(update={"trees": rounds})
+        return self.model_copy(update={**changed, "forest": forest})

@@ -2,9 +2,9 @@
 
 Two one-sided tests look at the held-out gain over random targeting, at the declared budget. The first
 asks whether the 95 % interval ends below 0. The second asks whether the gain lies below the gain that
-choosing a learner achieved inside train, which is ``Comparison.procedure``. It does not compare with the
-champion's gain inside train: that is the largest of several, so held-out gains fall below it by the
-choice alone.
+the procedure achieved inside train, which is ``Comparison.procedure``: the stack's own gain where it
+decides. Where a learner is chosen, it is not the champion's gain inside train: that is the largest of
+several, so held-out gains fall below it by the choice alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ def contradiction(held_out: Estimate, procedure: Estimate | None) -> str | None:
 
     Args:
         held_out: gain over random of the learner, per held-out user.
-        procedure: gain of choosing a learner inside train; None where this learner was not chosen
-            inside train.
+        procedure: gain of the procedure inside train; None where this learner is not its champion.
     """
     message = f"on held-out users it gains {_figure(held_out)} over random targeting"
     if held_out.z < -Z95:
@@ -31,7 +30,7 @@ def contradiction(held_out: Estimate, procedure: Estimate | None) -> str | None:
         return None
     error = math.hypot(held_out.std_error, procedure.std_error)
     if error > 0 and (held_out.value - procedure.value) / error < BELOW:
-        return f"{message}, less than choosing a learner gained inside train ({_figure(procedure)})."
+        return f"{message}, less than the procedure gained inside train ({_figure(procedure)})."
     return None
 
 

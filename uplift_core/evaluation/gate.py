@@ -1,4 +1,4 @@
-"""Choose the champion, and test whether it beats random targeting and the response model.
+"""Test whether acting on a learner's ranking beats random targeting and the response model.
 
 Learners are compared inside the train split, so that held-out users stay untouched for the evaluation.
 Each fold but the first is ranked by models of the folds before it, see ``sequential.py``: the test is
@@ -6,9 +6,11 @@ valid however the models were learned. It tests the gain averaged over budgets u
 one, which is less noisy than the gain at one budget; the reason also gives the gain at exactly the
 budget.
 
-The best of several learners looks better than it is. So z must exceed the value that the *largest* z of
-all learners exceeds in 5 % of experiments if no ranking is worth anything, given how the rankings
-correlate. Then the gate opens in at most 5 % of such experiments.
+The stack decides: it is the mean of learners and is not chosen among them, so its z must exceed what
+one z exceeds in 5 % of experiments if the ranking is worth nothing. The best of several single learners
+looks better than it is. So their z must exceed the value that the *largest* z of all of them exceeds in
+5 % of such experiments, given how the rankings correlate. Then the gate opens in at most 5 % of such
+experiments.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from uplift_core.evaluation.estimate import Estimate, difference, pooled, spread
 from uplift_core.evaluation.groups import JointGroups
 from uplift_core.evaluation.policy import gain_over_random
 from uplift_core.evaluation.rate import mean_gain
-from uplift_core.evaluation.sequential import Evidence, SequentialSums
+from uplift_core.evaluation.sequential import SequentialSums
 
 EvidenceStatus = Literal["passed", "inconclusive", "contradicted"]
 RESPONSE: Final = "response"
-LEADS_AT_FIRST = "x"  # the learner to act on before any fold is judged
+DECIDER = "stack"  # decides wherever it is a candidate
+LEADS_AT_FIRST = "x"  # without the stack, the learner to act on before any fold is judged
 LEAST_EVENTS = 30  # of each arm, among the judged users; with fewer, no correction removes the skewness
 POWER = 0.8
 MOST_USERS = 10**12  # a larger sample is out of reach for anybody
@@ -47,6 +50,8 @@ class Candidate:
             weight.
         z_random: z of ``mean_gain``; this is tested.
         z_response: z of the paired difference to the response model's mean gain.
+        critical_random: what ``z_random`` must exceed.
+        critical_response: what ``z_response`` must exceed.
     """
 
     over_random: Estimate
@@ -54,6 +59,13 @@ class Candidate:
     mean_gain: float
     z_random: float
     z_response: float
+    critical_random: float
+    critical_response: float
+
+    @property
+    def tests(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Both tests: (z, critical value) against random, and against the response model."""
+        return (self.z_random, self.critical_random), (self.z_response, self.critical_response)
 
 
 @dataclass(frozen=True)
@@ -62,16 +74,12 @@ class Comparison:
 
     Attributes:
         candidates: the evidence on each learner.
-        critical_random: what ``z_random`` must exceed.
-        critical_response: what ``z_response`` must exceed.
-        procedure: gain, at the budget, of acting on the learner that led on the earlier folds. So it is
-            what choosing a learner achieves; unlike the champion's gain, it is not the largest of
-            several.
+        procedure: gain, at the budget, of acting on the decider; without one, of acting on the learner
+            that led on the earlier folds. So it is what the procedure achieves; unlike the gain of the
+            best learner, it is not the largest of several.
     """
 
     candidates: Mapping[str, Candidate]
-    critical_random: float
-    critical_response: float
     procedure: Estimate
 
 
@@ -99,8 +107,8 @@ class Verdict:
     """What the evidence says of all learners.
 
     Attributes:
-        champion: the learner that decides.
-        runner_up: the next best.
+        champion: the learner that decides: the stack, or the best of the candidates.
+        runner_up: the best of the others.
         comparison: the evidence.
         findings: what the evidence says of each learner.
         n: number of train users.
@@ -136,24 +144,69 @@ def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float
         learners: names of their rankings; ``folds`` have the response model's ranking, too.
         budget: share of users.
     """
-    over_random, over_response = (SequentialSums(len(learners)) for _ in range(2))
+    families = [_Family(names) for names in _families(learners)]
     gains: dict[str, list[tuple[float, Estimate, Estimate]]] = {name: [] for name in learners}
     procedure: list[tuple[float, Estimate]] = []
     for trained, joint in enumerate(folds, start=1):
         sides = {name: _side(joint, name, budget) for name in (*learners, RESPONSE)}
-        leader = learners[int(np.argmax(over_random.total))]
-        if not procedure and LEADS_AT_FIRST in learners:
-            leader = LEADS_AT_FIRST
+        leader = families[0].leader if procedure else _first_leader(learners)
         procedure.append((joint.n_users, sides[leader][0]))
-        means = [mean for _, mean in sides.values()]
-        over_random.add(joint, means[:-1], trained**0.5, less=None)
-        over_response.add(joint, means, trained**0.5, less=len(learners))
+        for family in families:
+            family.add(joint, {name: mean for name, (_, mean) in sides.items()}, trained**0.5)
         response = sides[RESPONSE][0]
         for name in learners:
             gain = sides[name][0]
             paired = difference(joint, gain, response)
             gains[name].append((joint.n_users, _bare(gain), _bare(paired)))
-    return _comparison(gains, over_random.evidence(), over_response.evidence(), procedure)
+    candidates = {name: each for family in families for name, each in family.candidates(gains).items()}
+    return Comparison({name: candidates[name] for name in learners}, _pooled(procedure))
+
+
+def _families(learners: Sequence[str]) -> list[Sequence[str]]:
+    """Return the decider alone, then the others; each family shares its tests' critical values."""
+    families = [[name for name in learners if (name == DECIDER) is alone] for alone in (True, False)]
+    return [family for family in families if family]
+
+
+def _first_leader(learners: Sequence[str]) -> str:
+    return next((name for name in (DECIDER, LEADS_AT_FIRST) if name in learners), learners[0])
+
+
+class _Family:
+    """Learners of which the best may be chosen: the sums by which they are tested together."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._over_random, self._over_response = (SequentialSums(len(names)) for _ in range(2))
+
+    @property
+    def leader(self) -> str:
+        """The learner with the largest gain on the folds so far."""
+        return self.names[int(np.argmax(self._over_random.total))]
+
+    def add(self, joint: JointGroups, means: Mapping[str, Estimate], weight: float) -> None:
+        """Add a fold; ``means`` has the gain of each ranking, averaged over budgets."""
+        gains = [means[name] for name in self.names]
+        self._over_random.add(joint, gains, weight, less=None)
+        self._over_response.add(joint, [*gains, means[RESPONSE]], weight, less=len(gains))
+
+    def candidates(
+        self, gains: Mapping[str, list[tuple[float, Estimate, Estimate]]]
+    ) -> dict[str, Candidate]:
+        """Return the evidence on each learner, with its gains at the budget by fold."""
+        over_random, over_response = self._over_random.evidence(), self._over_response.evidence()
+        return {
+            name: Candidate(
+                over_random=_pooled([(n, gain) for n, gain, _ in gains[name]]),
+                over_response=_pooled([(n, paired) for n, _, paired in gains[name]]),
+                mean_gain=float(over_random.value[i]),
+                z_random=float(over_random.z[i]),
+                z_response=float(over_response.z[i]),
+                critical_random=over_random.critical,
+                critical_response=over_response.critical,
+            )
+            for i, name in enumerate(self.names)
+        }
 
 
 def _side(joint: JointGroups, name: str, budget: float) -> Side:
@@ -167,25 +220,6 @@ def _side(joint: JointGroups, name: str, budget: float) -> Side:
 def _bare(figure: Estimate) -> Estimate:
     """Drop the influences, which take memory."""
     return Estimate(figure.value, figure.std_error)
-
-
-def _comparison(
-    gains: Mapping[str, list[tuple[float, Estimate, Estimate]]],
-    over_random: Evidence,
-    over_response: Evidence,
-    procedure: list[tuple[float, Estimate]],
-) -> Comparison:
-    candidates = {
-        name: Candidate(
-            over_random=_pooled([(n, gain) for n, gain, _ in by_fold]),
-            over_response=_pooled([(n, paired) for n, _, paired in by_fold]),
-            mean_gain=float(over_random.value[i]),
-            z_random=float(over_random.z[i]),
-            z_response=float(over_response.z[i]),
-        )
-        for i, (name, by_fold) in enumerate(gains.items())
-    }
-    return Comparison(candidates, over_random.critical, over_response.critical, _pooled(procedure))
 
 
 def _pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
@@ -210,7 +244,7 @@ class Judged:
 
 
 def judge(comparison: Comparison, judged: Judged, budget: float) -> Verdict:
-    """Choose the champion and say whether it is proven.
+    """Say which learner decides, and what is proven of each.
 
     Args:
         comparison: the result of ``compare``.
@@ -221,7 +255,7 @@ def judge(comparison: Comparison, judged: Judged, budget: float) -> Verdict:
     findings = {name: _finding(name, comparison, judged, budget) for name in candidates}
     ranking = sorted(candidates, key=lambda name: -candidates[name].mean_gain)
     passing = [name for name in ranking if findings[name].word == "passed"]
-    champion = (passing or ranking)[0]
+    champion = DECIDER if DECIDER in candidates else (passing or ranking)[0]
     runner_up = next((name for name in ranking if name != champion), champion)
     return Verdict(champion, runner_up, comparison, findings, judged.n, judged.events)
 
@@ -229,18 +263,14 @@ def judge(comparison: Comparison, judged: Judged, budget: float) -> Verdict:
 def _finding(learner: str, comparison: Comparison, judged: Judged, budget: float) -> Finding:
     """Say what the evidence shows of one learner."""
     candidate = comparison.candidates[learner]
-    tests = (
-        (candidate.z_random, comparison.critical_random),
-        (candidate.z_response, comparison.critical_response),
-    )
-    word = status(tests, judged.events)
-    missing = [(z, critical) for z, critical in tests if z <= critical]
+    word = status(candidate.tests, judged.events)
+    missing = [(z, critical) for z, critical in candidate.tests if z <= critical]
     needed = _needed(missing, judged.n, judged.events)
     return Finding(
         word=word,
         reason=_reason(learner, comparison, budget, judged, needed),
         needed=None if word == "passed" else needed,
-        detectable=(comparison.critical_random + Z_POWER) * candidate.over_random.std_error,
+        detectable=(candidate.critical_random + Z_POWER) * candidate.over_random.std_error,
     )
 
 
@@ -271,12 +301,9 @@ def _reason(
         return f"{verb} {what} ({gain.value:+.5f} per user, {error}; z = {z:.2f}, needed {critical:.2f})"
 
     candidate = comparison.candidates[learner]
-    random = side(
-        "random targeting", candidate.over_random, candidate.z_random, comparison.critical_random
-    )
-    response = side(
-        "the response model", candidate.over_response, candidate.z_response, comparison.critical_response
-    )
+    by_random, by_response = candidate.tests
+    random = side("random targeting", candidate.over_random, *by_random)
+    response = side("the response model", candidate.over_response, *by_response)
     text = (
         f"Treating {budget:.0%}, '{learner}' {random} and {response}; z is that of the gain averaged "
         f"over budgets up to {min(2 * budget, 1):.0%}."

@@ -112,4 +112,6 @@ def cheaper(parameters: LearnerParameters) -> LearnerParameters:
         return kind.model_copy(update={"rounds": rounds, "learning_rate": rate})
 
     kinds = {name: getattr(parameters, name) for name in ("outcome", "effect", "s")}
-    return parameters.model_copy(update={name: of(kind) for name, kind in kinds.items() if kind})
+    forest = parameters.forest.model_copy(update={"trees": -(-parameters.forest.trees // FASTER)})
+    changed = {name: of(kind) for name, kind in kinds.items() if kind}
+    return parameters.model_copy(update={**changed, "forest": forest})

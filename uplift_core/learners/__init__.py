@@ -1,9 +1,9 @@
-"""The meta-learners S, T, X, R and DR over XGBoost, fitted on cells.
+"""The meta-learners S, T, X, R, DR and their stack over XGBoost, fitted on cells.
 
-``fit_contrast`` fits all five on shared nuisances; ``ContrastModel`` scores users with them.
+``fit_contrast`` fits all of them on shared nuisances; ``ContrastModel`` scores users with them.
 """
 
-from uplift_core.learner_names import LEARNER_NAMES, LearnerName
+from uplift_core.learner_names import LEARNER_NAMES, SINGLE_LEARNERS, LearnerName, SingleLearner
 from uplift_core.learners.base import Learner
 from uplift_core.learners.contrast import (
     LEARNERS,
@@ -19,12 +19,14 @@ from uplift_core.learners.nuisance import ArmModels, OutcomeModels
 __all__ = [
     "LEARNERS",
     "LEARNER_NAMES",
+    "SINGLE_LEARNERS",
     "ArmModels",
     "ContrastModel",
     "Learner",
     "LearnerName",
     "OutcomeModels",
     "Predictions",
+    "SingleLearner",
     "fit_contrast",
     "fit_learners",
     "fits_of_contrast",

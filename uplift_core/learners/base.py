@@ -29,13 +29,6 @@ class Learner(Protocol):
     boosters: Mapping[str, xgboost.Booster]
     propensity: float
 
-    def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None: ...
-
-    @classmethod
-    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
-        """Fit on the train cells of one contrast."""
-        ...
-
     def predict(self, x: Floats) -> Floats:
         """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""
         ...
@@ -46,6 +39,17 @@ class Learner(Protocol):
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
+        ...
+
+
+class MetaLearner(Learner, Protocol):
+    """A learner that is fitted by itself, and made of its own boosters and the shared arm models."""
+
+    def __init__(self, boosters: Mapping[str, xgboost.Booster], propensity: float) -> None: ...
+
+    @classmethod
+    def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
+        """Fit on the train cells of one contrast."""
         ...
 
 

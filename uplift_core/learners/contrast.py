@@ -17,8 +17,8 @@ from uplift_core.boosting.tree_arrays import TreeArrays
 from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells
 from uplift_core.errors import DataError
-from uplift_core.learner_names import LEARNER_NAMES, LearnerName
-from uplift_core.learners.base import MU0, MU1, Learner
+from uplift_core.learner_names import LEARNER_NAMES, LearnerName, SingleLearner
+from uplift_core.learners.base import MU0, MU1, Learner, MetaLearner
 from uplift_core.learners.dr import DRLearner
 from uplift_core.learners.nuisance import (
     NO_FOLDS,
@@ -33,10 +33,11 @@ from uplift_core.learners.nuisance import (
 )
 from uplift_core.learners.r import RLearner
 from uplift_core.learners.s import SLearner
+from uplift_core.learners.stack import FOREST, StackLearner, fit_r_forest
 from uplift_core.learners.t import TLearner
 from uplift_core.learners.x import XLearner
 
-LEARNERS: dict[LearnerName, type[Learner]] = {
+LEARNERS: dict[SingleLearner, type[MetaLearner]] = {
     "s": SLearner,
     "t": TLearner,
     "x": XLearner,
@@ -68,7 +69,7 @@ class ContrastModel:
     them; the evaluation uses them to estimate what acting on the scores does to those outcomes.
     """
 
-    learners: dict[LearnerName, Learner]
+    learners: Mapping[LearnerName, Learner]
     response: xgboost.Booster
     propensity: float
     others: Mapping[str, ArmModels] = field(default_factory=dict)
@@ -104,8 +105,12 @@ class ContrastModel:
     def predict_all(self, x: Floats) -> Predictions:
         """Predict everything for each row of raw features ``x``; each booster predicts once."""
         mu0, mu1 = self.predict_outcomes(x)
-        cate = {name: self.predict(x, name) for name in LEARNER_NAMES if name != "t"}
-        return Predictions(mu0, mu1, cate | {"t": mu1 - mu0})  # as TLearner.predict computes it
+        cate = {name: self.predict(x, name) for name in self.learners if name not in {"t", "stack"}}
+        cate["t"] = mu1 - mu0  # as TLearner.predict computes it
+        stack = self.learners.get("stack")
+        if isinstance(stack, StackLearner):
+            cate["stack"] = stack.combine(Rows(x), cate["s"], cate["x"])
+        return Predictions(mu0, mu1, cate)
 
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
@@ -127,6 +132,9 @@ class ContrastModel:
             prefix = f"{name}_"
             by_role = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
             learners[name] = learner(by_role or shared, propensity)
+        forest = boosters.get(f"{StackLearner.name}_{FOREST}")  # bundles of earlier versions have none
+        if forest is not None:
+            learners["stack"] = StackLearner(learners["s"], learners["x"], forest)
         mark = f"{MU0}_of_"
         others = {
             name: ArmModels(boosters[f"{mark}{name}"], boosters[f"{MU1}_of_{name}"])
@@ -147,9 +155,12 @@ def fit_learners(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> ContrastM
 
 
 def _learners(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> ContrastModel:
-    fits = [partial(learner.fit, cells, nuisances, fitter) for learner in LEARNERS.values()]
-    fitted = call_all(fits, fitter.workers)
-    return ContrastModel(dict(zip(LEARNERS, fitted, strict=True)), nuisances.mu0, cells.propensity)
+    fits = [learner.fit for learner in LEARNERS.values()]
+    calls = [partial(fit, cells, nuisances, fitter) for fit in (*fits, fit_r_forest)]
+    *fitted, forest = call_all(calls, fitter.workers)
+    learners: dict[LearnerName, Learner] = dict(zip(LEARNERS, fitted, strict=True))
+    learners["stack"] = StackLearner(learners["s"], learners["x"], forest)
+    return ContrastModel(learners, nuisances.mu0, cells.propensity)
 
 
 def sequential_fit(
@@ -195,7 +206,7 @@ def fits_of_contrast(n_folds: int) -> int:
 
     Every fold is assumed to hold users of both arms.
     """
-    learners = len(LEARNERS) * n_folds  # on all folds, and before each fold but the first
+    learners = len(LEARNER_NAMES) * n_folds  # on all folds, and before each fold but the first
     cross_fitted = 3 * n_folds + 2
     before_each_fold = 3 * n_folds - 1
     return learners + cross_fitted + before_each_fold

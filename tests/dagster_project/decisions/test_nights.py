@@ -18,6 +18,7 @@ from tests.support import SMALL, dicts, failure_text, opened, run_job, with_expe
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
 from uplift_core.experiment.decision_rules import Decisions, GateLimits
+from uplift_core.learner_names import LEARNER_NAMES
 from uplift_core.targeting.budget import Budget
 
 LATER = "2999-12-31"
@@ -173,9 +174,7 @@ def test_a_threshold_that_treats_far_more_than_it_promises_is_stopped(
     limits = {"list_change": 1.0, "threshold_rate": 1.0}
     cut = Decisions(cut="threshold", gates=GateLimits(**limits))
     with opened(home) as db:
-        columns = ", ".join(
-            f"{name} = 1" for name in ("cate_s", "cate_t", "cate_x", "cate_r", "cate_dr")
-        )
+        columns = ", ".join(f"cate_{name} = 1" for name in LEARNER_NAMES)
         db.rows(f"update scores.simulated set {columns} where split = 'train'")
         with pytest.raises(GateError, match="are treated where the threshold promises"):
             write(db, with_experiment(simulated, decisions=cut), 0.3)

@@ -11,6 +11,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from tests.support import SMALL, opened
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError, ExperimentError
+from uplift_core.learner_names import LEARNER_NAMES
 from uplift_core.targeting.budget import Budget
 
 DATE = "2999-12-31"
@@ -78,7 +79,7 @@ def test_the_threshold_is_that_of_the_holdout_at_the_same_budget(home: Home) -> 
 def test_thresholds_treat_at_least_their_budget_of_the_holdout(home: Home) -> None:
     with opened(home) as db:
         rows = db.rows("select budget, treated_share, n, learner from decisions.thresholds")
-    assert len(rows) == 5 * 100
+    assert len(rows) == len(LEARNER_NAMES) * 100
     for budget, share, n, learner in rows:
         assert share * n >= round(budget * n) - 1e-6, (learner, budget)
 

@@ -14,7 +14,7 @@ from dagster_project.evaluation.crosscheck import Sample, crosscheck
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from tests.support import few_rounds, folder_of
 from uplift_core.cells import UserRows
-from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners import SINGLE_LEARNERS
 from uplift_core.simulation.rct import marketing_rct
 
 USERS = 4_000
@@ -40,7 +40,7 @@ def test_missing_values_are_taken_alike_by_all_learners() -> None:
     sample = sample_with_missing_values()
     figures = crosscheck(few_rounds(folder_of("simulated")), "treated", sample)
     difference = {row["learner"]: row["value"] for row in figures if row["tier"] == 1}
-    assert difference.keys() == set(LEARNER_NAMES)
+    assert difference.keys() == set(SINGLE_LEARNERS)
     assert max(difference.values()) < 1e-5
 
 

@@ -27,6 +27,7 @@ from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
+from uplift_core.learner_names import LEARNER_NAMES
 from uplift_core.targeting.arm_path import find_path
 
 HILLSTROM = folder_of("hillstrom")
@@ -165,13 +166,13 @@ def test_the_list_gives_each_user_their_best_arm_within_the_budget(finished: War
     assert len(treated) == 0.3 * 64_000
     assert {row["decision"] for row in treated} == {"treat"}
     assert {row["decision"] for row in rows} == {"treat", "no_treat", "holdout"}
+    cases = " ".join(f"when '{name}' then cate_{name}" for name in LEARNER_NAMES)
     beyond = finished.one(
         "select max(s.effect) from decisions.multi_arm_list as l join "
         "(select user_id, greatest(cate_mens, cate_womens) as effect from ("
         "select user_id, max(case when arm = 'mens' then score end) as cate_mens, "
         "max(case when arm = 'womens' then score end) as cate_womens from ("
-        "select user_id, s.arm, case r.learner when 's' then cate_s when 't' then cate_t "
-        "when 'x' then cate_x when 'r' then cate_r else cate_dr end as score "
+        f"select user_id, s.arm, case r.learner {cases} end as score "
         "from scores.hillstrom as s join models.registry as r on r.arm = s.arm "
         "where r.is_current and r.champion and r.experiment = 'hillstrom') group by user_id)) as s "
         "using (user_id) where l.experiment = 'hillstrom' and l.decision = 'no_treat'"
@@ -264,7 +265,7 @@ def test_a_budget_that_cannot_be_meant_is_refused(
 
 def make_worse(db: Warehouse) -> None:
     """Let the models take the women's e-mail for the best, above all for whom it does least."""
-    learners = ", ".join(f"cate_{name} = 10 - cate_{name}" for name in ("s", "t", "x", "r", "dr"))
+    learners = ", ".join(f"cate_{name} = 10 - cate_{name}" for name in LEARNER_NAMES)
     db.rows(f"update training.hillstrom_predictions set {learners} where arm = 'womens'")
 
 

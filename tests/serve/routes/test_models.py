@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from tests.serve.support import manifest_of, query
 from uplift_core.artifacts.publication import read_pointer
+from uplift_core.learner_names import LEARNER_NAMES
 
 
 def test_the_published_model_is_described(hillstrom_api: TestClient, hillstrom_served: Path) -> None:
@@ -35,7 +36,7 @@ def test_features_say_what_to_send(hillstrom_api: TestClient) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("learner", [None, "s", "t", "x", "r", "dr"])
+@pytest.mark.parametrize("learner", [None, *LEARNER_NAMES])
 def test_contributions_add_up_to_the_score(hillstrom_api: TestClient, learner: str | None) -> None:
     bases = set()
     for user in (1, 17, 4711):

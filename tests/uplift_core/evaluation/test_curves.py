@@ -12,6 +12,7 @@ import pytest
 from sklift.metrics import qini_auc_score, uplift_at_k
 from sklift.metrics import qini_curve as sklift_qini_curve
 
+from dagster_project.scores.predictions import SCORES
 from tests.support import Open, Users, random_users, real_criteo
 from uplift_core.evaluation.curves import (
     auuc,
@@ -54,7 +55,7 @@ def test_the_curve_is_scikit_uplifts_point_by_point() -> None:
 
 
 @pytest.mark.parametrize("arm", ["womens", "mens"])
-@pytest.mark.parametrize("score", ["cate_s", "cate_t", "cate_x", "cate_r", "cate_dr", "response"])
+@pytest.mark.parametrize("score", SCORES.values())
 def test_the_published_qini_of_hillstrom_is_scikit_uplifts(
     hillstrom_home: Path, snapshot: Open, arm: str, score: str
 ) -> None:

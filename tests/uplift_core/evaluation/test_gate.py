@@ -15,7 +15,7 @@ from uplift_core.evaluation.gate import (
     fewer_events,
     judge,
 )
-from uplift_core.evaluation.groups import joint_groups
+from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.evaluation.policy import gain_over_random
 
 CRITICAL = 2.1
@@ -24,11 +24,12 @@ CRITICAL = 2.1
 def candidate(z_random: float, z_response: float, error: float = 0.001) -> Candidate:
     """Figures of which each is ``error`` times its z."""
     gain, over = z_random * error, z_response * error
-    return Candidate(Estimate(gain, error), Estimate(over, error), gain, z_random, z_response)
+    figures = Estimate(gain, error), Estimate(over, error)
+    return Candidate(*figures, gain, z_random, z_response, CRITICAL, CRITICAL)
 
 
 def verdict_on(candidates: dict[str, Candidate], events: int = 400, n: int = 1000) -> Verdict:
-    comparison = Comparison(candidates, CRITICAL, CRITICAL, Estimate(0.0, 1.0))
+    comparison = Comparison(candidates, Estimate(0.0, 1.0))
     return judge(comparison, Judged(n, events), 0.3)
 
 
@@ -89,7 +90,38 @@ def test_few_events_are_refused_whatever_z_says() -> None:
 def test_without_a_judged_fold_nothing_is_shown() -> None:
     verdict = judge(compare([], ["s", "x"], 0.3), Judged(10, 0), 0.3)
     assert verdict.word == "inconclusive"
-    assert verdict.comparison.critical_random == pytest.approx(1.645, abs=0.02)
+    assert verdict.comparison.candidates["s"].critical_random == pytest.approx(1.645, abs=0.02)
+
+
+def test_the_stack_decides_whatever_others_show() -> None:
+    verdict = verdict_on({"s": candidate(10, 8), "x": candidate(9, 7), "stack": candidate(3, 1)})
+    assert (verdict.champion, verdict.runner_up, verdict.word) == ("stack", "s", "inconclusive")
+    assert verdict.findings["s"].word == "passed"
+
+
+def test_the_stack_is_tested_alone_and_the_others_together() -> None:
+    """Nothing is chosen where one learner decides, so its test is not corrected for others."""
+    rng = np.random.default_rng(5)
+    n = 2000
+    w, mu0 = (rng.random(n) < 0.5).astype(float), np.full(n, 0.2)
+    y = (rng.random(n) < 0.2).astype(float)
+    scores = {name: rng.random(n) for name in ("s", "x", "t", "stack", "response")}
+    fold = joint_groups(scores, w, y, mu0=mu0, mu1=mu0, propensity=0.5)
+    together = compare([fold, fold], ["s", "x", "t", "stack"], 0.3)
+    without = compare([fold, fold], ["s", "x", "t"], 0.3)
+    alone = compare([fold, fold], ["stack"], 0.3)
+    assert list(together.candidates) == ["s", "x", "t", "stack"]
+    assert together.candidates["stack"] == alone.candidates["stack"]
+    for name in ("s", "x", "t"):
+        assert together.candidates[name] == without.candidates[name]
+        assert together.candidates[name].critical_random > 2
+    assert together.candidates["stack"].critical_random == pytest.approx(1.645, abs=0.02)
+    gain = spread_gain(fold)
+    assert together.procedure.value == pytest.approx(gain.value)
+
+
+def spread_gain(fold: JointGroups) -> Estimate:
+    return gain_over_random(fold.by("stack")[0], 0.3)
 
 
 def test_events_are_those_of_the_arm_with_fewer() -> None:

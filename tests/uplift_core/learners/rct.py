@@ -30,6 +30,21 @@ class Rct:
         chosen = {name: np.asarray(value)[rows] for name, value in values.items()}
         return cells_of_rows(self.edges, UserRows(**chosen, propensity=propensity, binary=binary))
 
+    def one_cell_a_user(self) -> Cells:
+        """Every user as a cell."""
+        y = self.users.y
+        return Cells(
+            x=self.edges.bin(self.x),
+            cell=np.arange(len(y)),
+            w=self.users.w.astype(np.int8),
+            fold=self.fold.astype(np.int8),
+            n=np.ones(len(y)),
+            y_sum=y,
+            events=y,
+            propensity=self.propensity,
+            binary=True,
+        )
+
 
 def make_rct(n=4000, propensity=0.5, seed=1, max_bins=16, missing=0.0) -> Rct:
     """Users with coarse bins, so that cells hold several users."""

@@ -6,29 +6,14 @@ import numpy as np
 import pytest
 
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
-from uplift_core.cells import Cells
-from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners import LEARNER_NAMES, SINGLE_LEARNERS
 from uplift_core.learners.contrast import fit_contrast
 from uplift_core.learners.dr import DRLearner, dr_pseudo_outcome
 from uplift_core.learners.nuisance import Fitter, OutcomeModels, fit_nuisances
 from uplift_core.learners.r import RLearner, r_pseudo_outcome
 
 EACH = pytest.mark.parametrize("learner", LEARNER_NAMES)
-
-
-def one_cell_a_user(rct) -> Cells:
-    y = rct.users.y
-    return Cells(
-        x=rct.edges.bin(rct.x),
-        cell=np.arange(len(y)),
-        w=rct.users.w.astype(np.int8),
-        fold=rct.fold.astype(np.int8),
-        n=np.ones(len(y)),
-        y_sum=y,
-        events=y,
-        propensity=rct.propensity,
-        binary=True,
-    )
+EACH_SINGLE = pytest.mark.parametrize("learner", SINGLE_LEARNERS)  # the stack draws users at random
 
 
 @pytest.fixture(scope="module", params=[0.5, 0.85], ids=["even", "uneven"])
@@ -41,18 +26,18 @@ def model(rct):
     return fit_contrast(rct.cells(), PARAMETERS)
 
 
-@EACH
+@EACH_SINGLE
 def test_cells_equal_rows(rct, model, learner):
-    on_rows = fit_contrast(one_cell_a_user(rct), PARAMETERS)
+    on_rows = fit_contrast(rct.one_cell_a_user(), PARAMETERS)
     assert len(rct.cells().n) < len(rct.x) / 2, "cells must really add users up"
     assert model.predict(rct.x, learner) == pytest.approx(on_rows.predict(rct.x, learner), abs=1e-6)
 
 
-@EACH
+@EACH_SINGLE
 def test_cells_equal_rows_with_missing_values(learner):
     rct = make_rct(missing=0.2)
     on_cells = fit_contrast(rct.cells(), PARAMETERS).predict(rct.x, learner)
-    on_rows = fit_contrast(one_cell_a_user(rct), PARAMETERS).predict(rct.x, learner)
+    on_rows = fit_contrast(rct.one_cell_a_user(), PARAMETERS).predict(rct.x, learner)
     assert np.isnan(rct.x).any()
     assert on_cells == pytest.approx(on_rows, abs=1e-6)
 
