@@ -36,6 +36,7 @@ from uplift_core.simulation.rct import NieWagerSetup, Simulated, marketing_rct, 
 
 BUDGET, HOLDOUT, FOLDS = 0.3, 0.3, 5
 HALF = 0.5
+NOTHING = 1e-12  # a regret of rounding alone
 STACK, CHAMPION, BASE = "stack", "champion", "x"
 Scores = dict[str, Doubles]
 
@@ -113,12 +114,19 @@ def one_run(name: str, seed: int, *, peers: bool) -> dict[str, tuple[float, floa
     best = held_out.policy_value(held_out.cate, BUDGET)
     return {
         who: (
-            float(spearmanr(score, held_out.cate).statistic) if np.ptp(held_out.cate) else math.nan,
+            _correlation(score, held_out.cate),
             float(np.sqrt(np.mean((score - held_out.cate) ** 2))),
             best - held_out.policy_value(score, BUDGET),
         )
         for who, score in scores.items()
     }
+
+
+def _correlation(score: Doubles, cate: Doubles) -> float:
+    """Return Spearman's correlation: 0 for one score for all, NaN where all have one effect."""
+    if not np.ptp(cate):
+        return math.nan
+    return float(spearmanr(score, cate).statistic) if np.ptp(score) else 0.0
 
 
 def _champion(train: Simulated, design: Design) -> str:
@@ -167,7 +175,7 @@ def report(console: Console, name: str, runs: list[dict[str, tuple[float, float,
     for who, figures in values.items():
         mean, gap = figures.mean(axis=0), figures[:, 0] - values[STACK][:, 0]
         error = gap.std(ddof=1) / math.sqrt(len(gap))
-        ratios = (f"{a / b:.3f}" for a, b in zip(mean[1:], base[1:], strict=True))
+        ratios = (f"{a / b:.3f}" if b > NOTHING else "" for a, b in zip(mean[1:], base[1:], strict=True))
         table.add_row(who, f"{mean[0]:.4f}", f"{gap.mean():+.4f} ± {error:.4f}", *ratios)
     console.print(table)
 

@@ -11,6 +11,7 @@ import pytest
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.placebo import read_train_users
+from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
     EXPERIMENTS,
@@ -91,7 +92,7 @@ def test_stored_errors_are_those_of_households(db: Warehouse) -> None:
     clusters = len(np.unique(cluster))
     expected = np.sqrt(clusters / (clusters - 1) * (sums @ sums)) / len(phi)
     errors = db.rows("select std_error from evaluation.metrics where metric = 'ate'")
-    assert [error for (error,) in errors] == pytest.approx([expected] * 6, rel=1e-9)
+    assert [error for (error,) in errors] == pytest.approx([expected] * len(SCORES), rel=1e-9)
 
 
 def test_the_gate_counts_households_with_an_event(db: Warehouse, experiment: BatchExperiment) -> None:
