@@ -103,9 +103,11 @@ class Cells:
         n: (n_cells,) number of users.
         y_sum: (n_cells,) sum of the users' outcomes.
         events: (n_cells,) number of users with a non-zero outcome.
-        propensity: e = P(W = 1), by design.
+        propensity: e = P(W = 1), by design, over all users.
         binary: whether every outcome is 0 or 1.
         max_bin: number of bins that XGBoost must distinguish.
+        propensities: (n_cells,) each cell's own e, where e differs between users; a cell holds users of
+            one e. None: ``propensity`` is that of every user.
     """
 
     x: Floats
@@ -118,9 +120,10 @@ class Cells:
     propensity: float
     binary: bool
     max_bin: int = MAX_BINS
+    propensities: Doubles | None = None
 
     def __post_init__(self) -> None:
-        lengths = {len(a) for a in (self.cell, self.w, self.fold, self.n, self.y_sum, self.events)}
+        lengths = {len(getattr(self, name)) for name in self._columns}
         if len(lengths) != 1:
             raise DataError(f"cells: columns differ in length: {sorted(lengths)}")
         for value, name in ((0, "control"), (1, "treatment")):
@@ -128,6 +131,25 @@ class Cells:
                 raise DataError(
                     f"cells: the train split has no user under {name}; check the arms' shares"
                 )
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        columns = ("cell", "w", "fold", "n", "y_sum", "events")
+        return columns if self.propensities is None else (*columns, "propensities")
+
+    @property
+    def e(self) -> Doubles | float:
+        """Each cell's e, (n_cells,), or the one number that is every user's."""
+        return self.propensity if self.propensities is None else self.propensities
+
+    @property
+    def mean_overlap(self) -> float:
+        """Mean of e (1 - e) over users: the mean weight of a user in the R-loss."""
+        if self.propensities is None:
+            return self.propensity * (1 - self.propensity)
+        overlap = self.propensities * (1 - self.propensities)
+        total, users = sum_over_workers([(self.n * overlap).sum(), self.n.sum()])
+        return float(total / users)
 
     @property
     def y_mean(self) -> Doubles:
@@ -160,8 +182,7 @@ class Cells:
         if not folds:
             return self
         rest = self.outside(folds)
-        names = ("cell", "w", "fold", "n", "y_sum", "events")
-        return replace(self, **{name: getattr(self, name)[rest] for name in names})
+        return replace(self, **{name: getattr(self, name)[rest] for name in self._columns})
 
 
 @dataclass(frozen=True)
@@ -173,8 +194,9 @@ class UserRows:
         w: (n,) 1 under treatment, 0 under control.
         y: (n,) outcomes.
         fold: (n,) cross-fitting folds, from 0.
-        propensity: e = P(W = 1), by design.
+        propensity: e = P(W = 1), by design, over all users.
         binary: whether every outcome is 0 or 1.
+        propensities: (n,) each user's e, where it differs between users; else None.
     """
 
     x: Floats
@@ -183,10 +205,13 @@ class UserRows:
     fold: npt.NDArray[Any]
     propensity: float
     binary: bool
+    propensities: Doubles | None = None
 
     def at(self, rows: npt.NDArray[Any]) -> UserRows:
         """Select users by flags (n,) or by row numbers."""
-        names = ("x", "w", "y", "fold")
+        names = ["x", "w", "y", "fold"]
+        if self.propensities is not None:
+            names.append("propensities")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -200,10 +225,11 @@ class BinnedUsers:
         w: (n,) int8, 1 under treatment, 0 under control.
         y: (n,) float64 outcomes.
         fold: (n,) int8 cross-fitting folds, from 0.
-        propensity: e = P(W = 1), by design.
+        propensity: e = P(W = 1), by design, over all users.
         binary: whether every outcome is 0 or 1.
         max_bin: number of bins that XGBoost must distinguish.
         cluster: (n,) number of the user's cluster, from 0; None if users are independent.
+        propensities: (n,) each user's e, where it differs between users; else None.
     """
 
     x: Floats
@@ -215,6 +241,7 @@ class BinnedUsers:
     binary: bool
     max_bin: int = MAX_BINS
     cluster: npt.NDArray[np.int64] | None = None
+    propensities: Doubles | None = None
 
     @classmethod
     def of(cls, edges: BinEdges, users: UserRows) -> Self:
@@ -229,12 +256,19 @@ class BinnedUsers:
             propensity=users.propensity,
             binary=users.binary,
             max_bin=edges.max_bin,
+            propensities=users.propensities,
         )
 
     def cells(self) -> Cells:
-        """Add up users of equal features, arm and fold, in the order of ``sql/training/cells.sql``."""
+        """Add up users of equal features, arm, fold and e, in the order of ``training/cells.sql``."""
         n_folds = int(self.fold.max()) + 1
-        keys, group = np.unique((self.cell * 2 + self.w) * n_folds + self.fold, return_inverse=True)
+        key, propensities = (self.cell * 2 + self.w) * n_folds + self.fold, self.propensities
+        if propensities is None:
+            keys, group = np.unique(key, return_inverse=True)
+        else:
+            of_e, number = np.unique(propensities, return_inverse=True)
+            keys, group = np.unique(key * len(of_e) + number.ravel(), return_inverse=True)
+            propensities, keys = of_e[keys % len(of_e)], keys // len(of_e)
         return Cells(
             x=self.x,
             cell=keys // (2 * n_folds),
@@ -246,6 +280,7 @@ class BinnedUsers:
             propensity=self.propensity,
             binary=self.binary,
             max_bin=self.max_bin,
+            propensities=propensities,
         )
 
 

@@ -30,7 +30,8 @@ class Curve:
 
 def qini_curve(groups: ScoreGroups) -> Curve:
     """Compute Y_t - Y_c * N_t / N_c among the best users (Radcliffe 2007), as scikit-uplift does."""
-    return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control)
+    n_control = None if groups.weighted is None else groups.n_control
+    return _qini(groups.n, groups.n_treated, groups.y_treated, groups.y_control, n_control)
 
 
 def qini_curve_error(groups: ScoreGroups, points: npt.NDArray[np.int64] | None = None) -> Doubles:
@@ -58,9 +59,14 @@ def _curve_errors(groups: ScoreGroups) -> Doubles:
     else:
         squares = (
             np.cumsum(groups.yy_treated)
-            - 2 * rate * y_t
-            + rate**2 * n_t
-            + ratio**2 * (np.cumsum(groups.yy_control) - 2 * rate * y_c + rate**2 * n_c)
+            - 2 * rate * np.cumsum(groups.ny_treated)
+            + rate**2 * np.cumsum(groups.nn_treated)
+            + ratio**2
+            * (
+                np.cumsum(groups.yy_control)
+                - 2 * rate * np.cumsum(groups.ny_control)
+                + rate**2 * np.cumsum(groups.nn_control)
+            )
         )
         squares -= height**2 / users
     return np.asarray(np.r_[0.0, np.sqrt(np.maximum(squares, 0.0))])
@@ -86,8 +92,10 @@ def qini_auc(groups: ScoreGroups) -> Estimate:
     """Compute the area between the Qini curve and the random line, divided by the perfect curve's.
 
     It is equal to scikit-uplift's ``qini_auc_score``. The outcome must be binary: the perfect curve
-    takes first the treated who responded, and last the controls who responded.
+    takes first the treated who responded, and last the controls who responded. Where e differs between
+    users, all of these count by their weights.
     """
+    by_users, everybody, groups = groups, groups.n_users, groups.by_weight
     curve = qini_curve(groups)
     perfect = _perfect(groups)
     users, end = groups.n_users, float(curve.incremental[-1])
@@ -98,10 +106,12 @@ def qini_auc(groups: ScoreGroups) -> Estimate:
     to_line |= {term: to_line[term] + end / 2 for term in ("treated", "control")}
     to_area, to_perfect = _slopes_of_area(groups, curve), _slopes_of_perfect(groups, to_end)
     influence = {
-        term: users * (to_area[term] - to_line[term] - value * (to_perfect[term] - to_line[term])) / best
+        term: everybody
+        * (to_area[term] - to_line[term] - value * (to_perfect[term] - to_line[term]))
+        / best
         for term in to_area
     }
-    return estimate(groups, value, influence)
+    return estimate(by_users, value, influence)
 
 
 def auuc(groups: ScoreGroups) -> Estimate:
@@ -111,6 +121,7 @@ def auuc(groups: ScoreGroups) -> Estimate:
     equation 11, divided by the number of users); the rule is the trapezoidal one. The outcome may be of
     any kind.
     """
+    by_users, groups = groups, groups.by_weight
     users, n = groups.n_users, groups.n
     targeted = np.cumsum(n)
     treated, control = np.cumsum(groups.n_treated), np.cumsum(groups.n_control)
@@ -128,7 +139,9 @@ def auuc(groups: ScoreGroups) -> Estimate:
         "treated": shared - _above(width * targeted * rate_t * per_t) / users,
         "control": shared + _above(width * targeted * rate_c * per_c) / users,
     }
-    return estimate(groups, value, influence)
+    if by_users is not groups:
+        influence = {term: c * by_users.n_users / users for term, c in influence.items()}
+    return estimate(by_users, value, influence)
 
 
 def uplift_at(groups: ScoreGroups, k: float) -> Estimate:
@@ -171,13 +184,19 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     is that of the clusters' influences. Where a decile lacks an arm, its uplift is NaN. Where all
     outcomes of an arm are equal, their variance cannot be estimated, and the standard error is NaN.
     """
-    rows, clustered = [], _clustered_decile_errors(groups, n_bins)
+    rows, computed = [], _decile_errors(groups, n_bins)
     for k, share in enumerate(groups.slices(n_bins)):
         inside = groups.score[share * groups.n > TINY]
         n, n_t = float(share @ groups.n), float(share @ groups.n_treated)
+        n_c = n - n_t if groups.weighted is None else float(share @ groups.n_control)
         rate_t, var_t = _mean_variance(share, groups.y_treated, groups.yy_treated, n_t)
-        rate_c, var_c = _mean_variance(share, groups.y_control, groups.yy_control, n - n_t)
-        error = clustered[k] if clustered else float(np.sqrt(var_t + var_c))
+        rate_c, var_c = _mean_variance(share, groups.y_control, groups.yy_control, n_c)
+        if groups.weighted is not None:
+            treated = (groups.yy_treated, groups.ny_treated, groups.nn_treated)
+            control = (groups.yy_control, groups.ny_control, groups.nn_control)
+            var_t = _weighted_variance(share, rate_t, n_t, treated)
+            var_c = _weighted_variance(share, rate_c, n_c, control)
+        error = computed[k] if computed else float(np.sqrt(var_t + var_c))
         rows.append(
             Decile(
                 decile=k + 1,
@@ -194,17 +213,27 @@ def uplift_by_decile(groups: ScoreGroups, n_bins: int = 10) -> list[Decile]:
     return rows
 
 
-def _clustered_decile_errors(groups: ScoreGroups, n_bins: int) -> list[float]:
-    """Compute the cluster-robust error of each decile's uplift; empty if users are independent."""
-    if groups.clusters is None:
+def _decile_errors(groups: ScoreGroups, n_bins: int) -> list[float]:
+    """Compute the error of each decile's uplift by influences: of clusters, or of weighted users.
+
+    It is empty if users are independent and have one e.
+    """
+    if groups.clusters is None and groups.weighted is None:
         return []
     blocks = groups.between(np.arange(1, n_bins) / n_bins)
     return [_difference_of_means(blocks, share, share).std_error for share in blocks.slices(n_bins)]
 
 
-def _qini(n: Doubles, n_treated: Doubles, y_treated: Doubles, y_control: Doubles) -> Curve:
+def _qini(
+    n: Doubles,
+    n_treated: Doubles,
+    y_treated: Doubles,
+    y_control: Doubles,
+    n_control: Doubles | None = None,
+) -> Curve:
     targeted, treated = np.cumsum(n), np.cumsum(n_treated)
-    incremental = np.cumsum(y_treated) - np.cumsum(y_control) * _ratio(treated, targeted - treated)
+    control = targeted - treated if n_control is None else np.cumsum(n_control)
+    incremental = np.cumsum(y_treated) - np.cumsum(y_control) * _ratio(treated, control)
     return Curve(np.r_[0.0, targeted], np.r_[0.0, incremental])
 
 
@@ -287,6 +316,12 @@ def _mean_variance(share: Doubles, y: Doubles, yy: Doubles, n: float) -> tuple[f
         return float("nan"), float("nan")
     mean = float(share @ y) / n
     return mean, max(float(share @ yy) / n - mean**2, 0.0) / n
+
+
+def _weighted_variance(share: Doubles, mean: float, n: float, of_arm: tuple[Doubles, ...]) -> float:
+    """Compute the variance of a weighted mean from an arm's squared sums (n_groups,): yy, ny, nn."""
+    yy, ny, nn = (float(share @ column) for column in of_arm)
+    return max(yy - 2 * mean * ny + mean**2 * nn, 0.0) / n**2 if n > 0 else float("nan")
 
 
 def _widths(n: Doubles) -> Doubles:

@@ -8,15 +8,21 @@ On grouped users an influence is a linear function of what differs between the u
 phi and phi0, or of the arm and the outcome. Its coefficients are constant within a group, so the sum
 of its squares follows exactly from the group's sums. Neither single users nor resampling are needed.
 
+Where e differs between users, the arms' terms and sums weigh a user by ``balance_weights``: the outcome
+of a treated user counts e / e_i times, with e over all users, and that of a control (1 - e) / (1 - e_i)
+times. Means by arm are then those of all users, as where e is one number, and every formula stays as it
+is, with these sums.
+
 Where users are in clusters, the influences are added up by cluster before they are squared, see
 ``clusters.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import combinations_with_replacement, product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +35,8 @@ FEW = 300  # groups whose products by cluster are taken, which many figures shar
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 # A user's influence is the sum over terms of coefficient * term. The terms: 1, phi, phi0; the arm's
-# indicators W ('treated') and 1 - W ('control'); W * Y ('y_treated') and (1 - W) * Y ('y_control').
+# indicators W ('treated') and 1 - W ('control'); W * Y ('y_treated') and (1 - W) * Y ('y_control'). The
+# last four are weighted by ``balance_weights`` where e differs between users.
 Influence = Mapping[str, Doubles]
 
 # The sum over a group's users of a product of two terms is one of the group's columns, or 0.
@@ -40,11 +47,13 @@ PRODUCTS = {
     ("phi", "phi"): "phi_sq",
     ("phi", "phi0"): "phi0_phi",
     ("phi0", "phi0"): "phi0_sq",
-    ("treated", "treated"): "n_treated",
-    ("treated", "y_treated"): "y_treated",
+    ("one", "y_treated"): "y_treated",
+    ("one", "y_control"): "y_control",
+    ("treated", "treated"): "nn_treated",
+    ("treated", "y_treated"): "ny_treated",
     ("y_treated", "y_treated"): "yy_treated",
-    ("control", "control"): "n_control",
-    ("control", "y_control"): "y_control",
+    ("control", "control"): "nn_control",
+    ("control", "y_control"): "ny_control",
     ("y_control", "y_control"): "yy_control",
 }
 
@@ -66,7 +75,7 @@ class Sums:
 
     phi is a user's doubly robust score of the effect, phi0 that of the outcome under control
     (Robins, Rotnitzky & Zhao 1994), both with outcome models that did not see the user and with the
-    designed propensity.
+    user's designed propensity.
 
     Attributes:
         n: users.
@@ -81,8 +90,11 @@ class Sums:
         phi0: sum of phi0.
         phi0_sq: sum of phi0 squared.
         phi0_phi: sum of phi0 * phi.
-        propensity: e, by design.
+        propensity: e, by design, over all users.
         clusters: the users of the groups by cluster; None if users are independent.
+        weighted: where e differs between users, the sums of ``WEIGHTED``; else None. Then ``n_treated``,
+            ``y_treated`` and ``y_control`` are sums of weighted users, too, and ``yy_treated`` and
+            ``yy_control`` sums of squares of weighted outcomes.
     """
 
     n: Doubles
@@ -99,9 +111,11 @@ class Sums:
     phi0_phi: Doubles
     propensity: float
     clusters: Clusters | None = None
+    weighted: Mapping[str, Doubles] | None = None
 
     def __post_init__(self) -> None:
-        if len({len(getattr(self, name)) for name in SUMS}) != 1 or not len(self.n):
+        columns = [*(getattr(self, name) for name in SUMS), *(self.weighted or {}).values()]
+        if len({len(column) for column in columns}) != 1 or not len(self.n):
             raise DataError("score groups: columns must be of one length, at least 1")
 
     @property
@@ -111,11 +125,58 @@ class Sums:
 
     @property
     def n_control(self) -> Doubles:
-        """(n_groups,) users under control."""
-        return self.n - self.n_treated
+        """(n_groups,) users under control, weighted where e differs between users."""
+        return self.n - self.n_treated if self.weighted is None else self.weighted["n_control"]
+
+    @property
+    def nn_treated(self) -> Doubles:
+        """(n_groups,) sum of the squared weights of users under treatment."""
+        return self.n_treated if self.weighted is None else self.weighted["nn_treated"]
+
+    @property
+    def ny_treated(self) -> Doubles:
+        """(n_groups,) sum of squared weight times outcome under treatment."""
+        return self.y_treated if self.weighted is None else self.weighted["ny_treated"]
+
+    @property
+    def nn_control(self) -> Doubles:
+        """(n_groups,) sum of the squared weights of users under control."""
+        return self.n_control if self.weighted is None else self.weighted["nn_control"]
+
+    @property
+    def ny_control(self) -> Doubles:
+        """(n_groups,) sum of squared weight times outcome under control."""
+        return self.y_control if self.weighted is None else self.weighted["ny_control"]
+
+    def for_everybody(self, constant: Doubles) -> Influence:
+        """Return an influence that is the same for the users of both arms.
+
+        It is written by arm where weights are 1, so that figures of one e stay equal to the bit.
+        """
+        return {"treated": constant, "control": constant} if self.weighted is None else {"one": constant}
+
+    def added_up(self, add_up: Callable[[Doubles], Doubles]) -> dict[str, Any]:
+        """Return all sums of merged groups, as arguments; ``add_up`` merges a column (n_groups,)."""
+        sums: dict[str, Any] = {name: add_up(getattr(self, name)) for name in SUMS}
+        if self.weighted is not None:
+            sums["weighted"] = {name: add_up(column) for name, column in self.weighted.items()}
+        return sums
 
 
-SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("propensity", "clusters"))
+SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("propensity", "clusters", "weighted"))
+WEIGHTED = ("n_control", "nn_treated", "ny_treated", "nn_control", "ny_control")
+
+
+def balance_weights(w: Doubles, propensity: float, propensities: Doubles) -> Doubles:
+    """Compute e / e_i of the treated and (1 - e) / (1 - e_i) of the controls: (n,).
+
+    Args:
+        w: (n,) 1 under treatment, 0 under control.
+        propensity: e over all users.
+        propensities: (n,) e_i of each user.
+    """
+    treated = w * (propensity / propensities)
+    return np.asarray(treated + (1 - w) * ((1 - propensity) / (1 - propensities)), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ groups for all figures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.clusters import Clusters
-from uplift_core.evaluation.estimate import SUMS, Sums
+from uplift_core.evaluation.estimate import WEIGHTED, Sums, balance_weights
 
 HUNDREDTHS = np.arange(1, 101) / 100
 
@@ -77,6 +77,11 @@ class ScoreGroups(Sums):
     def _between(self) -> dict[tuple[float, ...], ScoreGroups]:
         return {}
 
+    @property
+    def by_weight(self) -> ScoreGroups:
+        """The same groups with users' weights in ``n``: what curves of the arms' means rest on."""
+        return self if self.weighted is None else replace(self, n=self.n_treated + self.n_control)
+
     def _cut(self, budgets: Doubles) -> ScoreGroups:
         cut = np.searchsorted(np.cumsum(self.n), budgets * self.n_users)
         starts = np.unique(np.r_[0, cut, cut + 1])
@@ -84,7 +89,7 @@ class ScoreGroups(Sums):
 
     def starting_at(self, starts: npt.NDArray[np.int64]) -> ScoreGroups:
         """Merge the groups from each of ``starts`` (ascending from 0) to the next."""
-        sums = {name: np.add.reduceat(getattr(self, name), starts) for name in SUMS}
+        sums = self.added_up(lambda column: np.add.reduceat(column, starts))
         clusters = self.clusters
         if clusters is not None:
             place = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self.n)))
@@ -117,7 +122,7 @@ class JointGroups(Sums):
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.cumsum(new)
         starts = np.flatnonzero(np.r_[1, new[1:]])
-        sums = {name: np.add.reduceat(getattr(self, name)[order], starts) for name in SUMS}
+        sums = self.added_up(lambda column: np.add.reduceat(column[order], starts))
         scores = {name: np.asarray(score)[order][starts] for name, score in self.scores.items()}
         clusters = self.clusters and self.clusters.merged(place, len(starts))
         return JointGroups(**sums, propensity=self.propensity, clusters=clusters, scores=scores)
@@ -126,10 +131,7 @@ class JointGroups(Sums):
         """Return the groups of one ranking, and each joint group's place among them: (n_groups,)."""
         negative, place = np.unique(-np.asarray(self.scores[name], np.float64), return_inverse=True)
         place = place.ravel()
-        sums = {
-            column: np.bincount(place, weights=getattr(self, column)).astype(np.float64)
-            for column in SUMS
-        }
+        sums = self.added_up(lambda column: np.bincount(place, weights=column).astype(np.float64))
         clusters = self.clusters and self.clusters.merged(place, len(negative))
         groups = ScoreGroups(score=-negative, **sums, propensity=self.propensity, clusters=clusters)
         return groups, place
@@ -144,6 +146,7 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     mu1: Doubles,
     propensity: float,
     cluster: npt.NDArray[np.generic] | None = None,
+    propensities: Doubles | None = None,
 ) -> JointGroups:
     """Make one group of each user in memory; ``sql/evaluation/joint_groups.sql`` groups larger tables.
 
@@ -153,21 +156,26 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         y: (n,) outcomes.
         mu0: (n,) predicted outcome under control, by a model that did not see the user.
         mu1: (n,) predicted outcome under treatment, likewise.
-        propensity: e, by design.
+        propensity: e, by design, over all users.
         cluster: (n,) the user's cluster, by number or text; None if users are independent.
+        propensities: (n,) each user's e, where it differs between users; else None.
     """
-    terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
+    e = propensity if propensities is None else propensities
+    weight = None if propensities is None else balance_weights(w, propensity, propensities)
+    terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=e, weight=weight)
+    weighted = None if weight is None else weighted_sums(w, y, weight)
+    treated, control = (w, 1 - w) if weight is None else (w * weight, (1 - w) * weight)
     phi, phi0 = terms["phi"], terms["phi0"]
     clusters = None
     if cluster is not None:
         clusters = Clusters.of(cluster, np.arange(len(w)), terms, len(w))
     return JointGroups(
         n=np.ones(len(w)),
-        n_treated=w,
-        y_treated=w * y,
-        y_control=(1 - w) * y,
-        yy_treated=w * y**2,
-        yy_control=(1 - w) * y**2,
+        n_treated=treated,
+        y_treated=treated * y,
+        y_control=control * y,
+        yy_treated=w * y**2 if weight is None else (treated * y) ** 2,
+        yy_control=(1 - w) * y**2 if weight is None else (control * y) ** 2,
         phi=phi,
         phi_sq=phi**2,
         phi_cu=phi**3,
@@ -177,23 +185,39 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         propensity=propensity,
         scores=scores,
         clusters=clusters,
+        weighted=weighted,
     )
 
 
-def user_terms(
-    w: Doubles, y: Doubles, *, mu0: Doubles, mu1: Doubles, propensity: float
+def weighted_sums(w: Doubles, y: Doubles, weight: Doubles) -> dict[str, Doubles]:
+    """Compute the columns ``WEIGHTED`` of groups of one user each: (n,) each."""
+    treated, control = w * weight, (1 - w) * weight
+    columns = (control, treated**2, treated**2 * y, control**2, control**2 * y)
+    return dict(zip(WEIGHTED, columns, strict=True))
+
+
+def user_terms(  # noqa: PLR0913 - the columns of users
+    w: Doubles,
+    y: Doubles,
+    *,
+    mu0: Doubles,
+    mu1: Doubles,
+    propensity: float | Doubles,
+    weight: Doubles | None = None,
 ) -> dict[str, Doubles]:
     """Compute the terms of which users' influences consist, each (n,); see ``estimate.Influence``.
 
-    The arguments are those of ``joint_groups``.
+    The arguments are those of ``joint_groups``, but ``propensity`` is each user's e where it differs,
+    and ``weight`` (n,) is then their ``balance_weights``.
     """
     phi0 = mu0 + (1 - w) * (y - mu0) / (1 - propensity)
+    treated, control = (w, 1 - w) if weight is None else (w * weight, (1 - w) * weight)
     return {
         "one": np.ones(len(w)),
         "phi": mu1 + w * (y - mu1) / propensity - phi0,
         "phi0": phi0,
-        "treated": w,
-        "control": 1 - w,
-        "y_treated": w * y,
-        "y_control": (1 - w) * y,
+        "treated": treated,
+        "control": control,
+        "y_treated": treated * y,
+        "y_control": control * y,
     }

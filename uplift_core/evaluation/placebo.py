@@ -6,7 +6,7 @@ nobody's outcome, the real arms are one more permutation, and their champion's z
 any place among the others (Fisher 1935). So the choice among learners is part of the test, and no
 distribution is assumed. The null is that of no effect at all, on anyone.
 
-Where users are in clusters, arms move as they were drawn, see ``permuted``.
+Where users are in clusters, or e differs between users, arms move as they were drawn, see ``permuted``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from uplift_core.arrays import Doubles
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import BinnedUsers
+from uplift_core.errors import DataError
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.evaluation.procedure import judge_users
 
+SWAPPED = 20  # users of equal e, from which on they swap arms; fewer draw new ones
 FASTER = 3  # a third of the rounds at three times the learning rate leave the z its spread
 
 
@@ -81,7 +84,15 @@ def permuted(users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int
     clusters have one arm, clusters were assigned as a whole, and they swap their arms. If only some do,
     their users were assigned one by one, or within the cluster; then clusters swap with others of their
     size, which are as likely to have one arm.
+
+    Where e differs between users, users of equal e swap their arms: strata are permuted within. Users whose e
+    fewer than ``SWAPPED`` share draw an arm anew, by their e.
+
+    Raises:
+        DataError: users are in clusters, and e differs between them.
     """
+    if users.propensities is not None:
+        return _permuted_within(users.propensities, users, rng)
     if users.cluster is None:
         return rng.permutation(users.w)
     number = np.unique(users.cluster, return_inverse=True)[1].ravel()
@@ -97,6 +108,24 @@ def permuted(users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int
     shuffled = members[np.lexsort((rng.random(len(members)), number[members]))]
     w[shuffled] = users.w[ordered]
     return w
+
+
+def _permuted_within(
+    e: Doubles, users: BinnedUsers, rng: np.random.Generator
+) -> npt.NDArray[np.int8]:
+    if users.cluster is not None:
+        raise DataError(
+            "placebo: the arms of clusters cannot be permuted where their chances of the treatment differ; "
+            "set placebo_runs = 0"
+        )
+    _, number, size = np.unique(e, return_inverse=True, return_counts=True)
+    number = number.ravel()
+    ordered = np.argsort(number, kind="stable")
+    shuffled = np.lexsort((rng.random(len(e)), number))
+    w = users.w.copy()
+    w[shuffled] = users.w[ordered]
+    drawn = rng.random(len(e)) < e
+    return np.where(size[number] < SWAPPED, drawn, w).astype(np.int8)
 
 
 def p_value(run: PlaceboRun, runs: list[PlaceboRun]) -> float:

@@ -49,8 +49,7 @@ def policy_value_ipw(groups: ScoreGroups, budget: float) -> Estimate:
     value = float(total) / groups.n_users
     weighted = groups.y_treated / e - groups.y_control / (1 - e)
     at_cut = effect_at_cut(groups, weighted, budget) * (groups.treated_share(budget) - budget)
-    constant = -value - at_cut
-    influence = {"y_treated": treated, "y_control": control, "treated": constant, "control": constant}
+    influence = {"y_treated": treated, "y_control": control, **groups.for_everybody(-value - at_cut)}
     return estimate(groups, value, influence)
 
 
@@ -87,8 +86,7 @@ def average_effect_ipw(groups: Sums) -> Estimate:
     influence = {
         "y_treated": ones / e,
         "y_control": -ones / (1 - e),
-        "treated": constant,
-        "control": constant,
+        **groups.for_everybody(constant),
     }
     return estimate(groups, value, influence)
 

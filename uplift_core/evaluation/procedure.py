@@ -86,4 +86,5 @@ def _judged(users: BinnedUsers, rows: npt.NDArray[np.bool_], model: ContrastMode
         mu1=mu1,
         propensity=model.propensity,
         cluster=None if users.cluster is None else users.cluster[rows],
+        propensities=None if users.propensities is None else users.propensities[rows],
     )

@@ -16,7 +16,8 @@ from uplift_core.learners.nuisance import Fitter, Nuisances
 class DRLearner(_Base):
     """tau regresses phi = mu1 - mu0 + W (Y - mu1) / e - (1 - W) (Y - mu0) / (1 - e) on x.
 
-    mu0 and mu1 are cross-fitted; e is the design's (Algorithm 1, equation 2).
+    mu0 and mu1 are cross-fitted; e is the design's (Algorithm 1, equation 2), and each user's own where
+    it differs between users.
     """
 
     name: ClassVar[LearnerName] = "dr"
@@ -38,6 +39,6 @@ class DRLearner(_Base):
 
 def dr_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> Doubles:
     """Compute phi of each cell: (n_cells,)."""
-    e, y = cells.propensity, cells.y_mean
+    e, y = cells.e, cells.y_mean
     mu0, mu1 = nuisances.mu0_oof, nuisances.mu1_oof
     return mu1 - mu0 + cells.w * (y - mu1) / e - (1 - cells.w) * (y - mu0) / (1 - e)

@@ -17,7 +17,8 @@ class RLearner(_Base):
     """tau minimises the R-loss, sum of ((Y - m(x)) - (W - e) * tau(x))**2 (equation 4).
 
     It is fitted as a weighted regression of the pseudo-outcome (Y - m) / (W - e) with weight (W - e)**2.
-    m is cross-fitted; e is the design's. There is no propensity weight besides this weight.
+    m is cross-fitted; e is the design's, and each user's own where it differs between users. There is no
+    propensity weight besides this weight.
     """
 
     name: ClassVar[LearnerName] = "r"
@@ -25,11 +26,10 @@ class RLearner(_Base):
     @classmethod
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
         """Regress the residual ratio on the features."""
-        e = cells.propensity
         label, weight = r_pseudo_outcome(cells, nuisances)
         data = merge(cells.x, cells.cell, label, weight)
-        tau = fitter.effect_model(data, weight_per_user=e * (1 - e))
-        return cls({"tau": tau}, e)
+        tau = fitter.effect_model(data, weight_per_user=cells.mean_overlap)
+        return cls({"tau": tau}, cells.propensity)
 
     def predict_rows(self, rows: Rows) -> Floats:
         """Predict the CATE of each row of raw features: (n,) float32."""
@@ -42,5 +42,5 @@ class RLearner(_Base):
 
 def r_pseudo_outcome(cells: Cells, nuisances: Nuisances) -> tuple[Doubles, Doubles]:
     """Compute label (Y - m) / (W - e) and weight n * (W - e)**2 of each cell, both (n_cells,)."""
-    w_residual = cells.w - cells.propensity
+    w_residual = cells.w - cells.e
     return (cells.y_mean - nuisances.m_oof) / w_residual, cells.n * w_residual**2

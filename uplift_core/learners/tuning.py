@@ -137,10 +137,10 @@ def _effect_losses(
 
 def _r_effect(cells: Cells, nuisances: Nuisances, fitter: Fitter, fold: int) -> Doubles:
     """Predict the effect in a fold by the R-learner's model of the other folds."""
-    e, seen = cells.propensity, cells.fold != fold
+    seen = cells.fold != fold
     label, weight = r_pseudo_outcome(cells, nuisances)
     data = merge(cells.x, cells.cell[seen], label[seen], weight[seen])
-    booster = fitter.effect_model(data, weight_per_user=e * (1 - e))
+    booster = fitter.effect_model(data, weight_per_user=cells.mean_overlap)
     return predict_booster(booster, cells.x[cells.cell[~seen]]).astype(np.float64)
 
 

@@ -22,6 +22,10 @@ class XLearner(_Base):
     Each imputation comes from the arm model that has not seen the user. The weights look crossed
     but are not: where nearly everybody is treated (e near 1), mu1 is the good model, and tau0 is
     the effect that was imputed with it.
+
+    Where e differs between users, e is its mean over all users, for every prediction: the weight is a
+    choice between two estimates of the same effect, which is right at any value in [0, 1], and a user to
+    be scored was not assigned, so has no e.
     """
 
     name: ClassVar[LearnerName] = "x"

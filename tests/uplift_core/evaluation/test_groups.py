@@ -36,7 +36,8 @@ def test_groups_that_are_none_are_refused(scores: list[float], fault: str) -> No
 
 def test_without_users_there_are_no_groups() -> None:
     groups = random_users(1, 50, levels=3).groups()
-    empty = {f.name: np.empty(0) for f in dataclasses.fields(groups) if f.name != "propensity"}
+    columns = [f.name for f in dataclasses.fields(groups) if f.name not in ("propensity", "weighted")]
+    empty = {name: np.empty(0) for name in columns}
     with pytest.raises(DataError, match="at least 1"):
         dataclasses.replace(groups, **empty)
 

@@ -9,6 +9,7 @@ import pytest
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinnedUsers
+from uplift_core.errors import DataError
 from uplift_core.evaluation import placebo
 from uplift_core.evaluation.placebo import PlaceboRun, cheaper, p_value, permuted, placebo_runs
 from uplift_core.evaluation.procedure import binned_users, judge_users
@@ -113,3 +114,20 @@ def test_fewer_rounds_learn_as_far() -> None:
 def replace_rate(parameters: LearnerParameters, rate: float) -> LearnerParameters:
     faster = parameters.outcome.model_copy(update={"learning_rate": rate})
     return parameters.model_copy(update={"outcome": faster})
+
+
+def test_users_of_one_chance_swap_their_arms_and_others_draw_anew() -> None:
+    rng = np.random.default_rng(2)
+    e = np.r_[np.repeat((0.1, 0.8), 500), rng.uniform(0.05, 0.95, 500)]
+    w = (rng.random(1_500) < e).astype(np.int8)
+    users = replace(users_of("no effect"), w=w, propensities=e)
+    other = permuted(users, np.random.default_rng(3))
+    for stratum in (slice(0, 500), slice(500, 1_000)):
+        assert other[stratum].sum() == w[stratum].sum()
+        assert (other[stratum] != w[stratum]).any()
+    alone = slice(1_000, 1_500)
+    error = np.sqrt((e[alone] * (1 - e[alone])).sum())
+    assert (other[alone] != w[alone]).any()
+    assert abs(other[alone].sum() - e[alone].sum()) < 4 * error
+    with pytest.raises(DataError, match="set placebo_runs = 0"):
+        permuted(replace(users, cluster=np.arange(1_500)), rng)
