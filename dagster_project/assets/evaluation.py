@@ -13,7 +13,7 @@ from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
-from dagster_project.evaluation.crosscheck import MAX_USERS, read_sample
+from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, read_sample
 from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
@@ -148,12 +148,15 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         arm = experiment.declaration.defaults.arm
         write = LayerWrite(context, engine, experiment, "crosscheck")
         with write.transaction() as db:
-            sample = read_sample(db, experiment, arm, config.users)
-            rows, was_stored = stored_or_new_crosscheck(
-                engine.paths.proofs, experiment, arm, sample, engine.threads
-            )
+            rows: list[dict[str, object]] = []
+            note = f": {NO_PEERS}"
+            if not experiment.declaration.propensity_varies:
+                sample = read_sample(db, experiment, arm, config.users)
+                rows, was_stored = stored_or_new_crosscheck(
+                    engine.paths.proofs, experiment, arm, sample, engine.threads
+                )
+                note = ", as an earlier run with these users and this code showed" if was_stored else ""
             db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
-            note = ", as an earlier run with these users and this code showed" if was_stored else ""
             context.log.info(f"{experiment.name}/crosscheck: {len(rows)} comparisons{note}")
             metadata = describe_table(db, table, experiment=experiment.name)
         yield from write.results(metadata)

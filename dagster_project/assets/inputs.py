@@ -15,6 +15,7 @@ from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.features import register_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
+from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.row_numbers import refuse_moved_rows, remember_rows
 from dagster_project.reporting.lineage import column_lineage
 from dagster_project.reporting.metadata import describe_table
@@ -103,7 +104,9 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
         with write.transaction() as db:
             refuse_missing_clusters(db, experiment, tables.raw)
+            refuse_unknown_propensities(db, experiment)
             rows = engine.compute.per_user(db, experiment, LayerQuery("assignment", sql, binds))
+            refuse_unfit_propensities(db, experiment)
             context.log.info(f"{declaration.name}/assignment: {rows:,} rows")
             metadata = describe_table(db, tables.assignment, sql)
             metadata |= column_lineage(db, sql, _raw_tables(experiment))

@@ -178,6 +178,7 @@ def _wrong_names(where: str, select: exp.Select, experiment: Experiment) -> Iter
     names = [item.alias_or_name.lower() for item in select.expressions]
     sums = {f"{o.name}_{what}" for o in experiment.outcomes for what in ("sum", "sum_sq", "events")}
     taken = RESERVED | sums | ({"cluster"} if experiment.cluster else set())
+    taken |= {"propensity"} if experiment.propensity_varies else set()
     for name in dict.fromkeys(filter(None, names)):
         if names.count(name) > 1:
             yield f"{where} yields '{name}' twice; give each feature a different name"

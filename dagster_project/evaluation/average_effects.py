@@ -28,10 +28,10 @@ def average_effect_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
                 if treated and control:
                     average = AverageEffect(treated, control)
                     where = label | {"split": split}
-                    if declaration.cluster:
+                    if declaration.cluster or declaration.propensity_varies:
                         clusters = _clusters(db, experiment, where, average)
                         average = replace(average, clusters=clusters)
-                    rows.append(where | _row(average))
+                    rows.append(where | _row(average, clustered=bool(declaration.cluster)))
     return rows
 
 
@@ -43,9 +43,11 @@ def _read(
         "evaluation/average_effects.sql",
         assignment=experiment.tables.assignment,
         outcome=experiment.outcome(outcome).name,
+        varies=experiment.declaration.propensity_varies,
     )
+    binds = {"control": experiment.declaration.control}
     found: dict[tuple[str, str], ArmOutcomes] = {}
-    for arm, split, *sums in db.rows(sql):
+    for arm, split, *sums in db.rows(sql, binds if experiment.declaration.propensity_varies else {}):
         part = ArmOutcomes(*sums)
         found[arm, split] = part
         found[arm, ALL] = part.plus(found[arm, ALL]) if (arm, ALL) in found else part
@@ -55,13 +57,15 @@ def _read(
 def _clusters(
     db: Warehouse, experiment: BatchExperiment, where: Mapping[str, str], average: AverageEffect
 ) -> ClusterSquares:
-    """Read the influences on an average effect, added up by cluster."""
+    """Read the influences on an average effect, added up by cluster; without clusters, by user."""
     sql = render(
         "evaluation/cluster_effects.sql",
         assignment=experiment.tables.assignment,
         outcome=experiment.outcome(where["outcome"]).name,
+        clustered=bool(experiment.declaration.cluster),
+        varies=experiment.declaration.propensity_varies,
     )
-    users = average.treated.n + average.control.n
+    users = average.treated.n_users + average.control.n_users
     binds = {
         "arm": where["arm"],
         "control": experiment.declaration.control,
@@ -76,7 +80,7 @@ def _clusters(
     return ClusterSquares(clusters, users, squares, largest)
 
 
-def _row(average: AverageEffect) -> dict[str, object]:
+def _row(average: AverageEffect, *, clustered: bool) -> dict[str, object]:
     effect = average.effect
     return {
         "mean_treated": average.treated.mean,
@@ -87,6 +91,6 @@ def _row(average: AverageEffect) -> dict[str, object]:
         "ci_high": effect.ci_high,
         "largest_share": average.largest_share,
         "unreliable": average.unreliable,
-        "n": round(average.treated.n + average.control.n),
-        "clusters": average.clusters and average.clusters.clusters,
+        "n": round(average.treated.n_users + average.control.n_users),
+        "clusters": average.clusters.clusters if average.clusters and clustered else None,
     }

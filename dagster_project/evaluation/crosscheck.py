@@ -29,6 +29,9 @@ from uplift_core.learners.nuisance import Fitter
 MAX_USERS = 20_000  # a sample, which takes seconds, is enough: it checks the code, not each experiment
 TIER_2: tuple[SingleLearner, ...] = ("r", "dr")  # the learners with folds
 OTHER_SEED = 2
+NO_PEERS = (
+    "chances of the treatment differ between users, and econml's estimators take them by feature only"
+)
 
 
 @dataclass(frozen=True)

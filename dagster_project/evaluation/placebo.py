@@ -59,6 +59,7 @@ def read_train_users(db: Warehouse, experiment: BatchExperiment, arm: str) -> Bi
         user_cells=tables.user_cells,
         outcome=experiment.outcome(outcome.name).name,
         clustered=bool(declaration.cluster),
+        varies=declaration.propensity_varies,
     )
     rows = db.arrow(sql, {"arm": arm, "control": contrast.control})
     edges = read_edges(db, experiment)
@@ -72,6 +73,7 @@ def read_train_users(db: Warehouse, experiment: BatchExperiment, arm: str) -> Bi
         binary=outcome.kind == "binary",
         max_bin=edges.max_bin,
         cluster=_numbered(rows.column("cluster")) if declaration.cluster else None,
+        propensities=rows.column("propensity").to_numpy() if declaration.propensity_varies else None,
     )
 
 

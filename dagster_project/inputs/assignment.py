@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import cluster_column
+from dagster_project.inputs.propensities import propensity_binds, propensity_columns
 from dagster_project.warehouse.sql import Identifier, render
 
 
@@ -18,8 +19,9 @@ def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, obj
         arm_column=Identifier.of(declaration.arm_column),
         outcomes=experiment.outcomes,
         cluster=cluster_column(experiment),
+        **propensity_columns(experiment),
     )
-    return sql, {
+    return sql, propensity_binds(experiment) | {
         "salt": declaration.split.salt,
         "holdout": declaration.split.holdout,
         "folds": declaration.split.folds,

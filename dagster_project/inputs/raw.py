@@ -123,6 +123,9 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
         columns["user_id"] = experiment.user_id
     if experiment.cluster:
         columns["cluster"] = experiment.cluster
+    columns |= {f"strata: '{column}'": column for column in experiment.strata}
+    if experiment.propensity_column:
+        columns["propensity_column"] = experiment.propensity_column
     if experiment.assigned_at:
         columns["assigned_at"] = experiment.assigned_at
     return columns

@@ -18,7 +18,7 @@ from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.clusters import Clusters
-from uplift_core.evaluation.estimate import SUMS
+from uplift_core.evaluation.estimate import SUMS, WEIGHTED, balance_weights
 from uplift_core.evaluation.groups import JointGroups, user_terms
 
 
@@ -131,6 +131,7 @@ def sums_select(
         mu0=Identifier.of(mu0),
         mu1=Identifier.of(mu1),
         by_fold=grouping.by_fold,
+        varies=experiment.declaration.propensity_varies,
     )
 
 
@@ -155,6 +156,7 @@ def read_cluster_users(
         user_cells=experiment.tables.user_cells,
         outcome=experiment.outcome(outcome).name,
         by_fold=by_fold,
+        varies=experiment.declaration.propensity_varies,
     )
     binds = sums_binds(experiment, arm, by_fold=by_fold)
     return db.arrow(sql, {name: binds[name] for name in ("arm", "control", "split")})
@@ -171,6 +173,7 @@ def _groups(
 ) -> JointGroups:
     sums: dict[str, Any] = {column: doubles(rows, column) for column in SUMS}
     scores = {name: doubles(rows, column) for name, column in columns.items()}
+        varies=experiment.declaration.propensity_varies,
     if by_cluster is None:
         return JointGroups(**sums, propensity=propensity, scores=scores)
     clusters = _clusters(rows, propensity, by_cluster)
@@ -183,7 +186,12 @@ def _clusters(rows: pa.Table, propensity: float, by_cluster: pa.Table) -> Cluste
     group = np.searchsorted(cells, cell)
     w, y = (doubles(by_cluster, name) for name in ("w", "y"))
     mu0, mu1 = (doubles(rows, name)[group] for name in ("mu0", "mu1"))
-    terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
+    if "propensity" in by_cluster.column_names:
+        e = doubles(by_cluster, "propensity")
+        weight = balance_weights(w, propensity, e)
+        terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=e, weight=weight)
+    else:
+        terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
     return Clusters.in_order(first_rows(by_cluster), group, terms, len(cells))
 
 

@@ -106,6 +106,7 @@ def cells_select(experiment: BatchExperiment, *, of_part: bool = False) -> str:
         assignment=tables.assignment,
         outcomes=experiment.outcomes,
         of_part=of_part,
+        varies=experiment.declaration.propensity_varies,
     )
 
 
@@ -124,11 +125,13 @@ def read_cells(
     declaration, tables = experiment.declaration, experiment.tables
     contrast = declaration.contrast(arm)
     declared = declaration.outcome(outcome or declaration.defaults.outcome)
-    names = experiment.outcome(declared.name)
+    names, varies = experiment.outcome(declared.name), declaration.propensity_varies
+    of_user = ", propensity" if varies else ""
     rows = db.arrow(
-        f"select cell, arm = $arm as w, fold, n, {names.sum} as y_sum, {names.events} as events "
+        f"select cell, arm = $arm as w, fold, n{of_user}, {names.sum} as y_sum, "
+        f"{names.events} as events "
         f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
-        "order by cell, arm = $arm, fold",
+        f"order by cell, arm = $arm, fold{of_user}",
         {"arm": contrast.arm, "control": contrast.control},
     )
 
@@ -146,6 +149,7 @@ def read_cells(
         propensity=contrast.propensity,
         binary=declared.kind == "binary",
         max_bin=edges.max_bin,
+        propensities=doubles("propensity") if varies else None,
     )
 
 

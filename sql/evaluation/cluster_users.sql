@@ -7,6 +7,7 @@ select
     md5_number_lower(assignment.cluster) as cluster, -- numbers are sorted in a third of the time of texts
     user_cells.cell,
     {% if by_fold %}assignment.fold,{% endif %}
+    {% if varies %}assignment.propensity,{% endif %}
     (assignment.arm = {{ bind.arm }})::double as w,
     assignment.{{ outcome }}::double as y
 from {{ assignment }} as assignment

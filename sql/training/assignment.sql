@@ -4,7 +4,11 @@
    file and their names. Split and fold come from one salted md5 of the user id, the split from its high digits
    and the fold from its remainder, so they do not depend on versions or row order. Rows have the raw table's
    order.
-   {%- if cluster %} The hash is that of the cluster.{% endif %} */
+   {%- if cluster %} The hash is that of the cluster.{% endif %}
+   {%- if propensity_column or strata %} propensity is the chance of the treatment.{% endif %}
+   {%- if strata and counted %} It is counted: the treated share of the stratum's users. Bound: $treated_value.
+   {%- elif strata %} It is that of the user's stratum. Bound: $stratum_values and $stratum_propensities.
+   {%- endif %} */
 with hashed as (
     select
         *,
@@ -24,5 +28,15 @@ select
     case when _user_hash / 18446744073709551616.0 < {{ bind.holdout }} then 'holdout' else 'train' end as split,
     (_user_hash % {{ bind.folds }}::ubigint)::tinyint as fold
     {%- if cluster %}, {{ cluster }}::varchar as cluster{% endif %}
+    {%- if propensity_column %}, {{ propensity_column }}::double as propensity
+    {%- elif strata and counted %},
+    avg(({{ arm_column }}::varchar = {{ bind.treated_value }})::double)
+        over (partition by {{ strata }})
+        as propensity
+    {%- elif strata %},
+    list_extract(
+        {{ bind.stratum_propensities }}, list_position({{ bind.stratum_values }}, [{{ stratum_key }}])
+    )::double as propensity
+    {%- endif %}
     {%- for outcome in outcomes %}, {{ outcome.column }}::{{ outcome.type }} as {{ outcome.name }}{% endfor %}
 from hashed

@@ -1,6 +1,7 @@
 /* All users of equal binned features, arm, split and fold as one row: n, and for each outcome its sum, its sum of
    squares and the number of users whose outcome is not 0.
-   Grain: cell, arm, split, fold.  Inputs: training.<experiment>_user_cells,
+   Grain: cell, arm, split, fold
+   {%- if varies %}, propensity{% endif %}.  Inputs: training.<experiment>_user_cells,
    training.<experiment>_feature_cells, assignment.<experiment>.
    Sums are exact, as they are sums of whole numbers or DECIMAL, so they do not depend on the order in which threads
    add. Sums of a part of the data stay DECIMAL, so that they can be merged. */
@@ -10,6 +11,9 @@ with grouped as (
         assignment.arm,
         assignment.split,
         assignment.fold,
+        {%- if varies %}
+        assignment.propensity,
+        {%- endif %}
         {% for outcome in outcomes %}
             sum(assignment.{{ outcome.name }}::{{ outcome.exact }})
                 ::{% if of_part | default(false) %}decimal(38, 10){% else %}double{% endif %} as {{ outcome.sum }},
@@ -29,6 +33,9 @@ select
     grouped.arm,
     grouped.split,
     grouped.fold,
+    {%- if varies %}
+    grouped.propensity,
+    {%- endif %}
     grouped.n{% for outcome in outcomes %},
         grouped.{{ outcome.sum }},
         grouped.{{ outcome.sum_sq }},
@@ -36,3 +43,4 @@ select
 from grouped
 inner join {{ feature_cells }} as feature_cells using (cell)
 order by grouped.cell, grouped.arm, grouped.split, grouped.fold
+{%- if varies %}, grouped.propensity{% endif %}

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from dagster_project.inputs.propensities import propensity_columns
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.training.binning import binned_select
 from dagster_project.training.cells import value_counts
@@ -43,6 +44,7 @@ def test_assignment(db):
         arm_column=Identifier.of("segment"),
         cluster=None,
         outcomes=FOLDER.outcomes,
+        **propensity_columns(FOLDER),
     )
     binds = {
         "salt": "s",
@@ -74,6 +76,7 @@ def test_splits_and_folds_are_even_and_independent(db):
         arm_column=Identifier.of("segment"),
         cluster=None,
         outcomes=FOLDER.outcomes,
+        **propensity_columns(FOLDER),
     )
     binds = {"salt": "s", "holdout": 0.3, "folds": 5, "arm_values": ["No E-Mail"], "arm_names": ["none"]}
     rows = db.rows(f"select split, fold, count(*) from ({sql}) group by all", binds)
@@ -169,6 +172,7 @@ def test_cells_add_up_their_users(db):
         feature_cells=TABLES.feature_cells,
         assignment=TABLES.assignment,
         outcomes=FOLDER.outcomes,
+        varies=False,
     )
     result = [
         (r["cell"], r["arm"], r["split"], r["n"], r["visit_sum"], r["spend_sum"], r["spend_events"])
@@ -238,6 +242,7 @@ def joint_groups_of(db, *, by_fold, split):
         mu0=Identifier.of("response"),
         mu1=Identifier.of("mu1_visit"),
         by_fold=by_fold,
+        varies=False,
     )
     binds = {"arm": "mens", "control": "none", "propensity": 0.5, "split": split}
     return dicts(db, sql, binds)

@@ -26,6 +26,8 @@ class ArmOutcomes:
         yy: sum of squared outcomes.
         smallest: smallest outcome.
         largest: largest outcome.
+        users: users, where ``n``, ``y`` and ``yy`` weigh them by the inverse of their chance of the arm;
+            None: ``n``.
     """
 
     n: float
@@ -33,6 +35,12 @@ class ArmOutcomes:
     yy: float
     smallest: float
     largest: float
+    users: float | None = None
+
+    @property
+    def n_users(self) -> float:
+        """Number of users."""
+        return self.n if self.users is None else self.users
 
     @property
     def mean(self) -> float:
@@ -58,6 +66,7 @@ class ArmOutcomes:
             self.yy + other.yy,
             min(self.smallest, other.smallest),
             max(self.largest, other.largest),
+            None if self.users is None else self.n_users + other.n_users,
         )
 
 
@@ -68,8 +77,10 @@ class AverageEffect:
     Attributes:
         treated: outcomes under treatment.
         control: outcomes under control.
-        clusters: the influences on the difference by cluster; None if users are independent. A treated
-            user's influence is (y - mean) n / n_treated, a control's -(y - mean) n / n_control.
+        clusters: the influences on the difference by cluster; None if users are independent and equally
+            likely to be treated. A treated user's influence is (y - mean) n / n_treated, a control's
+            -(y - mean) n / n_control. Where chances differ, means are weighted (Hájek 1971), influences
+            too, and without clusters each user is one.
     """
 
     treated: ArmOutcomes

@@ -85,8 +85,8 @@ def permuted(users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int
     their users were assigned one by one, or within the cluster; then clusters swap with others of their
     size, which are as likely to have one arm.
 
-    Where e differs between users, users of equal e swap their arms: strata are permuted within. Users whose e
-    fewer than ``SWAPPED`` share draw an arm anew, by their e.
+    Where e differs between users, users of equal e swap their arms: strata are permuted within. Users
+    whose e fewer than ``SWAPPED`` share draw an arm anew, by their e.
 
     Raises:
         DataError: users are in clusters, and e differs between them.
@@ -110,13 +110,11 @@ def permuted(users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int
     return w
 
 
-def _permuted_within(
-    e: Doubles, users: BinnedUsers, rng: np.random.Generator
-) -> npt.NDArray[np.int8]:
+def _permuted_within(e: Doubles, users: BinnedUsers, rng: np.random.Generator) -> npt.NDArray[np.int8]:
     if users.cluster is not None:
         raise DataError(
-            "placebo: the arms of clusters cannot be permuted where their chances of the treatment differ; "
-            "set placebo_runs = 0"
+            "placebo: the arms of clusters cannot be permuted where their chances of the treatment "
+            "differ; set placebo_runs = 0"
         )
     _, number, size = np.unique(e, return_inverse=True, return_counts=True)
     number = number.ravel()

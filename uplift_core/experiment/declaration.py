@@ -39,6 +39,7 @@ from uplift_core.experiment.sources import (
     check_histories,
     check_population,
 )
+from uplift_core.experiment.strata import StrataShares, Stratum, strata_faults
 
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
@@ -69,6 +70,13 @@ class Experiment(Declared):
     # Raw column: users of equal value were assigned together, such as a household; empty: each alone.
     # The default is not written to manifests, so that models keep their version.
     cluster: str = Field("", exclude_if=lambda column: not column)
+    # Where the chance of the treatment differs between users: the raw columns of the strata, with the
+    # arms' shares in each stratum; or the raw column with each user's chance. Empty: the arms' shares
+    # hold for all users. Features may read these columns.
+    strata: tuple[str, ...] = Field((), exclude_if=lambda columns: not columns)
+    strata_shares: StrataShares = Field("declared", exclude_if=lambda shares: shares == "declared")
+    stratum: tuple[Stratum, ...] = Field((), exclude_if=lambda strata: not strata)
+    propensity_column: str = Field("", exclude_if=lambda column: not column)
     # Columns that no feature may read: known after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
@@ -101,6 +109,31 @@ class Experiment(Declared):
                 f"cluster = '{self.cluster}' is the column of the arm or of an outcome; name the column "
                 "of the unit that was assigned as a whole, or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _chances_are_known(self) -> Self:
+        arms = [arm.name for arm in self.arms]
+        faults = list(strata_faults(self.strata, self.strata_shares, self.stratum, arms))
+        if self.strata and self.propensity_column:
+            faults.append("strata and propensity_column both say the users' chances; remove one of them")
+        taken = {self.user_id, "user_id", self.arm_column, *(o.column for o in self.outcomes)}
+        faults += [
+            f"'{column}' is the column of the id, the arm or an outcome, which says no chance of the "
+            "treatment; name another column in strata or propensity_column"
+            for column in sorted({*self.strata, self.propensity_column} & taken)
+        ]
+        if self.propensity_varies and len(self.treatments) > 1:
+            faults.append(
+                f"strata and propensity_column work for one treatment, and this experiment has "
+                f"{list(self.treatments)}; leave out all treatments but one"
+            )
+        if self.propensity_varies and "propensity" in {o.name for o in self.outcomes}:
+            faults.append(
+                "an outcome called 'propensity' is reserved beside chances; rename the outcome"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     @model_validator(mode="after")
@@ -205,12 +238,20 @@ class Experiment(Declared):
         return self.decisions.unit or ("cluster" if self.cluster else "user")
 
     @property
+    def propensity_varies(self) -> bool:
+        """Whether e, the chance of the treatment, differs between users: by strata or a column."""
+        return bool(self.strata or self.propensity_column)
+
+    @property
     def treatments(self) -> tuple[str, ...]:
         """The arms other than the control, in declared order."""
         return tuple(arm.name for arm in self.arms if arm.name != self.control)
 
     def contrast(self, arm: str) -> Contrast:
-        """Return the contrast of ``arm`` against the control, with its designed propensity."""
+        """Return the contrast of ``arm`` against the control, with its designed propensity.
+
+        Where e differs between users, it is that over all users, as the arms' shares declare it.
+        """
         if arm not in self.treatments:
             raise ExperimentError(
                 f"{self.name}: '{arm}' is no treatment arm; choose one of {list(self.treatments)}"

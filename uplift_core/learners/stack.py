@@ -70,11 +70,13 @@ def fit_r_forest(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> xgboost.
     labels, weights = sums.of_users(cells.n, cells.y_sum)
     label, weight, n = sum_over_workers([labels.sum(), weights.sum(), cells.n.sum()])
     leaf = parameters.min_leaf_share * n * parameters.users
+    # Equal to the bit where e is one number.
+    smallest = leaf * e * (1 - e) if cells.propensities is None else leaf * cells.mean_overlap
     data = ForestData(
         x=cells.x[sums.rows],
         draw=user_draws(cells, sums, parameters.users),
         base=float(label / weight),
-        smallest_leaf=leaf * e * (1 - e),
+        smallest_leaf=smallest,
         max_bin=cells.max_bin,
     )
     return fit_forest(data, parameters, seed=fitter.parameters.seed, threads=fitter.threads)
@@ -101,7 +103,7 @@ class RLossSums:
         """Prepare the sums."""
         rows = distinct(cells.cell)
         place = np.searchsorted(rows, cells.cell)
-        residual = np.asarray(cells.w - cells.propensity, dtype=np.float64)
+        residual = np.asarray(cells.w - cells.e, dtype=np.float64)
         return cls(rows, place, residual, nuisances.m_oof)
 
     def of_users(self, n: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:

@@ -110,7 +110,16 @@ class Cluster(Compute):
         return shifted
 
     def per_user(self, db: Warehouse, experiment: BatchExperiment, query: LayerQuery) -> int:
-        """See ``Compute.per_user``."""
+        """See ``Compute.per_user``.
+
+        Raises:
+            DataError: the chance of the treatment differs between users; cells of parts do not have it.
+        """
+        if experiment.declaration.propensity_varies:
+            raise DataError(
+                f"{experiment.name}: strata and propensity_column are not worked on by Dask's workers "
+                "yet; run without UPLIFT_CLUSTER"
+            )
         if query.author:
             refuse_across_users(query.author, experiment.features_sql.text)
         tasks = self._tasks(experiment.name)

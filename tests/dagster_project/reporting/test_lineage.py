@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dagster_project.inputs.assignment import assignment_query
 from dagster_project.reporting.lineage import LINEAGE, column_lineage
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import Identifier, render
 from tests.support import folder_of, make_table
 
 RAW = (
@@ -28,12 +28,7 @@ def test_features_and_assignment(db: Warehouse) -> None:
     features = reads(column_lineage(db, experiment.features_sql.text, SOURCE))
     assert features["zip_urban"] == {"zip_code"}
     assert features["channel_web"] == features["channel_phone"] == {"channel"}
-    sql = render(
-        "training/assignment.sql",
-        raw=experiment.tables.raw,
-        arm_column=Identifier.of(experiment.declaration.arm_column),
-        outcomes=experiment.outcomes,
-    )
+    sql, _ = assignment_query(experiment)
     assignment = reads(column_lineage(db, sql, SOURCE))
     assert assignment["arm"] == {"segment"}
     assert assignment["split"] == assignment["fold"] == {"user_id"}

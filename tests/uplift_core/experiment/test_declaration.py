@@ -195,3 +195,45 @@ def test_the_unit_of_decisions_is_the_declared_cluster_unless_the_rules_say_othe
     assert by_user.decision_unit == "user"
     with pytest.raises(ValidationError, match="would tear clusters apart; set cut = 'size', or unit"):
         Experiment.model_validate({**declared, "decisions": {"cut": "threshold"}})
+
+
+NORTH = {"values": ["north"], "shares": {"control": 0.9, "treated": 0.1}}
+REGION = {"strata": ["region"], "stratum": [NORTH]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"strata": ["region"]}, r"needs the arms' shares of each stratum: add a \[\[stratum\]\]"),
+        ({"stratum": [NORTH]}, r"need strata = \[<columns>\]"),
+        ({"strata_shares": "counted"}, r"need strata = \[<columns>\]"),
+        (REGION | {"strata_shares": "counted"}, "counts the shares; remove"),
+        (REGION | {"strata": ["region", "wave"]}, "one for each of the columns"),
+        (REGION | {"strata": ["region", "region"]}, "repeat a column"),
+        (REGION | {"stratum": [NORTH, NORTH]}, "declared twice"),
+        (REGION | {"stratum": [NORTH | {"shares": {"treated": 0.1}}]}, "name each arm"),
+        (
+            REGION | {"stratum": [NORTH | {"shares": {"control": 0.8, "treated": 0.1}}]},
+            "add up to 0.9",
+        ),
+        (REGION | {"propensity_column": "p"}, "both say the users' chances"),
+        ({"propensity_column": "treated"}, "'treated' is the column of the id, the arm or an outcome"),
+    ],
+)
+def test_wrong_strata_are_refused_with_the_remedy(changes: dict[str, object], says: str) -> None:
+    declared = load_experiment(EXPERIMENTS / "simulated").model_dump(mode="json")
+    with pytest.raises(ValidationError, match=says):
+        Experiment.model_validate({**declared, **changes})
+
+
+def test_strata_and_a_column_of_chances_work_for_one_treatment() -> None:
+    declared = load_experiment(EXPERIMENTS / "simulated").model_dump(mode="json")
+    assert "strata" not in declared
+    assert not Experiment.model_validate(declared).propensity_varies
+    for changes in (REGION, {"propensity_column": "p"}, {"strata": ["r"], "strata_shares": "counted"}):
+        found = Experiment.model_validate({**declared, **changes})
+        assert found.propensity_varies
+        assert Experiment.model_validate(found.model_dump(mode="json")) == found
+    several = load_experiment(EXPERIMENTS / "hillstrom").model_dump(mode="json")
+    with pytest.raises(ValidationError, match="leave out all treatments but one"):
+        Experiment.model_validate({**several, "propensity_column": "p"})

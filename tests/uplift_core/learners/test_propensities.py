@@ -7,13 +7,14 @@ import pytest
 
 from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.cells import BinnedUsers, Cells, UserRows
-from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners import SINGLE_LEARNERS
 from uplift_core.learners.contrast import ContrastModel, fit_contrast
 from uplift_core.learners.dr import dr_pseudo_outcome
 from uplift_core.learners.nuisance import OutcomeModels, fit_nuisances
 from uplift_core.learners.r import r_pseudo_outcome
+from uplift_core.learners.stack import RLossSums
 
-EACH = pytest.mark.parametrize("learner", LEARNER_NAMES)
+EACH = pytest.mark.parametrize("learner", SINGLE_LEARNERS)  # the stack draws users at random
 CHANCES = (0.1, 0.3, 0.6, 0.8)
 
 
@@ -96,6 +97,19 @@ def test_x_takes_the_overall_chance_for_a_user_who_was_not_assigned(
     alone = [type(x)({"tau0": booster, "tau1": booster}, 0.0).predict(users.x) for booster in tau]
     mixed = np.float32(0.45) * alone[0] + np.float32(0.55) * alone[1]
     assert model.predict(users.x, "x") == pytest.approx(mixed, abs=1e-6)
+
+
+def test_the_stacks_forest_adds_up_each_users_residual(users: BinnedUsers) -> None:
+    cells, rows = users.cells(), one_cell_a_user(users)
+    fitted = fit_nuisances(OutcomeModels.of(rows, PARAMETERS))
+    e, w = users.propensities, users.w.astype(float)
+    label = np.bincount(users.cell, (w - e) * (users.y - fitted.m_oof))
+    weight = np.bincount(users.cell, (w - e) ** 2)
+    for some in (cells, rows):
+        sums = RLossSums.of(some, fit_nuisances(OutcomeModels.of(some, PARAMETERS)))
+        found = sums.of_users(some.n, some.y_sum)
+        assert found[0] == pytest.approx(label[sums.rows], abs=1e-5)
+        assert found[1] == pytest.approx(weight[sums.rows], abs=1e-9)
 
 
 @pytest.mark.parametrize("learner", ["r", "dr"])
