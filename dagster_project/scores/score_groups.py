@@ -173,7 +173,8 @@ def _groups(
 ) -> JointGroups:
     sums: dict[str, Any] = {column: doubles(rows, column) for column in SUMS}
     scores = {name: doubles(rows, column) for name, column in columns.items()}
-        varies=experiment.declaration.propensity_varies,
+    if WEIGHTED[0] in rows.column_names:
+        sums["weighted"] = {column: doubles(rows, column) for column in WEIGHTED}
     if by_cluster is None:
         return JointGroups(**sums, propensity=propensity, scores=scores)
     clusters = _clusters(rows, propensity, by_cluster)
