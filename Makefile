@@ -25,6 +25,9 @@ new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv
 check-experiment: $(READY) ## all problems of an experiment at once, without a run (NAME=spring_mail)
 	$(BIN)/python -m dagster_project.onboarding.check_experiment "$(NAME)"
 
+doctor: $(READY) ## is all well: versions, experiments, home, disk, what is published; and what to do
+	$(BIN)/python -m dagster_project.commands.doctor $(OPTIONS)
+
 dictionary: $(READY) ## write docs/tables.md from what is published (after make run)
 	$(BIN)/python -m dagster_project.commands.dictionary
 

@@ -14,7 +14,7 @@ from uplift_core.experiment.declaration import discover
 def main(arguments: list[str] | None = None) -> int:
     """Run the experiments that the command names; return the exit code."""
     declared = discover(SQL_FOLDER / "experiments", *Settings().experiment_roots)
-    parser = argparse.ArgumentParser(prog="run", description="Materialize experiments.")
+    parser = argparse.ArgumentParser(prog="uplift run", description="Materialize experiments.")
     parser.add_argument("experiments", nargs="+", choices=sorted(declared))
     parser.add_argument("-v", "--verbose", action="store_true", help="print what the steps say, too")
     parser.add_argument(

@@ -10,11 +10,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from uplift_core.artifacts.home import project_folder
 from uplift_core.errors import ExperimentError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SQL_FOLDER = REPOSITORY / "sql"
-OWN_EXPERIMENTS = REPOSITORY / "experiments"
+PACKAGED_SQL = Path(__file__).resolve().parent / "sql"  # in the wheel; a checkout has it at its top
+SQL_FOLDER = PACKAGED_SQL if PACKAGED_SQL.is_dir() else REPOSITORY / "sql"
+OWN_EXPERIMENTS = project_folder() / "experiments"
 
 
 class OwnFileSetting(BaseModel):
@@ -31,7 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_")
 
-    home: Path = REPOSITORY / ".uplift"
+    home: Path = project_folder() / ".uplift"
     data_dir: Path | None = None  # searched first for source files
     # Folders with your own experiments, separated as in PATH; a named folder must exist.
     experiments: str = str(OWN_EXPERIMENTS)

@@ -8,9 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from uplift_core.artifacts.home import Home
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from uplift_core.artifacts.home import Home, project_folder
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
@@ -20,7 +18,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="UPLIFT_")
 
-    home: Path = REPOSITORY / ".uplift"
+    home: Path = project_folder() / ".uplift"
     # Seconds until a published snapshot that could not be loaded is tried again.
     retry_seconds: Annotated[float, Field(ge=0)] = 5.0
     # Hours after which the snapshot in use is hashed again; 0: only when its file has changed.

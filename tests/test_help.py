@@ -12,6 +12,7 @@ COMMANDS = (
     "dagster_project.onboarding.check_experiment",
     "dagster_project.commands.backup",
     "dagster_project.commands.carry_ledger",
+    "dagster_project.commands.doctor",
     "dagster_project.commands.erase",
     "dagster_project.commands.rollback",
     "dagster_project.commands.shell",

@@ -14,7 +14,7 @@ from uplift_core.errors import UpliftError
 
 def main(arguments: list[str] | None = None) -> int:
     """Back the home up or restore it; return the exit code."""
-    parser = argparse.ArgumentParser(prog="backup", description="Back a home up, or restore it.")
+    parser = argparse.ArgumentParser(prog="uplift backup", description="Back a home up, or restore it.")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--to", metavar="FOLDER", help="a new folder or fsspec URL of the backup")
     which.add_argument("--from", dest="source", metavar="FOLDER", help="a backup to restore")

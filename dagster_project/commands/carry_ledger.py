@@ -12,7 +12,8 @@ from uplift_core.errors import UpliftError
 def main(arguments: list[str] | None = None) -> int:
     """Carry the ledger and print the row counts; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="carry-ledger", description="Carry the ledger of an earlier warehouse into a new one."
+        prog="uplift carry-ledger",
+        description="Carry the ledger of an earlier warehouse into a new one.",
     )
     parser.add_argument("source", help="the earlier warehouse, or a published snapshot")
     parser.add_argument(

@@ -16,7 +16,7 @@ from uplift_core.errors import UpliftError
 
 def main(arguments: list[str] | None = None) -> int:
     """Erase a user and print the receipt; return the exit code."""
-    parser = argparse.ArgumentParser(prog="erase", description="Erase a user of an experiment.")
+    parser = argparse.ArgumentParser(prog="uplift erase", description="Erase a user of an experiment.")
     parser.add_argument("experiment", help="the experiment that the user belongs to")
     parser.add_argument("user", help="the user's id in the file, or user_id")
     parser.add_argument(

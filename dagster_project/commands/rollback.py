@@ -15,7 +15,7 @@ from uplift_core.errors import UpliftError
 
 def main(arguments: list[str] | None = None) -> int:
     """List the kept snapshots, or make one of them current; return the exit code."""
-    parser = argparse.ArgumentParser(prog="rollback", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="uplift rollback", description=main.__doc__)
     parser.add_argument(
         "--to", default="", metavar="SNAPSHOT", help="the snapshot; default: the previous one"
     )

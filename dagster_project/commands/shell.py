@@ -54,9 +54,9 @@ def ask_warehouse(home: Home, query: str) -> str:
         raise UpliftError(str(error)) from error
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Start the shell, or print the result of a query."""
-    parser = argparse.ArgumentParser(prog="shell", description="SQL on the tables that runs wrote.")
+    parser = argparse.ArgumentParser(prog="uplift sql", description="SQL on the tables that runs wrote.")
     parser.add_argument("query", nargs="*", help="the query to run; without one the shell stays open")
     parser.add_argument(
         "--of",
@@ -64,7 +64,7 @@ def main() -> None:
         default="snapshot",
         help="the published snapshot, or the batch's file while no run has it open",
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     home, query = Home(Settings().home), " ".join(chosen.query)
     if chosen.of == "warehouse":
         sys.stdout.write(f"{ask_warehouse(home, query)}\n")

@@ -21,7 +21,8 @@ from uplift_core.errors import UpliftError
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(
-        prog="suppress", description="Keep users out of lists and of /score, or let them in again."
+        prog="uplift suppress",
+        description="Keep users out of lists and of /score, or let them in again.",
     )
     made.add_argument("user", nargs="?", default="", help="the user's id in the file, or user_id")
     made.add_argument("--experiment", default="", help="one experiment; all if it is left out")

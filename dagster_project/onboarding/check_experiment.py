@@ -16,7 +16,7 @@ from uplift_core.errors import UpliftError
 def main(arguments: list[str] | None = None) -> int:
     """Print the problems of an experiment; return the exit code: 1 if there are any."""
     parser = argparse.ArgumentParser(
-        prog="check-experiment", description="Tell all problems of an experiment, without a run."
+        prog="uplift check", description="Tell all problems of an experiment, without a run."
     )
     parser.add_argument("name", help="the experiment's name: that of its folder")
     name = parser.parse_args(arguments).name

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="new-experiment", description="Declare a randomized experiment from its file."
+        prog="uplift new", description="Declare a randomized experiment from its file."
     )
     parser.add_argument("file", help="CSV (also .csv.gz) or Parquet; a pattern names several parts")
     parser.add_argument("name", help="the experiment's name: lower-case letters, digits, underscores")

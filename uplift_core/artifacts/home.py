@@ -9,6 +9,13 @@ from pathlib import Path
 
 OWNER_ONLY, OTHERS = 0o700, 0o077  # modes: what the owner may do, what others could do
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def project_folder() -> Path:
+    """Return the folder of a team's files: the checkout; for an installed package the current one."""
+    return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+
 
 @dataclass(frozen=True)
 class Home:

@@ -1,0 +1,136 @@
+"""The command ``uplift``: every command is there, and an installed package needs no checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.csv as pc
+import pytest
+from click.testing import CliRunner
+
+from dagster_project.commands import doctor
+from dagster_project.commands.cli import COMMANDS, uplift
+from dagster_project.commands.project_folder import FILES, create_project
+from dagster_project.settings import REPOSITORY, SQL_FOLDER
+from tests.e2e.own_experiments import offers
+from tests.support import share_proof
+from uplift_core.errors import UpliftError
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the unpacked wheel, as in site-packages, that nobody may write."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def call(installed: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a folder, with nothing of the checkout on the path."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("UPLIFT", "DAGSTER"))
+    }
+    environment = kept | {"PYTHONPATH": str(installed), "UPLIFT_THREADS": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "dagster_project.commands.cli", *arguments]
+    return subprocess.run(
+        command, cwd=where, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_names_every_command_and_what_it_does() -> None:
+    shown = CliRunner().invoke(uplift, ["--help"])
+    assert shown.exit_code == 0
+    for name in (*COMMANDS, "init", "serve", "dev", "ui"):
+        assert f"\n  {name} " in shown.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_reads_its_own_arguments(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = CliRunner().invoke(uplift, [name, "--help"])
+    assert shown.exit_code == 0
+    assert f"usage: uplift {name}" in shown.output + capsys.readouterr().out
+
+
+def test_a_wrong_command_or_argument_is_refused() -> None:
+    assert CliRunner().invoke(uplift, ["treat"]).exit_code == 2
+    assert CliRunner().invoke(uplift, ["rollback", "--nonsense"]).exit_code == 2
+
+
+def test_a_project_folder_is_new(tmp_path: Path) -> None:
+    assert [
+        path.relative_to(tmp_path / "mail").as_posix() for path in create_project(tmp_path / "mail")
+    ] == [*FILES]
+    with pytest.raises(UpliftError, match="is not empty"):
+        create_project(tmp_path / "mail")
+
+
+def test_the_doctor_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    monkeypatch.setenv("UPLIFT_HOME", str(home))
+    assert doctor.main([]) == 1
+    shown = capsys.readouterr().out
+    assert f"chmod 700 {home}" in " ".join(shown.split())
+    assert "uplift run NAME publishes an experiment" in shown
+    assert doctor.main(["--json"]) == 1
+    answers = {row["question"]: row for row in json.loads(capsys.readouterr().out)["answers"]}
+    assert answers["disk"]["state"].endswith("GiB are free")
+    assert "hillstrom" in answers["experiments"]["state"]
+
+
+def test_a_finished_home_is_well(
+    simulated_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UPLIFT_HOME", str(simulated_home))
+    monkeypatch.setattr(doctor, "LEAST_FREE", 0)
+    assert doctor.main(["--json"]) == 0
+    answers = {row["question"]: row for row in json.loads(capsys.readouterr().out)["answers"]}
+    assert answers["published"]["state"].startswith("simulated, 0.")
+
+
+def test_the_wheel_has_all_sql_and_data_files(installed: Path) -> None:
+    packaged = {
+        path.relative_to(installed / "dagster_project" / "sql")
+        for path in (installed / "dagster_project" / "sql").rglob("*")
+        if path.is_file()
+    }
+    assert packaged == {path.relative_to(SQL_FOLDER) for path in SQL_FOLDER.rglob("*") if path.is_file()}
+    for package in ("dagster_project", "serve", "ui", "uplift_core"):
+        sources = {
+            path.relative_to(REPOSITORY)
+            for path in (REPOSITORY / package).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        assert {path for path in sources if not (installed / path).is_file()} == set()
+
+
+def test_an_installed_package_runs_an_experiment_outside_the_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    assert call(installed, tmp_path, "init", "project").returncode == 0
+    pc.write_csv(offers()[0], tmp_path / "offers.csv")
+    for step in (["new", str(tmp_path / "offers.csv"), "offers"], ["check", "offers"]):
+        done = call(installed, project, *step)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (project / ".uplift").mkdir()
+    share_proof(project / ".uplift")
+    done = call(installed, project, "run", "offers")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Whom to treat" in done.stdout
+    assert list((project / ".uplift" / "exports" / "offers").rglob("treat.csv"))
+    answer = call(installed, project, "sql", "--", "select count(*) as users from raw.offers")
+    assert answer.returncode == 0, answer.stderr
+    assert not list(installed.rglob(".uplift"))
