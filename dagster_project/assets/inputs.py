@@ -9,7 +9,7 @@ import pyarrow as pa
 from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.compute import LayerQuery
-from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
+from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.features import register_features
@@ -100,6 +100,8 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         sql, binds = assignment_query(experiment)
         if declaration.propensities == "estimate":
             context.log.warning(f"{declaration.name}: {ESTIMATED}")
+        if declaration.strata_shares == "counted":
+            context.log.warning(f"{declaration.name}: {COUNTED}")
         write = LayerWrite(context, engine, experiment, "assignment")
         write.besides = {"sql": sql_sha256(sql, json.dumps(binds, sort_keys=True))}
         with write.transaction() as db:

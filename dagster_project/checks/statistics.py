@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from dagster_project.checks.findings import Finding
 from dagster_project.checks.units import feature_moments, users_of_arm
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import assigned_units
+from dagster_project.inputs.stratum_sizes import stratum_sizes
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.cells import features_of, read_cells, read_edges
 from dagster_project.warehouse.connection import Warehouse
@@ -26,7 +28,7 @@ from uplift_core.diagnostics.statistics import (
     mean_difference,
     stability_index,
 )
-from uplift_core.evaluation.estimate import Z95, Estimate
+from uplift_core.evaluation.estimate import Z95, Estimate, balance_weights
 
 CLASSIFIED_USERS = 2_000_000  # with more, cells are sampled: far fewer show an AUC of .55
 SCORE_BINS = 20
@@ -37,7 +39,10 @@ Bin = tuple[str, float | None, float, float]  # split, value of a feature, users
 
 
 def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:
-    """Compare the arms' sizes with their designed shares."""
+    """Compare the arms' sizes with their designed shares, within each stratum if there are any."""
+    if experiment.declaration.propensity_varies:
+        yield _sample_ratio_within(db, experiment)
+        return
     shares = {arm.name: arm.share for arm in experiment.declaration.arms}
     units = assigned_units(db, experiment)
     counts = dict.fromkeys(shares, 0) | dict(units.by_arm)
@@ -55,6 +60,27 @@ def check_sample_ratio(db: Warehouse, experiment: BatchExperiment) -> Iterator[F
         f"{shares[ratio.arm]:.4f} were designed (chi-square p = {ratio.p_value:.2g}); {units.word} were "
         "lost or the declared share is wrong: find out which before you learn from the data",
         passed=not ratio.mismatch(limit),
+    )
+
+
+def _sample_ratio_within(db: Warehouse, experiment: BatchExperiment) -> Finding:
+    sizes = stratum_sizes(db, experiment)
+    ratio, limit = sizes.ratio, experiment.declaration.decisions.gates.sample_ratio
+    worst = sizes.worst
+    off = ratio.mismatch(limit)
+    return Finding(
+        check="sample_ratio",
+        rule="chi_square within strata",
+        column="arm",
+        value=f"{ratio.arm} {sizes.n_treated.sum() / sizes.n.sum():.4f}",
+        message=f"{experiment.name}: column 'arm': '{ratio.arm}' has {sizes.n_treated[worst]:.0f} of "
+        f"{sizes.n[worst]:.0f} {sizes.units} in {sizes.names[worst]}, where {sizes.expected[worst]:.1f} "
+        f"were designed (chi-square over all {len(sizes.n)} parts, p = {ratio.p_value:.2g}); "
+        f"{sizes.units} were lost or a declared chance is wrong: find out which before you learn from "
+        "the data"
+        if off
+        else "",
+        passed=not off,
     )
 
 
@@ -128,7 +154,11 @@ def _cells_of_arm(cells: Cells) -> HalvedGroups:
     step = math.ceil(cells.n.sum() / CLASSIFIED_USERS)
     sampled = cells.cell % step == 0
     x, half = cells.x[cells.cell[sampled]], cells.fold[sampled] % 2
-    return HalvedGroups(x, cells.w[sampled], cells.n[sampled], half)
+    groups = HalvedGroups(x, cells.w[sampled], cells.n[sampled], half)
+    if cells.propensities is None:
+        return groups
+    weight = balance_weights(groups.in_arm, cells.propensity, cells.propensities[sampled])
+    return replace(groups, weight=weight)
 
 
 def check_leakage(db: Warehouse, experiment: BatchExperiment) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.diagnostics.balance import HalvedGroups
 from uplift_core.diagnostics.statistics import Moments
+from uplift_core.evaluation.estimate import balance_weights
 
 UNITS = Identifier.of("cluster_units")
 ByArm = Mapping[tuple[str, int], Moments]  # by arm and position of the feature, from 1
@@ -27,7 +29,9 @@ def feature_moments(
     features, assignment = experiment.tables.features, experiment.tables.assignment
     if not assigned_units(db, experiment).whole_clusters:
         known, share = {}, {}
-        for arm, position, users, mean, variance, n in _rows(db, features, assignment, columns):
+        for arm, position, users, mean, variance, n in _rows(
+            db, experiment, features, assignment, columns
+        ):
             known[arm, position] = Moments(mean, variance, n)
             share[arm, position] = Moments(n / users, n / users * (1 - n / users), users)
         return known, share
@@ -39,9 +43,10 @@ def feature_moments(
             assignment=assignment,
             feature_names=columns,
             shares=shares,
+            varies=experiment.declaration.propensity_varies,
         )
         db.create_temporary(UNITS, sql)
-        rows = _rows(db, UNITS, UNITS, columns)
+        rows = _rows(db, experiment, UNITS, UNITS, columns)
         of_clusters.append(
             {(arm, k): Moments(mean, variance, n) for arm, k, _, mean, variance, n in rows}
         )
@@ -57,21 +62,30 @@ def users_of_arm(db: Warehouse, experiment: BatchExperiment, arm: str, most_user
         features=tables.features,
         assignment=tables.assignment,
         feature_names=[Identifier.of(name) for name in names],
+        varies=declaration.propensity_varies,
     )
     step = math.ceil(db.count(tables.assignment) / most_users)
     users = db.arrow(sql, {"arm": arm, "control": declaration.control, "step": step})
     x = [users.column(name).to_numpy(zero_copy_only=False).astype(np.float32) for name in names]
     in_arm, half, unit = (users.column(name).to_numpy(zero_copy_only=False) for name in COLUMNS)
-    return HalvedGroups(
+    groups = HalvedGroups(
         np.column_stack(x), in_arm.astype(np.float64), np.ones(len(half)), half, unit.astype(np.int64)
     )
+    if not declaration.propensity_varies:
+        return groups
+    e = users.column("propensity").to_numpy()
+    return replace(groups, weight=balance_weights(groups.in_arm, float(e.mean()), e))
 
 
 COLUMNS = ("in_arm", "half", "unit")
 
 
 def _rows(
-    db: Warehouse, features: Identifier, assignment: Identifier, columns: Sequence[Identifier]
+    db: Warehouse,
+    experiment: BatchExperiment,
+    features: Identifier,
+    assignment: Identifier,
+    columns: Sequence[Identifier],
 ) -> list[tuple[str, int, float, float, float, float]]:
     sql = render(
         "quality/moments.sql",
@@ -79,5 +93,7 @@ def _rows(
         assignment=assignment,
         feature_names=columns,
         numbers=[Identifier(str(i)) for i, _ in enumerate(columns, 1)],
+        varies=experiment.declaration.propensity_varies,
     )
-    return db.rows(sql)
+    varies = experiment.declaration.propensity_varies
+    return db.rows(sql, {"control": experiment.declaration.control} if varies else {})

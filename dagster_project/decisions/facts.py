@@ -16,6 +16,7 @@ from dagster_project.decisions.records import NIGHTS, ListKey
 from dagster_project.decisions.thresholds import held_out_scores
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import assigned_units
+from dagster_project.inputs.stratum_sizes import stratum_sizes
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
@@ -106,7 +107,9 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
         held_out_scores=held_out_scores(db, experiment, order.arm, learner),
         held_out_groups=_held_out_groups(db, experiment, order.arm, learner),
         gains_over_nobody=read_gains_over_nobody(db, experiment, order.arm, learner),
-        sample_ratio=sample_ratio(units.by_arm, shares),
+        sample_ratio=stratum_sizes(db, experiment).ratio
+        if experiment.declaration.propensity_varies
+        else sample_ratio(units.by_arm, shares),
         units=units.word,
         previous_date=_previous_date(db, key),
     )

@@ -14,6 +14,11 @@ ESTIMATED = (
     "guaranteed by design"
 )
 
+COUNTED = (
+    "the arms' shares of each stratum are counted, not designed; that the arms of a stratum differ by "
+    "chance alone is not guaranteed by design"
+)
+
 
 @dataclass(frozen=True)
 class BatchExperiment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster_project.declared.experiment import ESTIMATED, BatchExperiment
+from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
 from dagster_project.evaluation.stored_plots import records, rows_of_arm
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import NAMES, Row, Rows
@@ -36,6 +36,8 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
     ]
     if declaration.propensities == "estimate":
         parts.append(f"**Warning**: {ESTIMATED}.")
+    if declaration.strata_shares == "counted":
+        parts.append(f"**Warning**: {COUNTED}.")
     for arm in declaration.treatments:
         arm_rows = [row for row in registry if row["arm"] == arm]
         parts += [f"## {arm}", *_arm(db, experiment, arm, arm_rows)]

@@ -4,6 +4,7 @@
    Bound: $arm, $control; $step, one of so many clusters is taken. */
 select
     assignment.arm = {{ bind.arm }} as in_arm,
+    {% if varies %}assignment.propensity,{% endif %}
     assignment.fold % 2 as half,
     dense_rank() over (order by assignment.cluster) - 1 as unit,
     {% for feature in feature_names -%}

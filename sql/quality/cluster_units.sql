@@ -4,6 +4,7 @@
 select
     row_number() over (order by assignment.cluster) as user_id,
     any_value(assignment.arm) as arm,
+    {% if varies %}avg(assignment.propensity) as propensity,{% endif %}
     {% for feature in feature_names -%}
         {% if shares -%}
             count(features.{{ feature }}) filter (not isnan(features.{{ feature }})) / count(*)

@@ -38,6 +38,8 @@ class HalvedGroups:
         half: (n_groups,) 0 or 1.
         cluster: (n_groups,) whole numbers from 0: clusters of groups, each in one half; None: each user
             was assigned alone.
+        weight: (n_groups,) weight of each user, where chances of the arm differ: the inverse of the
+            chance of the arm that the user is in; None: 1.
     """
 
     x: Floats
@@ -45,6 +47,25 @@ class HalvedGroups:
     n: Doubles
     half: npt.NDArray[np.integer]
     cluster: npt.NDArray[np.int64] | None = None
+    weight: Doubles | None = None
+
+    @property
+    def size(self) -> Doubles:
+        """(n_groups,) users, weighted."""
+        return self.n if self.weight is None else self.n * self.weight
+
+    def inflation(self, some: npt.NDArray[np.bool_]) -> float:
+        """Return the factor by which weights enlarge an AUC's error: the arms' larger one (Kish 1965).
+
+        Where users are in clusters, the error has their weights already.
+        """
+        if self.weight is None or self.cluster is not None:
+            return 1.0
+        factors = []
+        for arm in (self.in_arm == 1, self.in_arm == 0):
+            size, weight = self.size[some & arm], self.weight[some & arm]
+            factors.append(float(size @ weight / size.sum()))
+        return math.sqrt(max(factors))
 
 
 def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Estimate:
@@ -58,7 +79,7 @@ def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Est
     Returns:
         AUC (0.5 is chance) and standard error; (nan, nan) if a half lacks users inside or outside.
     """
-    x, in_arm, n, half = groups.x, groups.in_arm, groups.n, groups.half
+    x, in_arm, n, half = groups.x, groups.in_arm, groups.size, groups.half
     areas = []
     for test_half in (0, 1):
         train, test = half != test_half, half == test_half
@@ -77,7 +98,8 @@ def arm_auc(groups: HalvedGroups, *, max_bin: int = 64, threads: int = 0) -> Est
         )
         score = predict_booster(model, x[test]).astype(np.float64)
         cluster = None if groups.cluster is None else groups.cluster[test]
-        areas.append(auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test]), cluster))
+        area = auc(score, n[test] * in_arm[test], n[test] * (1 - in_arm[test]), cluster)
+        areas.append(Estimate(area.value, area.std_error * groups.inflation(test)))
     # Scores of two models cannot be ranked together: compute one area each, then their mean.
     value = float(np.mean([area.value for area in areas]))
     return Estimate(value, math.hypot(*(area.std_error for area in areas)) / 2)

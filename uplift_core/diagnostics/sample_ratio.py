@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
+from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 
 SIGNIFICANCE = 0.001  # usual for this test: Fabijan et al. 2019
@@ -57,3 +58,31 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
     chi_square = ((observed - expected) ** 2 / expected).sum()
     p_value = float(chdtrc(len(arms) - 1, chi_square))
     return SampleRatio(p_value, float(deviation[worst]), arms[worst])
+
+
+def sample_ratio_within(
+    n: Doubles, n_treated: Doubles, *, expected: Doubles, variance: Doubles, arm: str
+) -> SampleRatio:
+    """Test the treated users of each stratum against their chances: a chi-square, added up over strata.
+
+    A stratum adds (treated - sum of e)^2 / (sum of e (1 - e)) and one degree of freedom: the chi-square
+    of its two arms if e is one number there.
+
+    Args:
+        n: (n_strata,) users.
+        n_treated: (n_strata,) users under treatment.
+        expected: (n_strata,) sum of the users' e.
+        variance: (n_strata,) sum of the users' e (1 - e), above 0.
+        arm: name of the treatment.
+
+    Returns:
+        The test's p-value, and the share of all users by which the strata differ.
+
+    Raises:
+        DataError: there are no users.
+    """
+    if n.sum() == 0:
+        raise DataError("strata: there are no users; give each stratum users")
+    off = n_treated - expected
+    p_value = float(chdtrc(len(n), (off**2 / variance).sum()))
+    return SampleRatio(p_value, float(np.abs(off).sum() / n.sum()), arm)
