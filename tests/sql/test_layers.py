@@ -366,6 +366,7 @@ def test_histograms_count_missing_values_apart(db):
         feature_names=TWO,
         numbers=NUMBERS,
         bounds=bounds,
+        varies=False,
     )
     assert db.rows(sql, {"bounds_1": [0.0, 1.0, 2.0], "bounds_2": [5.0]}) == [
         (1, {0.0: 1, 1.0: 0, 2.0: 2, math.inf: 1}, 0),
