@@ -347,7 +347,7 @@ def test_moments_leave_out_what_is_not_known(db):
     arms = [(1, "none"), (2, "none"), (3, "womens"), (4, "womens")]
     make_table(db, "assignment.hillstrom", "user_id bigint, arm varchar", arms)
     names = {"features": TABLES.features, "assignment": TABLES.assignment}
-    sql = render("quality/moments.sql", **names, feature_names=TWO, numbers=NUMBERS)
+    sql = render("quality/moments.sql", **names, feature_names=TWO, numbers=NUMBERS, varies=False)
     assert db.rows(sql) == [
         ("none", 1, 2, 2.0, 2.0, 2),
         ("none", 2, 2, 5.0, 0.0, 1),
@@ -366,7 +366,6 @@ def test_histograms_count_missing_values_apart(db):
         feature_names=TWO,
         numbers=NUMBERS,
         bounds=bounds,
-        varies=False,
     )
     assert db.rows(sql, {"bounds_1": [0.0, 1.0, 2.0], "bounds_2": [5.0]}) == [
         (1, {0.0: 1, 1.0: 0, 2.0: 2, math.inf: 1}, 0),
