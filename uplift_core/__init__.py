@@ -12,3 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The sums of products that NumPy computes here are short: in two threads, which wait busily, they take
 # up to 20 times as long, and their last bits depend on the cores. OpenBLAS reads this with NumPy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def __getattr__(name: str) -> object:
+    """Load the library's face when it is first used: NumPy and XGBoost take a second."""
+    if name == "evaluate":
+        from uplift_core.library.any_scores import evaluate  # noqa: PLC0415
+
+        return evaluate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,7 +38,8 @@ def test_models_train_with_what_tuning_chose(engine):
     assert {kind for kind, _, _ in trials} == {"outcome", "effect", "s"}
     chosen = {kind: json.loads(parameters) for kind, parameters, chosen in trials if chosen}
     ((used,),) = current
-    assert json.loads(used) == chosen | {"seed": 7, "max_bins": 64}
+    forest = small_simulation().declaration.learners.forest.model_dump()
+    assert json.loads(used) == chosen | {"seed": 7, "max_bins": 64, "forest": forest}
 
 
 def test_tuned_models_without_tuning_are_refused(engine):

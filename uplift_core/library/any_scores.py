@@ -1,0 +1,222 @@
+"""Is a model's ranking worth anything? Evaluate anybody's scores on the users of an experiment.
+
+The figures are those of the engine, with the same standard errors, so that a score of causalml, of
+econml, or of a rule of thumb can be compared with ours. The users must not have trained the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from uplift_core.arrays import Doubles
+from uplift_core.errors import DataError
+from uplift_core.evaluation.calibration import calibration_slope
+from uplift_core.evaluation.curves import qini_auc
+from uplift_core.evaluation.estimate import Estimate, difference, spread
+from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
+from uplift_core.evaluation.policy import gain_over_random, policy_value
+from uplift_core.evaluation.rate import autoc
+
+Column = npt.ArrayLike
+GAIN = "gain_over_random"
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one ranking, in units of the outcome per user, with its standard error.
+
+    ``verdict`` is ``better`` or ``worse`` than ``other`` if the 95 % interval leaves out 0, and else
+    ``inconclusive``; figures that are compared with nothing have none.
+    """
+
+    ranking: str
+    metric: str
+    value: float
+    std_error: float
+    ci_low: float
+    ci_high: float
+    other: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the users of an experiment say of some rankings.
+
+    Attributes:
+        budget: the share of users that is treated.
+        n: number of users.
+        figures: of each ranking policy value, gain over random targeting, AUTOC, Qini (scikit-uplift's,
+            for binary outcomes) and calibration slope; and of each pair the difference of gains.
+    """
+
+    budget: float
+    n: int
+    figures: tuple[Figure, ...]
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the figures as rows, for a table of any library."""
+        return [asdict(figure) for figure in self.figures]
+
+    def figure(self, ranking: str, metric: str, other: str = "") -> Figure:
+        """Return one figure.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for figure in self.figures:
+            if (figure.ranking, figure.metric) == (ranking, metric) and other in {"", figure.other}:
+                return figure
+        raise KeyError((ranking, metric, other))
+
+    def __str__(self) -> str:
+        shown = [f"{self.n:,} users, {self.budget:.0%} treated; ± is one standard error"]
+        for figure in self.figures:
+            against = f" over {figure.other}: {figure.verdict}" if figure.other else ""
+            shown.append(
+                f"{figure.ranking:20} {figure.metric:20} {figure.value:+.5f} ± {figure.std_error:.5f}"
+                f"{against}"
+            )
+        return "\n".join(shown)
+
+
+def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
+    y: Column,
+    arm: Column,
+    scores: Mapping[str, Column],
+    *,
+    e: float | Column,
+    budget: float = 0.3,
+    mu0: Column | None = None,
+    mu1: Column | None = None,
+    cluster: Column | None = None,
+) -> Evaluation:
+    """Evaluate rankings of the users of a randomized experiment.
+
+    Args:
+        y: (n,) outcomes, finite numbers.
+        arm: (n,) 1 or true under treatment, 0 or false under control.
+        scores: name of each ranking -> (n,) scores by a model that never saw these users; users with
+            larger scores are treated first.
+        e: the chance of being treated by design, one number or (n,), between 0 and 1.
+        budget: share of users to treat.
+        mu0: (n,) predicted outcome under control, by a model that never saw these users; it narrows the
+            errors. Default: the mean of the control.
+        mu1: (n,) predicted outcome under treatment, likewise.
+        cluster: (n,) who was assigned together, or shares outcomes; errors then add up clusters.
+
+    Raises:
+        DataError: names the column, the value and the remedy.
+    """
+    outcome, w = _numbers("y", y), _arms(arm)
+    n = len(outcome)
+    ranked = {name: _numbers(f"scores '{name}'", score) for name, score in scores.items()}
+    chances = np.atleast_1d(_numbers("e", e))
+    _refuse(
+        {
+            "arm": len(w) != n,
+            **{f"scores '{name}'": len(score) != n for name, score in ranked.items()},
+            "e": len(chances) not in {1, n},
+        },
+        n,
+    )
+    if not ranked or not 0 < budget < 1:
+        raise DataError("scores must hold one ranking or more, and budget must be between 0 and 1")
+    if chances.min() <= 0 or chances.max() >= 1:
+        raise DataError(
+            f"e: {chances.min():g} to {chances.max():g}; every chance must be between 0 and 1"
+        )
+    varying = len(chances) > 1 and bool(np.ptp(chances))
+    joint = joint_groups(
+        ranked,
+        w,
+        outcome,
+        mu0=_predicted("mu0", mu0, outcome, w == 0),
+        mu1=_predicted("mu1", mu1, outcome, w == 1),
+        propensity=float(chances.mean()),
+        cluster=None if cluster is None else np.asarray(cluster),
+        propensities=chances if varying else None,
+    )
+    binary = bool(np.isin(outcome, (0, 1)).all())
+    return Evaluation(budget, n, tuple(_figures(joint, budget, binary=binary)))
+
+
+def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Figure]:
+    metrics: dict[str, Callable[[ScoreGroups], Estimate]] = {
+        "policy_value": lambda groups: policy_value(groups, budget),
+        "autoc": autoc,
+        "calibration_slope": calibration_slope,
+    }
+    if binary:
+        metrics["qini_auc"] = qini_auc
+    gains: dict[str, Estimate] = {}
+    for name in joint.scores:
+        groups, place = joint.by(name)
+        yield from (_figure(name, metric, of(groups)) for metric, of in metrics.items())
+        gains[name] = spread(gain_over_random(groups, budget), place)
+        yield _figure(name, GAIN, gains[name], RANDOM)
+    for name, gain in gains.items():
+        for other, its_gain in gains.items():
+            if other != name:
+                yield _figure(name, GAIN, difference(joint, gain, its_gain), other)
+
+
+def _figure(ranking: str, metric: str, estimate: Estimate, other: str = "") -> Figure:
+    sure = estimate.ci_low > 0 or estimate.ci_high < 0
+    verdict = ("better" if estimate.value > 0 else "worse") if sure else "inconclusive"
+    return Figure(
+        ranking,
+        metric,
+        estimate.value,
+        estimate.std_error,
+        estimate.ci_low,
+        estimate.ci_high,
+        other,
+        verdict if other else "",
+    )
+
+
+def _numbers(name: str, column: Column) -> Doubles:
+    try:
+        values = np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: must be numbers ({error})") from error
+    if values.size == 0 or not np.isfinite(values).all():
+        bad = (
+            "is empty"
+            if values.size == 0
+            else f"row {int(np.argmin(np.isfinite(values)))} is not finite"
+        )
+        raise DataError(f"{name}: {bad}; leave out or correct these users")
+    return values
+
+
+def _arms(arm: Column) -> Doubles:
+    w = _numbers("arm", arm)
+    other = w[~np.isin(w, (0, 1))]
+    if len(other):
+        raise DataError(f"arm: {other[0]:g} is no arm; give 1 under treatment and 0 under control")
+    if w.min() == w.max():
+        raise DataError("arm: all users are in one arm; users of both arms are needed")
+    return w
+
+
+def _predicted(
+    name: str, given: Column | None, outcome: Doubles, in_arm: npt.NDArray[np.bool_]
+) -> Doubles:
+    if given is None:
+        return np.full(len(outcome), outcome[in_arm].mean())
+    values = _numbers(name, given)
+    _refuse({name: len(values) != len(outcome)}, len(outcome))
+    return values
+
+
+def _refuse(of_other_length: Mapping[str, bool], n: int) -> None:
+    wrong = [name for name, differs in of_other_length.items() if differs]
+    if wrong:
+        raise DataError(f"{wrong[0]}: has another number of rows than y, which has {n}")
