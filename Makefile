@@ -144,6 +144,9 @@ bench-gate: $(READY) ## how often the gate opens, in six designs without anythin
 bench-clusters: $(READY) ## how often intervals hold the truth, and the gate opens, where clusters are treated together
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.clusters $(OPTIONS)
 
+bench-strata: $(READY) ## how often intervals hold the truth where chances of the treatment differ between users
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.strata $(OPTIONS)
+
 bench-cluster-cost: $(READY) ## the evaluation of 5M look-alike users in clusters of about 2 beside independent ones
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.cluster_cost --folder $(BENCH_RESULTS) $(OPTIONS)
 

@@ -60,10 +60,10 @@ def figures(joint: JointGroups) -> dict[str, Estimate]:
     return found | {PAIRED: difference(joint, spread(found["gain"], place), response)}
 
 
-def truths(model: ContrastModel, seed: int) -> dict[str, float]:
+def truths(model: ContrastModel, seed: int, e: float = E) -> dict[str, float]:
     """Compute the true value of each figure, which is that of the population."""
-    population = next(marketing_rct(POPULATION, seed + 1, treated_share=E, chunk=POPULATION))
-    groups, others = (expected_groups(model, population, E, ranking) for ranking in (RANKING, RESPONSE))
+    population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
+    groups, others = (expected_groups(model, population, e, ranking) for ranking in (RANKING, RESPONSE))
     found = {name: figure(groups).value for name, figure in FIGURES.items()}
     return found | {PAIRED: found["gain"] - gain_over_random(others, BUDGET).value}
 
