@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.strata import WHOLE
 
 # Cells hold users of one chance, so that figures are exact; with more values, cells hold few users.
 MOST_VALUES = 1_000_000
@@ -26,8 +27,13 @@ def propensity_columns(experiment: BatchExperiment) -> dict[str, object]:
 
 
 def _texts(declaration: Experiment) -> str:
-    """Return the columns of the strata as texts, joined by commas."""
-    return ", ".join(f"{Identifier.of(name)}::varchar" for name in declaration.strata)
+    """Return the columns of the strata as texts, as ``Stratum.texts`` writes them, joined by commas."""
+    return ", ".join(text_of(name) for name in declaration.strata)
+
+
+def text_of(column: str) -> str:
+    """Return the SQL of a stratum's value as text; of a whole number without decimals."""
+    return f"regexp_replace({Identifier.of(column)}::varchar, {literal(WHOLE.pattern)}, '\\1')"
 
 
 def propensity_binds(experiment: BatchExperiment) -> dict[str, object]:

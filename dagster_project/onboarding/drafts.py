@@ -12,6 +12,7 @@ from functools import cache
 import duckdb
 
 from dagster_project.inputs.reading import EXACT_IN_FLOATS, READERS, TEXT
+from dagster_project.onboarding.chances import EQUAL, Chances
 from dagster_project.onboarding.encoding import FeatureLine, slug
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import INTEGERS, ZONED, Column
@@ -35,6 +36,7 @@ class Draft:
     columns: Sequence[Column]
     shares: Shares
     in_one_arm: frozenset[str] = frozenset()  # outcomes that happen in one arm only
+    chances: Chances = EQUAL
 
     @property
     def arms(self) -> dict[str, str]:
@@ -93,6 +95,7 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         f"arm_column = {_text(guess.arm.name)}",
         f"control = {json.dumps(draft.arms[guess.control])}",
         *([f"cluster = {_text(cluster.name)} # assigned as a whole"] if cluster else []),
+        *_chances(draft.chances),
         *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
         *([f"not_features = [{', '.join(map(_text, after))}] # after the treatment"] if after else []),
         "",
@@ -106,6 +109,10 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         if value != guess.control:
             lines += ["# cost = 0.1 # of treating one user, in money"]
         lines += [""]
+    for values, written in draft.chances.by_stratum.items():
+        of_arm = ", ".join(f"{name} = {written[value]}" for value, name in draft.arms.items())
+        lines += ["[[stratum]]", f"values = [{', '.join(map(_text, values))}]"]
+        lines += [f"shares = {{ {of_arm} }}", ""]
     for outcome in guess.outcomes:
         name = draft.outcomes[outcome.column.name]
         lines += ["[[outcomes]]", f"name = {json.dumps(name)}", f'kind = "{outcome.kind}"']
@@ -129,6 +136,17 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         *_missing(features),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _chances(chances: Chances) -> list[str]:
+    """Declare the chances, if they differ between users."""
+    if chances.column:
+        return [f"propensity_column = {_text(chances.column)} # each user's chance of the treatment"]
+    if not chances.strata:
+        return []
+    names = ", ".join(map(_text, chances.strata))
+    lines = [f"strata = [{names}] # users were assigned within them"]
+    return lines if chances.by_stratum else [*lines, 'strata_shares = "counted" # there was no plan']
 
 
 def _shares_comment(shares: Shares) -> list[str]:

@@ -37,6 +37,8 @@ class Options:
     shares: str = ""
     missing_is_zero: bool = False
     cluster: str = ""
+    strata: tuple[str, ...] = ()
+    propensity: str = ""
     force: bool = False  # replace an earlier draft
 
 
@@ -133,6 +135,7 @@ def _comes_after(name: str, options: Options) -> bool:
 def _named(options: Options) -> list[tuple[str, str]]:
     named = [("--id", options.id), ("--arm", options.arm)]
     named += [("--cluster", options.cluster if options.cluster != "none" else "")]
+    named += [("--propensity", options.propensity), *(("--strata", name) for name in options.strata)]
     named += [("--outcome", name) for name in options.outcomes]
     named += [("--ignore", name) for name in options.ignore]
     return [(option, name) for option, name in named if name and name != "row_number"]

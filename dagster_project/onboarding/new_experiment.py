@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         shares=parsed.shares,
         missing_is_zero=parsed.missing_is_zero,
         cluster=parsed.cluster,
+        strata=tuple(name for name in parsed.strata.split(",") if name),
+        propensity=parsed.propensity,
         force=parsed.force,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
@@ -54,6 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="COLUMN",
         help="the unit that was assigned as a whole, such as the household; none: each user alone",
+    )
+    parser.add_argument(
+        "--strata",
+        default="",
+        metavar="COLUMNS",
+        help="users were assigned within these columns, at other shares in each, such as region,wave",
+    )
+    parser.add_argument(
+        "--propensity",
+        default="",
+        metavar="COLUMN",
+        help="the chance, above 0 and below 1, with which each user was assigned to the treatment",
     )
     for option, meaning in (("outcome", "an outcome"), ("ignore", "neither feature nor outcome")):
         parser.add_argument(

@@ -19,6 +19,7 @@ from dagster_project.inputs.own_files import own_file
 from dagster_project.onboarding import drafts
 from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps
 from dagster_project.onboarding.by_arm import why_no_feature as why_row_number
+from dagster_project.onboarding.chances import Chances, find_chances, shares_differ_by
 from dagster_project.onboarding.clusters import units_by_arm, with_cluster
 from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
 from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
@@ -56,7 +57,8 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         guesses = with_cluster(db, guesses, options)
         in_one_arm = outcomes_of_one_arm(db, guesses)
         units = units_by_arm(db, guesses)
-        shares = find_shares(units, options.shares)
+        chances = find_chances(db, guesses, options)
+        shares = chances.shares or find_shares(units, options.shares)
         draft = drafts.Draft(
             name=name,
             file=file.name,
@@ -65,6 +67,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
             columns=columns,
             shares=shares,
             in_one_arm=frozenset(in_one_arm),
+            chances=chances,
         )
         left_out = {
             c.name: why for c in guesses.features if (why := why_no_feature(c) or why_row_number(db, c))
@@ -91,7 +94,9 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
                 "is no effect. It is not the default outcome unless there is no other; leave it out "
                 f"with --ignore {shlex.quote(outcome)}."
             )
-        _refuse_predictable(db, guesses, lines, used)
+        _refuse_predictable(db, guesses, lines, used, chances)
+        if not shares.designed and options.shares != COUNTED and (hint := shares_differ_by(db, guesses)):
+            raise ExperimentError(f"{shares.why}; {hint}")
         ask_for_plan(shares, units, options.shares)
         _refuse_unreadable(
             db, file, draft, drafts.raw_sql(draft), drafts.features_sql(draft, lines, left_out)
@@ -158,9 +163,13 @@ def _refuse_infinite(columns: Sequence[Column]) -> None:
 
 
 def _refuse_predictable(
-    db: Warehouse, guesses: Guess, lines: list[FeatureLine], columns: list[Column]
+    db: Warehouse,
+    guesses: Guess,
+    lines: list[FeatureLine],
+    columns: list[Column],
+    chances: Chances,
 ) -> None:
-    """Refuse arms that the features predict.
+    """Refuse arms that the features predict, within strata if there are any.
 
     Raises:
         ExperimentError: names the arm and the feature that predicts it best.
@@ -171,8 +180,8 @@ def _refuse_predictable(
     every = -(-guesses.arm.rows // SAMPLE)
     unit = Identifier.of(guesses.cluster.name if guesses.cluster else "_row")
     rows = db.arrow(
-        f"select {arm}::varchar as _arm, dense_rank() over (order by {unit}) - 1 as _unit, {selects} "
-        f"from (select * replace ({casts}) from {FILE}) "
+        f"select {arm}::varchar as _arm, dense_rank() over (order by {unit}) - 1 as _unit, {selects}, "
+        f"_chance from (select * replace ({casts}), {chances.sql(guesses)} as _chance from {FILE}) "
         f"where md5_number_lower({unit}::varchar) % $every = 0 order by _row",
         {"every": every},
     )
@@ -185,15 +194,22 @@ def _refuse_predictable(
 
     # Of two arms, one is predicted exactly as well as the other.
     for value in guesses.arm.values[: None if len(guesses.arm.values) > 2 else 1]:  # noqa: PLR2004
-        balance = arm_balance(x, arms == value, cluster=cluster)
+        weight = None
+        if chances:
+            e = rows.column("_chance").to_numpy().astype(np.float64)
+            weight = 1 / np.where(arms == guesses.control, 1 - e, e)
+        balance = arm_balance(x, arms == value, cluster=cluster, weight=weight)
         if balance.predictable:
             together = balance.together.value
             name, auc, smd = balance.worst([line.name for line in lines])
+            hint = "" if chances else shares_differ_by(db, guesses)
             raise ExperimentError(
                 f"the features predict who is in arm '{value}' (AUC {together:.2f}, chance is 0.50; "
                 f"'{name}' alone {auc:.2f}, standardized difference {smd:.2f}). Either arms were not "
-                "assigned at random with the same shares for everybody, which is out of scope, or a "
-                "column is from after the treatment: then leave it out with --ignore COLUMN"
+                "assigned at random with "
+                f"{'these chances' if chances else 'the same shares for everybody'}, or a column is "
+                "from after the treatment: then leave it out with --ignore COLUMN"
+                f"{f'. {hint[0].upper()}{hint[1:]}' if hint else ''}"
             )
 
 

@@ -131,11 +131,12 @@ class Balance:
         return names[place], float(self.alone[place]), float(self.smd[place])
 
 
-def arm_balance(
+def arm_balance(  # noqa: PLR0913 - the columns of users
     x: Floats,
     in_arm: npt.NDArray[np.bool_],
     *,
     cluster: npt.NDArray[np.int64] | None = None,
+    weight: Doubles | None = None,
     seed: int = 7,
     threads: int = 0,
 ) -> Balance:
@@ -146,6 +147,7 @@ def arm_balance(
         in_arm: (n,) whether the user is in the arm; True and False must both occur.
         cluster: (n,) whole numbers from 0: the clusters, each of which lies in one half; None: each user
             was assigned alone.
+        weight: (n,) weight of each user, see ``HalvedGroups``; None: 1.
         seed: random seed of the halves.
         threads: number of threads; 0 means all cores.
     """
@@ -153,7 +155,7 @@ def arm_balance(
     half = np.random.default_rng(seed).permutation(units) % 2
     half = half if cluster is None else half[cluster]
     inside, ones = in_arm.astype(np.float64), np.ones(len(x))
-    together = arm_auc(HalvedGroups(x, inside, ones, half, cluster), threads=threads)
+    together = arm_auc(HalvedGroups(x, inside, ones, half, cluster, weight), threads=threads)
     columns = [np.where(np.isnan(column), -np.inf, column).astype(np.float64) for column in x.T]
     alone = np.array([auc(column, inside, 1 - inside).value for column in columns])
     return Balance(together, _smd(x, in_arm), np.maximum(alone, 1 - alone))

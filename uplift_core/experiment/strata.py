@@ -8,11 +8,13 @@ shares in each stratum; or the column that holds each user's chance.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from uplift_core.experiment.sources import Declared, Name, Share
 
+WHOLE = re.compile(r"^(-?[0-9]+)\.0$")  # a whole number, as the text of a decimal
 StrataShares = Literal["declared", "counted"]
 
 
@@ -24,8 +26,8 @@ class Stratum(Declared):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The values as the raw table writes them as text."""
-        return tuple(str(value) for value in self.values)
+        """The values as texts; a whole number is written as one, whatever type its column has."""
+        return tuple(WHOLE.sub(r"\1", str(value)) for value in self.values)
 
 
 def strata_faults(
