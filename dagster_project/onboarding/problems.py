@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.declared.feature_sql import FeatureSql, feature_faults
+from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.features import check_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import load_population
+from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.raw import column_faults, create_by, load_history, read_users
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
@@ -128,6 +130,7 @@ def _look_at_data(
     problems += _row_faults(db, experiment)
     with _collected(problems):
         refuse_missing_clusters(db, experiment, experiment.tables.raw)
+    _look_at_chances(db, experiment, problems)
     for table in declaration.tables:
         if f"tables.{table}.path" in files:
             with _collected(problems):
@@ -194,3 +197,12 @@ def _arm_faults(db: Warehouse, experiment: BatchExperiment) -> Iterator[str]:
     for value, arm in declared.items():
         if value not in counts:
             yield f"{where} holds {value!r} in no row, the value of arm '{arm}'; correct the value"
+
+
+def _look_at_chances(db: Warehouse, experiment: BatchExperiment, problems: list[str]) -> None:
+    with _collected(problems):
+        refuse_unknown_propensities(db, experiment)
+    if experiment.declaration.propensity_varies and not problems:
+        db.create(experiment.tables.assignment, *assignment_query(experiment))
+        with _collected(problems):
+            refuse_unfit_propensities(db, experiment)

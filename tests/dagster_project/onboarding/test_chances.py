@@ -10,11 +10,11 @@ import pyarrow.csv as pc
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.onboarding import new_experiment
+from dagster_project.onboarding import check_experiment, new_experiment
 from tests.support import few_rounds, opened, run_unchecked
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment.declaration import load_experiment
+from uplift_core.experiment.declaration import DECLARATION, load_experiment
 from uplift_core.experiment.strata import Stratum
 
 N = 4_000
@@ -122,3 +122,26 @@ def test_what_says_no_chances_is_refused(
 ) -> None:
     with pytest.raises(ExperimentError, match=says):
         draft(tmp_path, *options, **changed)
+
+
+def test_the_check_of_a_declaration_tells_wrong_chances(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = draft(tmp_path, "--propensity", "chance")
+    path = experiment.path / DECLARATION
+    text = path.read_text(encoding="utf-8")
+    assert check_experiment.main(["blocks"]) == 0
+    path.write_text(text.replace('"chance"', '"age"'), encoding="utf-8")
+    assert check_experiment.main(["blocks"]) == 1
+    assert "holds no chance above 0 and below 1 in 4000 rows" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    share = experiment.declaration.arm("mail").share
+    path.write_text(
+        text.replace(f"share = {share}", "share = 0.5").replace(
+            f"share = {round(1 - share, 6):g}", "share = 0.5"
+        ),
+        encoding="utf-8",
+    )
+    assert check_experiment.main(["blocks"]) == 1
+    assert "does not fit the users' chances" in " ".join(capsys.readouterr().out.split())
