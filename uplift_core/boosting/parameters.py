@@ -27,16 +27,14 @@ class ForestParameters(BaseModel):
     Attributes:
         trees: number of trees.
         max_depth: largest depth of a tree.
-        users: share of the users that each tree draws.
         columns: share of the features that each split may choose from.
-        min_leaf_share: smallest share of a tree's users in a leaf.
+        min_leaf_share: smallest share of a tree's users, who are a half of all, in a leaf.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trees: Annotated[int, Field(ge=1)] = 100
     max_depth: Annotated[int, Field(ge=1, le=16)] = 5
-    users: Annotated[float, Field(gt=0, le=1)] = 0.5
     columns: Annotated[float, Field(gt=0, le=1)] = 0.6
     min_leaf_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 75
 

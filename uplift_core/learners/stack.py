@@ -17,7 +17,7 @@ import xgboost
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import Rows
-from uplift_core.boosting.forest import Draw, Draws, ForestData, fit_forest
+from uplift_core.boosting.forest import DRAWN, Draw, ForestData, Halves, fit_forest, keys_of
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells, distinct
@@ -69,12 +69,12 @@ def fit_r_forest(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> xgboost.
     sums = RLossSums.of(cells, nuisances)
     labels, weights = sums.of_users(cells.n, cells.y_sum)
     label, weight, n = sum_over_workers([labels.sum(), weights.sum(), cells.n.sum()])
-    leaf = parameters.min_leaf_share * n * parameters.users
+    leaf = parameters.min_leaf_share * n * DRAWN
     # Equal to the bit where e is one number.
     smallest = leaf * e * (1 - e) if cells.propensities is None else leaf * cells.mean_overlap
     data = ForestData(
         x=cells.x[sums.rows],
-        draw=user_draws(cells, sums, parameters.users),
+        draw=half_of_users(cells, sums, fitter.parameters.seed),
         base=float(label / weight),
         smallest_leaf=smallest,
         max_bin=cells.max_bin,
@@ -114,26 +114,30 @@ class RLossSums:
         return label, weight
 
 
-def user_draws(cells: Cells, sums: RLossSums, share: float) -> Draw:
-    """Return a function that draws ``share`` of all users and adds up their R-loss.
+def half_of_users(cells: Cells, sums: RLossSums, seed: int) -> Draw:
+    """Return a function that draws a half of all users for a tree and adds up their R-loss.
 
     Of a binary outcome, users with and without an event are drawn separately: the draw is distributed as
     one of single users. Of other outcomes, the drawn users of a cell are taken to have its mean.
     """
+    size = len(cells.n)
+    e = np.broadcast_to(np.asarray(cells.e, dtype=np.float64), size)
+    who = np.column_stack([cells.w, cells.fold]).astype(np.uint32)
+    keys = keys_of(np.full(size, seed, np.uint64), cells.features, who, e)
     if cells.binary:
-        with_event = Draws.of(cells.events, share)
-        without = Draws.of(cells.n - cells.events, share)
+        with_event = Halves.of(cells.events, keys)
+        without = Halves.of(cells.n - cells.events, ~keys)
 
-        def draw(random: np.random.Generator) -> tuple[Doubles, Doubles]:
-            events = with_event.draw(random)
-            return sums.of_users(events + without.draw(random), events)
+        def draw(tree: int) -> tuple[Doubles, Doubles]:
+            events = with_event.draw(tree)
+            return sums.of_users(events + without.draw(tree), events)
 
         return draw
 
-    everybody, mean = Draws.of(cells.n, share), cells.y_mean
+    everybody, mean = Halves.of(cells.n, keys), cells.y_mean
 
-    def draw_means(random: np.random.Generator) -> tuple[Doubles, Doubles]:
-        n = everybody.draw(random)
+    def draw_means(tree: int) -> tuple[Doubles, Doubles]:
+        n = everybody.draw(tree)
         return sums.of_users(n, mean * n)
 
     return draw_means

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from tests.uplift_core.learners.rct import PARAMETERS, Rct, make_rct
 from uplift_core.boosting.booster import predict_booster
-from uplift_core.boosting.forest import Draws
+from uplift_core.boosting.forest import Halves, keys_of
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.cells import Cells
 from uplift_core.learners import ContrastModel, OutcomeModels, fit_contrast
 from uplift_core.learners.nuisance import Nuisances, fit_nuisances
-from uplift_core.learners.stack import RLossSums, user_draws
+from uplift_core.learners.stack import RLossSums, half_of_users
 
 TREES = 2_000
 
@@ -52,11 +55,11 @@ def nuisances_of(rct: Rct) -> Nuisances:
 
 def test_a_draw_of_cells_is_distributed_as_one_of_users(rct: Rct) -> None:
     """Mean and covariance of each feature cell's sums, against those of single users, drawn or not."""
-    cells, share = rct.cells(), 0.4
+    cells = rct.cells()
     nuisances = nuisances_of(rct)
     sums = RLossSums.of(cells, nuisances)
-    draw, random = user_draws(cells, sums, share), np.random.default_rng(0)
-    drawn = np.array([draw(random) for _ in range(TREES)])  # (trees, 2, rows)
+    draw = half_of_users(cells, sums, 7)
+    drawn = np.array([draw(tree) for tree in range(TREES)])  # (trees, 2, rows)
     # One row for each user, with the user's cell's m.
     part = np.repeat(np.arange(len(cells.n)), cells.n.astype(int))
     first = np.r_[0, np.cumsum(cells.n)[:-1]].astype(int)
@@ -64,28 +67,48 @@ def test_a_draw_of_cells_is_distributed_as_one_of_users(rct: Rct) -> None:
     label, weight = sums.residual[part] * (y - sums.m[part]), sums.residual[part] ** 2
     at, rows = sums.place[part], len(sums.rows)
     for k, column in enumerate((label, weight)):
-        mean = share * np.bincount(at, column, rows)
-        variance = share * (1 - share) * np.bincount(at, column**2, rows)
+        mean = np.bincount(at, column, rows) / 2
+        variance = np.bincount(at, column**2, rows) / 4
         z = (drawn[:, k].mean(axis=0) - mean) / np.sqrt(variance / TREES)
         assert np.mean(z**2) == pytest.approx(1, abs=4 * np.sqrt(2 / rows))
         ratio = drawn[:, k].var(axis=0).sum() / variance.sum()
         assert ratio == pytest.approx(1, abs=0.05)
 
 
-def test_all_users_drawn_are_all_users(rct: Rct) -> None:
+def test_the_draw_does_not_depend_on_who_has_which_cells(rct: Rct) -> None:
+    """Workers that train together have some of the feature cells each."""
     for outcome in (rct.users.y, rct.x[:, 0] + rct.users.w):
         cells = rct.cells(y=outcome)
-        sums = RLossSums.of(cells, nuisances_of(rct))
-        drawn = user_draws(cells, sums, 1.0)(np.random.default_rng(1))
-        for part, whole in zip(drawn, sums.of_users(cells.n, cells.y_sum), strict=True):
-            assert part == pytest.approx(whole, abs=1e-9)
+        nuisances = nuisances_of(rct)
+        whole = RLossSums.of(cells, nuisances)
+        labels, weights = half_of_users(cells, whole, 7)(3)
+        mine = cells.cell % 2 == 0
+        part = select(cells, mine)
+        sums = RLossSums.of(part, replace(nuisances, m_oof=nuisances.m_oof[mine]))
+        my_labels, my_weights = half_of_users(part, sums, 7)(3)
+        at = np.isin(whole.rows, sums.rows)
+        assert my_labels == pytest.approx(labels[at], abs=1e-12)
+        assert my_weights == pytest.approx(weights[at], abs=1e-12)
 
 
-def test_draws_are_binomial() -> None:
-    counts = np.array([0.0, 1.0, 1.0, 7.0])
-    drawn = np.array([Draws.of(counts, 0.3).draw(np.random.default_rng(seed)) for seed in range(4_000)])
-    assert drawn.mean(axis=0) == pytest.approx(0.3 * counts, abs=0.06)
-    assert drawn.var(axis=0) == pytest.approx(0.21 * counts, abs=0.1)
+def select(cells: Cells, rows: np.ndarray) -> Cells:
+    names = ("cell", "w", "fold", "n", "y_sum", "events")
+    return replace(cells, **{name: getattr(cells, name)[rows] for name in names})
+
+
+def test_draws_are_binomial_and_independent_between_cells_and_trees() -> None:
+    counts = np.array([0.0, 1.0, 1.0, 7.0, 64.0, 65.0, 500.0])
+    halves = Halves.of(counts, keys_of(np.arange(len(counts), dtype=np.uint64)))
+    drawn = np.array([halves.draw(tree) for tree in range(4_000)])
+    error = np.sqrt(counts / 4 / len(drawn))
+    assert np.abs(drawn.mean(axis=0) - counts / 2).max() <= 4 * error.max()
+    assert drawn.var(axis=0) == pytest.approx(counts / 4, rel=0.1)
+    correlation = np.corrcoef(drawn[:, 1:].T)
+    np.fill_diagonal(correlation, 0)
+    assert np.abs(correlation).max() < 0.07
+    assert abs(np.corrcoef(drawn[1:, 6], drawn[:-1, 6])[0, 1]) < 0.07
+    assert drawn.min() >= 0
+    assert (drawn <= counts).all()
 
 
 def test_it_ranks_users_better_than_its_members_do_on_average() -> None:
