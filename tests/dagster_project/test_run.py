@@ -64,7 +64,7 @@ def test_the_summary_ranks_learners_and_marks_the_one_that_decides(
     home: Home, simulated: BatchExperiment
 ) -> None:
     summary = read_summary(home, simulated)
-    assert len(summary.rows) == 6
+    assert len(summary.rows) == len(NAMES)
     with opened(home) as db:
         champion = deciding_learner(db, simulated, "treated")
     assert [row[0] for row in summary.rows if row[0].endswith(" *")] == [f"{NAMES[champion]} *"]
