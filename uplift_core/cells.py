@@ -143,6 +143,20 @@ class Cells:
         return self.propensity if self.propensities is None else self.propensities
 
     @property
+    def balanced_n(self) -> Doubles:
+        """(n_cells,) users, weighted so that each arm stands for all users, where e differs; else ``n``.
+
+        A treated user weighs e over their own e, a control (1 - e) over 1 - their own e. Without weights
+        an arm has more of the users who were likely to be in it, and what made them likely may move the
+        outcome without being a feature.
+        """
+        if self.propensities is None:
+            return self.n
+        treated = self.w * (self.propensity / self.propensities)
+        control = (1 - self.w) * ((1 - self.propensity) / (1 - self.propensities))
+        return np.asarray(self.n * (treated + control), dtype=np.float64)
+
+    @property
     def mean_overlap(self) -> float:
         """Mean of e (1 - e) over users: the mean weight of a user in the R-loss."""
         if self.propensities is None:

@@ -239,12 +239,13 @@ class OutcomeModels:
         return fitted[key]
 
     def _fit(self, w: int | None, left_out: Folds) -> xgboost.Booster:
-        cells, share = self.cells, 1.0
+        cells, share, n = self.cells, 1.0, self.cells.n
         rows = cells.outside(left_out)
         if w is not None:
             rows &= cells.w == w
             share = cells.propensity if w == 1 else 1 - cells.propensity
-        data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], cells.n[rows])
+            n = cells.balanced_n
+        data = merge(cells.x, cells.cell[rows], cells.y_mean[rows], n[rows])
         return self.fitter.outcome_model(data, users_share=share)
 
 

@@ -21,7 +21,8 @@ from uplift_core.learners.nuisance import Fitter, Nuisances
 class SLearner(_Base):
     """tau(x) = f(x, 1) - f(x, 0), where f(x, w) = E[Y | x, W = w] is one model.
 
-    The arm is the last feature.
+    The arm is the last feature. Where e differs between users, they are weighted, see
+    ``Cells.balanced_n``.
     """
 
     name: ClassVar[LearnerName] = "s"
@@ -30,7 +31,7 @@ class SLearner(_Base):
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:  # noqa: ARG003
         """Fit f on all cells, with the arm as a feature."""
         key = cells.cell + cells.w.astype(np.int64) * len(cells.x)
-        keys, label, weight = add_up(key, cells.y_mean, cells.n)
+        keys, label, weight = add_up(key, cells.y_mean, cells.balanced_n)
         w, cell = np.divmod(keys, len(cells.x))
         data = Regression(_with_arm(cells.x[cell], w), label, weight)
         f = fitter.outcome_model(data, users_share=1.0, grown=fitter.parameters.s)

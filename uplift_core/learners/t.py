@@ -14,7 +14,10 @@ from uplift_core.learners.nuisance import Fitter, Nuisances
 
 
 class TLearner(_Base):
-    """tau(x) = mu1(x) - mu0(x)."""
+    """tau(x) = mu1(x) - mu0(x).
+
+    Where e differs between users, both are fitted on weighted users, see ``Cells.balanced_n``.
+    """
 
     name: ClassVar[LearnerName] = "t"
 

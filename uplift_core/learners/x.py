@@ -23,9 +23,9 @@ class XLearner(_Base):
     but are not: where nearly everybody is treated (e near 1), mu1 is the good model, and tau0 is
     the effect that was imputed with it.
 
-    Where e differs between users, e is its mean over all users, for every prediction: the weight is a
-    choice between two estimates of the same effect, which is right at any value in [0, 1], and a user to
-    be scored was not assigned, so has no e.
+    Where e differs between users, all regressions weigh them, see ``Cells.balanced_n``, and e is its mean
+    over all users, for every prediction: the weight is a choice between two estimates of the same effect,
+    which is right at any value in [0, 1], and a user to be scored was not assigned, so has no e.
     """
 
     name: ClassVar[LearnerName] = "x"
@@ -33,12 +33,12 @@ class XLearner(_Base):
     @classmethod
     def fit(cls, cells: Cells, nuisances: Nuisances, fitter: Fitter) -> Self:
         """Impute both arms' effects and regress each on the features."""
-        e = cells.propensity
+        e, n = cells.propensity, cells.balanced_n
         treated, control = cells.w == 1, cells.w == 0
         d1 = cells.y_mean[treated] - predict_at(nuisances.mu0, cells.x, cells.cell[treated])
         d0 = predict_at(nuisances.mu1, cells.x, cells.cell[control]) - cells.y_mean[control]
-        on_treated = merge(cells.x, cells.cell[treated], d1, cells.n[treated])
-        on_control = merge(cells.x, cells.cell[control], d0, cells.n[control])
+        on_treated = merge(cells.x, cells.cell[treated], d1, n[treated])
+        on_control = merge(cells.x, cells.cell[control], d0, n[control])
         return cls(
             {
                 "tau1": fitter.effect_model(on_treated, weight_per_user=e),
