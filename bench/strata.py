@@ -14,22 +14,29 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import spearmanr
 
 from bench.clusters import figures, truths
 from uplift_core.arrays import Doubles
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.cells import BinEdges, Cells, UserRows, cells_of_rows
 from uplift_core.evaluation.coverage import RANKING, fitted_model
 from uplift_core.evaluation.estimate import Z95, Estimate
 from uplift_core.evaluation.gate import RESPONSE
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.evaluation.policy import average_effect_ipw
-from uplift_core.learners.contrast import ContrastModel
+from uplift_core.evaluation.procedure import FOLDS
+from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
 from uplift_core.simulation.rct import Simulated, marketing_rct
 
 SHARES = np.array([0.1, 0.3, 0.6, 0.8])
+FITTED_USERS = 20_000
 LOWEST, HIGHEST = 0.1, 0.9
 IPW, OWN, ONE = "ATE by IPW", "own", "one"
 
@@ -101,11 +108,42 @@ def coverage(model: ContrastModel, design: Design, given: argparse.Namespace) ->
         yield f"{design.name:12} {figure:13} {value:9.5f} | {cells[0]} | {cells[1]}{word}"
 
 
+def ranks(given: argparse.Namespace) -> Iterator[str]:
+    """Yield how scores agree with the true effects, by learner, with and without the first feature."""
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+    for run in range(given.fits):
+        users, e = draw(DESIGNS[0], FITTED_USERS, given.seed + run)
+        others, _ = draw(DESIGNS[0], FITTED_USERS, given.seed + 100 + run)
+        for what, first in (("with", 0), ("without", 1)):
+            cells = _cells(users, e, first)
+            for name, of in ((OWN, cells), (ONE, replace(cells, propensities=None))):
+                model = fit_contrast(of, LearnerParameters())
+                for learner in LEARNER_NAMES:
+                    score = model.predict(others.x[:, first:].astype(np.float32), learner)
+                    agrees = float(spearmanr(score, others.cate).statistic)
+                    off = float(score.mean() - others.cate.mean())
+                    found[what, learner, name].append((agrees, off))
+    for what in ("with", "without"):
+        for learner in LEARNER_NAMES:
+            own, one = (np.mean(found[what, learner, name], axis=0) for name in (OWN, ONE))
+            yield f"{what:8} {learner:6} {own[0]:8.3f} {own[1]:8.3f} | {one[0]:8.3f} {one[1]:8.3f}"
+
+
+def _cells(users: Simulated, e: Doubles, first: int) -> Cells:
+    x = users.x[:, first:].astype(np.float32)
+    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, LearnerParameters().max_bins)
+    mean = DESIGNS[0].mean
+    fold = np.arange(len(x)) % FOLDS
+    rows = UserRows(x, users.w, users.y, fold, propensity=mean, binary=True, propensities=e)
+    return cells_of_rows(edges, rows)
+
+
 def main() -> None:
     """Run the designs and print their table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=500, help="experiments of each design")
     parser.add_argument("--users", type=int, default=6_000, help="of each experiment")
+    parser.add_argument("--fits", type=int, default=3, help="experiments on which learners are fitted")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     error = math.sqrt(0.95 * 0.05 / given.runs)
@@ -120,6 +158,12 @@ def main() -> None:
     for design in DESIGNS:
         for line in coverage(model, design, given):
             print(line, flush=True)
+    print(
+        f"\n{given.fits} experiments of {FITTED_USERS:,} users in {DESIGNS[0].name}: rank correlation "
+        "with the true effects, and mean score less mean effect; with and without the strata's feature"
+    )
+    for line in ranks(given) if given.fits else ():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

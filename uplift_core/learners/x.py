@@ -23,9 +23,9 @@ class XLearner(_Base):
     but are not: where nearly everybody is treated (e near 1), mu1 is the good model, and tau0 is
     the effect that was imputed with it.
 
-    Where e differs between users, all regressions weigh them, see ``Cells.balanced_n``, and e is its mean
-    over all users, for every prediction: the weight is a choice between two estimates of the same effect,
-    which is right at any value in [0, 1], and a user to be scored was not assigned, so has no e.
+    Where e differs between users, all regressions weigh them, see ``Cells.balanced_n``, and e is its
+    mean over all users, for every prediction: the weight is a choice between two estimates of the same
+    effect, which is right at any value in [0, 1], and a user to be scored was not assigned, so has no e.
     """
 
     name: ClassVar[LearnerName] = "x"
