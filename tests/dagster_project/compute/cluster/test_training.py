@@ -61,3 +61,9 @@ def test_clusters_of_users_are_not_worked_on_by_workers(job, tmp_path):
     declared = with_experiment(job.folder, cluster="household")
     with pytest.raises(DataError, match="cluster = 'household' is not worked on by Dask's workers"):
         cluster.cells(None, declared)
+
+
+def test_chances_that_differ_are_not_worked_on_by_workers(job):
+    declared = with_experiment(job.folder, propensity_column="p")
+    with pytest.raises(DataError, match="strata and propensity_column are not worked on by Dask's"):
+        Cluster.__new__(Cluster).per_user(None, declared, None)
