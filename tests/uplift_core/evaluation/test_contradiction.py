@@ -16,11 +16,11 @@ def test_a_gain_that_is_clearly_below_0_contradicts() -> None:
     assert contradiction(Estimate(-0.01, 0.0052), None) is None
 
 
-def test_a_gain_below_what_choosing_achieved_inside_train_contradicts() -> None:
+def test_a_gain_below_what_the_procedure_achieved_inside_train_contradicts() -> None:
     inside = Estimate(0.010, 0.003)
     said = contradiction(Estimate(0.001, 0.004), inside)  # z = -1.8
     assert said is not None
-    assert "less than choosing a learner gained inside train (+0.01000 per user" in said
+    assert "less than the procedure gained inside train (+0.01000 per user" in said
     assert contradiction(Estimate(0.002, 0.004), inside) is None  # z = -1.6
     assert contradiction(Estimate(0.001, 0.004), None) is None
 

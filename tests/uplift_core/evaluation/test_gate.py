@@ -132,7 +132,7 @@ def test_where_users_are_in_clusters_the_clusters_with_an_event_are_counted() ->
     y, w = np.array([1, 1, 1, 0, 1, 1]), np.array([1, 1, 1, 1, 0, 0])
     assert fewer_events(y, w, np.array([0, 0, 0, 0, 1, 2])) == 1
     few = judge(
-        Comparison({"s": candidate(10, 10)}, CRITICAL, CRITICAL, Estimate(0.0, 1.0)),
+        Comparison({"s": candidate(10, 10)}, Estimate(0.0, 1.0)),
         Judged(1000, 29, clustered=True),
         0.3,
     )
