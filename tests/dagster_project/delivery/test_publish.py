@@ -41,7 +41,7 @@ OTHER = PublishedExperiment(
     learner="t",
     published_at=LONG_AGO,
 )
-METRIC = "('{experiment}', 'a', 'y', 't', '{metric}', 'holdout', {value}, null, null, null, 10)"
+METRIC = "('{experiment}', 'a', 'y', 't', '{metric}', 'holdout', {value}, null, null, null, 10, null)"
 
 
 def snapshots(home: Home) -> list[str]:
