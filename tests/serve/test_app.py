@@ -8,8 +8,9 @@ from fastapi.testclient import TestClient
 
 from serve import scorer
 from serve.app import create_app, from_environment
-from serve.settings import REPOSITORY, Settings
+from serve.settings import Settings
 from tests.serve.support import api_of
+from uplift_core.artifacts.home import CHECKOUT
 
 PROBLEM = "application/problem+json"
 
@@ -49,8 +50,8 @@ def test_the_environment_names_the_home(
 
 def test_the_home_defaults_to_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UPLIFT_HOME", raising=False)
-    assert Settings().home == REPOSITORY / ".uplift"
-    assert (REPOSITORY / "pyproject.toml").is_file()
+    assert Settings().home == CHECKOUT / ".uplift"
+    assert (CHECKOUT / "pyproject.toml").is_file()
 
 
 def test_unknown_paths_and_methods_are_problems(simulated_api: TestClient) -> None:
