@@ -10,14 +10,12 @@ effects of one outcome; and, for comparison, the SQL that reads held-out users b
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from bench import ours
-from bench.criteo_like import generate
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.figures import evaluate
@@ -27,7 +25,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
 
-SEED, HOLDOUT, OUTCOME = 7, 0.3, "visit"
+HOLDOUT, OUTCOME = 0.3, "visit"
 # Users of a split and fold in clusters of 1 to 3, two on average.
 CLUSTERS = """
 create or replace table {assignment} as
@@ -52,14 +50,8 @@ STEPS: dict[str, Callable[[Warehouse, BatchExperiment], object]] = {
 def prepare(rows: int, folder: Path, threads: int) -> Path:
     """Prepare a home in which all users are scored and have a cluster; return its path."""
     home = folder / f"clusters-{rows}"
-    if (home / "done").is_file():
-        return home
-    shutil.rmtree(home, ignore_errors=True)
-    generate(rows, SEED, home / "warehouse.duckdb")
-    ours.run(home, threads, "4GB", HOLDOUT)
-    with open_warehouse(Home(home), memory_limit="4GB", threads=threads) as db:
-        db.rows(CLUSTERS.format(assignment=ours.criteo_folder().tables.assignment))
-    (home / "done").touch()
+    clusters = CLUSTERS.format(assignment=ours.criteo_folder().tables.assignment)
+    ours.prepare_scored(home, rows, threads, HOLDOUT, lambda db: db.rows(clusters))
     return home
 
 

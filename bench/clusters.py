@@ -113,15 +113,8 @@ def null_rates(given: argparse.Namespace) -> Iterator[str]:
             )
             verdicts[name].append(verdict)
     for name, judged in verdicts.items():
-        rates = np.mean([claims(verdict) for verdict in judged], axis=0)
+        rates = np.mean([verdict.claims for verdict in judged], axis=0)
         yield f"{name:12}" + " ".join(f"{100 * rate:16.1f}" for rate in rates)
-
-
-def claims(verdict: Verdict) -> tuple[bool, bool, bool]:
-    """Return whether the champion beats random targeting, the response model, and both."""
-    tests = verdict.comparison.candidates[verdict.champion].tests
-    by_random, by_response = (z > critical for z, critical in tests)
-    return by_random, by_response, verdict.word == "passed"
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import resource
-import shutil
 import statistics
 import time
 import warnings
@@ -23,7 +22,6 @@ from pathlib import Path
 import numpy as np
 
 from bench import ours
-from bench.criteo_like import generate
 from bench.ours import ARM, criteo_folder
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.figures import evaluate_joint
@@ -34,7 +32,6 @@ from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.home import Home
 
-SEED = 7
 SCORED = Identifier.of("scores", "scored")
 RANKING = "cate_x"
 
@@ -42,22 +39,19 @@ RANKING = "cate_x"
 def prepare(rows: int, folder: Path, threads: int) -> Path:
     """Prepare a home in which all users are scored and marked as held out; return its path."""
     home = folder / f"evaluation-{rows}"
-    if (home / "done").is_file():
-        return home
-    shutil.rmtree(home, ignore_errors=True)
-    generate(rows, SEED, home / "warehouse.duckdb")
-    ours.run(home, threads, "4GB")
-    experiment = criteo_folder()
-    with open_warehouse(Home(home), memory_limit="4GB", threads=threads) as db:
-        db.rows(f"update {experiment.tables.cells} set split = 'holdout'")
-        db.create(
-            SCORED,
-            f"select scores.*, assignment.arm = '{ARM}' as w, assignment.visit "
-            f"from {experiment.tables.scores} as scores "
-            f"inner join {experiment.tables.assignment} as assignment using (user_id)",
-        )
-    (home / "done").touch()
+    ours.prepare_scored(home, rows, threads, 0.0, _hold_out)
     return home
+
+
+def _hold_out(db: Warehouse) -> None:
+    tables = criteo_folder().tables
+    db.rows(f"update {tables.cells} set split = 'holdout'")
+    db.create(
+        SCORED,
+        f"select scores.*, assignment.arm = '{ARM}' as w, assignment.visit "
+        f"from {tables.scores} as scores "
+        f"inner join {tables.assignment} as assignment using (user_id)",
+    )
 
 
 def evaluate_all(db: Warehouse, experiment: BatchExperiment) -> int:

@@ -6,6 +6,7 @@ and without Dagster; each step opens the warehouse anew.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 import duckdb
 import xgboost
 
-from bench.criteo_like import FEATURES
+from bench.criteo_like import FEATURES, generate
 from bench.setting import FOLDS, LEARNING_RATE, MAX_BIN, MAX_DEPTH, ROUNDS, SEED
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
@@ -62,6 +63,20 @@ class Clock:
                 return watched(*args, **kwargs)
 
         setattr(owner, attribute, timed)
+
+
+def prepare_scored(
+    home: Path, rows: int, threads: int, holdout: float, finish: Callable[[Warehouse], object]
+) -> None:
+    """Prepare a home in which all look-alike users are scored, once; ``finish`` prepares the rest."""
+    if (home / "done").is_file():
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    generate(rows, SEED, home / "warehouse.duckdb")
+    run(home, threads, "4GB", holdout)
+    with open_warehouse(Home(home), memory_limit="4GB", threads=threads) as db:
+        finish(db)
+    (home / "done").touch()
 
 
 def run(home: Path, threads: int, memory_limit: str, holdout: float = 0.0) -> dict[str, float]:

@@ -28,13 +28,12 @@ from scipy.stats import spearmanr
 from bench.simulated import cells_of, halves
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import BinEdges, BinnedUsers, UserRows
-from uplift_core.evaluation.procedure import judge_users
+from uplift_core.evaluation.procedure import judge_experiment
 from uplift_core.learners import SINGLE_LEARNERS
 from uplift_core.learners.contrast import fit_contrast
 from uplift_core.simulation.rct import NieWagerSetup, Simulated, marketing_rct, nie_wager_rct
 
-BUDGET, HOLDOUT, FOLDS = 0.3, 0.3, 5
+BUDGET, HOLDOUT = 0.3, 0.3
 HALF = 0.5
 NOTHING = 1e-12  # a regret of rounding alone
 STACK, CHAMPION, BASE = "stack", "champion", "x"
@@ -130,11 +129,13 @@ def _correlation(score: Doubles, cate: Doubles) -> float:
 
 
 def _champion(train: Simulated, design: Design) -> str:
-    x = train.x.astype(np.float32)
-    edges = BinEdges.of([f"x{i}" for i in range(x.shape[1])], x, LearnerParameters().max_bins)
-    fold = np.arange(len(x)) % FOLDS
-    rows = UserRows(x, train.w, train.y, fold, propensity=design.e, binary=design.binary)
-    verdict = judge_users(BinnedUsers.of(edges, rows), budget=BUDGET, parameters=LearnerParameters())
+    verdict = judge_experiment(
+        train,
+        propensity=design.e,
+        binary=design.binary,
+        budget=BUDGET,
+        parameters=LearnerParameters(),
+    )
     candidates = verdict.comparison.candidates
     return max(SINGLE_LEARNERS, key=lambda name: candidates[name].mean_gain)
 

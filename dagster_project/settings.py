@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from uplift_core.artifacts.home import project_folder
+from uplift_core.artifacts.home import CHECKOUT, project_folder
 from uplift_core.errors import ExperimentError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = CHECKOUT
 PACKAGED_SQL = Path(__file__).resolve().parent / "sql"  # in the wheel; a checkout has it at its top
 SQL_FOLDER = PACKAGED_SQL if PACKAGED_SQL.is_dir() else REPOSITORY / "sql"
 OWN_EXPERIMENTS = project_folder() / "experiments"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -131,6 +131,13 @@ def share_proof(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     if link.absolute() != PROOFS and not link.exists():
         link.symlink_to(PROOFS)
+
+
+def evaluated(experiment: BatchExperiment, home: Home) -> Iterator[Warehouse]:
+    """Run an experiment up to its evaluation; yield its warehouse, for a fixture."""
+    run_unchecked(experiment, home.root, TO_PUBLISHED[: TO_PUBLISHED.index("thresholds")])
+    with opened(home) as db:
+        yield db
 
 
 def run_unchecked(

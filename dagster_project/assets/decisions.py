@@ -24,11 +24,11 @@ from dagster_project.decisions.registered import read_register
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.multi_arm import BETTER
 from dagster_project.reporting.markdown import markdown_table
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
+from uplift_core.evaluation.estimate import BETTER
 from uplift_core.experiment.design import Defaults
 from uplift_core.learner_names import LearnerName
 from uplift_core.targeting.budget import Budget

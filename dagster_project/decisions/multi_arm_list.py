@@ -16,12 +16,13 @@ from dagster_project.decisions.roles import (
     write_roles,
 )
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.multi_arm import MULTI_ARM, WORSE, Choice, arm_costs, judge_choice
+from dagster_project.evaluation.multi_arm import MULTI_ARM, Choice, arm_costs, judge_choice
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
+from uplift_core.evaluation.estimate import WORSE
 from uplift_core.targeting.arm_path import NO_ARM, find_path
 
 MULTI_ARM_LIST = Identifier.of("decisions", "multi_arm_list")

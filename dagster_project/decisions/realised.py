@@ -65,6 +65,7 @@ def measure(
     _number_users(db, experiment, file, outcomes, owners[0])
     rows = []
     for key in campaigns(db, experiment.name, decision_date):
+        _refuse_pruned(db, key)
         for outcome in outcomes:
             _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
             rows += _measure_outcome(db, experiment, key, outcome)
@@ -146,6 +147,14 @@ def _trim(db: Warehouse, column: str) -> None:
         db.rows(f"update {FILE} set {name} = trim({name})")
 
 
+def _refuse_pruned(db: Warehouse, key: ListKey) -> None:
+    if not db.rows(f"select 1 from {TREAT_LIST} where {THIS_LIST} limit 1", asdict(key)):
+        raise DataError(
+            f"{key.experiment}: the list {key.campaign} of {key.decision_date} has no rows by user any "
+            "more ([retention] ledger_days); measure a later one, or restore a backup"
+        )
+
+
 def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_is_zero: bool) -> None:
     column = Identifier.of(outcome.name)
     try:
@@ -154,11 +163,6 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         )
     except duckdb.Error as error:
         raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
-    if not db.rows(f"select 1 from {TREAT_LIST} where {THIS_LIST} limit 1", asdict(key)):
-        raise DataError(
-            f"{key.experiment}: the list {key.campaign} of {key.decision_date} has no rows by user any "
-            "more ([retention] ledger_days); measure a later one, or restore a backup"
-        )
     sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
     kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
     binds = asdict(key) | kinds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,9 +15,11 @@ from dagster_project.delivery.stores import Store
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.ledger_view import PARTS, rows_table, show_parts
+from uplift_core.artifacts.files import remove_whole
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import recorded_pointers
 
+REMOVED = ".removed-"  # folders that a killed run leaves; nobody reads them
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -92,7 +93,8 @@ class Pruning:
         }
         for name in sorted(old):
             for root in (self.home.bundles, self.home.cards):
-                _remove_whole(root / name)
+                if (root / name).exists():
+                    remove_whole(root / name, REMOVED, root)
         return Removed("models", tuple(sorted(old)))
 
     def _used_versions(self, days: int) -> set[str]:
@@ -147,12 +149,3 @@ def as_metadata(removed: list[Removed]) -> dict[str, Any]:
 
 def _older(folder: Path, since: datetime) -> bool:
     return datetime.fromtimestamp(folder.stat().st_mtime, UTC) < since
-
-
-def _remove_whole(folder: Path) -> None:
-    """Remove a folder under another name first, so that nobody sees a part of it."""
-    if folder.exists():
-        aside = folder.with_name(f".removed-{folder.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-        shutil.rmtree(aside)

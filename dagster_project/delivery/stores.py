@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import fsspec
 from typing_extensions import override
 
-from uplift_core.artifacts.files import replace_file, sha256_file, sync_file, sync_folder
+from uplift_core.artifacts.files import remove_whole, replace_file, sha256_file, sync_file, sync_folder
 from uplift_core.errors import UpliftError
 
 TEMPORARY = ".export-"
@@ -103,9 +103,7 @@ class LocalStore(Store):
     @override
     def remove_folder(self, name: str) -> None:
         """See ``Store.remove_folder``; nobody sees a part of the folder."""
-        gone = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self.root))
-        (self.root / name).rename(gone / "folder")
-        shutil.rmtree(gone)
+        remove_whole(self.root / name, TEMPORARY, self.root)
 
     @override
     def url(self, name: str) -> str:

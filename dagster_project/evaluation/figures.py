@@ -233,7 +233,6 @@ def _comparisons(joint: JointGroups, paired: dict[str, dict[str, Estimate]]) -> 
 def _comparison(
     joint: JointGroups, learner: str, other: str, metric: str, estimate: Estimate
 ) -> dict[str, Any]:
-    sure = estimate.ci_low > 0 or estimate.ci_high < 0
     return {
         "learner": learner,
         "other": other,
@@ -242,7 +241,7 @@ def _comparison(
         "std_error": estimate.std_error,
         **_interval(estimate),
         "z": estimate.z,
-        "verdict": ("better" if estimate.value > 0 else "worse") if sure else "inconclusive",
+        "verdict": estimate.verdict,
         "n": int(joint.n_users),
     }
 

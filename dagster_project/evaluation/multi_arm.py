@@ -19,7 +19,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.evaluation.clusters import Clusters
-from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.estimate import BETTER, WORSE, Estimate
 from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores, arm_terms
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
@@ -27,8 +27,6 @@ from uplift_core.targeting.arm_path import find_path
 
 MULTI_ARM = "multi_arm"
 DECIDING = "deciding"
-# Verdicts on choosing an arm for each user.
-BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
 BUDGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -264,15 +262,9 @@ def _compared(
             "difference_std_error": difference.std_error,
             "difference_ci_low": difference.ci_low,
             "difference_ci_high": difference.ci_high,
-            "verdict": _verdict(difference),
+            "verdict": difference.verdict,
             "n": round(users),
         }
-
-
-def _verdict(difference: Estimate) -> str:
-    if difference.ci_low > 0:
-        return BETTER
-    return WORSE if difference.ci_high < 0 else INCONCLUSIVE
 
 
 def _named(shares: list[float], arms: tuple[str, ...]) -> str:

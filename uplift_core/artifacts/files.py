@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +40,13 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_whole(folder: Path, prefix: str, within: Path) -> None:
+    """Remove a folder after moving it to a temporary one in ``within``: nobody sees a part of it."""
+    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=within))
+    folder.rename(aside / "folder")
+    shutil.rmtree(aside)
 
 
 def sync_file(path: Path) -> None:

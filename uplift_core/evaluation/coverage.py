@@ -171,9 +171,7 @@ def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -
             parameters=NULL_PARAMETERS,
             threads=threads,
         )
-        tests = verdict.comparison.candidates[verdict.champion].tests
-        claims = (*(z > critical for z, critical in tests), verdict.word == "passed")
-        for claim, value in zip(happened, claims, strict=True):
+        for claim, value in zip(happened, verdict.claims, strict=True):
             happened[claim].append(value)
     for claim, values in happened.items():
         yield _proof(NULL, claim, values, 0.05, at_most=True)

@@ -33,6 +33,7 @@ from uplift_core.evaluation.clusters import Clusters
 
 FEW = 300  # groups whose products by cluster are taken, which many figures share
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"  # verdicts on differences
 
 # A user's influence is the sum over terms of coefficient * term. The terms: 1, phi, phi0; the arm's
 # indicators W ('treated') and 1 - W ('control'); W * Y ('y_treated') and (1 - W) * Y ('y_control'). The
@@ -205,6 +206,13 @@ class Estimate:
     def z(self) -> float:
         """Value over standard error; 0 where both are 0."""
         return self.value / self.std_error if self.std_error > 0 else 0.0
+
+    @property
+    def verdict(self) -> str:
+        """Of a difference: ``better`` or ``worse`` if the 95 % interval leaves out 0."""
+        if self.ci_low > 0:
+            return BETTER
+        return WORSE if self.ci_high < 0 else INCONCLUSIVE
 
 
 def estimate(sums: Sums, value: float, influence: Influence) -> Estimate:

@@ -128,6 +128,14 @@ class Verdict:
         return self.findings[self.champion].word
 
     @property
+    def claims(self) -> tuple[bool, bool, bool]:
+        """Whether the champion beats random targeting, the response model, and the gate opens."""
+        by_random, by_response = (
+            z > critical for z, critical in self.comparison.candidates[self.champion].tests
+        )
+        return by_random, by_response, self.word == "passed"
+
+    @property
     def text(self) -> str:
         """The word on the champion, and the reason."""
         return f"{self.word}. {self.findings[self.champion].reason}"

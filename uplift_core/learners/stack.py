@@ -65,18 +65,15 @@ def fit_r_forest(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> xgboost.
     Each tree is grown on its own draw of users, as a causal forest's are (Athey, Tibshirani & Wager
     2019, section 6.1.1), but its leaves are estimated on the users that chose its splits.
     """
-    parameters, e = fitter.parameters.forest, cells.propensity
+    parameters = fitter.parameters.forest
     sums = RLossSums.of(cells, nuisances)
     labels, weights = sums.of_users(cells.n, cells.y_sum)
     label, weight, n = sum_over_workers([labels.sum(), weights.sum(), cells.n.sum()])
-    leaf = parameters.min_leaf_share * n * DRAWN
-    # Equal to the bit where e is one number.
-    smallest = leaf * e * (1 - e) if cells.propensities is None else leaf * cells.mean_overlap
     data = ForestData(
         x=cells.x[sums.rows],
         draw=half_of_users(cells, sums, fitter.parameters.seed),
         base=float(label / weight),
-        smallest_leaf=smallest,
+        smallest_leaf=parameters.min_leaf_share * n * DRAWN * cells.mean_overlap,
         max_bin=cells.max_bin,
     )
     return fit_forest(data, parameters, seed=fitter.parameters.seed, threads=fitter.threads)

@@ -167,8 +167,6 @@ def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Fig
 
 
 def _figure(ranking: str, metric: str, estimate: Estimate, other: str = "") -> Figure:
-    sure = estimate.ci_low > 0 or estimate.ci_high < 0
-    verdict = ("better" if estimate.value > 0 else "worse") if sure else "inconclusive"
     return Figure(
         ranking,
         metric,
@@ -177,7 +175,7 @@ def _figure(ranking: str, metric: str, estimate: Estimate, other: str = "") -> F
         estimate.ci_low,
         estimate.ci_high,
         other,
-        verdict if other else "",
+        estimate.verdict if other else "",
     )
 
 

@@ -15,19 +15,16 @@ from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
     EXPERIMENTS,
-    TO_PUBLISHED,
     dicts,
+    evaluated,
     few_rounds,
     folder_of,
-    opened,
-    run_unchecked,
     with_experiment,
 )
 from uplift_core.artifacts.home import Home
 
 HOUSEHOLDS = 700
 USERS = 2_000
-STEPS = TO_PUBLISHED[: TO_PUBLISHED.index("thresholds")]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +41,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> BatchExperiment:
 
 @pytest.fixture(scope="module")
 def db(experiment: BatchExperiment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    home = Home(tmp_path_factory.mktemp("home"))
-    run_unchecked(experiment, home.root, STEPS)
-    with opened(home) as db:
-        yield db
+    yield from evaluated(experiment, Home(tmp_path_factory.mktemp("home")))
 
 
 def test_figures_tell_how_many_clusters_stand_behind_them(

@@ -11,10 +11,9 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.placebo import read_train_users
 from dagster_project.warehouse.connection import Warehouse
 from tests.dagster_project.chances import BY_REGION, BY_USER, COLUMN, REGIONS, STRATA, USERS, drawn_anew
-from tests.support import TO_PUBLISHED, opened, run_unchecked
+from tests.support import evaluated
 from uplift_core.artifacts.home import Home
 
-STEPS = TO_PUBLISHED[: TO_PUBLISHED.index("thresholds")]
 BUDGET = 0.3
 
 
@@ -33,10 +32,7 @@ def experiment(
 
 @pytest.fixture(scope="module")
 def db(experiment: BatchExperiment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    home = Home(tmp_path_factory.mktemp("home"))
-    run_unchecked(experiment, home.root, STEPS)
-    with opened(home) as db:
-        yield db
+    yield from evaluated(experiment, Home(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture(scope="module")
