@@ -36,7 +36,7 @@ FASTER = LearnerParameters.model_validate(
 
 @dataclass(frozen=True)
 class Run:
-    """The result of one experiment: what was shown of any learner, and whether it could be tested."""
+    """The result of one experiment: what was shown of the champion, and whether it could be tested."""
 
     beats_random: bool
     beats_response: bool
