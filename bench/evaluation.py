@@ -24,13 +24,13 @@ import numpy as np
 from bench import ours
 from bench.ours import ARM, criteo_folder
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.home import Home
+from uplift_core.evaluation.tables import evaluate_joint
 
 SCORED = Identifier.of("scores", "scored")
 RANKING = "cate_x"

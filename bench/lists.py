@@ -27,12 +27,13 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import MANIFEST, ORDERS, export_treat_list
 from dagster_project.delivery.export_files import FORMATS, write_whole
 from dagster_project.delivery.stores import LocalStore
-from dagster_project.scores.predictions import RESPONSE, SCORES
+from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from tests.support import run_job, small_simulation
 from uplift_core.artifacts.home import Home
+from uplift_core.evaluation.gate import RESPONSE
 from uplift_core.targeting.budget import Budget
 
 DATE = "2026-01-02"

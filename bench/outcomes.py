@@ -17,9 +17,8 @@ from bench import ours
 from bench.criteo_like import sample_path
 from bench.hillstrom_splits import source_file
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import evaluate_joint
 from dagster_project.inputs.assignment import assignment_query
-from dagster_project.scores.predictions import NAMES, Rows, predictions_of, write_predictions
+from dagster_project.scores.predictions import predictions_of, write_predictions
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.training.cells import (
@@ -34,6 +33,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
 from uplift_core.evaluation.gate import Verdict
+from uplift_core.evaluation.tables import NAMES, Rows, evaluate_joint
 from uplift_core.experiment.declaration import Experiment, load_experiment
 
 METRICS = ("ate", "autoc", "qini", "qini_auc", "auuc", "uplift_at_30", "calibration_slope")

@@ -25,13 +25,13 @@ from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine
-from dagster_project.scores.predictions import NAMES
 from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
+from uplift_core.evaluation.tables import NAMES
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = "UNEXPECTED_TERMINATION"  # Dagster's failure reason of a run that a signal ended

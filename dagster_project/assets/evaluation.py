@@ -17,8 +17,8 @@ from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, read_samp
 from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
+from dagster_project.evaluation.pictures import png_markdown, svg
 from dagster_project.evaluation.placebo import placebo_rows
-from dagster_project.evaluation.plots import png_markdown, svg
 from dagster_project.evaluation.segments import segment_rows
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots

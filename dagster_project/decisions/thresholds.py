@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.scores.predictions import BUDGETS, Rows
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.tables import BUDGETS, Rows
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.targeting.budget import Distribution
 

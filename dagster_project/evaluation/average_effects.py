@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.scores.predictions import Rows
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from uplift_core.evaluation.average_effect import ArmOutcomes, AverageEffect
 from uplift_core.evaluation.clusters import ClusterSquares
+from uplift_core.evaluation.tables import Rows
 
 SPLITS = ("train", "holdout")
 ALL = "all"

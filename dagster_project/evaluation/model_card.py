@@ -5,11 +5,11 @@ from __future__ import annotations
 from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
 from dagster_project.evaluation.stored_plots import records, rows_of_arm
 from dagster_project.reporting.markdown import markdown_table, with_error
-from dagster_project.scores.predictions import NAMES, Row, Rows
 from dagster_project.training.cells import features_of
 from dagster_project.training.registry import REGISTRY, current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.clusters import LEAST_CLUSTERS
+from uplift_core.evaluation.tables import NAMES, Row, Rows
 
 Q_LEVEL = 0.05
 MOST_SEGMENTS = 10  # rows of the card's table

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.reporting.markdown import markdown_table, with_error
-from dagster_project.scores.predictions import SCORES, Rows, outcome_columns
+from dagster_project.scores.predictions import SCORES, outcome_columns
 from dagster_project.scores.score_groups import first_rows
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
@@ -21,6 +21,7 @@ from uplift_core.arrays import Doubles
 from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import BETTER, WORSE, Estimate
 from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores, arm_terms
+from uplift_core.evaluation.tables import Rows
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.targeting.arm_path import find_path

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.stored_plots import records
-from dagster_project.scores.predictions import Rows
 from dagster_project.training.cells import read_edges, read_feature_cells
 from dagster_project.training.registry import REGISTRY
 from dagster_project.warehouse.connection import Warehouse
@@ -16,6 +15,7 @@ from dagster_project.warehouse.sql import render
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinnedUsers
 from uplift_core.evaluation.placebo import p_value, placebo_runs
+from uplift_core.evaluation.tables import Rows
 
 
 def placebo_rows(db: Warehouse, experiment: BatchExperiment, runs: int, threads: int) -> Rows:

@@ -8,12 +8,12 @@ from itertools import product
 import numpy as np
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.scores.predictions import Rows
 from dagster_project.scores.score_groups import Grouping, read_cell_clusters, sums_binds, sums_select
 from dagster_project.training.cells import features_of, read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.evaluation.segments import BinSums, Segment, segments
+from uplift_core.evaluation.tables import Rows
 
 
 def segment_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation import plots
-from dagster_project.scores.predictions import Rows
+from dagster_project.evaluation.pictures import png_markdown
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
+from uplift_core import plots
+from uplift_core.evaluation.tables import Rows
 
 PLOTS = Identifier.of("evaluation", "plots")
 ORDER = ("qini", "deciles", "policy_value", "calibration", "distribution")
@@ -79,7 +80,7 @@ def distribution_plots(db: Warehouse, experiment: BatchExperiment) -> list[Plot]
 def plot_metadata(drawn: Sequence[Plot]) -> dict[str, dg.MetadataValue]:
     """Convert plots to the metadata that Dagster shows at a materialization."""
     return {
-        f"{p.plot} of {p.arm}": dg.MetadataValue.md(plots.png_markdown(p.specification, p.title))
+        f"{p.plot} of {p.arm}": dg.MetadataValue.md(png_markdown(p.specification, p.title))
         for p in drawn
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,19 +11,13 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from dagster_project.warehouse.table_names import Tables
 from uplift_core.arrays import Floats
-from uplift_core.learners import LEARNER_NAMES, SINGLE_LEARNERS
+from uplift_core.evaluation.gate import RESPONSE
+from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
-RESPONSE = "response"
 # Learner (or response model) -> the column of its scores, which rank users.
 SCORES = {name: f"cate_{name}" for name in LEARNER_NAMES} | {RESPONSE: RESPONSE}
 PREDICTIONS = "/* Predictions of all models for the users of each cell.  Grain: arm, cell. */"
-# Learner (or response model) -> its name for people.
-NAMES: dict[str, str] = {
-    **{name: f"{name.upper()}-learner" for name in SINGLE_LEARNERS},
-    "stack": "stack",
-    RESPONSE: "response model",
-}
 
 
 def outcome_columns(outcome: str) -> tuple[str, str]:
@@ -74,10 +67,3 @@ def scores_select(tables: Tables) -> str:
         user_cells=tables.user_cells,
         assignment=tables.assignment,
     )
-
-
-BUDGETS = tuple(k / 100 for k in range(1, 101))
-
-
-Row = dict[str, Any]
-Rows = list[Row]

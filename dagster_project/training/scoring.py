@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import (
-    RESPONSE,
     SCORES,
     predictions_of_arms,
     scores_select,
@@ -19,6 +18,7 @@ from dagster_project.training.cells import read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.bundle import Bundle
+from uplift_core.evaluation.gate import RESPONSE
 from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 

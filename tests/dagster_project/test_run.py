@@ -12,12 +12,12 @@ from dagster_project import main_job, run
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.main_job import read_summary
 from dagster_project.resources import Engine, expected_errors
-from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from dagster_project.turns.home_turn import Worker, home_turn
 from tests.support import SMALL, folder_of, opened, share_proof
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
+from uplift_core.evaluation.tables import NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import TABLES, evaluate, summary_markdown
-from dagster_project.scores.predictions import BUDGETS, SCORES
+from dagster_project.evaluation.figures import evaluate, summary_markdown
+from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Users, memory_warehouse, opened, random_users, with_experiment
@@ -20,6 +20,7 @@ from uplift_core.evaluation.estimate import SUMS
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
 from uplift_core.evaluation.rate import autoc
+from uplift_core.evaluation.tables import BUDGETS, TABLES
 
 GROUPED = (*SUMS, "score", "propensity")
 

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation import plots
+from dagster_project.evaluation import pictures
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.stored_plots import make_plots, read_plots
-from dagster_project.scores.predictions import NAMES
 from dagster_project.training.registry import deciding_learner
 from tests.support import opened
 from uplift_core.artifacts.home import Home
+from uplift_core.evaluation.tables import NAMES
 
 PLOTS = ["qini", "deciles", "policy_value", "calibration", "distribution"]
 
@@ -38,8 +38,8 @@ def test_every_plot_says_its_finding_and_how_to_read_it(made) -> None:
 def test_every_plot_can_be_drawn_without_the_network(made) -> None:
     for plot in made[1]:
         assert "url" not in json.loads(plot.specification).get("data", {})
-        assert plots.svg(plot.specification).startswith("<svg")
-        assert plots.png_markdown(plot.specification, "t").startswith("![t](data:image/png;base64,")
+        assert pictures.svg(plot.specification).startswith("<svg")
+        assert pictures.png_markdown(plot.specification, "t").startswith("![t](data:image/png;base64,")
 
 
 def test_plots_and_card_are_what_was_written(home: Home, simulated: BatchExperiment, made) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.contrast import GRAPHICS, TEXT, contrast, parse
 from dagster_project.checks import pages
-from dagster_project.evaluation.plots import (
+from uplift_core.plots import (
     BLACK,
     COLOURS,
     GREY,

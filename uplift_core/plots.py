@@ -7,22 +7,17 @@ of every colour vision can distinguish; all colours have a contrast of at least 
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from typing import Any
 
 import altair as alt
-import vl_convert
 from altair.utils import schemapi
-from PIL import Image
 
-from dagster_project.scores.predictions import NAMES
 from uplift_core.evaluation.estimate import Estimate
+from uplift_core.evaluation.tables import NAMES
 
 Rows = Sequence[dict[str, Any]]
 
@@ -33,7 +28,6 @@ ERRORS = "± is one standard error"
 BANDS = "bands hold 95 % at each budget, dotted lines 95 % of whole curves"
 WIDTH, HEIGHT = 460, 280
 SUBTITLE = 90  # characters per line
-PALETTE = 64  # colours of a PNG; with all of them it would be ten times as large
 
 
 def specification(chart: alt.TopLevelMixin) -> str:
@@ -47,25 +41,6 @@ def without_validation() -> AbstractContextManager[None]:
     Tests draw the same plots with the checks on.
     """
     return schemapi.debug_mode(arg=False)
-
-
-def svg(spec: str) -> str:
-    """Draw a specification as SVG."""
-    return str(vl_convert.vegalite_to_svg(vl_spec=spec))
-
-
-def png_markdown(spec: str, title: str) -> str:
-    """Draw a specification as Markdown that contains the image."""
-    return f"![{title}](data:image/png;base64,{_png(spec)})"
-
-
-@lru_cache(maxsize=128)  # several layers show the same plot
-def _png(spec: str) -> str:
-    """Draw a specification as a PNG with a palette, about 12 KB; returned in base64."""
-    image = Image.open(io.BytesIO(vl_convert.vegalite_to_png(vl_spec=spec))).convert("RGB")
-    png = io.BytesIO()
-    image.quantize(PALETTE, dither=Image.Dither.NONE).save(png, "png", optimize=True)
-    return base64.b64encode(png.getvalue()).decode()
 
 
 def qini_plot(
@@ -250,7 +225,8 @@ def _two_rankings(data: Rows, learner: str, x: alt.X, y: alt.Y) -> alt.LayerChar
     base = alt.Chart(_data(data)).encode(x=x, color=colour)
     band = base.mark_area(opacity=FILL).encode(y="low:Q", y2="high:Q")
     low, high = (base.mark_line(strokeWidth=0.7).encode(y=f"{end}:Q") for end in ("low", "high"))
-    return band + low + high + base.mark_line().encode(y=y)
+    both: alt.LayerChart = band + low + high + base.mark_line().encode(y=y)
+    return both
 
 
 def _whole_curve(bands: Rows, curve: str) -> alt.LayerChart:
