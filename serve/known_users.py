@@ -185,8 +185,9 @@ class KnownUsers:
         lists = snapshot.rows(NEWEST, {"experiment": experiment.name})
         about_arm = [row for row in lists if row["arm"] == arm]
         about_arm.sort(key=lambda row: row["campaign"] != arm)  # the campaign with the arm's name first
-        row = next(iter([*about_arm, *lists]), None)
-        rules = _rules(row, experiment)
+        shared = lists if experiment.decisions.draws == "experiment" else []
+        row = next(iter([*about_arm, *shared]), None)
+        rules = _rules(row, experiment, arm)
         self.newest = _newest(about_arm[0]) if about_arm else None
         self._binds = {
             "experiment": experiment.name,
@@ -320,14 +321,14 @@ def _newest(row: Mapping[str, Any]) -> NewestList:
     )
 
 
-def _rules(row: Mapping[str, Any] | None, experiment: Experiment) -> Mapping[str, Any]:
-    """Return the values that users are drawn with: the newest list's, else the declared ones."""
+def _rules(row: Mapping[str, Any] | None, experiment: Experiment, arm: str) -> Mapping[str, Any]:
+    """Return the values that users are drawn with: the newest list's, else the declared ones of ``arm``."""
     if row is not None and row["salt"] is not None:
         # Earlier versions publish no column `cluster`.
         return {**row, "cluster": row.get("cluster"), "unit": row.get("unit") or "user"}
     declared, cap = experiment.decisions, experiment.decisions.contact_cap
     return {
-        "salt": experiment.split.salt,
+        "salt": experiment.list_salt(arm),
         "holdout_share": declared.holdout,
         "explore": declared.explore,
         "cluster": experiment.cluster or None,

@@ -236,7 +236,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
     )
     binds: dict[str, object] = {
         "arm": request.arm,
-        "salt": declaration.split.salt,
+        "salt": declaration.list_salt(request.key.campaign),
         "money": request.money,
         "fill": rules.fill,
         "holdout": rules.holdout,

@@ -208,7 +208,7 @@ def write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share:
     row = asdict(key) | {
         "cut": rules.cut,
         "budget": share,
-        "salt": experiment.declaration.split.salt,
+        "salt": experiment.declaration.list_salt(key.campaign),
         "holdout": rules.holdout,
         "explore": rules.explore,
         "unit": experiment.declaration.decision_unit,

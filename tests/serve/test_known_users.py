@@ -330,7 +330,7 @@ def test_a_contact_cap_keeps_out_whom_it_keeps_off_the_list(
 def test_users_are_drawn_by_the_lists_rules_not_by_those_of_the_training(
     simulated_home: Path, tmp_path: Path
 ) -> None:
-    rules = Decisions(holdout=0.3, explore=0.1)
+    rules = Decisions(holdout=0.3, explore=0.1, draws="campaign")
     home = made_by(simulated_home, tmp_path / "home", rules, TODAY)
     rows = ledger(home, "simulated", "treated")
     assert manifest_of(home, "simulated").experiment.decisions.holdout == 0.05

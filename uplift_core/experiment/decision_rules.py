@@ -47,6 +47,7 @@ class GateLimits(Declared):
 
 WhenNotProven = Literal["list", "explore", "stop"]
 Unit = Literal["user", "cluster"]
+Draws = Literal["experiment", "campaign"]
 
 
 class Decisions(Declared):
@@ -68,6 +69,10 @@ class Decisions(Declared):
     ``unit`` says who is treated as a whole where the experiment declares clusters: the ``cluster``, by
     its mean, or each ``user``. Clusters are held out and explored as a whole in both cases.
 
+    ``draws`` says whose holdout group and explorers they are. ``experiment``: all campaigns share one draw,
+    so the measured effect of a campaign is that of all campaigns together. ``campaign``: each campaign
+    draws anew, so its effect is measured beside those of the others.
+
     ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
@@ -81,6 +86,7 @@ class Decisions(Declared):
     when_not_proven: WhenNotProven = Field("list", exclude_if=lambda choice: choice == "list")
     # Default: the cluster where one is declared, else the user; see ``Experiment.decision_unit``.
     unit: Unit | None = Field(None, exclude_if=lambda unit: unit is None)
+    draws: Draws = Field("experiment", exclude_if=lambda draws: draws == "experiment")
     fill: bool = Field(default=True, exclude_if=bool)
     cost_column: str | None = None
     value_column: str | None = None

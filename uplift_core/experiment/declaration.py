@@ -237,6 +237,11 @@ class Experiment(Declared):
         """Who is treated as a whole: a declared cluster unless the rules say otherwise, else a user."""
         return self.decisions.unit or ("cluster" if self.cluster else "user")
 
+    def list_salt(self, campaign: str) -> str:
+        """Return the salt that draws a campaign's holdout group and explorers."""
+        salt = self.split.salt
+        return salt if self.decisions.draws == "experiment" else f"{salt}/{campaign}"
+
     @property
     def propensity_varies(self) -> bool:
         """Whether e, the chance of the treatment, differs between users: by strata or a column."""

@@ -232,6 +232,23 @@ def test_the_holdout_is_never_treated_and_the_same_every_night_and_for_every_mod
     assert {r["user_id"] for r in other if r["decision"] == "holdout"} == holdout
 
 
+def test_campaigns_share_their_draw_or_each_has_an_independent_one(db) -> None:
+    many(db, 5000)
+
+    def drawn(draws: str, campaign: str) -> dict[str, set[object]]:
+        folder = experiment(Decisions(holdout=0.2, explore=0.2, draws=draws))
+        rows = make(db, folder, Budget(share=0.3), campaign=campaign)
+        return {name: {r["user_id"] for r in rows if r["decision"] == name} for name in ("holdout", "explore")}
+
+    assert drawn("experiment", "spring") == drawn("experiment", "autumn")
+    spring, autumn = drawn("campaign", "spring"), drawn("campaign", "autumn")
+    assert spring == drawn("campaign", "spring"), "the same every night"
+    for role in ("holdout", "explore"):
+        # Independent draws of a fifth: a fifth of the one group is in the other, within four standard errors.
+        both = len(spring[role] & autumn[role]) / len(spring[role])
+        assert both == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / len(spring[role])))
+
+
 def test_explorers_are_treated_whatever_their_score(db) -> None:
     many(db, 20_000)
     rows = make(db, experiment(Decisions(holdout=0, explore=0.2)), Budget(users=6000))
