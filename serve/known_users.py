@@ -321,14 +321,14 @@ def _newest(row: Mapping[str, Any]) -> NewestList:
     )
 
 
-def _rules(row: Mapping[str, Any] | None, experiment: Experiment, arm: str) -> Mapping[str, Any]:
-    """Return the values that users are drawn with: the newest list's, else the declared ones of ``arm``."""
+def _rules(row: Mapping[str, Any] | None, experiment: Experiment, campaign: str) -> Mapping[str, Any]:
+    """Return the values that users are drawn with: the newest list's, else those declared."""
     if row is not None and row["salt"] is not None:
         # Earlier versions publish no column `cluster`.
         return {**row, "cluster": row.get("cluster"), "unit": row.get("unit") or "user"}
     declared, cap = experiment.decisions, experiment.decisions.contact_cap
     return {
-        "salt": experiment.list_salt(arm),
+        "salt": experiment.list_salt(campaign),
         "holdout_share": declared.holdout,
         "explore": declared.explore,
         "cluster": experiment.cluster or None,

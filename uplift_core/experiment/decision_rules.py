@@ -69,8 +69,8 @@ class Decisions(Declared):
     ``unit`` says who is treated as a whole where the experiment declares clusters: the ``cluster``, by
     its mean, or each ``user``. Clusters are held out and explored as a whole in both cases.
 
-    ``draws`` says whose holdout group and explorers they are. ``experiment``: all campaigns share one draw,
-    so the measured effect of a campaign is that of all campaigns together. ``campaign``: each campaign
+    ``draws`` says who share one holdout group and the same explorers. ``experiment``: all campaigns do,
+    so what is measured of one campaign is the effect of all together. ``campaign``: each campaign
     draws anew, so its effect is measured beside those of the others.
 
     ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,

@@ -238,13 +238,16 @@ def test_campaigns_share_their_draw_or_each_has_an_independent_one(db) -> None:
     def drawn(draws: str, campaign: str) -> dict[str, set[object]]:
         folder = experiment(Decisions(holdout=0.2, explore=0.2, draws=draws))
         rows = make(db, folder, Budget(share=0.3), campaign=campaign)
-        return {name: {r["user_id"] for r in rows if r["decision"] == name} for name in ("holdout", "explore")}
+        return {
+            role: {r["user_id"] for r in rows if r["decision"] == role}
+            for role in ("holdout", "explore")
+        }
 
     assert drawn("experiment", "spring") == drawn("experiment", "autumn")
     spring, autumn = drawn("campaign", "spring"), drawn("campaign", "autumn")
     assert spring == drawn("campaign", "spring"), "the same every night"
     for role in ("holdout", "explore"):
-        # Independent draws of a fifth: a fifth of the one group is in the other, within four standard errors.
+        # Independent draws of a fifth share a fifth of their users, within four standard errors.
         both = len(spring[role] & autumn[role]) / len(spring[role])
         assert both == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / len(spring[role])))
 
