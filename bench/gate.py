@@ -36,12 +36,16 @@ FASTER = LearnerParameters.model_validate(
 
 @dataclass(frozen=True)
 class Run:
-    """The result of one experiment: what was shown of the champion, and whether it could be tested."""
+    """The result of one experiment: what was shown of the champion, and whether it could be tested.
+
+    ``harms``: whether treating the champion's best users is shown to be worse than treating nobody.
+    """
 
     beats_random: bool
     beats_response: bool
     opens: bool
     single_passes: bool
+    harms: bool
     tested: bool
     seconds: float
 
@@ -63,14 +67,15 @@ def _run(verdict: Verdict, seconds: float) -> Run:
     tested = verdict.events >= LEAST_EVENTS
     by_random, by_response, opens = verdict.claims
     single = any(verdict.findings[name].word == "passed" for name in SINGLE_LEARNERS)
-    return Run(tested and by_random, tested and by_response, opens, single, tested, seconds)
+    harms = verdict.comparison.candidates[verdict.champion].over_nobody.ci_high < 0
+    return Run(tested and by_random, tested and by_response, opens, single, harms, tested, seconds)
 
 
 def lines(name: str, runs: list[Run]) -> Iterator[str]:
     """Yield the table's line of one design."""
     rates = [
         float(np.mean([getattr(run, what) for run in runs]))
-        for what in ("beats_random", "beats_response", "opens", "single_passes", "tested")
+        for what in ("beats_random", "beats_response", "opens", "single_passes", "harms", "tested")
     ]
     cells = " ".join(f"{100 * rate:16.1f}" for rate in rates)
     yield f"{name:24} {'pays' if DESIGNS[name].pays else 'null':5}{len(runs):5}{cells}"
@@ -96,7 +101,7 @@ def main() -> None:
     print(
         f"{'design':24} {'':5}{'runs':>5}"
         f"{'beats random':>16} {'beats response':>16} {'gate opens':>16}"
-        f" {'any single':>16} {'enough events':>16}"
+        f" {'any single':>16} {'harm is shown':>16} {'enough events':>16}"
     )
     seeds = range(given.first_seed, given.first_seed + given.runs)
     seconds = 0.0

@@ -13,6 +13,9 @@ from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.decision_rules import WhenNotProven
 
+UNKNOWN = Estimate(math.nan, math.nan)
+SAME_BUDGET = 0.05  # a gain at a budget that differs by less speaks for the list
+
 
 @dataclass(frozen=True)
 class ListEvidence:
@@ -79,73 +82,110 @@ def rules_of_list(experiment: BatchExperiment, evidence: ListEvidence) -> BatchE
 
 @dataclass(frozen=True)
 class TreatingNobody:
-    """The comparison of a list with treating nobody, on held-out users.
+    """The comparison of a list with treating nobody, on held-out users and on those of the gate.
 
     Attributes:
         budget: share of users who are treated.
-        unit: what the gain is measured in: the outcome, or money after cost.
-        gain: gain per user of all users; (nan, nan) if it was not evaluated.
+        unit: what a gain is measured in: the outcome, or money after cost.
+        held_out: gain per user of all held-out users; ``UNKNOWN`` if it was not evaluated.
+        judged: the same of the train users on whom the learner's gate rests, ranked by models that saw
+            none of them; ``UNKNOWN`` if the gate was asked about another budget.
     """
 
     budget: float
     unit: str
-    gain: Estimate
+    held_out: Estimate
+    judged: Estimate = UNKNOWN
 
     @property
     def harms(self) -> bool:
-        """Whether it is shown that treating nobody is better: the 95 % interval lies below 0."""
-        return self.gain.ci_high < 0
+        """Whether it is shown that treating nobody is better: a 95 % interval lies below 0."""
+        return self.held_out.ci_high < 0 or self.judged.ci_high < 0
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is shown that the list is better than treating nobody."""
+        return not self.harms and (self.held_out.ci_low > 0 or self.judged.ci_low > 0)
+
+    @property
+    def upper(self) -> float:
+        """The lower of the intervals' upper ends; nan if nothing was evaluated."""
+        known = [gain.ci_high for gain in (self.held_out, self.judged) if not math.isnan(gain.value)]
+        return min(known, default=math.nan)
 
     @property
     def sentence(self) -> str:
         """The comparison in words, with its figures."""
-        if math.isnan(self.gain.value):
-            return "no figure of held-out users compares the list with treating nobody"
+        gains = {"held-out users": self.held_out, "users of the learner's gate": self.judged}
+        figures = [
+            f"{gain.value:+.5f} ± {gain.std_error:.5f} {self.unit} per user, on {who}"
+            for who, gain in gains.items()
+            if not math.isnan(gain.value)
+        ]
+        if not figures:
+            return "no figure compares the list with treating nobody"
         if self.harms:
             shown = "is shown to be worse than treating nobody; nobody should be treated"
-        elif self.gain.ci_low > 0:
+        elif self.helps:
             shown = "is shown to be better than treating nobody"
         else:
             shown = "is not shown to be better than treating nobody"
-        return (
-            f"treating {self.budget:.0%} of users {shown}: {self.gain.value:+.5f} ± "
-            f"{self.gain.std_error:.5f} {self.unit} per user, on held-out users"
-        )
+        return f"treating {self.budget:.0%} of users {shown}: {'; '.join(figures)}"
 
 
 @dataclass(frozen=True)
 class GainsOverNobody:
-    """Gains over treating nobody on held-out users, at each evaluated budget.
+    """Gains over treating nobody, at each evaluated budget.
 
     Attributes:
         unit: what a gain is measured in: the outcome, or money after cost.
-        by_budget: gain per user of all users, by share of users who are treated.
+        held_out: gain per user of all held-out users, by share of users who are treated.
+        judged: the same of the users of the learner's gate, at its one budget.
     """
 
     unit: str
-    by_budget: Mapping[float, Estimate]
+    held_out: Mapping[float, Estimate]
+    judged: Mapping[float, Estimate]
 
     def of_share(self, share: float) -> TreatingNobody:
         """Compare a list of this share of users with treating nobody; nearest evaluated budget."""
-        if not self.by_budget:
-            return TreatingNobody(share, self.unit, Estimate(math.nan, math.nan))
-        budget = min(self.by_budget, key=lambda evaluated: abs(evaluated - share))
-        return TreatingNobody(budget, self.unit, self.by_budget[budget])
+        judged = next((gain for b, gain in self.judged.items() if abs(b - share) < SAME_BUDGET), UNKNOWN)
+        if not self.held_out:
+            return TreatingNobody(share, self.unit, UNKNOWN, judged)
+        budget = min(self.held_out, key=lambda evaluated: abs(evaluated - share))
+        return TreatingNobody(budget, self.unit, self.held_out[budget], judged)
 
 
 def read_gains_over_nobody(
     db: Warehouse, experiment: BatchExperiment, arm: str, learner: str
 ) -> GainsOverNobody:
     """Read a learner's gains over treating nobody: in money after cost where a value is declared."""
-    outcome = experiment.declaration.defaults.outcome
+    declaration = experiment.declaration
+    outcome = declaration.outcome(declaration.defaults.outcome)
+    about = {"experiment": experiment.name, "arm": arm, "learner": learner}
     rows = db.rows(
         "select budget, incremental, incremental_std_error, net_value, net_std_error "
         "from evaluation.policy_value where experiment = $experiment and arm = $arm "
         "and outcome = $outcome and learner = $learner and estimator = 'aipw' order by budget",
-        {"experiment": experiment.name, "arm": arm, "outcome": outcome, "learner": learner},
+        about | {"outcome": outcome.name},
     )
-    if any(net is not None for *_, net, _error in rows):
-        gains = {budget: Estimate(net, error) for budget, _, _, net, error in rows}
-        return GainsOverNobody("in money after cost", gains)
-    gains = {budget: Estimate(gain, error) for budget, gain, error, _, _ in rows}
-    return GainsOverNobody(f"'{outcome}'", gains)
+    judged = {
+        budget: Estimate(gain, error)
+        for budget, gain, error in db.rows(
+            f"select budget, gain_over_nobody, gain_over_nobody_std_error from {REGISTRY} "
+            "where is_current and experiment = $experiment and arm = $arm and learner = $learner "
+            "and gain_over_nobody is not null",
+            about,
+        )
+    }
+    net = {budget: Estimate(value, error) for budget, _, _, value, error in rows if value is not None}
+    if not net:
+        held_out = {budget: Estimate(gain, error) for budget, gain, error, _, _ in rows}
+        return GainsOverNobody(f"'{outcome.name}'", held_out, judged)
+    worth, cost = outcome.value, declaration.arm(arm).cost
+    paid = {
+        b: Estimate(worth * gain.value - cost * b, worth * gain.std_error)
+        for b, gain in judged.items()
+        if worth is not None
+    }
+    return GainsOverNobody("in money after cost", net, paid)

@@ -138,8 +138,8 @@ def _evidence_gate(evidence: ListEvidence) -> Gate:
 
 
 def _harm_gate(comparison: TreatingNobody) -> Gate:
-    """Return the check that fails if held-out users show that treating nobody is better."""
-    upper = comparison.gain.ci_high
+    """Return the check that fails if it is shown that treating nobody is better."""
+    upper = comparison.upper
     return Gate(
         "treating_nobody",
         None if math.isnan(upper) else upper,

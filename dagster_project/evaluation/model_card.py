@@ -67,6 +67,12 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
     return "\n\n".join(parts) + "\n"
 
 
+def _over_nobody(row: Row) -> str:
+    if row["gain_over_nobody"] is None:  # models of earlier versions
+        return ""
+    return with_error(row["gain_over_nobody"], row["gain_over_nobody_std_error"], sign=True)
+
+
 def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -> list[str]:
     """Write an arm's section: the decision, the evidence inside train, the figures on held-out users."""
     defaults = experiment.declaration.defaults
@@ -74,12 +80,19 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
     word = next(row for row in registry if row["learner"] == decides)
     how = "the champion" if word["champion"] else "by declaration, not the champion"
     evidence = markdown_table(
-        ["learner", "gain over random", "gain over the response model", ""],
+        [
+            "learner",
+            "gain over random",
+            "gain over the response model",
+            "gain over nobody, before costs",
+            "",
+        ],
         [
             (
                 NAMES[row["learner"]],
                 with_error(row["gain_over_random"], row["gain_over_random_std_error"], sign=True),
                 with_error(row["gain_over_response"], row["gain_over_response_std_error"], sign=True),
+                _over_nobody(row),
                 "champion" if row["champion"] else "runner-up" if row["runner_up"] else "",
             )
             for row in registry

@@ -91,6 +91,8 @@ def _evidence(verdict: Verdict, learner: str) -> dict[str, Any]:
         "gain_over_random_std_error": gains.over_random.std_error,
         "gain_over_response": gains.over_response.value,
         "gain_over_response_std_error": gains.over_response.std_error,
+        "gain_over_nobody": gains.over_nobody.value,
+        "gain_over_nobody_std_error": gains.over_nobody.std_error,
         "mean_gain": gains.mean_gain,
         "z_over_random": gains.z_random,
         "z_over_response": gains.z_response,

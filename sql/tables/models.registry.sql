@@ -23,6 +23,8 @@ create table if not exists models.registry (
     gain_over_random_std_error double not null,
     gain_over_response double not null, -- gain of the learner's ranking over the response model's
     gain_over_response_std_error double not null,
+    gain_over_nobody double, -- gain of the learner's ranking over treating nobody, before costs
+    gain_over_nobody_std_error double,
     mean_gain double, -- gain over random, averaged over budgets up to twice the budget; later folds weigh more
     z_over_random double, -- z of mean_gain, lowered where skewness flatters it: the gate's first test
     z_over_response double, -- z of the difference to the response model's mean_gain: the gate's second test

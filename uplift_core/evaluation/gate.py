@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from uplift_core.evaluation.estimate import Estimate, difference, pooled, spread
 from uplift_core.evaluation.groups import JointGroups
-from uplift_core.evaluation.policy import gain_over_random
+from uplift_core.evaluation.policy import gain_over_none, gain_over_random
 from uplift_core.evaluation.rate import mean_gain
 from uplift_core.evaluation.sequential import SequentialSums
 
@@ -41,11 +41,12 @@ MOST_USERS = 10**12  # a larger sample is out of reach for anybody
 
 @dataclass(frozen=True)
 class Candidate:
-    """What acting on one learner's ranking adds to random and to the response model.
+    """What acting on one learner's ranking adds to random, to the response model and to nobody.
 
     Attributes:
         over_random: gain at the budget, on the judged users.
         over_response: the paired difference to the response model's gain.
+        over_nobody: gain at the budget over treating nobody, before costs.
         mean_gain: gain over random, averaged over budgets up to twice the budget; later folds have more
             weight.
         z_random: z of ``mean_gain``; this is tested.
@@ -56,6 +57,7 @@ class Candidate:
 
     over_random: Estimate
     over_response: Estimate
+    over_nobody: Estimate
     mean_gain: float
     z_random: float
     z_response: float
@@ -142,6 +144,31 @@ class Verdict:
 
 
 Side = tuple[Estimate, Estimate]  # the gain at the budget, and the gain averaged over budgets
+Part = tuple[float, Estimate]  # of one fold: its users, and a figure of them
+
+
+class _FoldGains:
+    """One learner's gains at the budget, fold by fold: over random, the response model and nobody."""
+
+    def __init__(self) -> None:
+        self._random: list[Part] = []
+        self._response: list[Part] = []
+        self._nobody: list[Part] = []
+
+    def add(
+        self, joint: JointGroups, name: str, gain: Estimate, response: Estimate, budget: float
+    ) -> None:
+        """Add a fold; ``gain`` and ``response`` are the gains over random of both rankings."""
+        groups, _ = joint.by(name)
+        n = joint.n_users
+        self._random.append((n, _bare(gain)))
+        self._response.append((n, _bare(difference(joint, gain, response))))
+        self._nobody.append((n, _bare(gain_over_none(groups, budget))))
+
+    @property
+    def pooled(self) -> tuple[Estimate, Estimate, Estimate]:
+        """The gains over random, the response model and nobody, of all folds together."""
+        return _pooled(self._random), _pooled(self._response), _pooled(self._nobody)
 
 
 def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float) -> Comparison:
@@ -153,8 +180,8 @@ def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float
         budget: share of users.
     """
     families = [_Family(names) for names in _families(learners)]
-    gains: dict[str, list[tuple[float, Estimate, Estimate]]] = {name: [] for name in learners}
-    procedure: list[tuple[float, Estimate]] = []
+    gains = {name: _FoldGains() for name in learners}
+    procedure: list[Part] = []
     for trained, joint in enumerate(folds, start=1):
         sides = {name: _side(joint, name, budget) for name in (*learners, RESPONSE)}
         leader = families[0].leader if procedure else _first_leader(learners)
@@ -163,9 +190,7 @@ def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float
             family.add(joint, {name: mean for name, (_, mean) in sides.items()}, trained**0.5)
         response = sides[RESPONSE][0]
         for name in learners:
-            gain = sides[name][0]
-            paired = difference(joint, gain, response)
-            gains[name].append((joint.n_users, _bare(gain), _bare(paired)))
+            gains[name].add(joint, name, sides[name][0], response, budget)
     candidates = {name: each for family in families for name, each in family.candidates(gains).items()}
     return Comparison({name: candidates[name] for name in learners}, _pooled(procedure))
 
@@ -198,15 +223,12 @@ class _Family:
         self._over_random.add(joint, gains, weight, less=None)
         self._over_response.add(joint, [*gains, means[RESPONSE]], weight, less=len(gains))
 
-    def candidates(
-        self, gains: Mapping[str, list[tuple[float, Estimate, Estimate]]]
-    ) -> dict[str, Candidate]:
+    def candidates(self, gains: Mapping[str, _FoldGains]) -> dict[str, Candidate]:
         """Return the evidence on each learner, with its gains at the budget by fold."""
         over_random, over_response = self._over_random.evidence(), self._over_response.evidence()
         return {
             name: Candidate(
-                over_random=_pooled([(n, gain) for n, gain, _ in gains[name]]),
-                over_response=_pooled([(n, paired) for n, _, paired in gains[name]]),
+                *gains[name].pooled,
                 mean_gain=float(over_random.value[i]),
                 z_random=float(over_random.z[i]),
                 z_response=float(over_response.z[i]),
@@ -230,7 +252,7 @@ def _bare(figure: Estimate) -> Estimate:
     return Estimate(figure.value, figure.std_error)
 
 
-def _pooled(parts: list[tuple[float, Estimate]]) -> Estimate:
+def _pooled(parts: list[Part]) -> Estimate:
     return pooled(parts) if parts else Estimate(0.0, 0.0)
 
 

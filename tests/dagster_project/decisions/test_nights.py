@@ -340,6 +340,7 @@ def test_a_list_that_harms_is_refused(
             "set incremental = $gain, incremental_std_error = $error, net_value = null",
             figures,
         )
+        db.rows("update models.registry set gain_over_nobody = null")
     if not passed:
         with pytest.raises(GateError, match=words), opened(home) as db:
             write(db, folder, 0.3)
@@ -350,6 +351,24 @@ def test_a_list_that_harms_is_refused(
     assert gate["passed"] is passed
     assert words in gate["message"]
     assert f"{gain:+.5f} ± 0.01000 'converted' per user" in gate["message"]
+
+
+def test_users_of_the_learners_gate_may_show_that_a_list_harms(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    folder = limited(simulated, list_change=1.0)
+    with opened(home) as db:
+        db.rows(
+            "update models.registry set gain_over_nobody = -0.09, gain_over_nobody_std_error = 0.01, "
+            "budget = 0.3"
+        )
+    shown = (
+        r"should be treated: .*held-out users; -0\.09000 ± 0\.01000 .* on users of the learner's gate"
+    )
+    with pytest.raises(GateError, match=shown), opened(home) as db:
+        write(db, folder, 0.3)
+    with opened(home) as db:
+        assert write(db, folder, 0.1), "the figure is about another budget"
 
 
 def test_a_list_that_harms_is_refused_by_its_money_where_cost_and_value_are_declared(

@@ -59,7 +59,7 @@ def test_intervals_of_half_the_width_are_noticed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_gate_that_always_opens_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    sure = Candidate(Estimate(1.0, 0.1), Estimate(1.0, 0.1), 1.0, 9.0, 9.0, 2.0, 2.0)
+    sure = Candidate(*[Estimate(1.0, 0.1)] * 3, 1.0, 9.0, 9.0, 2.0, 2.0)
     opens = judge(Comparison({"x": sure}, sure.over_random), Judged(1_000, 400), 0.3)
     monkeypatch.setattr(coverage, "judge_experiment", lambda *_, **__: opens)
     assert not any(p.holds for p in coverage._nothing_to_find(12, 500, 0, 1))

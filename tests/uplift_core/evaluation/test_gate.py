@@ -24,7 +24,7 @@ CRITICAL = 2.1
 def candidate(z_random: float, z_response: float, error: float = 0.001) -> Candidate:
     """Figures of which each is ``error`` times its z."""
     gain, over = z_random * error, z_response * error
-    figures = Estimate(gain, error), Estimate(over, error)
+    figures = Estimate(gain, error), Estimate(over, error), Estimate(gain, error)
     return Candidate(*figures, gain, z_random, z_response, CRITICAL, CRITICAL)
 
 
@@ -166,6 +166,8 @@ def test_each_fold_is_ranked_by_itself() -> None:
     # The true gain of treating the best 30 % of x: E[(1{x > .7} - .3) .3 x].
     truth = 0.3 * (0.3 * 0.85 - 0.3 * 0.5)
     assert abs(level.over_random.value - truth) < 3 * level.over_random.std_error
+    assert abs(level.over_nobody.value - 0.3 * 0.3 * 0.85) < 3 * level.over_nobody.std_error
+    assert moved.over_nobody == level.over_nobody
 
 
 def test_the_procedures_gain_is_that_of_who_led_before() -> None:
