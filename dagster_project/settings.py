@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     # Folders with your own experiments, separated as in PATH; a named folder must exist.
     experiments: str = str(OWN_EXPERIMENTS)
     exports: str = ""  # a path or an fsspec URL, e.g. s3://bucket/lists; UPLIFT_HOME/exports if empty
+    # The file whose key of text ids a new home takes over; None: the home makes a key.
+    id_key_file: Path | None = None
     first_night: date | None = None  # the first date of lists; None: the day of the home's first run
     memory_limit: str = "4GB"  # memory of DuckDB; beyond it, DuckDB spills to UPLIFT_HOME/tmp
     threads: int = 0  # threads of DuckDB and XGBoost; 0: all cores

@@ -12,7 +12,8 @@ from serve.release import PublishedModel, Release
 from serve.schemas.requests import SuppressionRequest
 from serve.settings import Settings
 from uplift_core.artifacts.register import ALL, Entry, Register, RegisterError, Wish, scopes_of
-from uplift_core.experiment.user_ids import numbers_by
+from uplift_core.errors import UpliftError
+from uplift_core.experiment.user_ids import numbers_by, numbers_to_come
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def enter(settings: Settings, release: Release, body: SuppressionRequest, made_b
     _refuse_past(body.until, day)
     users = set(published)
     if body.action == "lift" or body.unknown_too or (published and body.experiment is None):
-        users |= {number for model in models for number in numbers_by(model.experiment, user)}
+        users |= _may_come(settings, models, user, to_come=body.experiment is None)
     if not users or not (published or body.unknown_too or body.action == "lift"):
         raise UnknownUserError(_unknown(models, user))
     scope = body.experiment or ALL
@@ -75,7 +76,7 @@ def history(
     model = release.model(experiment)
     register, scopes = Register(settings.register), scopes_of(model.experiment)
     published = release.snapshot.user_ids(model.experiment, user)
-    users = published | numbers_by(model.experiment, user)
+    users = published | _may_come(settings, [model], user, to_come=False)
     try:
         entries = [entry for number in sorted(users) for entry in register.history(number, scopes)]
         keeps_out = bool(users and register.keeping_out(scopes, today(), sorted(users)))
@@ -85,6 +86,22 @@ def history(
         raise UnknownUserError(_unknown([model], user))
     users = published | {entry.user_id for entry in entries}
     return users, sorted(entries, key=lambda entry: entry.entry), keeps_out
+
+
+def _may_come(
+    settings: Settings, models: Sequence[PublishedModel], user: str, *, to_come: bool
+) -> set[int]:
+    """Return what an id may stand for in later files; ``to_come``: of later experiments, too.
+
+    Raises:
+        UnavailableError: the home's key of ids is missing.
+    """
+    numbers_of = numbers_to_come if to_come else numbers_by
+    try:
+        key = settings.id_key()
+        return {number for model in models for number in numbers_of(model.experiment, user, key)}
+    except UpliftError as error:
+        raise UnavailableError(str(error)) from error
 
 
 def _concerned(release: Release, experiment: str | None) -> tuple[list[PublishedModel], list[str]]:

@@ -9,6 +9,8 @@ from pydantic import Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from uplift_core.artifacts.home import Home, project_folder
+from uplift_core.artifacts.id_key import read_id_key
+from uplift_core.experiment.user_ids import IdKey
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
@@ -50,6 +52,14 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """The folder of snapshots and of the pointer to the current one."""
         return self.home / "published"
+
+    def id_key(self) -> IdKey | None:
+        """Read the key of text ids; None if there is none.
+
+        Raises:
+            UpliftError: the file is no key.
+        """
+        return read_id_key(Home(self.home))
 
     @property
     def register(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from hypothesis import settings
 
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import (
+    ID_KEY,
     TO_PUBLISHED,
     Open,
     folder_of,
@@ -31,6 +33,7 @@ from tests.support import (
 
 def pytest_configure() -> None:
     """Make tests independent of how busy the machine is, and of who started them."""
+    os.environ.setdefault("UPLIFT_ID_KEY_FILE", str(ID_KEY))  # text ids get the same numbers each time
     settings.register_profile("no deadline", deadline=None)
     settings.load_profile("no deadline")
     # Tests send SIGINT, which a shell lets the jobs that it starts in the background ignore.

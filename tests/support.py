@@ -27,13 +27,17 @@ from dagster_project.onboarding import new_experiment
 from dagster_project.resources import Engine
 from dagster_project.settings import REPOSITORY, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import use_id_key
 from dagster_project.warehouse.opening import open_warehouse
 from dagster_project.warehouse.schema import create_shared_tables
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
 from uplift_core.evaluation.groups import ScoreGroups
 from uplift_core.experiment.declaration import Experiment, load_experiment
+from uplift_core.experiment.user_ids import IdKey
 
+ID_KEY = Path(__file__).with_name("id_key")  # so that users have the same numbers in each test run
+TESTS_KEY = IdKey(bytes.fromhex(ID_KEY.read_text(encoding="ascii")))
 EXPERIMENTS = SQL_FOLDER / "experiments"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 Open = Callable[[Path], duckdb.DuckDBPyConnection]  # the fixture `snapshot`
@@ -228,6 +232,7 @@ def memory_warehouse() -> Warehouse:
     """An empty warehouse in memory: all schemas and all shared tables."""
     db = Warehouse(duckdb.connect(":memory:", config={"threads": 2}))
     create_shared_tables(db)
+    use_id_key(db, TESTS_KEY)
     return db
 
 

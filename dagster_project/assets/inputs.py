@@ -17,6 +17,7 @@ from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.row_numbers import refuse_moved_rows, remember_rows
+from dagster_project.inputs.text_ids import refuse_changed_hash, refuse_unhashed
 from dagster_project.reporting.lineage import column_lineage
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -42,8 +43,10 @@ def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         write = LayerWrite(context, engine, experiment, "raw")
         with write.transaction() as db:
             last_row = remember_rows(db, experiment)
+            refuse_changed_hash(db, experiment)
             rows, sha256 = engine.compute.load(db, experiment, source)
             refuse_moved_rows(db, experiment, last_row)
+            refuse_unhashed(db, experiment)
             entry = {
                 "experiment": [declaration.name],
                 "source": [source.path.name],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dagster_project.delivery.known_users import snapshot_files
 from dagster_project.settings import SQL_FOLDER
-from dagster_project.warehouse.schema import CONTACTS_SQL, TABLE_RULES, USER_RULES, rule_file
+from dagster_project.warehouse.schema import CONTACTS_SQL, ID_RULES, TABLE_RULES, USER_RULES, rule_file
 
 PACKAGE = Path(__file__).parent.parent
 FILE_NAME = re.compile(r"[a-z_]+/[\w.]+\.sql")
@@ -40,6 +40,7 @@ MODULES = {
 # Layer -> further files, which no module renders; rules are macros of the database.
 RULES = tuple(map(rule_file, (*USER_RULES, *TABLE_RULES)))
 BESIDES = {
+    "raw": tuple(map(rule_file, ID_RULES)),
     "thresholds": (rule_file("holdout_scores"),),
     "multi_arm_list": (*RULES, CONTACTS_SQL),
     "treat_list": (*RULES, CONTACTS_SQL),

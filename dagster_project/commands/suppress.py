@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         users = None
         if chosen.user:
             with suppressing.published_users(home) as db:
-                known = suppressing.look_up(db, concerned, [chosen.user])[chosen.user]
+                known = suppressing.look_up(home, db, concerned, [chosen.user], scope)[chosen.user]
             users = known.published | known.may_come
         scopes = [scope] if scope == ALL else [scope, ALL]
         show(console, entries_of(Register(home.register), scopes, users))

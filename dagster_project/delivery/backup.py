@@ -173,6 +173,7 @@ def restore(home: Home, address: str) -> list[File]:
             f"{address} holds files of a cluster, which its tables name by their paths: restore it with "
             f"UPLIFT_HOME={place}"
         )
+    home.make_private()
     aside = home.root / RESTORING
     shutil.rmtree(aside, ignore_errors=True)
     for file in files:

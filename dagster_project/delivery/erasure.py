@@ -34,6 +34,7 @@ from dagster_project.warehouse.table_names import VIEW
 from dagster_project.warehouse.tombstones import bury, is_buried
 from uplift_core.artifacts.files import replace_file, sha256_file, sync_file, sync_folder
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.id_key import read_id_key
 from uplift_core.artifacts.publication import (
     POINTER,
     forget_pointer,
@@ -44,7 +45,7 @@ from uplift_core.artifacts.publication import (
 )
 from uplift_core.artifacts.register import Register, scopes_of
 from uplift_core.errors import DataError, UpliftError
-from uplift_core.experiment.user_ids import number_in, number_of_text
+from uplift_core.experiment.user_ids import number_in, numbers_by
 
 TABLES = """
 select schema_name, table_name, bool_or(column_name = 'experiment')
@@ -159,7 +160,7 @@ def erase(  # noqa: PLR0913 - whom, where, and how
         with open_warehouse(home, memory_limit=memory, threads=threads, log=log) as db:
             _refuse_parts(db, home, experiment)
             register = Register(home.register)
-            person = _find(db, experiment, user, register)
+            person = _find(db, home, experiment, user, register)
             rows = person.count(db)
             split, rules = experiment.declaration.split, experiment.declaration.decisions
             drawn = drawn_by(db, experiment, person.users)
@@ -205,7 +206,9 @@ def _refuse_parts(db: Warehouse, home: Home, experiment: BatchExperiment) -> Non
         )
 
 
-def _find(db: Warehouse, experiment: BatchExperiment, user: str, register: Register) -> Person:
+def _find(
+    db: Warehouse, home: Home, experiment: BatchExperiment, user: str, register: Register
+) -> Person:
     """Find a user by their own id or by ``user_id``.
 
     Raises:
@@ -220,8 +223,9 @@ def _find(db: Warehouse, experiment: BatchExperiment, user: str, register: Regis
         users |= {int(row[0]) for row in found}
     if not users:
         number = number_in(user)
-        candidates = [number_of_text(user)] if column else []
-        for candidate in candidates + ([] if number is None else [number]):
+        numbers = {number} if number is not None else set[int]()
+        numbers |= numbers_by(experiment.declaration, user, read_id_key(home))
+        for candidate in sorted(numbers, key=lambda each: each == number):  # a text's first
             person = Person(experiment, [candidate], [])
             entered = register.history(candidate, scopes_of(experiment.declaration))
             if person.count(db) or entered or is_buried(db, experiment.name, candidate):

@@ -20,11 +20,12 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.id_key import read_id_key
 from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.artifacts.register import ALL, Action, Entry, Register, Wish
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import Experiment
-from uplift_core.experiment.user_ids import number_in, numbers_by
+from uplift_core.experiment.user_ids import number_in, numbers_by, numbers_to_come
 
 Experiments = Mapping[str, Experiment]
 MOST_NAMED = 5  # ids that a message names
@@ -90,7 +91,7 @@ def enter(  # noqa: PLR0913 - what, where, and by whom
     register, outcome = Register(home.register), Outcome()
     today, wishes = datetime.now(UTC).date(), list[Wish]()
     with published_users(home) as db:
-        known = look_up(db, concerned, [request.user for request in requests])
+        known = look_up(home, db, concerned, [request.user for request in requests], scope)
     for request in requests:
         stands_for = known[request.user]
         users = set(stands_for.published)
@@ -138,8 +139,15 @@ def published_users(home: Home) -> Iterator[Warehouse]:
         yield Warehouse(con)
 
 
-def look_up(db: Warehouse, experiments: Iterable[Experiment], ids: Sequence[str]) -> dict[str, Known]:
-    """Map each id to what it stands for in these experiments: an id of a file, or a ``user_id``."""
+def look_up(
+    home: Home, db: Warehouse, experiments: Iterable[Experiment], ids: Sequence[str], scope: str
+) -> dict[str, Known]:
+    """Map each id to what it stands for in these experiments: an id of a file, or a ``user_id``.
+
+    If the scope is all experiments, those are included that are still to come.
+    """
+    key = read_id_key(home)
+    numbers_of = numbers_to_come if scope == ALL else numbers_by
     numbers = {text: number_in(text) for text in ids}
     given = pa.table(
         {"id": pa.array(numbers, pa.string()), "number": pa.array(numbers.values(), pa.int64())}
@@ -150,7 +158,7 @@ def look_up(db: Warehouse, experiments: Iterable[Experiment], ids: Sequence[str]
             published = _published(db, experiment)
             for text in numbers:
                 known[text] |= Known(
-                    published.get(text, frozenset()), frozenset(numbers_by(experiment, text))
+                    published.get(text, frozenset()), frozenset(numbers_of(experiment, text, key))
                 )
     return known
 
@@ -207,7 +215,7 @@ def why_not_lifted(home: Home, experiments: Experiments, scope: str, users: Sequ
     """Say whom nothing keeps out by an entry of this scope, and what else keeps them out."""
     concerned, today = concerned_by(experiments, scope), datetime.now(UTC).date()
     with published_users(home) as db:
-        known = look_up(db, concerned, users[:MOST_NAMED])
+        known = look_up(home, db, concerned, users[:MOST_NAMED], scope)
         numbers = {user for each in known.values() for user in each.published | each.may_come}
         by_table = [e.name for e in concerned if _in_table(db, e.name, numbers)]
     scopes = {*experiments, ALL} - {scope}

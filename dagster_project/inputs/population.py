@@ -13,6 +13,7 @@ from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, reason_of
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_changed, refuse_floats
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import number_sql
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.tombstones import leave_out_erased
 from uplift_core.errors import DataError
@@ -107,12 +108,12 @@ def _read(
 
 
 def _number(db: Warehouse, experiment: BatchExperiment, owner: str, where: str) -> str:
-    """Return the SQL of a user's number by the id in the file, as in the experiment: a text by md5."""
+    """Return the SQL of a user's number by the id in the file, as in the experiment."""
     types = {str(row[0]): str(row[1]) for row in db.rows(f"describe {experiment.tables.raw}")}
     column, key = Identifier.of(owner), f"{where}.user_id"
     refuse_floats(db, INCOMING, owner, key, f"cast it in {POPULATION_SQL}")
     if types.get(experiment.declaration.id_column) == TEXT:
-        return f"(md5_number_lower({column}::varchar) >> 1)::bigint"
+        return number_sql(column, experiment.declaration.id_hash)
     refuse_changed(db, INCOMING, owner, key, f"correct the file, or cast in {POPULATION_SQL}")
     return f"{column}::bigint"
 

@@ -100,7 +100,7 @@ def column_faults(db: Warehouse, experiment: BatchExperiment) -> Iterator[str]:
     if columns.get("user_id") != "BIGINT":
         yield (
             f"{experiment.name}: {RAW_SQL} yields user_id as {columns.get('user_id', 'nothing')}; it "
-            "must be BIGINT: cast a whole number, or hash a text by (md5_number_lower(id) >> 1)::bigint"
+            "must be BIGINT: cast a whole number, or hash a text by raw.keyed_id(id)"
         )
     for key, column in _declared_columns(declaration).items():
         if column not in columns:

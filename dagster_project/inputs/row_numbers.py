@@ -28,17 +28,22 @@ def remember_rows(db: Warehouse, experiment: BatchExperiment) -> int:
     Returns:
         The last row's number; 0 if ids are no row numbers, or nothing was decided about them.
     """
-    tables, name = experiment.tables, {"name": experiment.name}
+    tables = experiment.tables
     if not experiment.declaration.has_row_numbers or not db.kind(tables.raw):
         return 0
-    decided = " union all ".join(
-        f"from {table} select 1 where experiment = $name" for table in (LISTS, STOPS)
-    )
-    if not db.rows(f"{decided} limit 1", name):
+    if not is_decided_about(db, experiment.name):
         return 0
     (last,) = db.one(f"select coalesce(max(user_id), 0) from {tables.raw}")
     db.create_temporary(BEFORE, _contents(db, experiment), {"step": _step(last)})
     return int(last)
+
+
+def is_decided_about(db: Warehouse, experiment: str) -> bool:
+    """Return true if lists or suppressions name users of an experiment."""
+    decided = " union all ".join(
+        f"from {table} select 1 where experiment = $name" for table in (LISTS, STOPS)
+    )
+    return bool(db.rows(f"{decided} limit 1", {"name": experiment}))
 
 
 def refuse_moved_rows(db: Warehouse, experiment: BatchExperiment, last: int) -> None:

@@ -51,6 +51,11 @@ class Draft:
         return unique(names, RESERVED)
 
     @property
+    def has_text_ids(self) -> bool:
+        """Whether the file's ids of users are texts, which raw.sql hashes."""
+        return self.guess.id is not None and self.guess.id.type == TEXT
+
+    @property
     def id_column(self) -> str:
         """The raw column with the file's id of users; row_number if there is none."""
         id_ = self.guess.id
@@ -92,6 +97,11 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         f"title = {_text(draft.name.replace('_', ' ').capitalize())}",
         f"description = {_text(f'{guess.arm.rows:,} users of {draft.file}.')}",
         f"user_id = {_text(draft.id_column)} # raw column with the users' id, or row_number",
+        *(
+            ['id_hash = "keyed" # how its texts become numbers; it never changes once there are lists']
+            if draft.has_text_ids
+            else []
+        ),
         f"arm_column = {_text(guess.arm.name)}",
         f"control = {json.dumps(draft.arms[guess.control])}",
         *([f"cluster = {_text(cluster.name)} # assigned as a whole"] if cluster else []),
@@ -209,8 +219,8 @@ def _user_id(draft: Draft) -> tuple[str, str]:
     column = Identifier.of(id_.name).sql
     if id_.type == TEXT:
         return (
-            f"(md5_number_lower({id_.sql}) >> 1)::bigint as user_id",
-            "a number that stays the user's in any file",
+            f"raw.keyed_id({id_.sql}) as user_id",
+            "a number that stays the user's in any file; this home's key makes it",
         )
     if not id_.read_as:
         return f"{column}::bigint as user_id", ""

@@ -27,6 +27,8 @@ from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import COUNTED, ask_for_plan, find_shares
 from dagster_project.settings import OWN_EXPERIMENTS, SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import key_for_trial, use_id_key
+from dagster_project.warehouse.schema import ID_RULES, create_rules, create_schemas
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.errors import ExperimentError
@@ -229,7 +231,9 @@ def _refuse_unreadable(
     """
     raw = Identifier.of("raw", draft.name)
     try:
-        db.rows("create schema if not exists raw")
+        create_schemas(db)
+        create_rules(db, ID_RULES)
+        use_id_key(db, key_for_trial())
         source = own_file(file.name, "FILE", Path.cwd(), file, base="the working directory").path
         users = db.create(raw, raw_sql, {"source": str(source)})
         db.create_temporary(Identifier.of("drafted_features"), features_sql)

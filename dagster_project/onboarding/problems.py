@@ -19,8 +19,10 @@ from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.raw import column_faults, create_by, load_history, read_users
+from dagster_project.inputs.text_ids import refuse_unhashed
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import key_for_trial, use_id_key
 from dagster_project.warehouse.schema import create_shared_tables
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import Tables
@@ -81,6 +83,7 @@ def _scratch() -> Iterator[Warehouse]:
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(f"{folder}/file.duckdb") as con:
         db = Warehouse(con)
         create_shared_tables(db)
+        use_id_key(db, key_for_trial())
         yield db
 
 
@@ -127,6 +130,8 @@ def _look_at_data(
     problems += wrong
     if wrong:
         return
+    with _collected(problems):
+        refuse_unhashed(db, experiment)
     problems += _row_faults(db, experiment)
     with _collected(problems):
         refuse_missing_clusters(db, experiment, experiment.tables.raw)

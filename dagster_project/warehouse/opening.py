@@ -13,9 +13,11 @@ from typing import Any
 
 import duckdb
 
+from dagster_project.settings import Settings
 from dagster_project.turns.waiting import Log, utc_text, wait_while
 from dagster_project.warehouse.comments import comment_statements
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import use_id_key
 from dagster_project.warehouse.migrations import (
     read_migrations,
     record,
@@ -24,6 +26,7 @@ from dagster_project.warehouse.migrations import (
     version_of,
 )
 from dagster_project.warehouse.schema import (
+    ID_RULES,
     USER_RULES,
     create_contacts_and_rules,
     create_rules,
@@ -33,6 +36,7 @@ from dagster_project.warehouse.schema import (
     declared_shape,
 )
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.id_key import make_id_key
 from uplift_core.errors import UpliftError
 
 UPGRADES = logging.getLogger("uplift.upgrades")
@@ -130,6 +134,7 @@ def open_warehouse(
     try:
         with signals_kept():
             upgrade(db, home, log or UPGRADES.warning, read_migrations())
+            use_id_key(db, make_id_key(home, Settings().id_key_file))
             db.rows("begin")
             _ensure_tables(db, home)
             yield db
@@ -145,7 +150,7 @@ def open_in_memory(scratch: Path, *, memory_limit: str, threads: int) -> Iterato
         db = Warehouse(con)
         db.rows("set enable_progress_bar = false")  # DuckDB mistakes a worker's process for a notebook
         create_schemas(db)
-        create_rules(db, USER_RULES)
+        create_rules(db, ID_RULES + USER_RULES)
         yield db
 
 

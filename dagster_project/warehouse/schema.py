@@ -27,6 +27,7 @@ SCHEMAS = (
 )
 CONTACTS = ("decisions", "contacts")  # a view of the ledger, which excluded_users reads
 CONTACTS_SQL = "decisions/contacts.sql"
+ID_RULES = ("keyed_id",)  # how text ids become numbers: not for readers of a snapshot
 USER_RULES = ("list_hash", "draw_of", "role_of")  # macros of sql/rules that read no tables
 TABLE_RULES = ("excluded_users", "holdout_scores")
 
@@ -86,7 +87,7 @@ def create_contacts_and_rules(db: Warehouse) -> None:
     """Create the view of contacts, which a rule reads, and all rules."""
     contacts = render(CONTACTS_SQL, treat_list=Identifier.of(*LEDGER))
     db.rows(f"create or replace view {Identifier.of(*CONTACTS)} as {contacts}")
-    create_rules(db)
+    create_rules(db, ID_RULES + USER_RULES + TABLE_RULES)
 
 
 def create_rules(db: Warehouse, names: Sequence[str] = USER_RULES + TABLE_RULES) -> None:

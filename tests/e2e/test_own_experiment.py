@@ -15,6 +15,8 @@ from scipy.stats import spearmanr
 
 from tests.e2e.own_experiments import offers, rare, timed
 from tests.serve.support import api_of
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.id_key import read_id_key
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +99,12 @@ def test_five_arms_are_found_with_their_shares_and_effects(con: duckdb.DuckDBPyC
 def test_texts_are_ids_that_come_back_in_the_export(home: Path, con: duckdb.DuckDBPyConnection) -> None:
     (file,) = (home / "exports" / "offers").glob("*/*/*/decisions.csv")
     marked = duckdb.sql(
-        'select count(distinct "Customer ID"), '
-        'bool_and(user_id = (md5_number_lower("Customer ID") >> 1)::bigint) from read_csv($file)',
-        params={"file": str(file)},
-    )
-    assert marked.fetchall() == [(4_000, True)]
+        'select "Customer ID", user_id from read_csv($file)', params={"file": str(file)}
+    ).fetchall()
+    key = read_id_key(Home(home))
+    assert key is not None
+    assert dict(marked) == {own_id: key.number(own_id) for own_id, _ in marked}
+    assert len({*marked}) == 4_000
     treated = duckdb.sql("from read_csv($file)", params={"file": str(file.with_name("treat.csv"))})
     assert treated.columns == ["Customer ID", "arm", "campaign", "decision_date", "rank"]
     ids = {row[0] for row in treated.fetchall()}

@@ -46,9 +46,14 @@ class Home:
         return self.root / "register.sqlite"
 
     @property
+    def id_key(self) -> Path:
+        """The secret with which text ids are hashed."""
+        return self.root / "id_key"
+
+    @property
     def remembered(self) -> frozenset[str]:
         """Names of single files of the home that runs remember something in."""
-        return frozenset({"first_night"})
+        return frozenset({"first_night", self.id_key.name})
 
     @property
     def upgrades(self) -> Path:

@@ -58,6 +58,9 @@ class Experiment(Declared):
     title: str
     description: str
     user_id: str  # raw column with the users' id in the file, or "row_number"
+    # How a text id becomes the number user_id: md5, or hashed with the home's key, which no list of ids
+    # undoes. It never changes once there are lists.
+    id_hash: Literal["md5", "keyed"] = Field("md5", exclude_if=lambda way: way == "md5")
     control: Name
     arm_column: str
     arms: tuple[Arm, ...]
@@ -166,6 +169,10 @@ class Experiment(Declared):
             (self.control in arms, f"control '{self.control}' is none of the arms {arms}"),
             (bool(self.treatments), "an experiment needs the control and at least one other arm"),
             (bool(outcomes), "an experiment needs at least one outcome"),
+            (
+                self.id_hash == "md5" or bool(self.id_column),
+                f"id_hash = '{self.id_hash}' hashes the text ids of a column, which user_id must name",
+            ),
             (
                 math.isclose(total, 1.0, abs_tol=1e-6),
                 f"the arms' shares add up to {total:.6f}; their sum must be 1",

@@ -32,6 +32,7 @@ from dagster_project.warehouse.partitions import Generation, Part, same_columns
 from dagster_project.warehouse.sql import Identifier, literal, render
 from dagster_project.warehouse.table_names import VIEW
 from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.id_key import read_id_key
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError, ExperimentError
@@ -74,6 +75,7 @@ class Cluster(Compute):
         files = parts_of(source.path)
         numbered = experiment.declaration.user_id == "row_number"
         tasks = self._tasks(experiment.name)
+        key = read_id_key(self.home) if experiment.declaration.id_hash == "keyed" else None
         read = tasks.new("read" if numbered else "raw")
         parts = tasks.query(
             "read",
@@ -84,6 +86,7 @@ class Cluster(Compute):
                     binds={"source": str(file)},
                     author=f"{experiment.name}: {file.name} cannot be read by {RAW_SQL}; it",
                     signed=True,
+                    id_key=key,
                 )
                 for i, file in enumerate(files)
             ],

@@ -21,12 +21,14 @@ from dagster_project.scores.predictions import predictions_of_arms
 from dagster_project.training.cells import make_cells, read_feature_cells
 from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
+from dagster_project.warehouse.id_keys import use_id_key
 from dagster_project.warehouse.opening import open_in_memory
 from dagster_project.warehouse.partitions import Part, write_part
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.artifacts import bundle
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError
+from uplift_core.experiment.user_ids import IdKey
 
 Reads = Mapping[Identifier, str | Sequence[str]]  # name of a view -> Parquet files, or their pattern
 MERGED = Identifier.of("parts")
@@ -59,6 +61,7 @@ class Query:
     """A SELECT over views, the file for its rows, and its author if that is a user.
 
     ``signed``: unsigned types become signed, as in raw tables on one machine.
+    ``id_key``: the home's key, if the query hashes text ids with it.
     """
 
     sql: str
@@ -67,6 +70,7 @@ class Query:
     binds: Mapping[str, object] = field(default_factory=dict)
     author: str = ""
     signed: bool = False
+    id_key: IdKey | None = None
 
 
 def run_query(limits: Limits, query: Query) -> Part:
@@ -77,6 +81,8 @@ def run_query(limits: Limits, query: Query) -> Part:
     """
     try:
         with opened(limits, query.reads) as db:
+            if query.id_key:
+                use_id_key(db, query.id_key)
             sql = with_signs(db, query.sql, query.binds) if query.signed else query.sql
             return write_part(db, sql, query.binds, query.target)
     except duckdb.Error as error:

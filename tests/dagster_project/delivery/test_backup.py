@@ -87,6 +87,7 @@ def test_a_backup_goes_to_a_store_and_comes_back_checked(small: Home, tmp_path: 
         "warehouse.duckdb",
         "bundles/e-1/manifest.json",
         "first_night",
+        "id_key",
     ]
     assert [*small.scratch.iterdir()] == []
     with pytest.raises(UpliftError, match="holds files; name a new folder"):
@@ -96,8 +97,11 @@ def test_a_backup_goes_to_a_store_and_comes_back_checked(small: Home, tmp_path: 
     assert sorted(path.name for path in target.root.iterdir()) == [
         "bundles",
         "first_night",
+        "id_key",
         "warehouse.duckdb",
     ]
+    assert target.id_key.read_text() == small.id_key.read_text()
+    assert target.id_key.stat().st_mode & 0o777 == 0o600
     with opened(target) as db:
         assert db.one("select user_id from decisions.suppressions") == (7,)
     with pytest.raises(UpliftError, match="restored into an empty home"):
@@ -166,4 +170,4 @@ def test_who_does_not_wait_for_a_run_is_told_whom_for(
             back_up(small, to[1], print, wait=False)
     assert "nothing was done, because of uplift_e (run 01234567, process " in capsys.readouterr().out
     assert command.main(to) == 0
-    assert "3 files" in capsys.readouterr().out
+    assert "4 files" in capsys.readouterr().out

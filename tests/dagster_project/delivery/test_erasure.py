@@ -19,7 +19,7 @@ from dagster_project.commands import suppress
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.erased_files import erase_previews
 from tests.dagster_project.delivery.shop import CANARIES, ID, INPUTS, LISTS, shop_of
-from tests.support import opened, run_unchecked
+from tests.support import TESTS_KEY, opened, run_unchecked
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer, recorded_pointers
 from uplift_core.artifacts.register import ALL, Register, Wish
@@ -95,8 +95,8 @@ def everybody_else(home: Home) -> dict[str, list[tuple]]:
 
 
 def number_of_erased() -> int:
-    """The user id that raw.sql makes of the text: 63 bits of its md5."""
-    return int.from_bytes(hashlib.md5(ID.encode()).digest()[8:], "little") >> 1  # noqa: S324 - no secret
+    """The user id that raw.sql makes of the text, by the home's key."""
+    return TESTS_KEY.number(ID)
 
 
 def test_no_file_names_the_user_afterwards_and_nobody_else_changes(

@@ -13,11 +13,10 @@ import pytest
 from dagster_project.commands import suppress as command
 from dagster_project.delivery.suppressing import read_file
 from tests.dagster_project.delivery.shop import ID, shop_of
-from tests.support import opened, run_unchecked
+from tests.support import ID_KEY, TESTS_KEY, opened, run_unchecked
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.register import ALL, Register
 from uplift_core.errors import UpliftError
-from uplift_core.experiment.user_ids import number_of_text
 
 TODAY = datetime.now(UTC).date()
 BECAUSE = ("--reason", "unsubscribed")
@@ -28,6 +27,7 @@ def home(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home that has published users of a file with text ids."""
     home = Home(tmp_path / "home")
     shutil.copytree(made / "uplift" / "published", home.published)
+    shutil.copy(ID_KEY, home.id_key)
     monkeypatch.setenv("UPLIFT_HOME", str(home.root))
     monkeypatch.setenv("UPLIFT_EXPERIMENTS", str(made / "own"))
     return home
@@ -40,7 +40,7 @@ def kept_out(home: Home, *scopes: str) -> set[int]:
 def test_a_user_is_kept_out_by_either_id_and_let_in_again(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    number = number_of_text(ID)
+    number = TESTS_KEY.number(ID)
     for user in (ID, str(number)):
         assert command.main([user, "--experiment", "shop", *BECAUSE, "--by", "Ann"]) == 0
         assert kept_out(home, "shop") == {number}
@@ -61,7 +61,7 @@ def test_nobody_waits_for_the_run_that_has_the_warehouse_open(home: Home, made: 
     with opened(home) as db:
         db.rows("create table main.held as select 1 as one")  # a transaction that is going on
         assert command.main([ID, "--experiment", "shop", *BECAUSE]) == 0
-    assert kept_out(home, "shop") == {number_of_text(ID)}
+    assert kept_out(home, "shop") == {TESTS_KEY.number(ID)}
 
 
 def test_who_is_unknown_is_refused_or_entered_for_later(home: Home) -> None:
@@ -70,7 +70,7 @@ def test_who_is_unknown_is_refused_or_entered_for_later(home: Home) -> None:
         command.main(named)
     assert not home.register.exists()
     assert command.main([*named, "--unknown-too"]) == 0
-    assert kept_out(home, "shop") == {number_of_text("nobody")}
+    assert kept_out(home, "shop") == {TESTS_KEY.number("nobody")}
     with pytest.raises(UpliftError, match="'shops' is no experiment"):
         command.main([ID, "--experiment", "shops", *BECAUSE])
     with pytest.raises(UpliftError, match=r"reason = '': must be a text"):
@@ -83,7 +83,7 @@ def test_who_is_unknown_is_refused_or_entered_for_later(home: Home) -> None:
 def test_for_all_means_experiments_that_know_ids(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row numbers are told by name; the number of a row means somebody else elsewhere."""
     assert command.main([ID, *BECAUSE, "--until", str(TODAY)]) == 0
-    assert kept_out(home, ALL) == {number_of_text(ID)}
+    assert kept_out(home, ALL) == {TESTS_KEY.number(ID)}
     with pytest.raises(UpliftError, match="criteo, hillstrom, simulated know rows alone"):
         command.main(["17", *BECAUSE])
     with pytest.raises(UpliftError, match="users are rows of the file, from 1 to the last"):
@@ -95,7 +95,7 @@ def test_for_all_means_experiments_that_know_ids(home: Home, monkeypatch: pytest
     with pytest.raises(UpliftError, match=r"what does is rows of decisions\.suppressions for shop"):
         command.main([ID, "--lift", *BECAUSE])
     assert command.main(["17", *BECAUSE, "--unknown-too"]) == 0  # a number, or a text in another file
-    assert kept_out(home, ALL) == {17, number_of_text("17")}
+    assert kept_out(home, ALL) == {17, TESTS_KEY.number("17")}
     monkeypatch.setenv("UPLIFT_EXPERIMENTS", "")
     with pytest.raises(UpliftError, match=r"criteo, hillstrom, simulated: .* name one experiment"):
         command.main([ID, *BECAUSE])
@@ -113,7 +113,7 @@ def test_a_file_is_entered_at_once_but_for_whom_nobody_knows(
     assert "left out: shop: 'stranger' is the 'customer' or user_id of no published user" in said
     entries = Register(home.register).keeping_out(["shop"], TODAY)
     assert {entry.user_id for entry in entries} == {
-        number_of_text(f"customer-{i:06}") for i in range(500)
+        TESTS_KEY.number(f"customer-{i:06}") for i in range(500)
     }
     assert sorted({str(entry.until) for entry in entries}) == sorted({"None", str(later)})
     assert len({entry.made_at for entry in entries}) == 1

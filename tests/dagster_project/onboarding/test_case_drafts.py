@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
-from tests.support import case_file
+from tests.support import case_file, memory_warehouse
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.declaration import RAW_SQL, Experiment, load_experiment
 
@@ -28,8 +27,7 @@ def declare(root: Path, case: Path, *options: str) -> tuple[Experiment, Warehous
     new_experiment.main([str(case), "tried", *options])
     folder = root / "tried"
     BatchExperiment.read(load_experiment(folder), folder)
-    db = Warehouse(duckdb.connect(":memory:"))
-    db.rows("create schema raw")
+    db = memory_warehouse()
     sql = (folder / RAW_SQL).read_text()
     db.rows(f"create table raw.tried as {sql}", {"source": str(case)})
     return load_experiment(folder), db
@@ -74,7 +72,7 @@ def test_decimals_that_begin_late_in_a_feature_are_kept(root: Path) -> None:
 def test_a_later_file_with_decimals_is_not_rounded(root: Path, tmp_path: Path) -> None:
     declare(root, case_file("late_leading_zeros.csv.gz"))
     later = tmp_path / "later.csv"
-    with duckdb.connect() as con:
+    with memory_warehouse().con as con:
         con.execute(
             "copy (from read_csv($source, all_varchar = true) limit 10) to $later",
             {"source": str(case_file("late_leading_zeros.csv.gz")), "later": str(later)},
