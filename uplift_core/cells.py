@@ -26,6 +26,7 @@ from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.workers import max_over_workers, sum_over_workers
 from uplift_core.errors import DataError
 
+LARGEST_KEY = 2**62
 MAX_BINS = 256  # XGBoost keeps a bin number of at most one byte in one byte
 
 
@@ -53,12 +54,21 @@ class BinEdges:
 
         Values below the first edge belong to the first bin.
         """
-        binned = np.empty_like(x, dtype=np.float32)
+        return self.values(self.codes(x))
+
+    def codes(self, x: Floats) -> npt.NDArray[np.int64]:
+        """Number the bin of each value of ``x`` (n, n_features), from 0; NaN is the last one."""
+        codes = np.empty(x.shape, dtype=np.int64)
         for j, edge in enumerate(self.edges):
             column = x[:, j]
-            index = np.searchsorted(edge, column, side="right") - 1
-            binned[:, j] = np.where(np.isnan(column), np.nan, edge[np.maximum(index, 0)])
-        return binned
+            index = np.maximum(np.searchsorted(edge, column, side="right") - 1, 0)
+            codes[:, j] = np.where(np.isnan(column), len(edge), index)
+        return codes
+
+    def values(self, codes: npt.NDArray[np.int64]) -> Floats:
+        """Return the lower edges of the bins ``codes`` (n, n_features) as float32."""
+        columns = [np.append(edge, np.float32(np.nan))[codes[:, j]] for j, edge in enumerate(self.edges)]
+        return np.column_stack(columns).astype(np.float32, copy=False)
 
     @classmethod
     def of(cls, features: Sequence[str], x: Floats, max_bins: int = MAX_BINS) -> Self:
@@ -260,10 +270,11 @@ class BinnedUsers:
     @classmethod
     def of(cls, edges: BinEdges, users: UserRows) -> Self:
         """Bin the features of users."""
-        binned, cell = np.unique(edges.bin(users.x), axis=0, return_inverse=True)
+        codes = edges.codes(users.x)
+        first, cell = _combinations(codes, [len(edge) + 1 for edge in edges.edges])
         return cls(
-            x=binned,
-            cell=cell.ravel().astype(np.int64),
+            x=edges.values(codes[first]),
+            cell=cell,
             w=np.asarray(users.w, dtype=np.int8),
             y=np.asarray(users.y, dtype=np.float64),
             fold=np.asarray(users.fold, dtype=np.int8),
@@ -296,6 +307,28 @@ class BinnedUsers:
             max_bin=self.max_bin,
             propensities=propensities,
         )
+
+
+def _combinations(
+    codes: npt.NDArray[np.int64], sizes: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number the distinct rows of ``codes`` (n, n_features) from 0, in their order.
+
+    Args:
+        codes: numbers from 0.
+        sizes: (n_features,) how many numbers a column may have.
+
+    Returns:
+        The first row with each combination, (n_combinations,); and each row's combination, (n,).
+    """
+    key, largest = np.zeros(len(codes), dtype=np.int64), 1
+    for column, size in zip(codes.T, sizes, strict=True):
+        if largest * size > LARGEST_KEY:
+            _, key = np.unique(key, return_inverse=True)
+            largest = int(key.max()) + 1
+        key, largest = key * size + column, largest * size
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    return first.astype(np.int64), number.astype(np.int64)
 
 
 def cells_of_rows(edges: BinEdges, users: UserRows) -> Cells:

@@ -13,7 +13,6 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, load_raw
-from dagster_project.reporting.run_progress import ProgressLog
 from dagster_project.training.cells import find_edges, make_cells, of_parts
 from dagster_project.training.fitting import Recipe, fits_of_arm, train_arm
 from dagster_project.training.scoring import score_users
@@ -25,6 +24,7 @@ from uplift_core.boosting.side_by_side import after_each
 from uplift_core.cells import BinEdges
 from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners.contrast import ContrastModel
+from uplift_core.progress import ProgressLog
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.clusters import LEAST_CLUSTERS
-from uplift_core.evaluation.tables import TABLES, Rows, evaluate_joint
+from uplift_core.evaluation.tables import TABLES, Row, Rows, evaluate_joint, summary_rows
 
 Report = Callable[[str], None]
 
@@ -34,11 +34,6 @@ def evaluate(
 def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
     """Format policy value, Qini and AUTOC by arm and learner, for the default budget and outcome."""
     defaults = experiment.declaration.defaults
-    figures = {
-        (m["arm"], m["learner"], m["metric"]): with_error(m["value"], m["std_error"])
-        for m in tables["metrics"]
-        if m["outcome"] == defaults.outcome
-    }
     rows = [
         (
             row["arm"],
@@ -46,13 +41,10 @@ def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> st
             with_error(row["value"], row["std_error"]),
             f"{row['random_value']:.5f}",
             with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
-            figures.get((row["arm"], row["learner"], "qini_auc"), ""),
-            figures.get((row["arm"], row["learner"], "autoc"), ""),
+            _metric(row, "qini_auc"),
+            _metric(row, "autoc"),
         )
-        for row in tables["policy_value"]
-        if row["estimator"] == "aipw"
-        and row["budget"] == defaults.budget
-        and row["outcome"] == defaults.outcome
+        for row in summary_rows(tables, defaults)
     ]
     budget = f"value at {defaults.budget:.0%}"
     head = ["arm", "learner", budget, "random", "gain over random", "Qini", "AUTOC"]
@@ -76,3 +68,7 @@ def few_clusters(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
 
 def _few(counts: list[int]) -> bool:
     return min(counts, default=LEAST_CLUSTERS) < LEAST_CLUSTERS
+
+
+def _metric(row: Row, name: str) -> str:
+    return "" if row[name] is None else with_error(row[name], row[f"{name}_std_error"])

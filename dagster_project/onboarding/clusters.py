@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from dagster_project.onboarding.guesses import Guess, Options
 from dagster_project.onboarding.profile import FILE, MAX_LEVELS, Column
-from dagster_project.onboarding.vocabulary import ID, UNITS, split_name
+from dagster_project.onboarding.vocabulary import ID, UNITS
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import ExperimentError
+from uplift_core.experiment.naming import split_name
 
 FEW_GROUPS = 20  # so many groups of users are not in one arm each by chance
 NONE = "none"  # what --cluster says if each user was assigned alone

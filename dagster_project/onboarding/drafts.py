@@ -13,12 +13,13 @@ import duckdb
 
 from dagster_project.inputs.reading import EXACT_IN_FLOATS, READERS, TEXT
 from dagster_project.onboarding.chances import EQUAL, Chances
-from dagster_project.onboarding.encoding import FeatureLine, slug
+from dagster_project.onboarding.encoding import FeatureLine
 from dagster_project.onboarding.guesses import Guess, OutcomeGuess
 from dagster_project.onboarding.profile import INTEGERS, ZONED, Column
 from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment.declaration import RESERVED
+from uplift_core.experiment.naming import slug
 
 PARQUET = ".parquet"
 USER_KEY = "user_key"  # the name in raw.sql of a text id that the file calls user_id

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from dagster_project.declared.feature_sql import RESERVED
 from dagster_project.onboarding.profile import MAX_LEVELS, Column
-from dagster_project.onboarding.vocabulary import ID, ROW_NUMBERS, split_name
+from dagster_project.onboarding.vocabulary import ID, ROW_NUMBERS
 from dagster_project.warehouse.sql import Identifier, literal
+from uplift_core.experiment.naming import ONE_HOT, slug, split_name
 
-ONE_HOT = 12  # categories of this many values or fewer get a feature for each
 SUMS = ("sum", "sum_sq", "events")
 
 
@@ -22,12 +22,6 @@ class FeatureLine:
     name: str
     comment: str
     missing: float = 0.0
-
-
-def slug(text: str, fallback: str = "x") -> str:
-    """Turn a text into a name for declarations: lower-case letters, digits and underscores."""
-    name = "_".join(split_name(text))
-    return (name if name[:1].isalpha() else f"{fallback}_{name}".strip("_"))[:40].strip("_")
 
 
 def why_no_feature(column: Column) -> str:

@@ -19,9 +19,9 @@ from dagster_project.onboarding.vocabulary import (
     PAST,
     USERS,
     YES,
-    split_name,
 )
 from uplift_core.errors import ExperimentError
+from uplift_core.experiment.naming import split_name
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from dagster_project.onboarding.by_arm import outcomes_of_one_arm, refuse_gaps
 from dagster_project.onboarding.by_arm import why_no_feature as why_row_number
 from dagster_project.onboarding.chances import Chances, find_chances, shares_differ_by
 from dagster_project.onboarding.clusters import units_by_arm, with_cluster
-from dagster_project.onboarding.encoding import FeatureLine, encode, slug, why_no_feature
+from dagster_project.onboarding.encoding import FeatureLine, encode, why_no_feature
 from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import COUNTED, ask_for_plan, find_shares
@@ -33,6 +33,7 @@ from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
+from uplift_core.experiment.naming import slug
 from uplift_core.experiment.sources import TAKEN
 
 SAMPLE = 100_000  # number of users that the check of the randomization reads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -61,25 +60,3 @@ UNITS = frozenset(
         hospital household market plant region school shop site store teacher team village ward"""
     )
 )
-
-
-# Latin letters that become another letter without their mark, or that have no separable mark.
-LETTERS = {
-    ord(pair[0]): pair[1:]
-    for pair in _listed("äae öoe üue ßss æae œoe øo đd ðd þth ħh ıi łl ŋn ŧt")  # noqa: RUF001 - intended
-}
-
-
-def split_name(name: str) -> list[str]:
-    """Split a name into words of lower-case ASCII letters and digits.
-
-    ``pastSpend`` and ``past_spend`` are past and spend, ``Größe (cm)`` is groesse and cm.
-    """
-    text = unicodedata.normalize("NFC", name)  # some files store letter and mark as two characters
-    words = "".join(
-        f"_{c}" if c.isupper() and (before.islower() or before.isdigit()) else c
-        for before, c in zip(f" {text}", text, strict=False)
-    )
-    decomposed = unicodedata.normalize("NFKD", words.lower().translate(LETTERS)).lower()
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return [word for word in re.split(r"[^a-z0-9]+", bare) if word]

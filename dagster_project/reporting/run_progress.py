@@ -12,8 +12,6 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-QUIET_SECONDS = 2.0  # between two messages about the progress of one step
-
 
 @dataclass
 class RunProgress:
@@ -76,30 +74,3 @@ class RunProgress:
 def _name(step_key: str) -> str:
     """Return a step's name without its experiment: ``hillstrom__raw`` is ``raw``."""
     return step_key.rpartition("__")[2]
-
-
-@dataclass
-class ProgressLog:
-    """Logs how much of a long step is done, at most every two seconds.
-
-    Attributes:
-        log: takes a message.
-        what: the subject of the message.
-        total: number of parts.
-    """
-
-    log: Callable[[str], None]
-    what: str
-    total: int
-    _done: int = field(default=0, init=False)
-    _logged: float = field(default=0.0, init=False)
-
-    def __post_init__(self) -> None:
-        self._logged = time.monotonic()
-
-    def __call__(self) -> None:
-        """Count one more part as done."""
-        self._done += 1
-        if time.monotonic() - self._logged >= QUIET_SECONDS:
-            self._logged = time.monotonic()
-            self.log(f"{self.what}: {self._done} of {self.total}")

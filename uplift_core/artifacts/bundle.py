@@ -80,8 +80,9 @@ class Bundle:
 
     @property
     def edges(self) -> BinEdges:
-        """The bins that the models were trained on."""
-        return BinEdges.from_dict(self.manifest.edges)
+        """The bins that the models were trained on, in the order of the features."""
+        edges = self.manifest.edges  # whose keys are sorted
+        return BinEdges.from_dict({name: edges[name] for name in self.manifest.features})
 
 
 def save(root: Path, manifest: Manifest, models: dict[str, ContrastModel]) -> tuple[str, Path]:

@@ -12,6 +12,7 @@ from uplift_core.cells import BinEdges, BinnedUsers, UserRows, distinct
 from uplift_core.evaluation.gate import RESPONSE, Judged, Verdict, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, joint_groups
 from uplift_core.learners import LEARNER_NAMES, ContrastModel, sequential_fit
+from uplift_core.learners.nuisance import FittedModels
 from uplift_core.simulation.rct import Simulated
 
 FOLDS = 5
@@ -45,13 +46,21 @@ def judge_experiment(  # noqa: PLR0913 - an experiment, and the settings of its 
 
 
 def judge_users(
-    users: BinnedUsers, *, budget: float, parameters: LearnerParameters, threads: int = 1
+    users: BinnedUsers,
+    *,
+    budget: float,
+    parameters: LearnerParameters,
+    threads: int = 1,
+    of_control: FittedModels | None = None,
 ) -> Verdict:
-    """Return the gate's verdict on the train users of one contrast; see ``judge_experiment``."""
+    """Return the gate's verdict on the train users of one contrast; see ``judge_experiment``.
+
+    ``of_control`` is shared by the contrasts of several arms, see ``OutcomeModels.of``.
+    """
     folds, judged = [], np.zeros(len(users.y), dtype=bool)
-    for k, model in sequential_fit(users.cells(), parameters, threads):
+    for k, model in sequential_fit(users.cells(), parameters, threads, of_control):
         rows = users.fold == k
-        folds.append(_judged(users, rows, model))
+        folds.append(groups_by(model, users, rows))
         judged |= rows
     cluster = None if users.cluster is None else users.cluster[judged]
     events = fewer_events(users.y[judged], users.w[judged], cluster)
@@ -68,8 +77,13 @@ def binned_users(users: Simulated, *, propensity: float, binary: bool, max_bins:
     return BinnedUsers.of(edges, rows)
 
 
-def _judged(users: BinnedUsers, rows: npt.NDArray[np.bool_], model: ContrastModel) -> JointGroups:
-    """Group some users by their scores; users with equal features are predicted once."""
+def groups_by(
+    model: ContrastModel, users: BinnedUsers, rows: npt.NDArray[np.bool_] | slice = slice(None)
+) -> JointGroups:
+    """Group users of a contrast by the scores of a model that never saw them; one group each.
+
+    Users with equal features are predicted once.
+    """
     cell = users.cell[rows]
     present = distinct(cell)
     place = np.empty(len(users.x), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -32,6 +32,7 @@ from uplift_core.evaluation.policy import (
 from uplift_core.evaluation.profit import Prices, profit
 from uplift_core.evaluation.rate import autoc, qini
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.design import Defaults
 from uplift_core.learner_names import LEARNER_NAMES, SINGLE_LEARNERS
 
 Row = dict[str, Any]
@@ -72,6 +73,34 @@ def evaluate_joint(
         tables["bands"] += [label | row for row in _bands(groups)]
     tables["comparisons"] = list(_comparisons(joint, paired))
     return tables
+
+
+SUMMARY = (
+    *("arm", "learner", "budget", "value", "std_error", "random_value"),
+    *("gain_over_random", "gain_std_error"),
+)
+
+
+def summary_rows(tables: Mapping[str, Rows], defaults: Defaults) -> Rows:
+    """Return one row of each arm and ranking at the default budget: value, gain over random, metrics."""
+    shown = ("qini_auc", "autoc")
+    metrics = {
+        (m["arm"], m["learner"], m["metric"]): m
+        for m in tables["metrics"]
+        if m["outcome"] == defaults.outcome and m["metric"] in shown
+    }
+    return [
+        {key: row[key] for key in SUMMARY}
+        | {
+            f"{metric}{suffix}": metrics.get((row["arm"], row["learner"], metric), {}).get(key)
+            for metric in shown
+            for suffix, key in (("", "value"), ("_std_error", "std_error"))
+        }
+        for row in tables["policy_value"]
+        if row["estimator"] == "aipw"
+        and row["budget"] == defaults.budget
+        and row["outcome"] == defaults.outcome
+    ]
 
 
 def _gain_name(experiment: Experiment) -> str:

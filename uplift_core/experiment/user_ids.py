@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
 
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.splits import md5_number_lower
 
 MOST = 2**63 - 1  # of a BIGINT
 DIGITS = re.compile("0|[1-9][0-9]{0,18}")
@@ -51,7 +51,7 @@ class IdKey:
 
 def number_of_text(text: str) -> int:
     """Return the ``user_id`` of a text id where ``id_hash`` is md5: 63 bits of its md5."""
-    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
+    return md5_number_lower(text) >> 1
 
 
 def number_in(text: str) -> int | None:

@@ -1,4 +1,5 @@
-"""The face of the library: functions for arrays in memory, without a home, a declaration or a database.
+"""The face of the library: what a user calls on tables and arrays in memory.
 
-``evaluate`` judges anybody's scores on the users of a randomized experiment.
+Begin with ``fitting.fit`` and ``model.Model``; ``any_scores.evaluate`` judges anybody's scores, and
+``estimators`` has the learners singly. No home, no declaration and no database are needed.
 """

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from dagster_project.commands.schema import SCHEMA, schema_text
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
-from dagster_project.onboarding.encoding import slug
 from dagster_project.onboarding.shares import find_shares
 from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment.declaration import DECLARATION, Experiment, load_experiment
+from uplift_core.experiment.naming import slug
 
 N = 3_000
 RNG = np.random.default_rng(5)

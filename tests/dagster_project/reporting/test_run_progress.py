@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from dagster_project.reporting import run_progress
-from dagster_project.reporting.run_progress import ProgressLog, RunProgress
+from dagster_project.reporting.run_progress import RunProgress
+from uplift_core.progress import ProgressLog
 
 
 @dg.op

@@ -1,0 +1,153 @@
+"""A model decides as a run does, is judged on users that it never saw, and survives the disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import uplift_core as uplift
+from serve.features import FeatureQuery
+from tests.uplift_core.library.conftest import HOW, made_users
+from uplift_core.artifacts import bundle
+from uplift_core.errors import BundleError, DataError, ExperimentError
+from uplift_core.library.model import EVIDENCE, Model
+
+Columns = dict[str, np.ndarray]
+
+
+def test_a_list_has_its_exact_size_and_treats_the_largest_effects(users: Columns, model: Model) -> None:
+    for options, size in (({"budget": 0.25}, 750), ({"users": 17}, 17), ({}, 900), ({"budget": 0.0}, 0)):
+        decisions = model.decide(users, **options)
+        assert decisions.treat.sum() == size
+        assert sorted(decisions.rank) == list(range(1, len(decisions.rank) + 1))
+        if size:
+            assert decisions.score[decisions.treat].min() == np.float32(decisions.threshold)
+        assert not (decisions.score[~decisions.treat] > decisions.threshold).any()
+    assert decisions.evidence == model.evidence["offer"]
+    assert np.array_equal(decisions.score, model.effect(users))
+
+
+def test_equal_scores_are_ordered_by_the_id(users: Columns) -> None:
+    known = uplift.fit(users, **HOW, id="customer")
+    same = {name: np.repeat(column[:1], 100) for name, column in users.items()}
+    same["customer"] = np.arange(100)
+    first = known.decide(same, 0.5).treat
+    turned = known.decide({name: column[::-1] for name, column in same.items()}, 0.5).treat
+    assert first.sum() == 50
+    assert np.array_equal(first, turned[::-1])
+
+
+def test_an_arm_has_its_name_or_its_value(users: Columns, model: Model) -> None:
+    assert np.array_equal(model.effect(users, arm="offer"), model.effect(users))
+    with pytest.raises(ExperimentError, match="'none' is no treatment arm"):
+        model.effect(users, arm="none")
+    with pytest.raises(DataError, match="learner: 'forest' must be one of"):
+        model.effect(users, learner="forest")
+
+
+def test_explanations_add_up_to_the_effect(users: Columns, model: Model) -> None:
+    for learner in model.contrasts["offer"].learners:
+        told = model.explain(users, learner=learner)
+        assert told.values.shape == (len(users["age"]), len(model.encoding.features))
+        total = told.values.sum(axis=1) + told.bias
+        assert total == pytest.approx(model.effect(users, learner=learner), abs=1e-5)
+
+
+def test_held_out_users_judge_and_nobody_else(users: Columns, model: Model) -> None:
+    assert model.users is not None
+    n = {row["n"] for row in model.evaluate().table("metrics")}
+    assert n == {int(model.users.holdout.sum())}
+    assert str(model.evaluate(users)) == str(model.evaluate())
+    others = made_users(500, seed=9)
+    with pytest.raises(DataError, match="pass unseen=True if none of them did"):
+        model.evaluate(others)
+    assert {row["n"] for row in model.evaluate(others, unseen=True).table("metrics")} == {500}
+
+
+def test_users_with_ids_are_split_by_them(users: Columns) -> None:
+    known = uplift.fit(users, **HOW, id="customer")
+    half = {name: column[1::2] for name, column in users.items()}
+    assert known.users is not None
+    n = {row["n"] for row in known.evaluate(half).table("metrics")}
+    assert n == {int(known.users.holdout[1::2].sum())}
+
+
+def test_the_evaluation_shows_tables_words_and_plots(model: Model) -> None:
+    evaluation = model.evaluate()
+    shown = str(evaluation)
+    assert "response model" in shown
+    assert "± is one standard error" in shown
+    assert model.evidence["offer"].reason in shown
+    for name in ("qini", "deciles", "policy_value", "calibration"):
+        assert isinstance(evaluation.plot(name), alt.LayerChart)
+    for wrong in (evaluation.plot, evaluation.table):
+        with pytest.raises(DataError, match="'lift' must be one of"):
+            wrong("lift")
+
+
+def test_a_saved_model_is_the_same(users: Columns, model: Model, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "models")
+    for path in (tmp_path / "models", folder):
+        loaded = uplift.load(path)
+        assert loaded.evidence == model.evidence
+        for learner in model.contrasts["offer"].learners:
+            assert np.array_equal(
+                loaded.effect(users, learner=learner), model.effect(users, learner=learner)
+            )
+        assert str(loaded.evaluate(users)) == str(model.evaluate())
+    with pytest.raises(DataError, match="a loaded model has no users"):
+        loaded.evaluate()
+    assert model.save(tmp_path / "models") == folder
+
+
+def test_the_service_computes_the_saved_models_features(
+    users: Columns, model: Model, tmp_path: Path
+) -> None:
+    loaded = bundle.load(model.save(tmp_path))
+    query = FeatureQuery(loaded.manifest)
+    table = pa.table(users).select([*model.encoding.names])
+    rows = query.schema.table([{name: table.column(name).to_pylist() for name in table.column_names}])
+    x = query.features(rows)
+    assert np.array_equal(loaded.models["offer"].predict(x, "stack"), model.effect(users))
+
+
+def test_a_model_of_a_run_takes_features(simulated_home: Path) -> None:
+    (folder,) = (simulated_home / "bundles").glob("simulated-*")
+    loaded = uplift.load(folder)
+    features = {name: np.zeros(3) for name in loaded.edges.features}
+    x = np.zeros((3, len(features)), dtype=np.float32)
+    assert np.array_equal(loaded.effect(features), loaded.contrasts["treated"].predict(x, "stack"))
+    assert loaded.evidence == {}
+
+
+def test_what_is_no_model_is_refused(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no model; give the folder that save"):
+        uplift.load(tmp_path)
+    folder = model.save(tmp_path)
+    (tmp_path / EVIDENCE).write_text(json.dumps({"version": "another", "arms": {}}))
+    assert uplift.load(folder).evidence == {}
+    booster = next(folder.glob("*.ubj"))
+    booster.write_bytes(booster.read_bytes()[:-1])
+    with pytest.raises(BundleError, match="altered"):
+        uplift.load(folder)
+
+
+def test_the_import_is_light_and_finds_every_name() -> None:
+    code = (
+        "import sys, uplift_core as u; "
+        "heavy = {'numpy', 'xgboost', 'pyarrow', 'pandas', 'sklearn'} & set(sys.modules); "
+        "assert not heavy, heavy; "
+        "assert {'fit', 'load', 'XLearner'} <= set(dir(u)); "
+        "[getattr(u, name) for name in u.__all__]; "
+        "assert 'duckdb' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'predict'"):
+        uplift.predict  # noqa: B018 - the access is the test

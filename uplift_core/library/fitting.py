@@ -1,0 +1,140 @@
+"""Fit all learners on a table in memory: the split, learners, comparison and gate are those of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.boosting.side_by_side import after_each
+from uplift_core.cells import BinEdges
+from uplift_core.errors import DataError
+from uplift_core.evaluation.procedure import judge_users
+from uplift_core.evaluation.tables import BUDGETS
+from uplift_core.experiment.declaration import Experiment
+from uplift_core.learners.contrast import ContrastModel, fit_learners, fits_of_contrast
+from uplift_core.learners.nuisance import FittedModels, OutcomeModels
+from uplift_core.library.design import Design, Shares, declare
+from uplift_core.library.encoding import Encoding
+from uplift_core.library.evaluation import Evidence
+from uplift_core.library.frames import Frame, read_frame
+from uplift_core.library.model import Model
+from uplift_core.library.users import Users
+from uplift_core.progress import ProgressLog
+
+SMALLEST_GAP = 1e-9  # between a budget and its whole percent
+Log = Callable[[str], None]
+
+
+def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
+    frame: Frame,
+    *,
+    arm: str,
+    outcome: str,
+    features: Sequence[str],
+    control: Any,
+    shares: Shares | Literal["counted"] | None = None,
+    propensity: str | float | None = None,
+    strata: str | Sequence[str] | None = None,
+    cluster: str | None = None,
+    id: str | None = None,  # noqa: A002 - the name of the column
+    budget: float = 0.3,
+    holdout: float = 0.3,
+    folds: int = 5,
+    salt: str = "uplift",
+    parameters: LearnerParameters | Mapping[str, Any] | None = None,
+    threads: int = 0,
+    name: str = "library",
+    verbose: bool | Log = False,
+) -> Model:
+    """Learn from a randomized experiment what each arm changes for whom.
+
+    Args:
+        frame: one row per user: a pandas, Polars or Arrow table, a DuckDB relation, columns by name, or
+            the path of a Parquet file.
+        arm: column of the arm that each user was assigned to.
+        outcome: column of the outcome, numbers; 0 and 1 alone are a binary outcome.
+        features: columns that were known before the treatment: numbers, booleans, texts or categories;
+            missing values are allowed.
+        control: value of ``arm`` under control.
+        shares: value of ``arm`` -> share of users by design, which add up to 1 (``1/3``, ``"1/3"``);
+            with ``strata``, value of the stratum (a tuple for several columns) -> such shares.
+            ``"counted"`` takes the shares of the table: figures then have no guarantee of a design.
+        propensity: for one treatment, the chance of it by design: one number, or the column with each
+            user's.
+        strata: column or columns within which arms were drawn; without ``shares`` each stratum's share
+            is counted, which is its design if users were drawn in blocks.
+        cluster: column of the unit that was assigned as a whole, or shares outcomes, as a household.
+        id: column with the users' ids. They decide the split; without them the row's number does.
+        budget: share of users at which learners are compared, in whole percent.
+        holdout: share of users who are held out for the evaluation.
+        folds: number of folds for cross-fitting and for the comparison of learners, 3 to 20.
+        salt: text that makes the split; another salt gives another split.
+        parameters: parameters of the boosters, or those that differ from the defaults.
+        threads: number of threads; 0 means all cores.
+        name: name of the experiment in what is saved, lower-case letters, digits and underscores.
+        verbose: whether progress is written to the console, or a function that takes its messages.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        DataError: a column, a value or a share is missing or wrong; names it, and the remedy.
+    """
+    if abs(budget - round(budget, 2)) > SMALLEST_GAP or round(budget, 2) not in BUDGETS[:-1]:
+        raise DataError(f"budget: {budget:g} must be a share in whole percent, from 0.01 to 0.99")
+    design = Design(arm, control, outcome, shares, propensity, strata, cluster, id)
+    taken = set(features) & {arm, outcome, cluster, id}
+    if taken:
+        raise DataError(f"features: {sorted(taken)} are the arm, the outcome, the cluster or the id")
+    table = read_frame(frame, [*features, *design.columns])
+    encoding = Encoding.learn(table, features)
+    grown = LearnerParameters.model_validate(parameters or {})
+    experiment = declare(
+        table,
+        design,
+        name=name,
+        budget=round(budget, 2),
+        split={"holdout": holdout, "folds": folds, "salt": salt},
+        learners=grown,
+    )
+    users = Users.of(table, experiment, encoding)
+    users.refuse_other_shares(experiment)
+    log: Log = verbose if callable(verbose) else (_to_console if verbose else _to_nobody)
+    return fit_users(users, experiment, encoding, threads=threads, log=log)
+
+
+def fit_users(
+    users: Users, experiment: Experiment, encoding: Encoding, *, threads: int, log: Log
+) -> Model:
+    """Fit and judge the learners of every arm on the train users, as ``training.fitting`` of a run."""
+    train = users.at(~users.holdout)
+    if not len(train.y) or len(train.y) == len(users.y):
+        raise DataError("frame: has too few users to hold some of them out; give more users")
+    parameters, budget = experiment.learners, experiment.defaults.budget
+    edges = BinEdges.of(encoding.features, train.x, parameters.max_bins)
+    of_control: FittedModels = {}
+    contrasts: dict[str, ContrastModel] = {}
+    evidence: dict[str, Evidence] = {}
+    for arm in experiment.treatments:
+        binned = train.contrast(experiment, arm, edges)
+        log(f"{arm}: training on {len(binned.y):,} users, {len(binned.x):,} combinations of features")
+        total = fits_of_contrast(experiment.split.folds)
+        with after_each(ProgressLog(log, f"{arm}: fits done", total)):
+            models = OutcomeModels.of(binned.cells(), parameters, threads, of_control)
+            contrasts[arm] = fit_learners(models)
+            verdict = judge_users(
+                binned, budget=budget, parameters=parameters, threads=threads, of_control=of_control
+            )
+        evidence[arm] = Evidence.of(verdict)
+        log(f"{arm}: {verdict.champion} decides; the gate: {verdict.word}")
+    return Model(experiment, encoding, edges, contrasts, evidence, users.sha256, users)
+
+
+def _to_console(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+
+
+def _to_nobody(message: str) -> None:
+    """Drop a message."""
