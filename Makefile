@@ -147,6 +147,9 @@ bench-clusters: $(READY) ## how often intervals hold the truth, and the gate ope
 bench-strata: $(READY) ## how often intervals hold the truth where chances of the treatment differ between users
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.strata $(OPTIONS)
 
+bench-complier: $(READY) ## how often intervals of the complier average effect hold the truth
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.complier $(OPTIONS)
+
 bench-cluster-cost: $(READY) ## the evaluation of 5M look-alike users in clusters of about 2 beside independent ones
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.cluster_cost --folder $(BENCH_RESULTS) $(OPTIONS)
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class PublishedModel:
         evidence: (arm, learner) -> the gate's result.
         known_users: arm -> the look-up of users by id.
         trees: the boosters' trees by ``id``, which predict one user without XGBoost's fixed cost.
+        reach: arm -> share of its held-out users whom the treatment reached; empty without exposure.
     """
 
     published: PublishedExperiment
@@ -60,11 +62,12 @@ class PublishedModel:
     evidence: Mapping[tuple[str, str], Evidence]
     known_users: Mapping[str, KnownUsers]
     trees: Mapping[int, TreeArrays]
+    reach: Mapping[str, float]
 
-    @property
+    @cached_property
     def experiment(self) -> Experiment:
-        """The experiment's declaration at the time of training."""
-        return self.bundle.manifest.experiment
+        """The experiment's declaration at the time of training, with expected costs."""
+        return self.bundle.manifest.experiment.with_expected_costs(self.reach)
 
     def arm(self, name: str | None) -> str:
         """Check the name of a treatment arm; None means the published arm.
@@ -203,7 +206,18 @@ def _load_model(
             arm: KnownUsers(snapshot, experiment, arm, excluded, register) for arm in loaded.models
         },
         trees=_equal_trees(snapshot, loaded),
+        reach=_reach(snapshot, name),
     )
+
+
+def _reach(snapshot: Snapshot, name: str) -> dict[str, float]:
+    rows = snapshot.rows_if_published(
+        "evaluation.complier_effects",
+        "select distinct arm, reached_treated from evaluation.complier_effects "
+        "where experiment = $experiment and split = 'holdout' and estimator = 'means'",
+        {"experiment": name},
+    )
+    return {row["arm"]: row["reached_treated"] for row in rows}
 
 
 def _equal_trees(snapshot: Snapshot, loaded: Bundle) -> dict[int, TreeArrays]:

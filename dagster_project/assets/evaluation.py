@@ -12,6 +12,7 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
+from dagster_project.evaluation.complier_effects import complier_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, read_sample
 from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
@@ -61,6 +62,7 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             )
             result["segments"] = segment_rows(db, experiment)
             result["average_effects"] = average_effect_rows(db, experiment)
+            result["complier_effects"] = complier_effect_rows(db, experiment)
             result["placebo"] = placebo_rows(db, experiment, config.placebo_runs, engine.threads)
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)

@@ -12,6 +12,7 @@ from dagster_project.compute import LayerQuery
 from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
+from dagster_project.inputs.exposure import refuse_odd_exposures
 from dagster_project.inputs.features import register_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
@@ -110,6 +111,7 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         with write.transaction() as db:
             refuse_missing_clusters(db, experiment, tables.raw)
             refuse_unknown_propensities(db, experiment)
+            refuse_odd_exposures(db, experiment)
             rows = engine.compute.per_user(db, experiment, LayerQuery("assignment", sql, binds))
             refuse_unfit_propensities(db, experiment)
             context.log.info(f"{declaration.name}/assignment: {rows:,} rows")

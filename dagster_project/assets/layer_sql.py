@@ -24,13 +24,14 @@ MODULES = {
     "evaluation": (
         "scores/score_groups",
         *("evaluation/segments", "evaluation/average_effects", "evaluation/placebo"),
+        "evaluation/complier_effects",
     ),
     "multi_arm": ("evaluation/multi_arm",),
     "crosscheck": ("evaluation/crosscheck",),
     "multi_arm_list": ("decisions/multi_arm_list", "decisions/roles"),
     "treat_list": (
         *("decisions/treat_list", "decisions/roles", "decisions/nights"),
-        "scores/score_groups",
+        *("scores/score_groups", "evaluation/complier_effects"),
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),
     "realised": ("decisions/realised",),

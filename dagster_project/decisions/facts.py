@@ -15,6 +15,7 @@ from dagster_project.decisions.evidence import (
 from dagster_project.decisions.records import NIGHTS, ListKey
 from dagster_project.decisions.thresholds import held_out_scores
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.inputs.clusters import assigned_units
 from dagster_project.inputs.stratum_sizes import stratum_sizes
 from dagster_project.scores.score_groups import read_holdout
@@ -99,7 +100,7 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
     return ListFacts(
         key=key,
         order=order,
-        experiment=rules_of_list(experiment, evidence),
+        experiment=rules_of_list(with_expected_costs(db, experiment), evidence),
         learner=learner,
         evidence=evidence,
         model_version=current_version(db, experiment.name),

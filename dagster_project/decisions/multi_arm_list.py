@@ -16,6 +16,7 @@ from dagster_project.decisions.roles import (
     write_roles,
 )
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.evaluation.multi_arm import MULTI_ARM, Choice, arm_costs, judge_choice
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.registry import current_version, deciding_learner
@@ -80,6 +81,7 @@ def write_multi_arm_list(
     Raises:
         DataError: the budget is invalid.
     """
+    experiment = with_expected_costs(db, experiment)
     declaration = experiment.declaration
     limit, share = _limit(db, experiment, budget, money)
     proposal = Proposal(0, judge_choice(db, experiment, share))

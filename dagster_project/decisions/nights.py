@@ -11,8 +11,9 @@ import pyarrow as pa
 from dagster_project.decisions.facts import ListFacts
 from dagster_project.decisions.gates import Gate, write_answers
 from dagster_project.decisions.records import NIGHTS, REALISED, THIS_LIST, TREAT_LIST, ListKey, Night
+from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import render
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
 from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.realised import promised_uplift
@@ -30,7 +31,7 @@ def describe_night(db: Warehouse, facts: ListFacts, expected_rate: float) -> Nig
     key, budget = facts.key, facts.order.budget
     (totals,) = db.arrow(render("decisions/night.sql", treat_list=TREAT_LIST), asdict(key)).to_pylist()
     above = totals.pop("above_threshold")
-    promised = promise(db, facts)
+    promised, reach = promise(db, facts), expected_reach(db, facts)
     entered, exited = _changes(db, facts)
     return Night(
         **asdict(key),
@@ -47,6 +48,8 @@ def describe_night(db: Warehouse, facts: ListFacts, expected_rate: float) -> Nig
         promised=promised.value if promised else None,
         promised_std_error=promised.std_error if promised else None,
         override=None,
+        reach=reach.value if reach else None,
+        reach_std_error=reach.std_error if reach else None,
     )
 
 
@@ -64,6 +67,27 @@ def promise(db: Warehouse, facts: ListFacts) -> Estimate | None:
     place = np.searchsorted(scores, groups.score.astype(np.float32))
     place[place == len(scores)] = 0
     return promised_uplift(groups, np.where(scores[place] == groups.score, shares[place], 0.0))
+
+
+def expected_reach(db: Warehouse, facts: ListFacts) -> Estimate | None:
+    """Estimate the share of users treated for their score whom the treatment will reach.
+
+    It is None where the experiment declares no exposure, or where ``promise`` is None.
+    """
+    declaration, tables = facts.experiment.declaration, facts.experiment.tables
+    if not declaration.exposure or declaration.population:
+        return None
+    sql = render(
+        "decisions/expected_reach.sql",
+        treated_shares=Identifier(render("decisions/treated_shares.sql", treat_list=TREAT_LIST)),
+        assignment=tables.assignment,
+        scores=tables.scores,
+        score=Identifier.of(SCORES[facts.learner]),
+        clustered=bool(declaration.cluster),
+        varies=declaration.propensity_varies,
+    )
+    rows = db.rows(sql, asdict(facts.key) | {"arm": facts.order.arm})
+    return Estimate(*rows[0]) if rows else None
 
 
 def write_night(db: Warehouse, key: ListKey, night: Night, gates: Sequence[Gate]) -> None:

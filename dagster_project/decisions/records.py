@@ -54,3 +54,5 @@ class Night:
     entered: int
     exited: int
     override: str | None
+    reach: float | None = None
+    reach_std_error: float | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import product
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
@@ -19,7 +20,7 @@ def evaluate(
     db: Warehouse, experiment: BatchExperiment, report: Report = lambda _: None
 ) -> dict[str, Rows]:
     """Compute the rows of every evaluation table of one experiment: table name -> rows."""
-    declaration = experiment.declaration
+    declaration = with_expected_costs(db, experiment).declaration
     tables: dict[str, Rows] = {name: [] for name in TABLES}
     for arm, declared in product(declaration.treatments, declaration.outcomes):
         report(f"{arm}, {declared.name}")

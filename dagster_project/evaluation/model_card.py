@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
+from dagster_project.evaluation.complier_effects import MEANS, SCORES, WEAK
 from dagster_project.evaluation.stored_plots import records, rows_of_arm
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.training.cells import features_of
 from dagster_project.training.registry import REGISTRY, current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.evaluation.clusters import LEAST_CLUSTERS
+from uplift_core.evaluation.complier import WEAK_F
 from uplift_core.evaluation.tables import NAMES, Row, Rows
 
 Q_LEVEL = 0.05
@@ -112,6 +114,7 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
         "On held-out users, ± one standard error:",
         _holdout_table(db, experiment, arm),
         *_average_effect(rows_of_arm(db, "average_effects", experiment, arm)),
+        *_complier_effect(rows_of_arm(db, "complier_effects", experiment, arm)),
         *_segments(rows_of_arm(db, "segments", experiment, arm)),
         *_placebo(rows_of_arm(db, "placebo", experiment, arm)),
     ]
@@ -134,6 +137,39 @@ def _average_effect(rows: Rows) -> list[str]:
     if held_out["unreliable"]:
         text += f" **Intervals of {outcome} are unreliable**: {_reason(held_out)}."
     return [text]
+
+
+def _complier_effect(rows: Rows) -> list[str]:
+    """Show the effect on users whom the assignment reaches, if the experiment declares an exposure."""
+    if not rows:
+        return []
+    shown = {(row["split"], row["estimator"]): row for row in rows}
+    everybody, held_out = shown["all", MEANS], shown["holdout", SCORES]
+    reached = with_error(everybody["reached_treated"], everybody["reached_treated_std_error"])
+    text = (
+        f"The treatment reached {reached} of the arm's users and {everybody['reached_control']:.5f} of "
+        "the control's. "
+    )
+    if everybody["verdict"] == WEAK:
+        return [
+            (
+                f"{text}That differs too little to tell the effect of being reached: F = "
+                f"{everybody['first_stage_f'] or 0:.1f} of the first stage, below {WEAK_F:g}."
+            )
+        ]
+    of_held_out = (
+        "weakly identified"
+        if held_out["verdict"] == WEAK
+        else with_error(held_out["effect"], held_out["std_error"], sign=True)
+    )
+    effect = with_error(everybody["effect"], everybody["std_error"], sign=True)
+    return [
+        (
+            f"{text}The average effect of being reached on {everybody['outcome']}, of users whom the "
+            f"assignment reaches, is {effect} of all users and {of_held_out} of the held-out ones "
+            "(doubly robust). Scores and figures above are effects of the assignment."
+        )
+    ]
 
 
 def _counted(row: Row, which: str = "") -> str:

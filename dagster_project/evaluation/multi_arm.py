@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.predictions import SCORES, outcome_columns
 from dagster_project.scores.score_groups import first_rows
@@ -87,7 +88,7 @@ def arm_costs(experiment: Experiment) -> Doubles:
 
 def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
     """Compute all rows of an experiment with several treatment arms."""
-    declaration = experiment.declaration
+    declaration = with_expected_costs(db, experiment).declaration
     held_out, costs = read_held_out(db, experiment), arm_costs(declaration)
     budgets = sorted({*BUDGETS, declaration.defaults.budget})
     rows: Rows = []
@@ -108,7 +109,7 @@ def judge_choice(db: Warehouse, experiment: BatchExperiment, budget: float) -> C
     This is the row of ``evaluation.multi_arm`` of the deciding learners, for the default outcome; the
     budget need not be one of the table's.
     """
-    declaration = experiment.declaration
+    declaration = with_expected_costs(db, experiment).declaration
     users, costs, outcome = (
         read_held_out(db, experiment),
         arm_costs(declaration),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import cluster_column
+from dagster_project.inputs.exposure import exposure_column
 from dagster_project.inputs.propensities import propensity_binds, propensity_columns
 from dagster_project.warehouse.sql import Identifier, render
 
@@ -19,6 +20,7 @@ def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, obj
         arm_column=Identifier.of(declaration.arm_column),
         outcomes=experiment.outcomes,
         cluster=cluster_column(experiment),
+        exposure=exposure_column(experiment),
         **propensity_columns(experiment),
     )
     return sql, propensity_binds(experiment) | {

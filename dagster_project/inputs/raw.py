@@ -126,6 +126,8 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
     columns |= {f"strata: '{column}'": column for column in experiment.strata}
     if experiment.propensity_column:
         columns["propensity_column"] = experiment.propensity_column
+    if experiment.exposure:
+        columns["exposure"] = experiment.exposure
     if experiment.assigned_at:
         columns["assigned_at"] = experiment.assigned_at
     return columns

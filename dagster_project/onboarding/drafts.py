@@ -89,6 +89,7 @@ def _arm_name(value: str) -> str:
 def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
     """Draft experiment.toml."""
     guess, shares, cluster = draft.guess, draft.shares, draft.guess.cluster
+    exposure = guess.exposure and _text(guess.exposure.column.name)
     both = [o for o in guess.outcomes if o.column.name not in draft.in_one_arm] or guess.outcomes
     first = next((o for o in both if o.kind == "binary"), both[0])
     after = [column.name for column in guess.after]
@@ -107,6 +108,7 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         f"control = {json.dumps(draft.arms[guess.control])}",
         *([f"cluster = {_text(cluster.name)} # assigned as a whole"] if cluster else []),
         *_chances(draft.chances),
+        *([f"exposure = {exposure} # whom the treatment reached"] if exposure else []),
         *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
         *([f"not_features = [{', '.join(map(_text, after))}] # after the treatment"] if after else []),
         "",
@@ -188,6 +190,8 @@ def raw_sql(draft: Draft) -> str:
                 items.append((f"{column.sql} as {USER_KEY}", "the id in the file"))
         elif column.name in outcomes:
             items.append((_outcome(outcomes[column.name]), "outcome"))
+        elif draft.guess.exposure and column is draft.guess.exposure.column:
+            items.append((_outcome(draft.guess.exposure), "whom the treatment reached"))
         elif column is draft.guess.cluster:
             items.append((_cluster(draft, column), "users with the same value were assigned together"))
         else:

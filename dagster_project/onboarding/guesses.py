@@ -39,6 +39,7 @@ class Options:
     cluster: str = ""
     strata: tuple[str, ...] = ()
     propensity: str = ""
+    exposure: str = ""
     force: bool = False  # replace an earlier draft
 
 
@@ -73,6 +74,7 @@ class Guess:
         features: all other columns.
         cluster: the column of the unit that was assigned as a whole; None: each user was assigned alone.
         reasons: for each guess: the role, the guess, the reason.
+        exposure: the column that says whom the treatment reached, as a binary outcome; None: no such.
     """
 
     id: Column | None
@@ -84,6 +86,7 @@ class Guess:
     features: tuple[Column, ...]
     reasons: tuple[tuple[str, str, str], ...] = field(default=())
     cluster: Column | None = None
+    exposure: OutcomeGuess | None = None
 
 
 def guess(columns: Sequence[Column], options: Options) -> Guess:
@@ -105,7 +108,7 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
     control, why_control = _control(arm, options)
     left = [c for c in left if c is not id_ and c.name != arm.name]
     moment = next((c for c in left if c.is_time and "_".join(split_name(c.name)) in ASSIGNED), None)
-    outcomes = _outcomes([c for c in left if c is not moment], options)
+    outcomes = _outcomes([c for c in left if c is not moment and c.name != options.exposure], options)
     outcome_columns = [outcome.column for outcome in outcomes]
     reasons = [
         ("user id", id_.name if id_ else "row number", why_id),
@@ -135,7 +138,8 @@ def _comes_after(name: str, options: Options) -> bool:
 def _named(options: Options) -> list[tuple[str, str]]:
     named = [("--id", options.id), ("--arm", options.arm)]
     named += [("--cluster", options.cluster if options.cluster != "none" else "")]
-    named += [("--propensity", options.propensity), *(("--strata", name) for name in options.strata)]
+    named += [("--exposure", options.exposure), ("--propensity", options.propensity)]
+    named += [("--strata", name) for name in options.strata]
     named += [("--outcome", name) for name in options.outcomes]
     named += [("--ignore", name) for name in options.ignore]
     return [(option, name) for option, name in named if name and name != "row_number"]
@@ -263,7 +267,7 @@ def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess
             raise ExperimentError(f"--outcome {taken[0]}: is the id, the arm or ignored already")
     else:
         chosen = [c for c in columns if _words(c.name) & OUTCOMES and not _words(c.name) & PAST]
-    guessed = [(column, _outcome(column, options.yes)) for column in chosen]
+    guessed = [(column, as_outcome(column, options.yes)) for column in chosen]
     outcomes = tuple(outcome for _, outcome in guessed if outcome)
     for column, outcome in guessed:
         if outcome is None and column.type == "VARCHAR" and column.distinct == 2:  # noqa: PLR2004
@@ -286,7 +290,7 @@ def _outcomes(columns: Sequence[Column], options: Options) -> tuple[OutcomeGuess
     return outcomes
 
 
-def _outcome(column: Column, yes: Sequence[str]) -> OutcomeGuess | None:
+def as_outcome(column: Column, yes: Sequence[str]) -> OutcomeGuess | None:
     """Return what a column is as an outcome; None if it is none, for example because nothing varies."""
     happened = _happened(column, yes)
     if column.distinct <= 1:

@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         cluster=parsed.cluster,
         strata=tuple(name for name in parsed.strata.split(",") if name),
         propensity=parsed.propensity,
+        exposure=parsed.exposure,
         force=parsed.force,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
@@ -68,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="COLUMN",
         help="the chance, above 0 and below 1, with which each user was assigned to the treatment",
+    )
+    parser.add_argument(
+        "--exposure",
+        default="",
+        metavar="COLUMN",
+        help="1 for users whom the treatment reached, such as by an opened e-mail, and 0 for others",
     )
     for option, meaning in (("outcome", "an outcome"), ("ignore", "neither feature nor outcome")):
         parser.add_argument(

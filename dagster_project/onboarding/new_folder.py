@@ -22,6 +22,7 @@ from dagster_project.onboarding.by_arm import why_no_feature as why_row_number
 from dagster_project.onboarding.chances import Chances, find_chances, shares_differ_by
 from dagster_project.onboarding.clusters import units_by_arm, with_cluster
 from dagster_project.onboarding.encoding import FeatureLine, encode, why_no_feature
+from dagster_project.onboarding.exposure import with_exposure
 from dagster_project.onboarding.guesses import Guess, Options, guess, id_column
 from dagster_project.onboarding.profile import FILE, Column, open_file
 from dagster_project.onboarding.shares import COUNTED, ask_for_plan, find_shares
@@ -57,7 +58,7 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         _fold_arm(db, guesses.arm)
         if not options.missing_is_zero:
             refuse_gaps(db, guesses)
-        guesses = with_cluster(db, guesses, options)
+        guesses = with_exposure(db, with_cluster(db, guesses, options), options)
         in_one_arm = outcomes_of_one_arm(db, guesses)
         units = units_by_arm(db, guesses)
         chances = find_chances(db, guesses, options)

@@ -14,6 +14,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.declared.feature_sql import FeatureSql, feature_faults
 from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
+from dagster_project.inputs.exposure import refuse_odd_exposures
 from dagster_project.inputs.features import check_features
 from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import load_population
@@ -135,6 +136,8 @@ def _look_at_data(
     problems += _row_faults(db, experiment)
     with _collected(problems):
         refuse_missing_clusters(db, experiment, experiment.tables.raw)
+    with _collected(problems):
+        refuse_odd_exposures(db, experiment)
     _look_at_chances(db, experiment, problems)
     for table in declaration.tables:
         if f"tables.{table}.path" in files:

@@ -55,6 +55,10 @@ class Evidence(BaseModel):
     average_effects: list[Row] = Field(
         description="Differences in mean outcome of all users, and of train and held-out users."
     )
+    complier_effects: list[Row] = Field(
+        description="Effects on users whom the assignment reaches, if the experiment declares an "
+        "exposure; effect is null where verdict is weak."
+    )
     segments: list[Row] = Field(
         description="Effects by level or fifth of each feature, compared with all other held-out users."
     )
@@ -140,6 +144,11 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
         average_effects=release.snapshot.rows_if_published(
             "evaluation.average_effects",
             f"from evaluation.average_effects {where} order by split",
+            contrast,
+        ),
+        complier_effects=release.snapshot.rows_if_published(
+            "evaluation.complier_effects",
+            f"from evaluation.complier_effects {where} order by split, estimator",
             contrast,
         ),
         segments=release.snapshot.rows_if_published(

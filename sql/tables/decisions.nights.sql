@@ -28,5 +28,7 @@ create table if not exists decisions.nights (
     entered bigint not null, -- users treated now but not in the previous list
     exited bigint not null, -- users treated in the previous list but not now
     override varchar, -- reason to overrule a failed gate
+    reach double, -- share of users treated for their score whom the treatment will reach; null without exposure
+    reach_std_error double,
     primary key (decision_date, experiment, campaign)
 )

@@ -8,7 +8,8 @@
    {%- if propensity_column or strata %} propensity is the chance of the treatment.{% endif %}
    {%- if strata and counted %} It is counted: the treated share of the stratum's users. Bound: $treated_value.
    {%- elif strata %} It is that of the user's stratum. Bound: $stratum_values and $stratum_propensities.
-   {%- endif %} */
+   {%- endif %}
+   {%- if exposure %} exposure is 1 where the treatment reached the user, else 0.{% endif %} */
 with hashed as (
     select
         *,
@@ -38,5 +39,6 @@ select
         {{ bind.stratum_propensities }}, list_position({{ bind.stratum_values }}, [{{ stratum_key }}])
     )::double as propensity
     {%- endif %}
+    {%- if exposure %}, {{ exposure }}::double as exposure{% endif %}
     {%- for outcome in outcomes %}, {{ outcome.column }}::{{ outcome.type }} as {{ outcome.name }}{% endfor %}
 from hashed

@@ -43,6 +43,7 @@ def test_assignment(db):
         raw=TABLES.raw,
         arm_column=Identifier.of("segment"),
         cluster=None,
+        exposure=None,
         outcomes=FOLDER.outcomes,
         **propensity_columns(FOLDER),
     )
@@ -75,6 +76,7 @@ def test_splits_and_folds_are_even_and_independent(db):
         raw=TABLES.raw,
         arm_column=Identifier.of("segment"),
         cluster=None,
+        exposure=None,
         outcomes=FOLDER.outcomes,
         **propensity_columns(FOLDER),
     )

@@ -64,6 +64,26 @@ def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> N
         )
 
 
+def show_complier_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> None:
+    """Show the effect of being reached, if the experiment declares whom the treatment reached."""
+    everybody = next((row for row in rows if row["split"] == "all"), None)
+    if everybody is None:
+        return
+    said = (
+        f"The treatment reached {percent(everybody['reached_treated'])} of the arm's users and "
+        f"{percent(everybody['reached_control'])} of the control's. "
+    )
+    if everybody["effect"] is None:
+        said += "That differs too little to tell the effect of being reached."
+    else:
+        ends = (everybody[name] for name in ("effect", "ci_low", "ci_high"))
+        said += (
+            f"On users whom the assignment reaches, the effect is {interval(*ends, binary=binary)}. "
+            "All other figures are effects of the assignment."
+        )
+    st.markdown(said)
+
+
 def counted(row: Mapping[str, Any], which: str = "") -> str:
     """Tell the number of users and, if they are in clusters, of clusters."""
     clusters = f" in {row['clusters']:,} clusters" if row.get("clusters") else ""
@@ -208,6 +228,7 @@ def show(client: ApiClient, choice: Choice) -> None:
         "AUTOC and the Qini coefficient sum up a whole ranking, AUTOC giving its top more weight."
     )
     show_average_effect(answer["average_effects"], binary=binary)
+    show_complier_effect(answer["complier_effects"], binary=binary)
     show_segments(answer["segments"])
     show_crosscheck(pd.DataFrame(answer["crosscheck"]))
     show_proof(pd.DataFrame(answer["proof"]))

@@ -48,6 +48,7 @@ class GateLimits(Declared):
 WhenNotProven = Literal["list", "explore", "stop"]
 Unit = Literal["user", "cluster"]
 Draws = Literal["experiment", "campaign"]
+CostPer = Literal["assigned", "exposed"]
 
 
 class Decisions(Declared):
@@ -58,6 +59,9 @@ class Decisions(Declared):
     so that the effect of the decisions can be measured without bias. ``cost_column`` and
     ``value_column`` are columns of the raw table: the cost of treating this user, and the value of one
     unit of this user's outcome. Without them the arm's cost and the outcome's value apply to all users.
+
+    ``cost_per`` says on whom an arm's cost falls: every ``assigned`` user, or those who are ``exposed``;
+    then a user's expected cost is the cost times the share of the arm's held-out users who were.
 
     ``cut`` says where a list of ranked users ends: at the budget's exact ``size``, or at the budget's
     held-out ``threshold``, which the service uses, too.
@@ -88,6 +92,8 @@ class Decisions(Declared):
     unit: Unit | None = Field(None, exclude_if=lambda unit: unit is None)
     draws: Draws = Field("experiment", exclude_if=lambda draws: draws == "experiment")
     fill: bool = Field(default=True, exclude_if=bool)
+    # Whether an arm's cost falls on each user of a list, or on those whom the treatment reaches.
+    cost_per: CostPer = Field("assigned", exclude_if=lambda per: per == "assigned")
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()

@@ -23,6 +23,7 @@ from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.decision_rules import Decisions, Unit
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
+from uplift_core.experiment.exposure import exposure_faults
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
 from uplift_core.experiment.retention import Retention
@@ -44,7 +45,7 @@ from uplift_core.experiment.strata import StrataShares, Stratum, strata_faults
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
 FEATURES_SQL = "features.sql"
-# Columns of assignment tables; `cluster` only where one is declared.
+# Columns of assignment tables; `cluster` only where one is declared, as `propensity` and `exposure`.
 RESERVED = frozenset({"user_id", "arm", "split", "fold", "cluster"})
 
 
@@ -80,6 +81,8 @@ class Experiment(Declared):
     strata_shares: StrataShares = Field("declared", exclude_if=lambda shares: shares == "declared")
     stratum: tuple[Stratum, ...] = Field((), exclude_if=lambda strata: not strata)
     propensity_column: str = Field("", exclude_if=lambda column: not column)
+    # Raw column: 1 for users whom the treatment reached, such as by an opened e-mail; 0 for others.
+    exposure: str = Field("", exclude_if=lambda column: not column)
     # Columns that no feature may read: known after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
@@ -135,6 +138,16 @@ class Experiment(Declared):
             faults.append(
                 "an outcome called 'propensity' is reserved beside chances; rename the outcome"
             )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _exposure_is_known(self) -> Self:
+        outcomes = {outcome.name: outcome.column for outcome in self.outcomes}
+        taken = {self.user_id, "user_id", self.arm_column, self.cluster, *outcomes.values()}
+        taken |= {*self.strata, self.propensity_column}
+        faults = list(exposure_faults(self.exposure, self.decisions, taken, outcomes))
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -254,6 +267,19 @@ class Experiment(Declared):
         """Whether e, the chance of the treatment, differs between users: by strata or a column."""
         return bool(self.strata or self.propensity_column)
 
+    def with_expected_costs(self, reach: Mapping[str, float]) -> Experiment:
+        """Return the experiment with the expected cost of each arm, where cost falls on exposure.
+
+        Args:
+            reach: arm -> share of its users whom the treatment reaches; an unknown arm keeps its cost.
+        """
+        if self.decisions.cost_per == "assigned":
+            return self
+        arms = tuple(
+            arm.model_copy(update={"cost": arm.cost * reach.get(arm.name, 1.0)}) for arm in self.arms
+        )
+        return self.model_copy(update={"arms": arms})
+
     @property
     def treatments(self) -> tuple[str, ...]:
         """The arms other than the control, in declared order."""
@@ -291,10 +317,10 @@ class Experiment(Declared):
 
     @property
     def forbidden_columns(self) -> frozenset[str]:
-        """Raw columns that no feature may read: arm, outcomes, ids of the file, ``not_features``."""
+        """Raw columns that no feature may read: arm, outcomes, exposure, ids, ``not_features``."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        ids = {self.id_column, self.cluster} - {""}
-        return frozenset({self.arm_column, *outcomes, *ids, *self.not_features})
+        others = {self.id_column, self.cluster, self.exposure} - {""}
+        return frozenset({self.arm_column, *outcomes, *others, *self.not_features})
 
     @property
     def id_column(self) -> str:

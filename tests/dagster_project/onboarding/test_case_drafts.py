@@ -308,3 +308,48 @@ def test_a_draft_is_made_again_only_by_force_and_keeps_what_was_there(root: Path
     assert "budget = 0.2" in (root / "tried" / "experiment.toml.before").read_text()
     assert (root / "tried" / "population.sql").read_text() == "mine"
     assert [path.name for path in root.iterdir()] == ["tried"]
+
+
+def opened_mails(tmp_path: Path) -> Path:
+    """An e-mail that 60 % of those open who get it; `seen` says so in words, `opens` in a number."""
+    rng = np.random.default_rng(3)
+    rows = 2_000
+    mailed = rng.random(rows) < 0.5
+    reached = mailed & (rng.random(rows) < 0.6)
+    return written(
+        tmp_path,
+        {
+            "customer_id": [f"c{i}" for i in range(rows)],
+            "age": [str(age) for age in rng.integers(18, 80, rows)],
+            "group": np.where(mailed, "mail", "control").tolist(),
+            "opened": reached.astype(int).astype(str).tolist(),
+            "seen": np.where(reached, "yes", "no").tolist(),
+            "purchased": (rng.random(rows) < 0.2 + 0.1 * reached).astype(int).astype(str).tolist(),
+        },
+    )
+
+
+def test_columns_that_say_whom_the_treatment_reached_are_named_and_no_features(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declared, _ = declare(root, opened_mails(tmp_path))
+    assert declared.exposure == ""
+    assert set(declared.not_features) == {"opened", "seen"}
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "exposure?" in told
+    for word in ("0.0% of control", "it seems to", "--exposure"):
+        assert told.count(word) == 2, word
+
+
+@pytest.mark.parametrize("column", ["opened", "seen"])
+def test_a_named_exposure_is_declared_as_0_and_1(root: Path, tmp_path: Path, column: str) -> None:
+    declared, db = declare(root, opened_mails(tmp_path), "--exposure", column)
+    assert declared.exposure == column
+    assert column in declared.forbidden_columns
+    assert column not in declared.not_features
+    values = dict(
+        db.rows(f'select "group", avg({column}::double) between 0.5 and 0.7 from raw.tried group by 1')
+    )
+    assert values == {"mail": True, "control": False}
+    with pytest.raises(ExperimentError, match="--exposure age: BIGINT with"):
+        declare(root, opened_mails(tmp_path), "--force", "--exposure", "age")

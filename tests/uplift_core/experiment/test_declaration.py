@@ -237,3 +237,33 @@ def test_strata_and_a_column_of_chances_work_for_one_treatment() -> None:
     several = load_experiment(EXPERIMENTS / "hillstrom").model_dump(mode="json")
     with pytest.raises(ValidationError, match="leave out all treatments but one"):
         Experiment.model_validate({**several, "propensity_column": "p"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exposure": "segment"}, "exposure = 'segment' is declared as something else already"),
+        ({"exposure": "visit"}, "exposure = 'visit' is declared as something else already"),
+        ({"decisions": {"cost_per": "exposed"}}, "needs exposure = '<column>'"),
+        (
+            {"exposure": "opened", "decisions": {"cost_per": "exposed", "cost_column": "price"}},
+            "decisions.cost_column = 'price' replaces it; remove one",
+        ),
+        ({"exposure": "opened", "outcomes__0__name": "exposure"}, "reserved beside exposure; rename"),
+    ],
+)
+def test_wrong_exposures_are_refused_with_the_remedy(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Experiment.model_validate(declare(**changes))
+
+
+def test_costs_that_fall_on_exposure_are_expected_costs() -> None:
+    declared = declare(exposure="opened", decisions={"cost_per": "exposed"})
+    declared["arms"][1]["cost"] = 0.5
+    experiment = Experiment.model_validate(declared)
+    name = experiment.arms[1].name
+    assert experiment.with_expected_costs({name: 0.25}).arm(name).cost == 0.125
+    assert "opened" in experiment.forbidden_columns
+    plain = Experiment.model_validate(declare())
+    assert plain.with_expected_costs({name: 0.25}) is plain
+    assert {"exposure", "cost_per"}.isdisjoint({**plain.model_dump(), **plain.decisions.model_dump()})

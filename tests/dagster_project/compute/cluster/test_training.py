@@ -67,3 +67,9 @@ def test_chances_that_differ_are_not_worked_on_by_workers(job):
     declared = with_experiment(job.folder, propensity_column="p")
     with pytest.raises(DataError, match="strata and propensity_column are not worked on by Dask's"):
         Cluster.__new__(Cluster).per_user(None, declared, None)
+
+
+def test_exposures_are_not_worked_on_by_workers(job):
+    declared = with_experiment(job.folder, exposure="opened")
+    with pytest.raises(DataError, match="exposure = 'opened' is not worked on by Dask's workers"):
+        Cluster.__new__(Cluster).per_user(None, declared, None)
