@@ -92,6 +92,7 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
         DataError: there are no held-out scores, or they are not finite.
     """
     experiment.declaration.contrast(order.arm)
+    experiment = with_expected_costs(db, experiment)
     key = ListKey(order.decision_date, experiment.name, order.campaign or order.arm)
     learner = order.learner or deciding_learner(db, experiment, order.arm)
     evidence = list_evidence(db, experiment, order.arm, learner)
@@ -100,7 +101,7 @@ def read_facts(db: Warehouse, experiment: BatchExperiment, order: ListOrder) -> 
     return ListFacts(
         key=key,
         order=order,
-        experiment=rules_of_list(with_expected_costs(db, experiment), evidence),
+        experiment=rules_of_list(experiment, evidence),
         learner=learner,
         evidence=evidence,
         model_version=current_version(db, experiment.name),

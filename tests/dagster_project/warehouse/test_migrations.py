@@ -115,16 +115,15 @@ def test_three_versions_on_every_row_of_the_ledger_is_as_it_was(home: Home) -> N
     assert told[0].startswith(f"{home.warehouse} is of version 1 and becomes version {newest}; its copy")
     after = content(home, [t for t in tables if t != "evaluation.metrics"])
     assert [row.pop("weather") for row in after["decisions.nights"]] == ["unknown"] * NIGHTS
-    after["decisions.nights"] = without(after["decisions.nights"], "reach", "reach_std_error")
     after["decisions.treat_list"] = without(after["decisions.treat_list"], "channel")
     limits = [row.pop("limit") for row in after["decisions.gates"]]
     assert [float(limit) for limit in limits] == [row.pop("limit") for row in before["decisions.gates"]]
     budgets = [100 * row["budget"] for row in before.pop("decisions.list_rules")]
     assert [row["percent"] for row in after.pop("decisions.list_rules")] == budgets
     del before["evaluation.metrics"]
-    assert [row.pop("clusters") for row in after["decisions.realised"]] == [None] * len(
-        before["decisions.realised"]
-    )
+    for table, rows in after.items():  # columns of later migrations are unknown of earlier rows
+        for row, earlier in zip(rows, before[table], strict=True):
+            assert {row.pop(name) for name in row.keys() - earlier.keys()} <= {None}, table
     assert after == before
     assert upgrade_further(home) == []
 
