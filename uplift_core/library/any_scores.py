@@ -7,7 +7,7 @@ econml, or of a rule of thumb can be compared with ours. The users must not have
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
 from uplift_core.evaluation.calibration import calibration_slope
-from uplift_core.evaluation.curves import qini_auc
+from uplift_core.evaluation.curves import qini_auc, uplift_at, uplift_by_decile
 from uplift_core.evaluation.estimate import Estimate, difference, spread
+from uplift_core.evaluation.gate import RESPONSE, Finding, Judged, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
 from uplift_core.evaluation.rate import autoc
@@ -51,13 +52,20 @@ class Evaluation:
     Attributes:
         budget: the share of users that is treated.
         n: number of users.
-        figures: of each ranking policy value, gain over random targeting, AUTOC, Qini (scikit-uplift's,
-            for binary outcomes) and calibration slope; and of each pair the difference of gains.
+        figures: of each ranking policy value, gain over random targeting, AUTOC, uplift among the best,
+            Qini (both as scikit-uplift has them, Qini for binary outcomes) and calibration slope; and of
+            each pair the difference of gains.
+        deciles: rows of the uplift by tenth of each ranking, see ``evaluation.curves.Decile``.
+        words: ranking -> what the gate of the engine says of it, with the reason; the response model is
+            ``mu0``, so there are none without it. Of several rankings the best looks better than it is,
+            which the gate takes into account.
     """
 
     budget: float
     n: int
     figures: tuple[Figure, ...]
+    deciles: tuple[dict[str, object], ...]
+    words: Mapping[str, Finding]
 
     def rows(self) -> list[dict[str, object]]:
         """Return the figures as rows, for a table of any library."""
@@ -82,6 +90,7 @@ class Evaluation:
                 f"{figure.ranking:20} {figure.metric:20} {figure.value:+.5f} ± {figure.std_error:.5f}"
                 f"{against}"
             )
+        shown += [f"{ranking:20} {found.word}. {found.reason}" for ranking, found in self.words.items()]
         return "\n".join(shown)
 
 
@@ -106,7 +115,7 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
         e: the chance of being treated by design, one number or (n,), between 0 and 1.
         budget: share of users to treat.
         mu0: (n,) predicted outcome under control, by a model that never saw these users; it narrows the
-            errors. Default: the mean of the control.
+            errors, and the gate compares rankings with it. Default: the mean of the control.
         mu1: (n,) predicted outcome under treatment, likewise.
         cluster: (n,) who was assigned together, or shares outcomes; errors then add up clusters.
 
@@ -125,6 +134,8 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
         },
         n,
     )
+    if RESPONSE in ranked:
+        raise DataError(f"scores '{RESPONSE}': this name is that of mu0's ranking; choose another")
     if not ranked or not 0 < budget < 1:
         raise DataError("scores must hold one ranking or more, and budget must be between 0 and 1")
     if chances.min() <= 0 or chances.max() >= 1:
@@ -132,6 +143,7 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
             f"e: {chances.min():g} to {chances.max():g}; every chance must be between 0 and 1"
         )
     varying = len(chances) > 1 and bool(np.ptp(chances))
+    clusters = None if cluster is None else _clusters(cluster, n)
     joint = joint_groups(
         ranked,
         w,
@@ -139,17 +151,27 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
         mu0=_predicted("mu0", mu0, outcome, w == 0),
         mu1=_predicted("mu1", mu1, outcome, w == 1),
         propensity=float(chances.mean()),
-        cluster=None if cluster is None else np.asarray(cluster),
+        cluster=clusters,
         propensities=chances if varying else None,
     )
     binary = bool(np.isin(outcome, (0, 1)).all())
-    return Evaluation(budget, n, tuple(_figures(joint, budget, binary=binary)))
+    words: Mapping[str, Finding] = {}
+    if mu0 is not None:
+        with_response = replace(joint, scores={**joint.scores, RESPONSE: _numbers("mu0", mu0)})
+        judged = Judged(n, fewer_events(outcome, w, clusters), clustered=clusters is not None)
+        words = judge(compare([with_response], [*ranked], budget), judged, budget).findings
+    deciles = tuple(
+        {"ranking": name} | asdict(row) for name in ranked for row in uplift_by_decile(joint.by(name)[0])
+    )
+    figures = tuple(_figures(joint, budget, binary=binary))
+    return Evaluation(budget, n, figures, deciles, words)
 
 
 def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Figure]:
     metrics: dict[str, Callable[[ScoreGroups], Estimate]] = {
         "policy_value": lambda groups: policy_value(groups, budget),
         "autoc": autoc,
+        f"uplift_at_{100 * budget:g}": lambda groups: uplift_at(groups, budget),
         "calibration_slope": calibration_slope,
     }
     if binary:
@@ -202,6 +224,14 @@ def _arms(arm: Column) -> Doubles:
     if w.min() == w.max():
         raise DataError("arm: all users are in one arm; users of both arms are needed")
     return w
+
+
+def _clusters(cluster: Column, n: int) -> npt.NDArray[np.int64]:
+    names, number = np.unique(np.asarray(cluster).astype(str), return_inverse=True)
+    _refuse({"cluster": len(number) != n}, n)
+    if names[0] == "":
+        raise DataError("cluster: is empty for a user; give each user a cluster")
+    return number.astype(np.int64)
 
 
 def _predicted(

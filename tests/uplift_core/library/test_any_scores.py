@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv as pc
 import pytest
-from sklift.metrics import qini_auc_score
+from econml.metalearners import TLearner
+from sklearn.linear_model import LinearRegression
+from sklift.metrics import qini_auc_score, uplift_at_k
 
 import uplift_core as uplift
 from tests.support import Open
@@ -61,10 +64,33 @@ def test_figures_of_published_scores_are_the_published_ones(
         assert gains[name][1] < gain.std_error < 1.1 * gains[name][1]
 
 
-def test_qini_is_scikit_uplifts() -> None:
+def test_figures_are_scikit_uplifts_where_it_has_them() -> None:
     users = simulated()
-    expected = qini_auc_score(users["y"], users["effect"], users["arm"])
-    assert evaluated().figure("effect", "qini_auc").value == pytest.approx(expected, rel=1e-12)
+    evaluation = evaluated()
+    for name in ("effect", "noise"):
+        columns = (users["y"], users[name], users["arm"])
+        expected = {
+            "qini_auc": qini_auc_score(*columns),
+            "uplift_at_30": uplift_at_k(*columns, strategy="overall", k=0.3),
+        }
+        for metric, value in expected.items():
+            assert evaluation.figure(name, metric).value == pytest.approx(value, rel=1e-12)
+
+
+def test_econmls_scores_of_hillstrom_have_scikit_uplifts_figures(hillstrom_file: Path) -> None:
+    features = ["recency", "history", "mens", "womens", "newbie"]
+    users = pc.read_csv(hillstrom_file).to_pandas()
+    users = users[users["segment"] != "Mens E-Mail"]
+    x, y = users[features].to_numpy(dtype=float), users["visit"].to_numpy(dtype=float)
+    w = (users["segment"] == "Womens E-Mail").to_numpy().astype(int)
+    train = np.arange(len(y)) % 2 == 0
+    peer = TLearner(models=LinearRegression()).fit(y[train], w[train], X=x[train])
+    score = peer.effect(x[~train])
+    evaluation = uplift.evaluate(y[~train], w[~train], {"econml": score}, e=0.5, budget=0.25)
+    assert len(np.unique(score)) < len(score)  # equal scores count as one group
+    expected = qini_auc_score(y[~train], score, w[~train])
+    assert evaluation.figure("econml", "qini_auc").value == pytest.approx(expected, rel=1e-12)
+    assert evaluation.figure("econml", "gain_over_random", "random").verdict == "better"
 
 
 def test_the_true_effect_is_better_than_random_and_than_noise() -> None:
@@ -77,7 +103,20 @@ def test_the_true_effect_is_better_than_random_and_than_noise() -> None:
     shown = str(evaluation)
     assert shown.startswith("4,000 users, 40% treated; ± is one standard error")
     assert "over noise: better" in shown
-    assert len(evaluation.rows()) == len(evaluation.figures) == 2 * 5 + 2
+    assert len(evaluation.rows()) == len(evaluation.figures) == 2 * 6 + 2
+    assert [row["decile"] for row in evaluation.deciles] == 2 * [*range(1, 11)]
+    assert evaluation.words == {}
+
+
+def test_the_gate_has_a_word_on_each_ranking_where_there_is_a_response_model() -> None:
+    users = simulated()
+    evaluation = evaluated(mu0=users["mu0"], budget=0.4)
+    words = {name: found.word for name, found in evaluation.words.items()}
+    assert words == {"effect": "passed", "noise": "inconclusive"}
+    assert "'effect' beats random targeting" in evaluation.words["effect"].reason
+    assert "passed. Treating 40%" in str(evaluation)
+    with pytest.raises(DataError, match="scores 'response': this name is that of mu0's ranking"):
+        uplift.evaluate(users["y"], users["arm"], {"response": users["noise"]}, e=0.5)
 
 
 def test_predicted_outcomes_narrow_the_error() -> None:
@@ -121,6 +160,8 @@ def test_clusters_widen_the_error_of_outcomes_in_common() -> None:
         ({"scores": {}}, "scores must hold one ranking or more"),
         ({"e": 1.0}, "e: 1 to 1; every chance must be between 0 and 1"),
         ({"budget": 30}, "budget must be between 0 and 1"),
+        ({"cluster": [1, 2]}, "cluster: has another number of rows than y"),
+        ({"cluster": ["a", "", "b", "b"]}, "cluster: is empty for a user"),
         ({"mu0": [0.1]}, "mu0: has another number of rows than y"),
     ],
 )
