@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from dagster_project.settings import SQL_FOLDER, Settings
+from dagster_project.turns.waiting import BY_SIGNAL, leave
 from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import discover
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     import_xgboost()
     from dagster_project.main_job import run_experiments  # noqa: PLC0415
 
-    return run_experiments(options.experiments, verbose=options.verbose, wait=not options.no_wait)
+    code = run_experiments(options.experiments, verbose=options.verbose, wait=not options.no_wait)
+    return leave(code) if code >= BY_SIGNAL else code
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 
 from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
-from dagster_project.turns.waiting import Stopped, stoppable
+from dagster_project.turns.waiting import Stopped, leave, stoppable
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return NO_WAIT
     except Stopped as stop:
         console.print(str(stop))
-        return stop.code
+        leave(stop.code)
     console.print(f"{len(files):,} files, {sum(file.bytes for file in files):,} bytes, {done}")
     return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
-from dagster_project.turns.waiting import Stopped, stoppable
+from dagster_project.turns.waiting import Stopped, leave, stoppable
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         return NO_WAIT
     except Stopped as stop:
         console.print(str(stop))
-        return stop.code
+        leave(stop.code)
     for name, value in receipt.items():
         console.print(f"{name.replace('_', ' ')}: {value}", markup=False)
     return 1 if receipt["still_named_in"] else 0

@@ -56,3 +56,20 @@ def test_a_second_make_run_waits_and_after_a_killed_one_the_next_ends_well(setti
     assert "waits for" not in said
     assert unfinished(home) == 0
     assert "simulated" in read_pointer(home / "published").experiments
+
+
+@pytest.mark.timed
+def test_ctrl_c_ends_a_working_run_within_two_seconds_with_one_line(setting: Setting) -> None:
+    home, log = setting.fresh_home(), setting.folder / "interrupted.log"
+    share_proof(home)
+    with make_run(setting, home, log.name) as process:
+        wait_for_step(home, "simulated__models")
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(PATIENCE)
+        seconds = time.monotonic() - began
+    said = log.read_text()
+    _, _, after = said.partition("stopped by a signal; the published snapshot is unchanged\n")
+    assert all(line.startswith("make: ***") for line in after.splitlines()), said
+    assert seconds < 2
+    assert not (home / "published").exists()

@@ -27,7 +27,7 @@ import sys, time
 from pathlib import Path
 import dagster as dg
 from dagster_project.turns.turn import turn_of_run
-from dagster_project.turns.waiting import Stopped, stoppable
+from dagster_project.turns.waiting import Stopped, leave, stoppable
 
 @dg.op(pool="warehouse")
 def work():
@@ -47,7 +47,7 @@ with dg.DagsterInstance.local_temp(str(home / "dagster")) as instance:
             print("success" if done.success else "failure", flush=True)
     except Stopped as stop:
         print(stop, flush=True)
-        sys.exit(stop.code)
+        leave(stop.code)
 """
 ONE, TWO, THREE, FOUR = (str(uuid.UUID(int=number << 96)) for number in (1, 2, 3, 4))
 
