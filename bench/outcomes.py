@@ -65,13 +65,13 @@ def prepare(db: Warehouse, experiment: BatchExperiment, source: Path) -> None:
 def learn(db: Warehouse, experiment: BatchExperiment, arm: str) -> tuple[Verdict, dict[str, Rows]]:
     """Train, judge, and evaluate on the holdout."""
     edges, parameters = read_edges(db, experiment), experiment.declaration.learners
-    model, verdict = train_arm(db, experiment, arm, Recipe(edges, parameters, threads=0))
+    trained = train_arm(db, experiment, arm, Recipe(edges, parameters, threads=0))
     outcome = experiment.declaration.defaults.outcome
     x = read_feature_cells(db, experiment, features_of(db, experiment))
-    predictions = predictions_of(model, x, arm, outcome)
+    predictions = predictions_of(trained.model, x, arm, outcome)
     write_predictions(db, experiment.tables, predictions)
     joint = read_holdout(db, experiment, arm, outcome)
-    return verdict, evaluate_joint(joint, experiment.declaration, arm, outcome)
+    return trained.verdict, evaluate_joint(joint, experiment.declaration, arm, outcome)
 
 
 def report(verdict: Verdict, tables: dict[str, Rows], budgets: list[float]) -> str:

@@ -18,8 +18,9 @@ from dagster_project.evaluation.stored_plots import distribution_plots, plot_met
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.scores.predictions import scores_select
+from dagster_project.training.arm_policies import effect_maps, judge_policies, write_arm_verdict
 from dagster_project.training.binning import binned_select
-from dagster_project.training.bundle import write_bundle
+from dagster_project.training.bundle import Learned, write_bundle
 from dagster_project.training.cells import cells_select, read_cells, read_edges
 from dagster_project.training.registry import REGISTRY, current_version, registry_rows, write_registry
 from dagster_project.training.tuning import TUNING, tuned_parameters, tuning_rows
@@ -94,14 +95,18 @@ def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             }
             log = partial(_log, context, f"{declaration.name}/models")
             trained = engine.compute.train(db, experiment, edges, used, log)
-            fitted = {arm: model for arm, (model, _) in trained.items()}
-            verdicts = {arm: verdict for arm, (_, verdict) in trained.items()}
+            fitted = {arm: each.model for arm, each in trained.items()}
+            verdicts = {arm: each.verdict for arm, each in trained.items()}
             for arm, verdict in verdicts.items():
                 log(f"{arm}: {verdict.text}")
-            version, path = write_bundle(db, engine.paths.bundles, experiment, edges, fitted)
+            of_arms = judge_policies(db, experiment, trained)
+            learned = Learned(edges, fitted, effect_maps(of_arms))
+            version, path = write_bundle(db, engine.paths.bundles, experiment, learned)
             write_registry(
                 db, experiment, version, registry_rows(experiment, version, path, used, verdicts)
             )
+            for at in write_arm_verdict(db, experiment, version, of_arms):
+                log(at.reason)
             write_profile(db, experiment, edges)
             log(version)
             metadata = describe_table(db, REGISTRY, experiment=experiment.name) | engine.where()

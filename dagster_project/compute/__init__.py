@@ -15,11 +15,10 @@ from dagster_project.decisions.roles import ListRequest, Roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.own_files import SourceFile
+from dagster_project.training.fitting import Trained
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
-from uplift_core.evaluation.gate import Verdict
-from uplift_core.learners.contrast import ContrastModel
 
 Log = Callable[[str], None]
 
@@ -63,7 +62,7 @@ class Compute(Protocol):
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         log: Log,
-    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+    ) -> dict[str, Trained]:
         """Fit and judge all learners of every treatment arm, each with its parameters."""
         ...
 

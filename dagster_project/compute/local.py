@@ -14,7 +14,7 @@ from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.raw import create_by, load_raw
 from dagster_project.training.cells import find_edges, make_cells, of_parts
-from dagster_project.training.fitting import Recipe, fits_of_arm, train_arm
+from dagster_project.training.fitting import Recipe, Trained, fits_of_arm, train_arm
 from dagster_project.training.scoring import score_users
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
@@ -22,8 +22,6 @@ from uplift_core.artifacts import bundle
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.boosting.side_by_side import after_each
 from uplift_core.cells import BinEdges
-from uplift_core.evaluation.gate import Verdict
-from uplift_core.learners.contrast import ContrastModel
 from uplift_core.progress import ProgressLog
 
 
@@ -63,7 +61,7 @@ class LocalCompute(Compute):
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         log: Log,
-    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+    ) -> dict[str, Trained]:
         """See ``Compute.train``."""
         trained = {}
         recipes = {chosen: Recipe(edges, chosen, self.threads) for chosen in parameters.values()}

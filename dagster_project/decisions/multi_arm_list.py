@@ -17,13 +17,16 @@ from dagster_project.decisions.roles import (
 )
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.complier_effects import with_expected_costs
-from dagster_project.evaluation.multi_arm import MULTI_ARM, Choice, arm_costs, judge_choice
+from dagster_project.evaluation.multi_arm import Choice, judge_choice
 from dagster_project.scores.predictions import SCORES
+from dagster_project.training.arm_policies import calibrated
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.errors import DataError
+from uplift_core.evaluation.arm_gate import MULTI_ARM
 from uplift_core.evaluation.estimate import WORSE
+from uplift_core.targeting.arm_choice import arm_costs
 from uplift_core.targeting.arm_path import NO_ARM, find_path
 
 MULTI_ARM_LIST = Identifier.of("decisions", "multi_arm_list")
@@ -166,7 +169,8 @@ def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, p
     )
     db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
     offers = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
-    effects = np.column_stack([column.to_numpy() for column in offers.columns])
+    scores = np.column_stack([column.to_numpy() for column in offers.columns])
+    effects = calibrated(db, experiment, scores)
     path = find_path(effects, costs)
     offer, move = np.nonzero(path.arm != NO_ARM)
     arm = path.arm[offer, move]

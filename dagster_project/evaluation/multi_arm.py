@@ -8,26 +8,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.reporting.markdown import markdown_table, with_error
+from dagster_project.scores.arm_users import all_arms, arm_propensities, read_held_out_users
 from dagster_project.scores.predictions import SCORES, outcome_columns
-from dagster_project.scores.score_groups import first_rows
+from dagster_project.scores.score_groups import doubles, first_rows
+from dagster_project.training.arm_policies import calibrated
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
+from uplift_core.evaluation.arm_gate import MULTI_ARM, single_policy
 from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import BETTER, WORSE, Estimate
 from uplift_core.evaluation.multi_arm import ArmScores, PolicyAt, arm_scores, arm_terms
 from uplift_core.evaluation.tables import Rows
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LEARNER_NAMES
+from uplift_core.targeting.arm_choice import arm_costs
 from uplift_core.targeting.arm_path import find_path
 
-MULTI_ARM = "multi_arm"
 DECIDING = "deciding"
 BUDGETS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -78,12 +80,6 @@ class HeldOut:
     def n(self) -> Doubles:
         """(n_cells,) number of users."""
         return next(iter(self.scores.values())).n
-
-
-def arm_costs(experiment: Experiment) -> Doubles:
-    """Return the cost of treating one user, by arm: (n_arms,); 1 for each if no cost is declared."""
-    costs = np.asarray([experiment.arm(arm).cost for arm in experiment.treatments])
-    return costs if costs.any() else np.ones(len(costs))
 
 
 def multi_arm_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
@@ -149,22 +145,19 @@ def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
     deciding = [deciding_learner(db, experiment, arm) for arm in declaration.treatments]
     effects: dict[str, Doubles] = {name: predicted[SCORES[name]] for name in LEARNER_NAMES}
     columns = [effects[learner][:, k] for k, learner in enumerate(deciding)]
-    share = np.asarray([declaration.arm(arm).share for arm in _arms(declaration)])
+    of_arms = calibrated(db, experiment, np.column_stack(columns))
+    propensity = arm_propensities(declaration)
     scores = {}
     for outcome in declaration.outcomes:
         mu0, mu1 = (predicted[column] for column in outcome_columns(outcome.name))
         # Every contrast has a model of the control; it is the same unless arms were tuned separately.
         mu = np.column_stack([mu0.mean(axis=1), mu1])
-        sums = _read_sums(db, experiment, outcome.name)
-        found = arm_scores(*sums, mu=mu, propensity=share / share.sum())
+        users = read_held_out_users(db, experiment, outcome.name)
+        found = arm_scores(users.n, users.y, users.yy, mu=mu, propensity=propensity)
         if declaration.cluster:
             found = replace(found, clusters=_read_clusters(db, experiment, outcome.name, mu))
         scores[outcome.name] = found
-    return HeldOut({DECIDING: np.column_stack(columns), **effects}, scores)
-
-
-def _arms(experiment: Experiment) -> tuple[str, ...]:
-    return (experiment.control, *experiment.treatments)
+    return HeldOut({DECIDING: of_arms, **effects}, scores)
 
 
 def _read_predictions(db: Warehouse, experiment: BatchExperiment) -> dict[str, Doubles]:
@@ -179,25 +172,7 @@ def _read_predictions(db: Warehouse, experiment: BatchExperiment) -> dict[str, D
         columns=Identifier.listed(names),
     )
     rows = db.arrow(sql, {"arms": list(declaration.treatments)})
-    return {name: _doubles(rows, name).reshape(len(declaration.treatments), -1).T for name in names}
-
-
-def _read_sums(db: Warehouse, experiment: BatchExperiment, outcome: str) -> tuple[Doubles, ...]:
-    """Read n, y and yy, each (n_cells, 1 + n_arms), with the control first."""
-    sql = render(
-        "evaluation/arm_sums.sql", cells=experiment.tables.cells, sums=experiment.outcome(outcome)
-    )
-    arms = _arms(experiment.declaration)
-    rows = db.arrow(sql, {"arms": list(arms)})
-    cells, place = np.unique(rows.column("cell").to_numpy(), return_inverse=True)
-    arm = rows.column("arm").to_numpy()
-
-    def table(name: str) -> Doubles:
-        matrix = np.zeros((len(cells), len(arms)))
-        matrix[place.ravel(), arm] = _doubles(rows, name)
-        return matrix
-
-    return table("n"), table("y"), table("yy")
+    return {name: doubles(rows, name).reshape(len(declaration.treatments), -1).T for name in names}
 
 
 def _read_clusters(db: Warehouse, experiment: BatchExperiment, outcome: str, mu: Doubles) -> Clusters:
@@ -208,21 +183,15 @@ def _read_clusters(db: Warehouse, experiment: BatchExperiment, outcome: str, mu:
         user_cells=experiment.tables.user_cells,
         outcome=experiment.outcome(outcome).name,
     )
-    arms = _arms(experiment.declaration)
-    rows = db.arrow(sql, {"arms": list(arms)})
+    rows = db.arrow(sql, {"arms": list(all_arms(experiment.declaration))})
     group = np.unique(rows.column("cell").to_numpy(), return_inverse=True)[1].ravel()
-    share = np.asarray([experiment.declaration.arm(arm).share for arm in arms])
     terms = arm_terms(
         rows.column("arm").to_numpy(),
-        _doubles(rows, "y"),
+        doubles(rows, "y"),
         mu=mu[group],
-        propensity=share / share.sum(),
+        propensity=arm_propensities(experiment.declaration),
     )
     return Clusters(first_rows(rows), group, terms, len(mu))
-
-
-def _doubles(rows: pa.Table, name: str) -> Doubles:
-    return np.asarray(rows.column(name).to_numpy(), dtype=np.float64)
 
 
 def _policies(
@@ -231,8 +200,7 @@ def _policies(
     """Return each policy as a function from a budget per user to (n_cells, n_arms) shares."""
     policies = {MULTI_ARM: find_path(effects, costs, n).shares}
     for k, arm in enumerate(experiment.treatments):
-        alone = np.where(np.arange(len(costs)) == k, effects, -1.0)  # no other arm is ever chosen
-        policies[arm] = find_path(alone, costs, n).shares
+        policies[arm] = find_path(single_policy(effects, k), costs, n).shares
     return policies
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -15,14 +17,27 @@ from uplift_core.artifacts.bundle import Manifest
 from uplift_core.cells import BinEdges
 from uplift_core.experiment.declaration import RAW_SQL
 from uplift_core.learners.contrast import ContrastModel
+from uplift_core.targeting.effect_map import EffectMap
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the training of all arms yields.
+
+    Attributes:
+        edges: the bins that the models were trained on.
+        models: the model of each treatment arm.
+        effect_maps: the maps that make the arms' scores comparable; empty if they were not
+            judged together.
+    """
+
+    edges: BinEdges
+    models: dict[str, ContrastModel]
+    effect_maps: Mapping[str, EffectMap] = field(default_factory=dict)
 
 
 def write_bundle(
-    db: Warehouse,
-    root: Path,
-    experiment: BatchExperiment,
-    edges: BinEdges,
-    models: dict[str, ContrastModel],
+    db: Warehouse, root: Path, experiment: BatchExperiment, learned: Learned
 ) -> tuple[str, Path]:
     """Save the bundle, which contains all that is needed to score a user from raw attributes."""
     registry = Identifier.of("raw", "registry")
@@ -33,12 +48,13 @@ def write_bundle(
     manifest = Manifest(
         experiment=experiment.declaration,
         outcome=experiment.declaration.defaults.outcome,
-        features=edges.features,
+        features=learned.edges.features,
         features_sql=text,
         raw_columns=contract(db, experiment),
-        edges=edges.to_dict(),
+        edges=learned.edges.to_dict(),
         data_sha256=data_sha256,
         sql_sha256=sql_sha256((experiment.path / RAW_SQL).read_text(encoding="utf-8"), text),
         libraries=bundle.library_versions() | {"duckdb": duckdb.__version__},
+        effect_maps=dict(learned.effect_maps),
     )
-    return bundle.save(root, manifest, models)
+    return bundle.save(root, manifest, learned.models)

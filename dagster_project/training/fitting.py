@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.scores.predictions import predictions_of
+from dagster_project.scores.predictions import SCORES, outcome_columns, predictions_of
 from dagster_project.scores.score_groups import read_out_of_fold
 from dagster_project.training.cells import read_cells
 from dagster_project.warehouse.connection import Warehouse
@@ -26,6 +29,8 @@ from uplift_core.learners.contrast import (
     sequential_fit,
 )
 from uplift_core.learners.nuisance import FittedModels
+
+CellNumbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,19 +50,51 @@ class Recipe:
     of_control: dict[str, FittedModels] = field(default_factory=lambda: defaultdict(dict))
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What the training of one arm yields.
+
+    Attributes:
+        model: the fitted learners.
+        verdict: what is proven of each.
+        deciding: out-of-fold predictions by the learner that decides: cell, fold, score, mu0 and mu1, by
+            fold and cell. None where the experiment has no other treatment to compare them with.
+    """
+
+    model: ContrastModel
+    verdict: Verdict
+    deciding: pa.Table | None = None
+
+
 def fits_of_arm(experiment: BatchExperiment) -> int:
     """Return the number of fits that ``train_arm`` makes if every fold holds both arms."""
     other_outcomes = len(experiment.declaration.outcomes) - 1
     return fits_of_contrast(experiment.declaration.split.folds) + 2 * other_outcomes
 
 
-def train_arm(
-    db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe
-) -> tuple[ContrastModel, Verdict]:
+def train_arm(db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe) -> Trained:
     """Fit all learners of one arm and both arms' models of the other outcomes; judge the learners."""
     model, predictions = fit_arm(db, experiment, arm, recipe)
     with db.relation(OUT_OF_FOLD, predictions):
-        return model, judge_learners(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
+        return Trained(model, *judge_arm(db, experiment, arm, Identifier.of(OUT_OF_FOLD)))
+
+
+def judge_arm(
+    db: Warehouse, experiment: BatchExperiment, arm: str, predictions: Identifier
+) -> tuple[Verdict, pa.Table | None]:
+    """Judge an arm's learners; return the predictions of the one that decides, see ``Trained``."""
+    declaration = experiment.declaration
+    verdict = judge_learners(db, experiment, arm, predictions)
+    if len(declaration.treatments) == 1:
+        return verdict, None
+    learner = declaration.defaults.learner or verdict.champion
+    mu0, mu1 = outcome_columns(declaration.defaults.outcome)
+    deciding = db.arrow(
+        f"select cell, fold, {Identifier.of(SCORES[learner])} as score, {Identifier.of(mu0)} as mu0, "
+        f"{Identifier.of(mu1)} as mu1 from {predictions} where arm = $arm order by fold, cell",
+        {"arm": arm},
+    )
+    return verdict, deciding
 
 
 def fit_arm(
@@ -79,17 +116,38 @@ def fit_arm(
             other = outcome_models(outcome.name)
             call_all(other.fits(pooled=False), other.fitter.workers)
             others[outcome.name] = other.arms()
-    return replace(model, others=others), out_of_fold(models.cells, recipe, arm, default)
+    predicted = (
+        _cells_of_all_arms(db, experiment) if len(experiment.declaration.treatments) > 1 else None
+    )
+    return replace(model, others=others), out_of_fold(models.cells, recipe, arm, default, predicted)
+
+
+def _cells_of_all_arms(db: Warehouse, experiment: BatchExperiment) -> dict[int, CellNumbers]:
+    """Return the feature cells with train users of any arm, by fold: policies choose among all arms."""
+    rows = db.arrow(
+        f"select distinct fold, cell from {experiment.tables.cells} where split = 'train' order by all"
+    )
+    fold, cell = (rows.column(name).to_numpy() for name in ("fold", "cell"))
+    return {int(k): cell[fold == k] for k in np.unique(fold)}
 
 
 OUT_OF_FOLD = "out_of_fold"
 
 
-def out_of_fold(cells: Cells, recipe: Recipe, arm: str, outcome: str) -> pa.Table:
-    """Predict by all learners, by cell and fold; models of the earlier folds predict a fold."""
+def out_of_fold(
+    cells: Cells,
+    recipe: Recipe,
+    arm: str,
+    outcome: str,
+    predicted: Mapping[int, CellNumbers] | None = None,
+) -> pa.Table:
+    """Predict by all learners, by cell and fold; models of the earlier folds predict a fold.
+
+    ``predicted`` has the feature cells to predict, by fold; default: those of the contrast.
+    """
     parts, shared = [], recipe.of_control[outcome]
     for fold, model in sequential_fit(cells, recipe.parameters, recipe.threads, shared):
-        present = distinct(cells.cell[cells.fold == fold])
+        present = predicted[fold] if predicted else distinct(cells.cell[cells.fold == fold])
         rows = predictions_of(model, cells.x[present], arm, outcome)
         rows = rows.set_column(0, "cell", pa.array(present))
         parts.append(rows.append_column("fold", pa.repeat(pa.scalar(fold, pa.int8()), len(present))))

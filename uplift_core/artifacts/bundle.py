@@ -24,6 +24,7 @@ from uplift_core.cells import BinEdges
 from uplift_core.errors import BundleError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners.contrast import ContrastModel
+from uplift_core.targeting.effect_map import EffectMap
 
 MANIFEST = "manifest.json"
 FORMAT = 2
@@ -67,6 +68,9 @@ class Manifest(BaseModel):
     data_sha256: str
     sql_sha256: str
     libraries: dict[str, str]
+    # Of several treatment arms: the maps by which the deciding learners' scores are compared. They are
+    # not written where there are none, so that models keep their version.
+    effect_maps: dict[str, EffectMap] = Field(default_factory=dict, exclude_if=lambda maps: not maps)
     files: dict[str, str] = Field(default_factory=dict)
 
 

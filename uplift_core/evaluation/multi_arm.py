@@ -64,12 +64,13 @@ class ArmScores:
         squares /= users
         return Estimate(value, float(np.sqrt(max(squares - value**2, 0.0) / users)))
 
-    def at_cut(self, policy: PolicyAt, cost: Doubles) -> Doubles:
+    def at_cut(self, policy: PolicyAt, cost: Doubles, per_cost: float = 0.0) -> Doubles:
         """Compute how far a user of each group moves a policy's cut: slope * (user's cost - mean cost).
 
         Args:
             policy: the policy at its budget.
             cost: (n_arms,) cost of treating one user.
+            per_cost: outcome that a unit of cost is worth, if the gain is counted after cost.
 
         Returns:
             (n_groups,); 0 where the budget is not spent, since a larger one would treat nobody more.
@@ -79,7 +80,8 @@ class ArmScores:
         dearer = float(self.n @ (policy.about_cut @ cost))
         if dearer <= 0 or mean < policy.budget * (1 - SPENT):
             return np.zeros(len(self.n))
-        return float(np.sum(policy.about_cut * self.phi)) / dearer * (cost_of - mean)
+        slope = float(np.sum(policy.about_cut * self.phi)) / dearer - per_cost
+        return slope * (cost_of - mean)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,15 @@ class SequentialSums:
             cubed = phi**3 @ third + 3 * (phi**2 * one) @ second + 3 * (phi * one**2) @ first
             self.cubes += weight**3 * (cubed + one**3 @ n)
 
+    def add_moments(
+        self, users: float, value: float, squares: float, cubes: float, weight: float
+    ) -> None:
+        """Add a fold's figure of one ranking: sums over users of its influence, squared and cubed."""
+        self.users += weight * users
+        self.total += weight * users * value
+        self.products += weight**2 * squares
+        self.cubes += weight**3 * cubes
+
     def _add_clusters(
         self, clusters: Clusters, figures: Sequence[Estimate], weight: float, less: int | None
     ) -> None:

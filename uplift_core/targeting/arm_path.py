@@ -9,6 +9,7 @@ largest total effect: the fractional multiple-choice knapsack. It follows Sverdr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,13 @@ class Path:
             shares[on] *= 1 - share
             shares[on, self.arm[on, move]] = share
         return shares
+
+    def spend_above(self, slope: float) -> float:
+        """Return the cost per user of all moves that are steeper than ``slope``; infinite if all are."""
+        steep = int(np.searchsorted(-self.slope, -slope))
+        if steep == len(self.slope):
+            return math.inf
+        return float(self.spend[steep - 1]) if steep else 0.0
 
     def along(self, sums: Doubles) -> Doubles:
         """Return (n_levels,) totals of a quantity under the policy, after each level.

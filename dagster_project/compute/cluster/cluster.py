@@ -27,6 +27,7 @@ from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile, parts_of
 from dagster_project.inputs.raw import check_columns
 from dagster_project.training.cells import features_of, find_edges, of_parts, value_counts
+from dagster_project.training.fitting import Trained
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, Part, same_columns
 from dagster_project.warehouse.sql import Identifier, literal, render
@@ -36,9 +37,7 @@ from uplift_core.artifacts.id_key import read_id_key
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError, ExperimentError
-from uplift_core.evaluation.gate import Verdict
 from uplift_core.experiment.declaration import RAW_SQL
-from uplift_core.learners.contrast import ContrastModel
 
 CHUNK = 1_000_000  # cells that one task predicts
 
@@ -224,7 +223,7 @@ class Cluster(Compute):
         edges: BinEdges,
         parameters: Mapping[str, LearnerParameters],
         log: Log,
-    ) -> dict[str, tuple[ContrastModel, Verdict]]:
+    ) -> dict[str, Trained]:
         """See ``Compute.train``."""
         tables, tasks = experiment.tables, self._tasks(experiment.name)
         reads = {t: db.files_of(t) for t in (tables.cells, tables.feature_cells)}
@@ -241,8 +240,8 @@ class Cluster(Compute):
             results = [train_together(tasks.workers, job, shares, out_of_fold) for job in jobs]
             out_of_fold.remove()
         return {
-            arm: (fitted.model(), verdict)
-            for arm, (fitted, verdict) in zip(parameters, results, strict=True)
+            arm: Trained(fitted.model(), *judged)
+            for arm, (fitted, judged) in zip(parameters, results, strict=True)
         }
 
     def score(self, db: Warehouse, experiment: BatchExperiment, model: Path) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+import pyarrow as pa
 import xgboost
 from xgboost import collective
 from xgboost.tracker import RabitTracker
@@ -21,7 +22,7 @@ from xgboost.tracker import RabitTracker
 from dagster_project.compute.cluster.dask_client import Workers
 from dagster_project.compute.cluster.tasks import Limits, Reads, opened
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.training.fitting import OUT_OF_FOLD, Recipe, fit_arm, judge_learners, train_arm
+from dagster_project.training.fitting import OUT_OF_FOLD, Recipe, fit_arm, judge_arm, train_arm
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import LearnerParameters
@@ -31,6 +32,7 @@ from uplift_core.evaluation.gate import Verdict
 from uplift_core.learners.contrast import ContrastModel
 
 ATTEMPTS = 3  # attempts of training together: it starts again when a worker dies
+Judged = tuple[Verdict, pa.Table | None]  # see ``fitting.Trained``
 PATIENCE = 300  # seconds that a worker waits for another at a step of the training
 
 
@@ -70,16 +72,16 @@ class Job:
         return Recipe(self.edges, self.parameters, self.limits.threads)
 
 
-def train_on_one(job: Job) -> tuple[Fitted, Verdict]:
+def train_on_one(job: Job) -> tuple[Fitted, Judged]:
     """Fit and judge one arm's learners; runs on a worker."""
     with opened(job.limits, job.reads) as db:
-        model, verdict = train_arm(db, job.folder, job.arm, job.recipe)
-    return Fitted.of(model), verdict
+        trained = train_arm(db, job.folder, job.arm, job.recipe)
+    return Fitted.of(trained.model), (trained.verdict, trained.deciding)
 
 
 def train_together(
     workers: Workers, job: Job, shares: int, out_of_fold: Generation
-) -> tuple[Fitted, Verdict]:
+) -> tuple[Fitted, Judged]:
     """Fit one arm's learners on ``shares`` workers at once, each with a share of the feature cells.
 
     Out-of-fold predictions are written to ``out_of_fold``.
@@ -137,8 +139,8 @@ def fit_share(
     return Fitted.of(model)
 
 
-def judge(job: Job, predictions: str) -> Verdict:
+def judge(job: Job, predictions: str) -> Judged:
     """Judge one arm's learners by the out-of-fold predictions in files."""
     out_of_fold = Identifier.of(OUT_OF_FOLD)
     with opened(job.limits, {**job.reads, out_of_fold: predictions}) as db:
-        return judge_learners(db, job.folder, job.arm, out_of_fold)
+        return judge_arm(db, job.folder, job.arm, out_of_fold)

@@ -17,17 +17,18 @@ from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import (
     DECIDING,
-    MULTI_ARM,
-    arm_costs,
     judge_choice,
     multi_arm_rows,
 )
+from dagster_project.training.arm_policies import calibrated, read_effect_maps
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import Open, dicts, folder_of, opened, run_job, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
+from uplift_core.evaluation.arm_gate import MULTI_ARM
 from uplift_core.learner_names import LEARNER_NAMES
+from uplift_core.targeting.arm_choice import arm_costs
 from uplift_core.targeting.arm_path import find_path
 
 HILLSTROM = folder_of("hillstrom")
@@ -133,7 +134,8 @@ def test_where_users_are_in_clusters_their_terms_are_added_up(finished: Warehous
     choice = judge_choice(finished, with_experiment(HILLSTROM, cluster="street"), 0.3)
     deciding = [deciding_learner(finished, HILLSTROM, arm) for arm in TREATMENTS]
     columns = [held_out_users(finished, name)[0][:, k] for k, name in enumerate(deciding)]
-    effect, (_, phi) = np.column_stack(columns), held_out_users(finished, deciding[0])
+    effect = calibrated(finished, HILLSTROM, np.column_stack(columns))
+    _, phi = held_out_users(finished, deciding[0])
     alone = np.where(np.arange(2) == TREATMENTS.index(choice.best_single), effect, -1.0)
     terms = [influences(find_path(effects, np.ones(2)), 0.3, phi) for effects in (effect, alone)]
     gap = terms[0] - terms[1]
@@ -167,14 +169,17 @@ def test_the_list_gives_each_user_their_best_arm_within_the_budget(finished: War
     assert {row["decision"] for row in treated} == {"treat"}
     assert {row["decision"] for row in rows} == {"treat", "no_treat", "holdout"}
     cases = " ".join(f"when '{name}' then cate_{name}" for name in LEARNER_NAMES)
+    maps = read_effect_maps(finished, HILLSTROM)
+    effects = [
+        f"({maps[arm].level} + {maps[arm].slope} * max(score) filter (arm = '{arm}'))::float"
+        for arm in TREATMENTS
+    ]
     beyond = finished.one(
         "select max(s.effect) from decisions.multi_arm_list as l join "
-        "(select user_id, greatest(cate_mens, cate_womens) as effect from ("
-        "select user_id, max(case when arm = 'mens' then score end) as cate_mens, "
-        "max(case when arm = 'womens' then score end) as cate_womens from ("
+        f"(select user_id, greatest({', '.join(effects)}) as effect from ("
         f"select user_id, s.arm, case r.learner {cases} end as score "
         "from scores.hillstrom as s join models.registry as r on r.arm = s.arm "
-        "where r.is_current and r.champion and r.experiment = 'hillstrom') group by user_id)) as s "
+        "where r.is_current and r.champion and r.experiment = 'hillstrom') group by user_id) as s "
         "using (user_id) where l.experiment = 'hillstrom' and l.decision = 'no_treat'"
     )[0]
     assert min(row["effect"] for row in treated) >= beyond
@@ -193,7 +198,8 @@ def test_with_costs_the_list_does_as_much_as_the_money_can(finished: Warehouse) 
         "select effect_0, effect_1 from user_effects join roles using (user_id) "
         "where role in ('ranked', 'explore')"
     )
-    effects = np.column_stack([column.to_numpy() for column in offered.columns])
+    scores = np.column_stack([column.to_numpy() for column in offered.columns])
+    effects = calibrated(finished, HILLSTROM, scores)
     path = find_path(effects, [costs[arm] for arm in TREATMENTS])
     most = float(np.sum(path.shares(money / len(effects)) * effects))
     done = sum(row["effect"] for row in rows)
@@ -222,6 +228,7 @@ def test_whole_clusters_get_the_arm_with_their_best_mean_effect(finished: Wareho
     finished.rows("update raw.hillstrom set home = user_id * 7919 % 20011")
     finished.rows("alter table assignment.hillstrom add column cluster varchar")
     finished.rows("update assignment.hillstrom set cluster = user_id * 7919 % 20011")
+    finished.rows("delete from models.arm_calibration")  # a run with clusters writes none
     money = 20_000.0
     write_multi_arm_list(
         finished, replace(folder, declaration=declaration), decision_date="2026-03-01", money=money

@@ -41,9 +41,9 @@ def scores_of(job: Job, fitted: Fitted) -> np.ndarray:
 
 
 def test_two_workers_train_together_what_one_trains(workers, job, tmp_path):
-    ((alone, verdict),) = workers.run("alone", train_on_one, [(job,)])
+    ((alone, (verdict, _)),) = workers.run("alone", train_on_one, [(job,)])
     generation = Generation.new(Home(tmp_path), "e", "out_of_fold")
-    together, other = train_together(workers, job, 2, generation)
+    together, (other, _) = train_together(workers, job, 2, generation)
     ours, theirs = scores_of(job, alone), scores_of(job, together)
     assert np.abs(ours - theirs).max() <= 1e-6
     assert ours.std(axis=0).min() > 1e-3  # all of them rank

@@ -1,0 +1,40 @@
+/* What is learned about several arms together: the maps of their effects, and which policy decides. */
+create table if not exists models.arm_calibration (
+    model_version varchar not null,
+    experiment varchar not null,
+    arm varchar not null,
+    learner varchar not null,
+    level double not null,
+    slope double not null,
+    slope_before double,
+    slope_before_std_error double,
+    excess_before double,
+    excess_before_std_error double,
+    slope_after double,
+    slope_after_std_error double,
+    excess_after double,
+    excess_after_std_error double,
+    primary key (model_version, arm)
+);
+create table if not exists models.arm_policies (
+    model_version varchar not null,
+    experiment varchar not null,
+    outcome varchar not null,
+    budget double not null,
+    policy varchar not null,
+    gain double not null,
+    std_error double not null,
+    spend double not null,
+    arm_shares varchar not null,
+    lead double not null,
+    lead_std_error double not null,
+    z double not null,
+    critical double not null,
+    best_single varchar not null,
+    decider varchar not null,
+    word varchar not null,
+    reason varchar not null,
+    events bigint not null,
+    n bigint not null,
+    primary key (model_version, budget, policy)
+);
