@@ -182,7 +182,7 @@ def read_effect_maps(db: Warehouse, experiment: BatchExperiment) -> dict[str, Ef
 
 
 def calibrated(db: Warehouse, experiment: BatchExperiment, scores: Doubles) -> Doubles:
-    """Return the effects of the deciding learners' scores, (n, n_arms); scores where there are no maps."""
+    """Return the effects of deciding learners' scores, (n, n_arms); the scores if there are no maps."""
     maps, effects = read_effect_maps(db, experiment), scores.copy()
     for a, arm in enumerate(experiment.declaration.treatments):
         if arm in maps:
