@@ -34,11 +34,12 @@ def judge_policies(
     """Calibrate the arms and judge policies by out-of-fold predictions.
 
     Returns:
-        The verdict; None for one treatment arm, and where users are in clusters: the test takes users as
-        independent.
+        The verdict; None for one treatment arm, where users are in clusters, as the test takes users as
+        independent, and where costs fall on exposure, as it takes them as known.
     """
     declaration = experiment.declaration
-    if len(declaration.treatments) == 1 or declaration.cluster:
+    by_exposure = declaration.decisions.cost_per != "assigned"
+    if len(declaration.treatments) == 1 or declaration.cluster or by_exposure:
         return None
     deciding = {arm: each.deciding for arm, each in trained.items() if each.deciding is not None}
     users = read_train_users(db, experiment, declaration.defaults.outcome)

@@ -1,5 +1,6 @@
 /* The maps that make the scores of an experiment's arms comparable: effect = level + slope * score, learned out of
-   fold inside train. None for one treatment arm, nor where users are in clusters.
+   fold inside train. None for one treatment arm, where users are in clusters, or where costs
+   fall on exposure.
    Grain: model_version, arm.
    A slope is that of the regression of doubly robust effects on the score: 1 is calibrated. An excess is the mean
    doubly robust effect less the mean score: 0 is calibrated. */

@@ -1,6 +1,6 @@
 /* Which policy over several arms decides, by budget: nobody, one arm alone for its best users, or the best arm for
-   each user. Judged inside train, each fold by models and maps of the folds before it. None for one treatment arm, nor
-   where users are in clusters.
+   each user. Judged inside train, each fold by models and maps of the folds before it. None for one treatment arm,
+   where users are in clusters, or where costs fall on exposure.
    Grain: model_version, budget, policy. */
 create table if not exists models.arm_policies (
     model_version varchar not null,
