@@ -83,8 +83,9 @@ sql: export UPLIFT_SQL = $(value Q)
 sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=warehouse: on the batch's file)
 	@$(BIN)/python -m dagster_project.commands.shell --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
 
-rollback: $(READY) ## make the snapshot before the current one current again (TO=<snapshot id>)
-	$(BIN)/python -m dagster_project.commands.rollback $(if $(TO),--to $(TO))
+rollback: export UPLIFT_WHY = $(value REASON)
+rollback: $(READY) ## make the snapshot before the current one current until LIFT=1 (TO=<snapshot id> REASON="..."; LIFT=1)
+	@$(BIN)/python -m dagster_project.commands.rollback $(if $(TO),--to $(TO)) --reason "$$UPLIFT_WHY" $(if $(LIFT),--lift) $(OPTIONS)
 
 backup: $(READY) ## back the home up to a new folder or fsspec URL (TO=s3://bucket/2026-05-01)
 	$(BIN)/python -m dagster_project.commands.backup --to "$(TO)" $(OPTIONS)

@@ -11,7 +11,7 @@ import dagster as dg
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import Engine
-from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
+from uplift_core.artifacts.publication import NothingPublishedError, newest_pointer
 from uplift_core.experiment.sources import FileSource, OwnFile
 
 LAYERS = ("treat_list", "export", "published")
@@ -45,7 +45,7 @@ def nightly_schedule(
     def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         date = context.scheduled_execution_time.date().isoformat()
         try:
-            published = read_pointer(engine.paths.published).experiments
+            published = newest_pointer(engine.paths.published).experiments
         except NothingPublishedError as error:
             yield dg.SkipReason(str(error))
             return

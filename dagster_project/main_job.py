@@ -30,7 +30,7 @@ from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.artifacts.home import Home
-from uplift_core.artifacts.publication import read_pointer
+from uplift_core.artifacts.publication import newest_pointer, read_pin
 from uplift_core.evaluation.tables import NAMES
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -187,6 +187,8 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
         who = _who_is_treated(home, experiment, key) if files else ""
         console.print(f"Whom to treat      {experiment.name}: {who}{where}", soft_wrap=True)
     console.print(f"Snapshot for SQL   {home.published}")
+    if pin := read_pin(home.published):
+        console.print(f"Not current yet    {pin.told}; make rollback LIFT=1 ends that", soft_wrap=True)
     console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
     console.print("                   make ui (Streamlit, port 8501)")
 
@@ -199,7 +201,7 @@ where experiment = $experiment and campaign = $campaign and decision_date = $dec
 
 def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey) -> str:
     """Say how many users a list treats, with which arm, and who chose the arm if there are several."""
-    pointer = read_pointer(home.published)
+    pointer = newest_pointer(home.published)
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         ((treated, users),) = con.execute(TREATED, asdict(key)).fetchall()
     declaration = experiment.declaration
@@ -252,7 +254,7 @@ class Summary:
 def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
     """Read policy value, gain and Qini of each learner at the default budget."""
     defaults = experiment.declaration.defaults
-    pointer = read_pointer(home.published)
+    pointer = newest_pointer(home.published)
     decides = pointer.experiments[experiment.name].learner
     named = {"experiment": experiment.name, "arm": defaults.arm}
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:

@@ -11,19 +11,24 @@ import pyarrow as pa
 from serve.attributes import USER_ID, Columns, RawSchema
 from serve.compiled_expressions import NotExactError
 from serve.compiled_features import CompiledFeatures, compile_features
-from serve.errors import RequestError
+from serve.errors import RequestError, UnavailableError
+from serve.foreign_sql import refuse_other_sql
 from serve.prepared import ROWS, PreparedQuery
 from uplift_core.arrays import Floats
 from uplift_core.artifacts.bundle import Manifest
 from uplift_core.errors import BundleError
 
-# The bundle's SQL reads one relation: it needs no files, no extensions and no threads.
+# The bundle's SQL reads one relation: it needs no files, no extensions, no threads and little memory.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "enable_external_access": "false",
     "threads": 1,
+    "memory_limit": "1GB",
+    "temp_directory": "",  # nothing is spilled
 }
+SECONDS = 30.0  # that the features of a request may take; a hundred thousand users take less than one
+SECONDS_TO_LOAD = 5.0  # that they may take for no user
 
 
 FEW_USERS = 32  # Python takes 20 µs a user, DuckDB 300 µs for one and hardly more for a hundred
@@ -43,7 +48,9 @@ class FeatureQuery:
         self._compiled: CompiledFeatures | None = None
         self._con = duckdb.connect(":memory:", config=CONFIG)
         empty = self.schema.empty()
-        self._query = PreparedQuery(self._con, manifest.features_sql, empty)
+        tables = [name, *(f"{name}_{table}" for table in manifest.experiment.tables)]
+        refuse_other_sql(self._con, name, manifest.features_sql, tables)
+        self._query = PreparedQuery(self._con, manifest.features_sql, empty, seconds=SECONDS)
         self._con.execute("set python_enable_replacements = false").fetchall()
         self._con.execute("create schema raw").fetchall()
         self._con.register(ROWS, empty)  # a view needs its relation when it is created
@@ -57,9 +64,25 @@ class FeatureQuery:
             self._con.execute(view).fetchall()
         self._con.unregister(ROWS)
         self._con.execute("set lock_configuration = true").fetchall()
-        missing = set(self.names) - set(self._query.run(empty))
+        missing = set(self.names) - self._try(name, empty)
         if missing:
             raise BundleError(f"{name}: features.sql does not compute {sorted(missing)}; train again")
+
+    def _try(self, name: str, empty: pa.Table) -> set[str]:
+        """Run the SQL on no user; return the names of its columns.
+
+        Raises:
+            BundleError: it fails, takes too much memory or too long.
+        """
+        try:
+            return set(self._query.run(empty, seconds=SECONDS_TO_LOAD))
+        except duckdb.InterruptException as error:
+            raise BundleError(
+                f"{name}: features.sql takes longer than {SECONDS_TO_LOAD} s for no user; train again"
+            ) from error
+        except duckdb.Error as error:
+            reason = str(error).partition("\n")[0]
+            raise BundleError(f"{name}: features.sql does not run: {reason}; train again") from error
 
     def compiled(self, manifest: Manifest) -> CompiledFeatures | None:
         """Compile the SQL to Python; None if it has kinds of expressions that are not compiled."""
@@ -87,9 +110,15 @@ class FeatureQuery:
 
         Raises:
             RequestError: the features of some user cannot be computed.
+            UnavailableError: they take too long, or too much memory.
         """
         try:
             columns = self._query.run(rows)
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
+            raise UnavailableError(
+                f"features.sql takes more than {SECONDS:.0f} s or {CONFIG['memory_limit']} for "
+                f"{rows.num_rows} users; send fewer at once"
+            ) from error
         except (duckdb.DataError, duckdb.InvalidInputException) as error:
             reason = str(error).partition("\n")[0]
             raise RequestError(f"attributes: no features can be computed from them: {reason}") from error

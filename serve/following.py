@@ -13,7 +13,7 @@ from serve.errors import UnavailableError
 from serve.release import Release, load_release
 from serve.settings import Settings
 from serve.telemetry import Telemetry, age
-from uplift_core.artifacts.publication import POINTER
+from uplift_core.artifacts.publication import POINTER, Pin, read_pin
 from uplift_core.errors import UpliftError
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +75,14 @@ class Follower:
         """
         too_old = abs(age(release.published_at)) > self._settings.stale_hours * 3600
         return self._state.failed or too_old or release.seal.is_broken
+
+    def pin(self) -> Pin | None:
+        """Read the pin that keeps what is current; None if there is none, or it cannot be read."""
+        try:
+            return read_pin(self._settings.published)
+        except (UpliftError, OSError) as error:
+            LOG.warning("the pin cannot be read: %s", error)
+            return None
 
     def is_damaged(self, release: Release) -> bool:
         """Whether a release's file was altered after it was loaded; a changed file is hashed."""

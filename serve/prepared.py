@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+
+from serve.time_limit import WATCH
 
 ROWS = "request_rows"
 
@@ -40,12 +43,16 @@ class _Planned:
         self._cursor.register(ROWS, self._rows)
         for name, value in variables.items():
             self._cursor.execute(f"set variable {name} = $value", {"value": value}).fetchall()
-        self._cursor.execute(f"prepare planned as {sql}").fetchall()
+        self._sql, self._is_planned = sql, False
 
-    def run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
+    def run(self, rows: pa.Table, seconds: float) -> Mapping[str, np.ndarray]:
         self._rows.table = rows
         try:
-            columns: Mapping[str, np.ndarray] = self._cursor.execute("execute planned").fetchnumpy()
+            with WATCH.limited(self._cursor, seconds):
+                if not self._is_planned:  # constants are computed now, so this is limited as well
+                    self._cursor.execute(f"prepare planned as {self._sql}").fetchall()
+                    self._is_planned = True
+                columns: Mapping[str, np.ndarray] = self._cursor.execute("execute planned").fetchnumpy()
         finally:
             self._rows.table = self._empty
         return columns
@@ -56,6 +63,7 @@ class PreparedQuery:
 
     Requests may run at the same time: each uses a separate plan, and a plan that is free is used again.
     ``variables`` are constants that ``sql`` reads by ``getvariable``: PREPARE takes no bound values.
+    A run that takes longer than ``seconds`` is interrupted.
     """
 
     def __init__(
@@ -64,17 +72,24 @@ class PreparedQuery:
         sql: str,
         empty: pa.Table,
         variables: Mapping[str, object] = {},
+        *,
+        seconds: float = math.inf,
     ) -> None:
+        self._seconds = seconds
         self._con, self._sql, self._empty, self._variables = con, sql, empty, dict(variables)
         self._idle: deque[_Planned] = deque()
 
-    def run(self, rows: pa.Table) -> Mapping[str, np.ndarray]:
-        """Run the query on ``rows``, which have the schema of ``empty``; return the result's columns."""
+    def run(self, rows: pa.Table, *, seconds: float | None = None) -> Mapping[str, np.ndarray]:
+        """Run the query on ``rows``, which have the schema of ``empty``; return the result's columns.
+
+        Raises:
+            duckdb.InterruptException: it takes longer than ``seconds``, or those of this query.
+        """
         try:
             query = self._idle.pop()
         except IndexError:
             query = _Planned(self._con, self._sql, self._empty, self._variables)
         try:
-            return query.run(rows)
+            return query.run(rows, self._seconds if seconds is None else seconds)
         finally:
             self._idle.append(query)

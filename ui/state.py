@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from ui.client import ApiClient, ApiDownError, ApiRefusedError, JsonValue
-from ui.wording import LEARNERS, not_shown, shown
+from ui.wording import LEARNERS, not_shown, pinned, shown
 
 Show = Callable[[ApiClient, "Choice"], None]
 CACHE_SECONDS = 60
@@ -196,6 +196,8 @@ def _sidebar(client: ApiClient) -> Choice | None:
         )  # because the select box cuts a long title
         published = model["published_at"][:16].replace("T", " ")
         st.caption(f"Model {model['model_version']}, published {published} UTC")
+    if pin := model.get("pinned"):
+        st.warning(pinned(pin), icon=":material/keep:")
     forget_when_changed("arm", arm, "cost")
     persist_choice("experiment", name)
     persist_choice("arm", arm)

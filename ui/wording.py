@@ -237,3 +237,13 @@ def claim(name: str) -> str:
     if covered != name:
         return f"the interval holds the true {metric(covered)}"
     return CLAIMS.get(name, name)
+
+
+def pinned(pin: Mapping[str, Any]) -> str:
+    """Say who rolled back to what is shown, and whether something newer waits."""
+    why = f" ({pin['reason']})" if pin["reason"] else ""
+    waits = " A newer publication waits." if pin["newer_waits"] else ""
+    when = pin["pinned_at"][:16].replace("T", " ")
+    return (
+        f"**Rolled back** by {pin['made_by']} on {when} UTC{why}: this stays until it is lifted.{waits}"
+    )

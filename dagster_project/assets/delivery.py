@@ -14,6 +14,7 @@ from dagster_project.delivery.export import CSV_OF_TREAT, EVERY_FORMAT, UserIds,
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.retention import Pruning, as_metadata, prune
 from dagster_project.resources import Engine
+from uplift_core.artifacts.publication import read_pin
 
 
 class ExportConfig(dg.Config):
@@ -86,10 +87,14 @@ def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             pointer = publish(db, engine.paths, experiment)
         path = engine.paths.published / pointer.file
         context.log.info(f"{experiment.name}/published: {path}")
+        pin = read_pin(engine.paths.published)
+        if pin:
+            context.log.warning(f"{experiment.name}/published: waits, {pin.told}; make rollback LIFT=1")
         yield from write.results(
             {
                 "snapshot": dg.MetadataValue.path(str(path)),
                 "sha256": dg.MetadataValue.text(pointer.sha256),
+                **({"waits": dg.MetadataValue.text(pin.told)} if pin else {}),
             }
         )
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from dagster_project.settings import SQL_FOLDER, Settings
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.artifacts.home import OTHERS, Home
-from uplift_core.artifacts.publication import NothingPublishedError, read_pointer
+from uplift_core.artifacts.publication import NothingPublishedError, read_pin, read_pointer
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import discover
 
@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Answer]:
         lambda: _home(home),
         lambda: _disk(home),
         lambda: _published(home),
+        lambda: _pin(home),
     )
     return [question() for question in questions]
 
@@ -95,6 +96,17 @@ def _published(home: Home) -> Answer:
     age = datetime.now(UTC) - pointer.published_at
     state = f"{', '.join(sorted(pointer.experiments))}, {age.total_seconds() / 3600:.1f} hours ago"
     return Answer("published", state, "" if age < STALE else "uplift run NAME, or the nightly schedule")
+
+
+def _pin(home: Home) -> Answer:
+    try:
+        pin = read_pin(home.published)
+    except UpliftError as error:
+        return Answer("rollback", str(error), "read it, and remove it if nothing is to be pinned")
+    if pin is None:
+        return Answer("rollback", "none is pinned")
+    waits = "a newer snapshot waits" if pin.waiting else "none newer waits"
+    return Answer("rollback", f"{pin.told}; {waits}", "uplift rollback --lift, once all is well again")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,37 +4,63 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 from dagster_project.settings import Settings
-from uplift_core.artifacts.home import Home
-from uplift_core.artifacts.publication import read_pointer, recorded_pointers
+from uplift_core.artifacts.home import Home, account
+from uplift_core.artifacts.publication import Pin, read_pin, read_pointer, recorded_pointers
 from uplift_core.errors import UpliftError
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """List the kept snapshots, or make one of them current; return the exit code."""
-    parser = argparse.ArgumentParser(prog="uplift rollback", description=main.__doc__)
-    parser.add_argument(
-        "--to", default="", metavar="SNAPSHOT", help="the snapshot; default: the previous one"
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        prog="uplift rollback",
+        description="Make an earlier snapshot current, until --lift: what runs publish waits.",
     )
-    parser.add_argument("--list", action="store_true", help="only list the kept snapshots")
-    chosen = parser.parse_args(arguments)
-    home, console = Home(Settings().home), Console(highlight=False)
-    if not chosen.list:
-        # The bundle's check loads XGBoost, which takes seconds, so --help and --list are answered first.
-        from dagster_project.delivery.publish import roll_back  # noqa: PLC0415
+    made.add_argument("--to", default="", metavar="SNAPSHOT", help="which; default: the previous one")
+    made.add_argument("--reason", default="", help="why; the service and the app show it")
+    made.add_argument("--by", default="", help="who says so; your account if it is left out")
+    made.add_argument(
+        "--until-next", action="store_true", help="the next run may make its snapshot current"
+    )
+    made.add_argument("--lift", action="store_true", help="let the newest snapshot be current again")
+    made.add_argument("--list", action="store_true", help="only list the kept snapshots")
+    return made
 
-        pointer = roll_back(home, chosen.to)
-        console.print(f"current is now {pointer.snapshot_id}; the service follows within seconds")
+
+def main(arguments: list[str] | None = None) -> int:
+    """List the kept snapshots, make one of them current, or lift the pin; return the exit code."""
+    chosen = parser().parse_args(arguments)
+    home, console = Home(Settings().home), Console(highlight=False, soft_wrap=True, markup=False)
+    if chosen.list:
+        _show(home, console)
         return 0
-    current = read_pointer(home.published).snapshot_id
+    # The bundle's check loads XGBoost, which takes seconds, so --help and --list are answered first.
+    from dagster_project.delivery.publish import lift, roll_back  # noqa: PLC0415
+
+    if chosen.lift:
+        pointer = lift(home)
+        console.print(f"current is {pointer.snapshot_id}, and runs make theirs current again")
+        return 0
+    pin = Pin(pinned_at=datetime.now(UTC), made_by=chosen.by or account(), reason=chosen.reason)
+    pointer = roll_back(home, chosen.to, None if chosen.until_next else pin)
+    console.print(f"current is now {pointer.snapshot_id}; the service follows within seconds")
+    if read_pin(home.published):
+        console.print("it stays current until make rollback LIFT=1; lists are still made and exported")
+    return 0
+
+
+def _show(home: Home, console: Console) -> None:
+    current, pin = read_pointer(home.published).snapshot_id, read_pin(home.published)
     for pointer in recorded_pointers(home.published):
         models = ", ".join(entry.model_version for entry in pointer.experiments.values())
         mark = "*" if pointer.snapshot_id == current else " "
         console.print(f"{mark} {pointer.snapshot_id}  {models}")
-    return 0
+    if pin:
+        console.print(f"  {pin.told}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pwd
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dagster_project.settings import Settings
-from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.home import Home, account
 from uplift_core.artifacts.register import ALL, Entry, Register
 from uplift_core.errors import UpliftError
 
@@ -95,14 +93,6 @@ def main(arguments: list[str] | None = None) -> int:
     for line in left:
         console.print(f"left out: {line}")
     return 1 if left else 0
-
-
-def account() -> str:
-    """Name the account that this process runs under; the variable USER names whom make is about."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container
-        return f"account {os.getuid()}"
 
 
 def entries_of(register: Register, scopes: list[str], users: Iterable[int] | None) -> list[Entry]:

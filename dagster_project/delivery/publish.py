@@ -27,12 +27,19 @@ from uplift_core.artifacts.files import sha256_file, sync_file, sync_folder
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import (
     POINTER,
+    Pin,
     Pointer,
     PublishedExperiment,
+    changing,
     forget_pointer,
+    make_current,
+    newest_pointer,
+    read_pin,
     read_pointer,
     record_pointer,
     recorded_pointers,
+    remove_pin,
+    write_pin,
     write_pointer,
 )
 from uplift_core.errors import UpliftError
@@ -45,7 +52,7 @@ TRAINING = "training"  # cells are used by the batch alone; nobody else reads th
 
 
 def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
-    """Write a new snapshot of what is committed, and make it current.
+    """Write a new snapshot of what is committed, and make it current, unless a pin holds.
 
     The caller's transaction stays open: the snapshot is written on a connection of its own. Only the
     seven newest snapshots are kept.
@@ -90,21 +97,21 @@ def publish(db: Warehouse, home: Home, experiment: BatchExperiment) -> Pointer:
         experiments=others | {experiment.name: entry},
     )
     record_pointer(home.published, pointer)
-    write_pointer(home.published, pointer)
-    _prune(home.published, keep=pointer.file)
+    make_current(home.published, pointer)
+    _prune(home.published, keep={pointer.file, read_pointer(home.published).file})
     remove_unused(db, home)
     return pointer
 
 
 def _previous(published: Path, experiment: str) -> Pointer | None:
-    """Return the current pointer; other experiments' tables are copied from its snapshot.
+    """Return the newest pointer; other experiments' tables are copied from its snapshot.
 
     Raises:
         UpliftError: it or its snapshot is missing or damaged; other experiments must not be lost.
     """
     if not (published / POINTER).exists():
         return None
-    pointer = read_pointer(published)
+    pointer = newest_pointer(published)  # under a pin, what waits has the other experiments' last tables
     path = published / pointer.file
     if not path.is_file():
         raise UpliftError(f"{published}: the pointer names {pointer.file}, which is missing")
@@ -253,10 +260,11 @@ def _copy_comments(db: Warehouse, databases: list[str]) -> None:
         db.rows(statement)
 
 
-def roll_back(home: Home, snapshot_id: str = "") -> Pointer:
+def roll_back(home: Home, snapshot_id: str = "", pin: Pin | None = None) -> Pointer:
     """Make an earlier snapshot the current one: ``snapshot_id``, or the one before the current.
 
-    Nothing is removed; the next run publishes a new snapshot on top of the one that is current then.
+    Nothing is removed. With a pin it stays current until ``lift`` is called; without, the next run makes
+    a new snapshot current. An earlier pin stays, too.
 
     Raises:
         UpliftError: there is no such snapshot, or its file or a bundle is missing or damaged.
@@ -273,24 +281,52 @@ def roll_back(home: Home, snapshot_id: str = "") -> Pointer:
             else f"there is no snapshot before {current.snapshot_id}, the current one"
         )
     pointer = known[chosen]
+    _refuse_damaged(home, pointer, [*known])
+    with changing(home.published):
+        before = read_pin(home.published)
+        if (
+            pin
+        ):  # first: a process that is killed here leaves a pin that is seen, not a rollback that ends
+            waiting = before.waiting if before else None
+            write_pin(home.published, pin.model_copy(update={"waiting": waiting}))
+        write_pointer(home.published, pointer)
+    return pointer
+
+
+def lift(home: Home) -> Pointer:
+    """End a pin: the newest snapshot that waits becomes current, or the next one.
+
+    Raises:
+        UpliftError: nothing is pinned, or the file or a bundle of what waits is missing or damaged.
+    """
+    if read_pin(home.published) is None:
+        raise UpliftError(f"{home.published}: nothing is pinned")
+    newest = newest_pointer(home.published)
+    _refuse_damaged(home, newest, [pointer.snapshot_id for pointer in recorded_pointers(home.published)])
+    with changing(home.published):
+        pointer = newest_pointer(home.published)  # a run may have published meanwhile
+        write_pointer(home.published, pointer)
+        remove_pin(home.published)
+    return pointer
+
+
+def _refuse_damaged(home: Home, pointer: Pointer, known: list[str]) -> None:
     path = home.published / pointer.file
     if not path.is_file() or sha256_file(path) != pointer.sha256:
-        raise UpliftError(f"{path}: missing or damaged; choose another of {[*known]}")
+        raise UpliftError(f"{path}: missing or damaged; choose another of {known}")
     for name, entry in pointer.experiments.items():
         folder = home.bundles / entry.model_version
         if bundle.manifest_sha256(folder) != entry.bundle_sha256:
             raise UpliftError(f"{folder}: the bundle of {name} is not the one that was published")
         bundle.load(folder)
-    write_pointer(home.published, pointer)
-    return pointer
 
 
-def _prune(published: Path, *, keep: str) -> None:
+def _prune(published: Path, *, keep: set[str]) -> None:
     numbers = {pointer.file: pointer.number for pointer in recorded_pointers(published)}
     names = (path.name for path in published.glob("snapshot-*.duckdb"))
     snapshots = sorted(names, key=lambda name: (numbers.get(name, 0), name))
     for name in snapshots[:-KEEP]:
-        if name != keep:
+        if name not in keep:
             (published / name).unlink()
             forget_pointer(published, name)
     for left in published.glob(".snapshot-*.part*"):  # of a run that was killed

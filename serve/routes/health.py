@@ -14,6 +14,7 @@ from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.release import Release
+from serve.schemas.answers import Pinned
 from serve.telemetry import Telemetry
 
 router = APIRouter(tags=["health"])
@@ -32,6 +33,7 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     snapshot_id: str
     stale: bool
+    pinned: Pinned | None = Field(description="Who rolled back to what is current, if somebody did.")
     decision_log: Literal["off", "written", "failing"] = Field(
         description="Whether decisions are logged; if they must be and cannot, the answer is 503."
     )
@@ -78,6 +80,7 @@ def _ready(release: Release, follower: Follower, telemetry: Telemetry) -> Ready:
     return Ready(
         snapshot_id=snapshot_id,
         stale=follower.is_stale(release),
+        pinned=Pinned.of(follower.pin()),
         decision_log=("failing" if trouble else "written") if log else "off",
     )
 

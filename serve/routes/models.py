@@ -10,11 +10,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve import problems
-from serve.dependencies import CurrentRelease
+from serve.dependencies import CurrentFollower, CurrentRelease
 from serve.errors import UnknownUserError, shown
+from serve.following import Follower
 from serve.release import PublishedModel, Release
+from serve.schemas.answers import Pinned
 from serve.schemas.requests import Label
 from uplift_core.artifacts.bundle import RawColumn
+from uplift_core.artifacts.publication import Pin
 
 router = APIRouter(tags=["models"], responses=problems.COMMON)
 
@@ -39,6 +42,7 @@ class Model(BaseModel):
     budget: float
     costs: dict[str, float] = Field(description="Cost of treating one user, by arm, in money.")
     values: dict[str, float | None] = Field(description="Value of one unit of each outcome, in money.")
+    pinned: Pinned | None = Field(description="Who rolled back to what is current, if somebody did.")
 
 
 class Details(Model):
@@ -76,7 +80,7 @@ class Features(BaseModel):
     features_sql: str
 
 
-def _model(model: PublishedModel) -> dict[str, Any]:
+def _model(model: PublishedModel, pin: Pin | None) -> dict[str, Any]:
     experiment = model.experiment
     return {
         "experiment": experiment.name,
@@ -94,26 +98,30 @@ def _model(model: PublishedModel) -> dict[str, Any]:
         "budget": experiment.defaults.budget,
         "costs": {arm.name: arm.cost for arm in experiment.arms},
         "values": {outcome.name: outcome.value for outcome in experiment.outcomes},
+        "pinned": Pinned.of(pin),
     }
 
 
 @router.get("/models")
-async def models(release: CurrentRelease) -> list[Model]:
+async def models(release: CurrentRelease, follower: CurrentFollower) -> list[Model]:
     """List every published experiment with its model and its defaults."""
-    return [Model(**_model(model)) for model in release.models.values()]
+    pin = await run_in_threadpool(follower.pin)
+    return [Model(**_model(model, pin)) for model in release.models.values()]
 
 
 @router.get("/models/{version}")
-async def details(version: Annotated[Label, Path()], release: CurrentRelease) -> Details:
+async def details(
+    version: Annotated[Label, Path()], release: CurrentRelease, follower: CurrentFollower
+) -> Details:
     """Return one model: hashes, card, figures."""
     for model in release.models.values():
         if model.bundle.version == version:
-            return await run_in_threadpool(_details, release, model)
+            return await run_in_threadpool(_details, release, model, follower)
     known = ", ".join(model.bundle.version for model in release.models.values())
     raise UnknownUserError(f"version = {shown(version)}: not published; published are {known}")
 
 
-def _details(release: Release, model: PublishedModel) -> Details:
+def _details(release: Release, model: PublishedModel, follower: Follower) -> Details:
     manifest, snapshot = model.bundle.manifest, release.snapshot
     name = model.experiment.name
     cards = snapshot.rows(
@@ -123,7 +131,7 @@ def _details(release: Release, model: PublishedModel) -> Details:
         "from evaluation.metrics where experiment = $name order by all", {"name": name}
     )
     return Details(
-        **_model(model),
+        **_model(model, follower.pin()),
         data_sha256=manifest.data_sha256,
         sql_sha256=manifest.sql_sha256,
         libraries=manifest.libraries,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Literal
+from datetime import date, datetime
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.known_users import Role
+from uplift_core.artifacts.publication import Pin
 from uplift_core.evaluation.gate import EvidenceStatus
 
 EVIDENCE = (
@@ -39,6 +40,29 @@ class Answer(BaseModel):
         description="Whether the published snapshot is old, or a newer one exists and cannot be loaded."
     )
     request_id: str
+
+
+class Pinned(BaseModel):
+    """A rollback that holds: who rolled back, when and why, and whether a newer snapshot waits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pinned_at: datetime
+    made_by: str
+    reason: str
+    newer_waits: bool
+
+    @classmethod
+    def of(cls, pin: Pin | None) -> Self | None:
+        """Describe a pin; None if there is none."""
+        if pin is None:
+            return None
+        return cls(
+            pinned_at=pin.pinned_at,
+            made_by=pin.made_by,
+            reason=pin.reason,
+            newer_waits=pin.waiting is not None,
+        )
 
 
 class PublishedList(BaseModel):

@@ -10,6 +10,7 @@ from serve.errors import RequestError
 from serve.features import FeatureQuery
 from tests.serve.support import attributes_of, manifest_of, query
 from uplift_core.artifacts.bundle import Manifest, RawColumn
+from uplift_core.errors import BundleError
 
 
 @pytest.fixture(scope="module")
@@ -104,5 +105,5 @@ def test_a_bundles_sql_reads_no_files_and_no_python(manifest: Manifest, tmp_path
         f"from '{tmp_path / 'secret.csv'}'",
         "from empty",  # a local variable where the query is tried
     ):
-        with pytest.raises(Exception, match=r"[Pp]ermission|disabled|does not exist"):
+        with pytest.raises(BundleError, match="reads "):
             query_of(manifest, sql)

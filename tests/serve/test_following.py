@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from serve.release import Release, load_release
 from serve.settings import Settings
 from serve.telemetry import Telemetry
 from tests.serve.support import api_of, change_entry, publish_again
-from uplift_core.artifacts.publication import read_pointer
+from uplift_core.artifacts.publication import Pin, read_pointer, write_pin
 
 # All but the users whom a release is tried on, who must come out as the models have them.
 RAISED = "update scores.simulated set cate_r = cate_r + 1 where user_id > 8"
@@ -50,6 +51,25 @@ def test_a_release_in_use_outlives_the_swap_and_its_file(home: Path, simulated_u
     assert new.snapshot.snapshot_id == "second"
     limits = [r.snapshot.threshold("simulated", "treated", "r", 0.3) for r in (old, new)]
     assert limits[1] == pytest.approx(limits[0] + 1, abs=0.01)
+
+
+def test_a_rollback_that_holds_is_told(home: Path) -> None:
+    pin = Pin(pinned_at=datetime(2026, 5, 1, 3, tzinfo=UTC), made_by="Ann", reason="odd scores")
+    with api_of(home) as api:
+        assert api.get("/readyz").json()["pinned"] is None
+        write_pin(home / "published", pin.model_copy(update={"waiting": 9}))
+        told = api.get("/readyz").json()["pinned"]
+        assert told == {
+            "pinned_at": "2026-05-01T03:00:00Z",
+            "made_by": "Ann",
+            "reason": "odd scores",
+            "newer_waits": True,
+        }
+        (model,) = api.get("/models").json()
+        details = api.get(f"/models/{model['model_version']}").json()
+        assert model["pinned"] == details["pinned"] == told
+        (home / "published" / "PIN.json").write_text("{")
+        assert api.get("/readyz").json()["pinned"] is None  # the log has it; answers go on
 
 
 def break_pointer(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,14 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def project_folder() -> Path:
     """Return the folder of a team's files: the checkout; for an installed package the current one."""
     return CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+
+
+def account() -> str:
+    """Name the account that this process runs under, not the variable USER, which anybody may set."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container
+        return f"account {os.getuid()}"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ import duckdb
 import pytest
 
 from dagster_project.commands import rollback
+from dagster_project.commands.doctor import examine
 from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import write_treat_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import publish as module
-from dagster_project.delivery.publish import KEEP, publish, roll_back
+from dagster_project.delivery.publish import KEEP, lift, publish, roll_back
+from dagster_project.settings import Settings
 from dagster_project.training.registry import deciding_learner
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier
@@ -24,10 +26,16 @@ from tests.support import Open, opened
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import (
+    PIN,
     POINTER,
+    Pin,
     Pointer,
     PublishedExperiment,
+    newest_pointer,
+    read_pin,
     read_pointer,
+    record_pointer,
+    write_pin,
     write_pointer,
 )
 from uplift_core.errors import BundleError, UpliftError
@@ -209,7 +217,7 @@ def crash(*_: object, **__: object) -> None:
     raise OSError("power cut")
 
 
-@pytest.mark.parametrize("step", ["_copy_table", "sync_file", "sha256_file", "write_pointer"])
+@pytest.mark.parametrize("step", ["_copy_table", "sync_file", "sha256_file", "make_current"])
 def test_a_crash_before_the_pointer_leaves_the_old_state_current(
     home: Home, simulated: BatchExperiment, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -299,6 +307,76 @@ def test_rolling_back_makes_the_snapshot_before_the_current_one(
     assert read_pointer(home.published) == first
     assert rollback.main(["--to", second.snapshot_id]) == 0
     assert read_pointer(home.published) == second
+
+
+def test_a_rollback_holds_over_the_next_nights_until_it_is_lifted(
+    home: Home,
+    simulated: BatchExperiment,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = read_pointer(home.published)
+    publish_again(home, simulated)
+    monkeypatch.setenv("UPLIFT_HOME", str(home.root))
+    with pytest.raises(UpliftError, match="nothing is pinned"):
+        rollback.main(["--lift"])
+    monkeypatch.setattr(module, "KEEP", 3)
+    assert rollback.main(["--reason", "scores look wrong", "--by", "Ann"]) == 0
+    assert "stays current until make rollback LIFT=1" in capsys.readouterr().out
+    waiting = [publish_again(home, simulated) for _ in range(4)][-1]
+    assert read_pointer(home.published) == first
+    assert newest_pointer(home.published) == waiting
+    assert first.file in snapshots(home)  # however old
+    (answer,) = (answer for answer in examine(Settings()) if answer.question == "rollback")
+    assert "pinned by Ann since" in answer.state
+    assert answer.state.endswith("scores look wrong; a newer snapshot waits")
+    assert "--lift" in answer.remedy
+    assert rollback.main(["--lift"]) == 0
+    assert read_pointer(home.published) == waiting
+    assert publish_again(home, simulated) == read_pointer(home.published)
+
+
+def test_what_waits_has_all_experiments_as_they_were_published_last(
+    home: Home, simulated: BatchExperiment
+) -> None:
+    """Under a pin, one experiment is published after another: the first one's night is not lost."""
+    other = Identifier.of("features", "other")
+    base = read_pointer(home.published)
+    entry = base.experiments["simulated"]
+    with_other = base.model_copy(update={"experiments": {"simulated": entry, "other": entry}})
+    record_pointer(home.published, with_other)
+    write_pointer(home.published, with_other)
+    pin = Pin(pinned_at=LONG_AGO, made_by="Ann")
+    write_pin(home.published, pin)
+    first = publish_again(home, simulated)
+    path = home.published / first.file
+    with duckdb.connect(str(path)) as con:  # as if the other experiment's run had published this
+        con.execute(f"create table {other} as select 7 as user_id")
+    record_pointer(home.published, first.model_copy(update={"sha256": sha256_file(path)}))
+    second = publish_again(home, simulated)
+    with duckdb.connect(str(home.published / second.file), read_only=True) as con:
+        assert con.execute(f"from {other}").fetchall() == [(7,)]
+    assert read_pin(home.published) == pin.model_copy(update={"waiting": second.number})
+    assert read_pointer(home.published) == with_other
+
+
+def test_an_unreadable_pin_holds(home: Home, simulated: BatchExperiment) -> None:
+    before = read_pointer(home.published)
+    (home.published / PIN).write_text("{")
+    with pytest.raises(UpliftError, match="unreadable pin"):
+        publish_again(home, simulated)
+    assert read_pointer(home.published) == before
+
+
+def test_what_waits_is_verified_before_a_pin_is_lifted(home: Home, simulated: BatchExperiment) -> None:
+    first = read_pointer(home.published)
+    write_pin(home.published, Pin(pinned_at=LONG_AGO, made_by="Ann"))
+    path = home.published / publish_again(home, simulated).file
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UpliftError, match="missing or damaged"):
+        lift(home)
+    assert read_pointer(home.published) == first
+    assert read_pin(home.published) is not None
 
 
 class _Clock:

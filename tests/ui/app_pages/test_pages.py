@@ -382,6 +382,23 @@ def test_a_budget_that_one_page_takes_and_another_does_not_breaks_neither(client
     assert widget(app, "slider", "Budget").value == 30
 
 
+def test_a_rollback_that_holds_is_shown_on_every_page(
+    client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = {"pinned_at": "2026-05-01T03:00:00Z", "made_by": "Ann", "reason": "", "newer_waits": True}
+
+    def roll_back(answer: list[dict[str, Any]]) -> None:
+        answer[0]["pinned"] = pin
+
+    altered(monkeypatch, "/models", roll_back)
+    for name in ("score", "lists"):
+        shown = [warning.value for warning in run_page(name).warning]
+        assert (
+            "**Rolled back** by Ann on 2026-05-01 03:00 UTC: this stays until it is lifted. "
+            "A newer publication waits."
+        ) in shown
+
+
 def test_money_is_that_of_the_treatment_and_the_outcome_it_was_entered_for(
     client: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
