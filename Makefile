@@ -17,16 +17,16 @@ help: ## this list
 
 EXPERIMENTS ?= simulated hillstrom
 run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list (EXPERIMENTS="...")
-	$(BIN)/python -m dagster_project.run $(EXPERIMENTS)
+	$(BIN)/uplift run $(EXPERIMENTS)
 
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
-	$(BIN)/python -m dagster_project.onboarding.new_experiment "$(FILE)" "$(NAME)" $(OPTIONS)
+	$(BIN)/uplift new "$(FILE)" "$(NAME)" $(OPTIONS)
 
 check-experiment: $(READY) ## all problems of an experiment at once, without a run (NAME=spring_mail)
-	$(BIN)/python -m dagster_project.onboarding.check_experiment "$(NAME)"
+	$(BIN)/uplift check "$(NAME)"
 
 doctor: $(READY) ## is all well: versions, experiments, home, disk, what is published; and what to do
-	$(BIN)/python -m dagster_project.commands.doctor $(OPTIONS)
+	$(BIN)/uplift doctor $(OPTIONS)
 
 dictionary: $(READY) ## write docs/tables.md from what is published (after make run)
 	$(BIN)/python -m dagster_project.commands.dictionary
@@ -54,14 +54,18 @@ format: $(READY) ## rewrite code in the project's format
 	$(BIN)/ruff format .
 
 dev: $(READY) ## the Dagster UI on port 3000
-	DAGSTER_HOME=$$($(BIN)/python -m dagster_project.instance) $(BIN)/dagster dev -w workspace.yaml -p 3000
+	$(BIN)/uplift dev
 
 WORKERS ?= 1
 serve: $(READY) ## the API on port 8000 (WORKERS=1)
-	$(BIN)/uvicorn serve.app:from_environment --factory --port 8000 --workers $(WORKERS)
+	$(BIN)/uplift serve --workers $(WORKERS)
 
 ui: $(READY) ## the Streamlit app on port 8501, and the API if none answers
-	$(BIN)/python -m ui.launch
+	$(BIN)/uplift ui
+
+SITE ?= dist/docs
+docs: $(READY) ## the documentation site in dist/docs (SITE=folder); a broken link or any other warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs $(SITE)
 
 # Debian's python3 comes without ensurepip, so pip is called from outside the environment.
 $(READY): requirements/all.txt requirements/bootstrap.txt pyproject.toml
@@ -73,46 +77,48 @@ $(READY): requirements/all.txt requirements/bootstrap.txt pyproject.toml
 	@touch $(READY)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --override requirements/overrides.txt
+IMAGE_EXTRAS := batch cluster crosscheck library s3 serve ui
 lock: $(READY) ## pin all dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
 	$(LOCK) --extra serve -c requirements/all.txt pyproject.toml -o requirements/serve.txt
+	$(LOCK) $(addprefix --extra ,$(IMAGE_EXTRAS)) -c requirements/all.txt pyproject.toml -o requirements/image.txt
 
 # By the environment: make would break a query of several lines, and take a $ in it for a variable.
 sql: export UPLIFT_SQL = $(value Q)
 sql: $(READY) ## DuckDB's shell on the published snapshot (Q="select ...", OF=warehouse: on the batch's file)
-	@$(BIN)/python -m dagster_project.commands.shell --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
+	@$(BIN)/uplift sql --of $(or $(OF),snapshot) -- $${UPLIFT_SQL:+"$$UPLIFT_SQL"}
 
 rollback: export UPLIFT_WHY = $(value REASON)
 rollback: $(READY) ## make the snapshot before the current one current until LIFT=1 (TO=<snapshot id> REASON="..."; LIFT=1)
-	@$(BIN)/python -m dagster_project.commands.rollback $(if $(TO),--to $(TO)) --reason "$$UPLIFT_WHY" $(if $(LIFT),--lift) $(OPTIONS)
+	@$(BIN)/uplift rollback $(if $(TO),--to $(TO)) --reason "$$UPLIFT_WHY" $(if $(LIFT),--lift) $(OPTIONS)
 
 backup: $(READY) ## back the home up to a new folder or fsspec URL (TO=s3://bucket/2026-05-01)
-	$(BIN)/python -m dagster_project.commands.backup --to "$(TO)" $(OPTIONS)
+	$(BIN)/uplift backup --to "$(TO)" $(OPTIONS)
 
 restore: $(READY) ## restore a backup into an empty home, checked (FROM=s3://bucket/2026-05-01)
-	$(BIN)/python -m dagster_project.commands.backup --from "$(FROM)"
+	$(BIN)/uplift backup --from "$(FROM)"
 
 # USER is a variable of every shell: only make's own command line names whom to erase.
 erase: export UPLIFT_ERASED = $(if $(filter command,$(origin USER)),$(value USER))
 erase: $(READY) ## erase a user of an experiment: their id in the file, or user_id (EXPERIMENT=spring_mail USER=K-17)
 	@test -n "$$UPLIFT_ERASED" || { echo "name the user: make erase EXPERIMENT=... USER=..." >&2; exit 2; }
-	@$(BIN)/python -m dagster_project.commands.erase $(OPTIONS) "$(EXPERIMENT)" "$$UPLIFT_ERASED"
+	@$(BIN)/uplift erase $(OPTIONS) "$(EXPERIMENT)" "$$UPLIFT_ERASED"
 
 # By the environment, since a reason may hold any character; make's own command line alone names the user.
 suppress: export UPLIFT_WHO = $(if $(filter command,$(origin USER)),$(value USER))
 suppress: export UPLIFT_WHY = $(value REASON)
 suppress: export UPLIFT_SAYS = $(value BY)
 suppress: $(READY) ## keep a user out of lists and /score (USER=K-17 REASON=unsubscribed EXPERIMENT= UNTIL= BY=, or FILE=ids.csv; LIFT=1)
-	@$(BIN)/python -m dagster_project.commands.suppress --experiment "$(EXPERIMENT)" --reason "$$UPLIFT_WHY" --until "$(UNTIL)" \
+	@$(BIN)/uplift suppress --experiment "$(EXPERIMENT)" --reason "$$UPLIFT_WHY" --until "$(UNTIL)" \
 	    --by "$$UPLIFT_SAYS" $(if $(FILE),--file "$(FILE)") $(if $(LIFT),--lift) $(OPTIONS) -- $${UPLIFT_WHO:+"$$UPLIFT_WHO"}
 
 suppressions: export UPLIFT_WHO = $(if $(filter command,$(origin USER)),$(value USER))
 suppressions: $(READY) ## who is kept out, or all that was entered about a user (EXPERIMENT= USER=)
-	@$(BIN)/python -m dagster_project.commands.suppress --list --experiment "$(EXPERIMENT)" -- $${UPLIFT_WHO:+"$$UPLIFT_WHO"}
+	@$(BIN)/uplift suppress --list --experiment "$(EXPERIMENT)" -- $${UPLIFT_WHO:+"$$UPLIFT_WHO"}
 
 carry-ledger: $(READY) ## lists, nights, suppressions, measurements and models of an earlier warehouse (FROM=old.duckdb)
-	$(BIN)/python -m dagster_project.commands.carry_ledger "$(FROM)" $(OPTIONS)
+	$(BIN)/uplift carry-ledger "$(FROM)" $(OPTIONS)
 
 criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
 	$(BIN)/python -m dagster_project.inputs.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz

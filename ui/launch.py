@@ -5,14 +5,22 @@ Both listen on this machine only; ``STREAMLIT_SERVER_ADDRESS=0.0.0.0`` opens the
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx
 
 from ui.settings import Settings
 
 PORT = "8501"
+PACKAGED = Path(__file__).with_name("streamlit.toml")  # in the wheel; a checkout has it at its top
+SETTINGS = PACKAGED if PACKAGED.is_file() else PACKAGED.parents[1] / ".streamlit" / "config.toml"
+APP = Path(__file__).with_name("app.py")
 
 
 def main() -> int:
@@ -22,13 +30,34 @@ def main() -> int:
     if not _is_running(url) and url == Settings.model_fields["api_url"].default:
         api = ["uvicorn", "serve.app:from_environment", "--factory", "--port", "8000"]
         api_process = subprocess.Popen([sys.executable, "-m", *api])  # noqa: S603 - a fixed command
-    app = ["streamlit", "run", "ui/app.py", "--server.port", PORT, "--server.headless", "true"]
+    app = ["streamlit", "run", str(APP), "--server.port", PORT, "--server.headless", "true", *flags()]
     try:
         return subprocess.run([sys.executable, "-m", *app], check=False).returncode  # noqa: S603
     finally:
         if api_process is not None:
             api_process.terminate()
             api_process.wait()
+
+
+def flags() -> list[str]:
+    """Return the app's settings as flags; Streamlit finds a file of settings in a checkout only.
+
+    A setting that the environment has is left out, since flags would override it.
+    """
+    settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in _flat(settings)
+        if re.sub(r"(?<=[a-z])(?=[A-Z])|\.", "_", f"streamlit.{name}").upper() not in os.environ
+    ]
+
+
+def _flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _is_running(url: str) -> bool:

@@ -20,6 +20,8 @@ from dagster_project.commands.project_folder import create_project
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
+WORKSPACE = "workspace.yaml"
+LOOPBACK = "127.0.0.1"
 # Command -> its module, and what it does.
 COMMANDS = {
     "run": ("dagster_project.run", "Materialize experiments, from the file to the published list."),
@@ -53,21 +55,32 @@ def init(folder: Path) -> None:
 @uplift.command()
 @click.option("--port", default=8000, show_default=True, help="port of the API")
 @click.option("--workers", default=1, show_default=True, help="processes of the API")
-def serve(port: int, workers: int) -> None:
+@click.option("--host", default=LOOPBACK, show_default=True, help="address to listen on")
+def serve(port: int, workers: int, host: str) -> None:
     """Answer /score from what is published."""
-    app = ["serve.app:from_environment", "--factory", "--port", str(port), "--workers", str(workers)]
-    _replace_by("uvicorn", *app)
+    app = ["serve.app:from_environment", "--factory", "--host", host, "--port", str(port)]
+    _replace_by("uvicorn", *app, "--workers", str(workers))
 
 
 @uplift.command()
 @click.option("--port", default=3000, show_default=True, help="port of the Dagster UI")
-def dev(port: int) -> None:
-    """Open the Dagster UI."""
+@click.option("--host", default=LOOPBACK, show_default=True, help="address to listen on")
+@click.option(
+    "--only",
+    type=click.Choice(["webserver", "daemon"]),
+    help="start the UI or the daemon alone, each in a container of its own",
+)
+def dev(port: int, host: str, only: str | None) -> None:
+    """Open the Dagster UI, with the daemon of schedules and sensors."""
     from dagster_project.instance import prepare_dagster_home  # noqa: PLC0415 - slow to import
     from dagster_project.settings import Settings  # noqa: PLC0415
 
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(Home(Settings().home)))
-    _replace_by("dagster", "dev", "-m", "dagster_project.definitions", "-p", str(port))
+    code = ["-w", WORKSPACE] if Path(WORKSPACE).is_file() else ["-m", "dagster_project.definitions"]
+    if only == "daemon":
+        _replace_by("dagster._daemon", "run", *code)
+    command = ["dagster_webserver"] if only == "webserver" else ["dagster", "dev"]
+    _replace_by(*command, *code, "-h", host, "-p", str(port))
 
 
 @uplift.command()

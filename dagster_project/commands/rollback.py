@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from datetime import UTC, datetime
 
@@ -28,15 +29,19 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--lift", action="store_true", help="let the newest snapshot be current again")
     made.add_argument("--list", action="store_true", help="only list the kept snapshots")
+    made.add_argument("--json", action="store_true", help="print the list as one JSON object")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """List the kept snapshots, make one of them current, or lift the pin; return the exit code."""
-    chosen = parser().parse_args(arguments)
+    parsed = parser()
+    chosen = parsed.parse_args(arguments)
+    if chosen.json and not chosen.list:
+        parsed.error("--json is for --list")
     home, console = Home(Settings().home), Console(highlight=False, soft_wrap=True, markup=False)
     if chosen.list:
-        _show(home, console)
+        _show(home, console, as_json=chosen.json)
         return 0
     # The bundle's check loads XGBoost, which takes seconds, so --help and --list are answered first.
     from dagster_project.delivery.publish import lift, roll_back  # noqa: PLC0415
@@ -53,9 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _show(home: Home, console: Console) -> None:
+def _show(home: Home, console: Console, *, as_json: bool) -> None:
     current, pin = read_pointer(home.published).snapshot_id, read_pin(home.published)
-    for pointer in recorded_pointers(home.published):
+    pointers = recorded_pointers(home.published)
+    if as_json:
+        kept = [pointer.model_dump(mode="json") for pointer in pointers]
+        told = {"current": current, "kept": kept, "pin": pin and pin.model_dump(mode="json")}
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    for pointer in pointers:
         models = ", ".join(entry.model_version for entry in pointer.experiments.values())
         mark = "*" if pointer.snapshot_id == current else " "
         console.print(f"{mark} {pointer.snapshot_id}  {models}")

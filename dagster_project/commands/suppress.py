@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -31,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lift", action="store_true", help="let them in again")
     made.add_argument("--unknown-too", action="store_true", help="also ids of nobody who is published")
     made.add_argument("--list", action="store_true", help="show who is kept out, or a user's entries")
+    made.add_argument("--json", action="store_true", help="print the list as one JSON object")
     return made
 
 
@@ -39,12 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     The code is 1 if ids of a file were left out.
     """
-    parsed = parser()
-    chosen = parsed.parse_args(arguments)
-    if not chosen.list and bool(chosen.user) == bool(chosen.file):
-        parsed.error("name either one user or a file")
-    if chosen.lift and chosen.until:
-        parsed.error("a suppression is lifted at once: leave --until out")
+    chosen = _chosen(arguments)
     # DuckDB and the experiments' SQL take a second to import, so --help is answered first.
     from dagster_project.delivery import suppressing  # noqa: PLC0415
     from dagster_project.inputs.experiments import experiment_folders  # noqa: PLC0415
@@ -61,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
                 known = suppressing.look_up(home, db, concerned, [chosen.user], scope)[chosen.user]
             users = known.published | known.may_come
         scopes = [scope] if scope == ALL else [scope, ALL]
-        show(console, entries_of(Register(home.register), scopes, users))
+        entries = entries_of(Register(home.register), scopes, users)
+        (write_json if chosen.json else partial(show, console))(entries)
         return 0
     until, by = suppressing.day_in(chosen.until), chosen.by or account()
     if chosen.file:
@@ -95,11 +95,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if left else 0
 
 
+def _chosen(arguments: list[str] | None) -> argparse.Namespace:
+    parsed = parser()
+    chosen = parsed.parse_args(arguments)
+    if not chosen.list and bool(chosen.user) == bool(chosen.file):
+        parsed.error("name either one user or a file")
+    if chosen.json and not chosen.list:
+        parsed.error("--json is for --list")
+    if chosen.lift and chosen.until:
+        parsed.error("a suppression is lifted at once: leave --until out")
+    return chosen
+
+
 def entries_of(register: Register, scopes: list[str], users: Iterable[int] | None) -> list[Entry]:
     """Return who is kept out today; of named users, all that was ever entered."""
     if users is None:
         return register.keeping_out(scopes, datetime.now(UTC).date())
     return [entry for user in sorted(users) for entry in register.history(user, scopes)]
+
+
+def write_json(entries: Iterable[Entry]) -> None:
+    """Print entries as one JSON object."""
+    rows = [asdict(entry) for entry in entries]
+    sys.stdout.write(json.dumps({"entries": rows}, default=str) + "\n")
 
 
 def show(console: Console, entries: Iterable[Entry]) -> None:

@@ -8,6 +8,7 @@ Nothing is trained and nothing is written.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from uplift_core.errors import UpliftError
@@ -19,11 +20,16 @@ def main(arguments: list[str] | None = None) -> int:
         prog="uplift check", description="Tell all problems of an experiment, without a run."
     )
     parser.add_argument("name", help="the experiment's name: that of its folder")
-    name = parser.parse_args(arguments).name
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args(arguments)
+    name = chosen.name
     # All that reads the file takes a second to import, so --help is answered first.
     from dagster_project.onboarding.problems import folder_of, problems_of  # noqa: PLC0415
 
     problems = problems_of(folder_of(name))
+    if chosen.json:
+        sys.stdout.write(json.dumps({"experiment": name, "problems": problems}) + "\n")
+        return 1 if problems else 0
     for problem in problems:
         sys.stdout.write(f"- {problem}\n")
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}" if problems else "no problem"

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from streamlit import config
 
 import ui
+from ui import launch
 
 ROOT = Path(ui.__file__).parent.parent
 
@@ -32,3 +34,18 @@ def test_the_app_listens_on_this_machine_alone_unless_told(
         check=True,
     )
     assert re.findall('^address = "(.*)"$', said.stdout, re.MULTILINE) == [address]
+
+
+def test_the_settings_are_flags_where_streamlit_finds_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STREAMLIT_SERVER_ADDRESS", raising=False)
+    assert "--server.address=127.0.0.1" in launch.flags()
+    assert "--client.showErrorLinks=false" in launch.flags()
+    assert launch.APP.is_file()
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "192.0.2.1")
+    monkeypatch.setenv("STREAMLIT_CLIENT_SHOW_ERROR_LINKS", "true")
+    assert not [flag for flag in launch.flags() if "ddress=1" in flag or "ErrorLinks" in flag]
+
+
+def test_streamlit_knows_every_setting() -> None:
+    known = config.get_config_options()
+    assert [flag for flag in launch.flags() if flag[2:].partition("=")[0] not in known] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -63,6 +64,43 @@ def test_each_command_reads_its_own_arguments(name: str, capsys: pytest.CaptureF
 def test_a_wrong_command_or_argument_is_refused() -> None:
     assert CliRunner().invoke(uplift, ["treat"]).exit_code == 2
     assert CliRunner().invoke(uplift, ["rollback", "--nonsense"]).exit_code == 2
+
+
+def test_every_command_is_on_its_page() -> None:
+    page = (REPOSITORY / "docs" / "command.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)[ `]", page, re.MULTILINE)) == set(uplift.commands)
+
+
+def test_make_calls_the_command() -> None:
+    recipes = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    called = set(re.findall(r"\$\(BIN\)/uplift ([a-z-]+)", recipes))
+    assert called == set(uplift.commands) - {"init"}
+
+
+def test_the_shell_completes_commands() -> None:
+    environment = os.environ | {
+        "_UPLIFT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "uplift ro",
+        "COMP_CWORD": "1",
+    }
+    command = Path(sys.executable).with_name("uplift")
+    done = subprocess.run([command], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "plain,rollback\n"
+
+
+def test_an_error_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("uplift")
+    done = subprocess.run(
+        [command, "rollback", "--list"],
+        env=os.environ | {"UPLIFT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert "make run" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_project_folder_is_new(tmp_path: Path) -> None:

@@ -303,6 +303,10 @@ def test_rolling_back_makes_the_snapshot_before_the_current_one(
     said = capsys.readouterr().out
     assert f"* {second.snapshot_id}" in said
     assert first.snapshot_id in said
+    assert rollback.main(["--list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["current"] == second.snapshot_id
+    assert [kept["snapshot_id"] for kept in told["kept"]] == [first.snapshot_id, second.snapshot_id]
     assert rollback.main([]) == 0
     assert read_pointer(home.published) == first
     assert rollback.main(["--to", second.snapshot_id]) == 0

@@ -52,6 +52,10 @@ def test_a_user_is_kept_out_by_either_id_and_let_in_again(
     assert [line.split()[1] for line in said] == ["suppress", "lift"] * 2
     assert f"user_id {number} of shop: unsubscribed; by Ann, {TODAY}" in said[0]
     assert all(line.endswith(" UTC") for line in said)
+    assert command.main(["--list", "--json", "--experiment", "shop", ID]) == 0
+    entries = json.loads(capsys.readouterr().out)["entries"]
+    assert [entry["action"] for entry in entries] == ["suppress", "lift"] * 2
+    assert {entry["user_id"] for entry in entries} == {number}
     for path in home.root.glob("register.sqlite*"):
         assert ID.encode() not in path.read_bytes()
 

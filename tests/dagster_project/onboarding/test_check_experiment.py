@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_a_right_experiment_has_no_problem(root: Path, capsys: pytest.CaptureFix
     assert told(capsys) == []
     new_experiment.main([str(case_file("households.csv.gz")), "drafted"])
     assert check_experiment.main(["drafted"]) == 0
+
+
+def test_problems_are_told_as_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, TOML.replace('title = "Shop"', 'titel = "Shop"'))
+    problems = told(capsys)
+    assert check_experiment.main(["shop", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["experiment"] == "shop"
+    assert [f"- {problem}" for problem in answer["problems"]] == problems
 
 
 def test_all_wrong_keys_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
