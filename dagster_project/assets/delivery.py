@@ -26,6 +26,12 @@ class ExportConfig(dg.Config):
     )
 
 
+class RetentionConfig(dg.Config):
+    """Whether anything is removed."""
+
+    only_tell: bool = Field(default=False, description="say what would be removed, and remove nothing")
+
+
 def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """Define the asset that exports a date's lists as files for a campaign tool."""
     id_column = experiment.declaration.id_column
@@ -106,15 +112,17 @@ def retention_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_options(experiment, "retention", ["published"]),
-        description="Removes lists, exports and models older than declared, and says which.",
+        description="Removes lists, exports, models and runs older than declared, and says which.",
     )
-    def retention(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+    def retention(context: dg.AssetExecutionContext, config: RetentionConfig, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "retention")
         with write.transaction() as db:
             today = datetime.now(UTC).date()
-            removed = prune(Pruning(db, engine.paths, engine.store, experiment, today))
-        for kind, what in as_metadata(removed).items():
+            places = db, engine.paths, engine.store, experiment, today
+            removed = prune(Pruning(*places, context.instance, only_told=config.only_tell))
+        told = as_metadata(removed, only_told=config.only_tell)
+        for kind, what in told.items():
             context.log.info(f"{experiment.name}/retention: {kind}: {what}")
-        yield from write.results(as_metadata(removed))
+        yield from write.results(told)
 
     return retention

@@ -9,8 +9,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from dagster_project.decisions.records import NIGHTS
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.delivery.old_runs import old_runs, remove_run
 from dagster_project.delivery.stores import Store
 from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
@@ -41,6 +44,8 @@ class Pruning:
     store: Store
     experiment: BatchExperiment
     today: date
+    instance: dg.DagsterInstance
+    only_told: bool = False  # remove nothing
 
     def ledger(self) -> Removed:
         """Delete the rows by user of old lists; ``decisions.nights`` keeps their counts.
@@ -61,9 +66,10 @@ class Pruning:
             f"select decision_date::varchar from {PARTS} {where} order by all",
             binds,
         )
-        self.db.rows(f"delete from {table} {where}", binds)
-        self.db.rows(f"delete from {PARTS} {where}", binds)
-        show_parts(self.db)
+        if not self.only_told:
+            self.db.rows(f"delete from {table} {where}", binds)
+            self.db.rows(f"delete from {PARTS} {where}", binds)
+            show_parts(self.db)
         return Removed("lists in the ledger", tuple(str(day) for (day,) in present), int(rows))
 
     def exports(self) -> Removed:
@@ -73,7 +79,7 @@ class Pruning:
             return Removed("exports", ())
         names = [name for name in self.store.folders(self.experiment.name) if DATE.fullmatch(name)]
         old = [name for name in sorted(names)[:-1] if name < self._first_kept(days)]
-        for name in old:
+        for name in () if self.only_told else old:
             self.store.remove_folder(f"{self.experiment.name}/{name}")
         return Removed("exports", tuple(old))
 
@@ -91,11 +97,22 @@ class Pruning:
             for folder in root.glob(f"{self.experiment.name}-*")
             if version.fullmatch(folder.name) and folder.name not in used and _older(folder, since)
         }
-        for name in sorted(old):
+        for name in () if self.only_told else sorted(old):
             for root in (self.home.bundles, self.home.cards):
                 if (root / name).exists():
                     remove_whole(root / name, REMOVED, root)
         return Removed("models", tuple(sorted(old)))
+
+    def runs(self) -> Removed:
+        """Remove old runs from Dagster's store; see ``old_runs``."""
+        declared = self.experiment.declaration.retention
+        if not declared.prunes:
+            return Removed("runs", ())
+        before = datetime.combine(self.today, time(), UTC) - timedelta(days=declared.runs_days)
+        old = old_runs(self.instance, self.experiment.name, before)
+        for run_id in () if self.only_told else old:
+            remove_run(self.instance, run_id)
+        return Removed("runs", tuple(run_id[:8] for run_id in old))
 
     def _used_versions(self, days: int) -> set[str]:
         rows = self.db.rows(
@@ -129,19 +146,22 @@ class Pruning:
 
 
 def prune(pruning: Pruning) -> list[Removed]:
-    """Remove lists, exports and models as declared; return what was removed, by kind."""
-    steps: tuple[Callable[[], Removed], ...] = (pruning.ledger, pruning.exports, pruning.models)
+    """Remove lists, exports, models and runs as declared; return what was removed, by kind."""
+    steps: tuple[Callable[[], Removed], ...] = (
+        *(pruning.ledger, pruning.exports, pruning.models, pruning.runs),
+    )
     return [step() for step in steps]
 
 
-def as_metadata(removed: list[Removed]) -> dict[str, Any]:
-    """Return, by kind, what was removed: counts, and the first and last name."""
+def as_metadata(removed: list[Removed], *, only_told: bool = False) -> dict[str, Any]:
+    """Return, by kind, what was removed, or would be: counts, and the first and last name."""
+    word = "to remove" if only_told else "removed"
     return {
         each.what: (
-            f"{len(each.names)} removed, {each.names[0]} to {each.names[-1]}"
+            f"{len(each.names)} {word}, {each.names[0]} to {each.names[-1]}"
             + (f", {each.rows:,} rows" if each.rows else "")
             if each.names
-            else "none removed"
+            else f"none {word}"
         )
         for each in removed
     }

@@ -22,14 +22,18 @@ class Retention(Declared):
             the night stay. Must cover the days of the contact cap.
         models_days: bundles and model cards that no kept snapshot names and that decided no list in
             these days. Their rows in ``models.registry`` stay.
+        runs_days: finished runs in Dagster's store, with events and logs, once anything of this table is
+            declared. A run that made the last version of an asset stays.
     """
 
     exports_days: Days | None = None
     full_csv: bool = True
     ledger_days: Days | None = None
     models_days: Days | None = None
+    runs_days: Days = 400
 
     @property
     def prunes(self) -> bool:
         """Whether anything is ever removed."""
-        return any((self.exports_days, self.ledger_days, self.models_days))
+        names = {"exports_days", "ledger_days", "models_days", "runs_days"}
+        return any(getattr(self, name) for name in names & self.model_fields_set)

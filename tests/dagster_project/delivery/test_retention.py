@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dagster_project.assets import experiment_assets
 from dagster_project.decisions.realised import measure
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.delivery.old_runs import old_runs, remove_run
 from dagster_project.delivery.retention import Pruning, as_metadata, prune
 from dagster_project.delivery.stores import LocalStore
 from tests.support import opened, with_experiment
@@ -43,11 +46,12 @@ def tonight(home: Home) -> date:
 
 
 def pruned(
-    home: Home, simulated: BatchExperiment, today: date, **kept: object
+    home: Home, simulated: BatchExperiment, today: date, *, only_told: bool = False, **kept: object
 ) -> dict[str, tuple[tuple[str, ...], int]]:
     experiment = with_experiment(simulated, retention=Retention(**kept))
-    with opened(home) as db:
-        removed = prune(Pruning(db, home, LocalStore(home.exports), experiment, today))
+    with opened(home) as db, dg.DagsterInstance.ephemeral() as instance:
+        places = db, home, LocalStore(home.exports), experiment, today
+        removed = prune(Pruning(*places, instance, only_told=only_told))
     assert len(as_metadata(removed)) == len(removed)
     return {each.what: (each.names, each.rows) for each in removed}
 
@@ -109,6 +113,51 @@ def test_models_that_nothing_names_go(home: Home, simulated: BatchExperiment, to
     assert pruned(home, simulated, tonight, models_days=30)["models"] == ((old,), 0)
     for root in (home.bundles, home.cards):
         assert {current, young, "simulated-notes"} == {p.name for p in root.iterdir()} - {".lock"}
+
+
+def test_what_would_be_removed_is_told(home: Home, simulated: BatchExperiment, tonight: date) -> None:
+    kept = {"ledger_days": 7, "exports_days": 3}
+    with opened(home) as db:
+        rows = db.one("select count(*) from decisions.treat_list")
+    told = pruned(home, simulated, tonight, only_told=True, **kept)
+    with opened(home) as db:
+        assert db.one("select count(*) from decisions.treat_list") == rows
+    assert told["exports"][0]
+    assert pruned(home, simulated, tonight, **kept) == told
+
+
+def test_old_runs_go_with_all_their_files(simulated: BatchExperiment, tmp_path: Path) -> None:
+    @dg.asset(key=["simulated", "made"])
+    def made() -> None:
+        """A table of the experiment."""
+
+    @dg.asset(key=["other", "made"])
+    def of_another() -> None:
+        """A table of another one."""
+
+    jobs = [
+        dg.define_asset_job("uplift_simulated", [made]),
+        dg.define_asset_job("uplift_other", [of_another]),
+    ]
+    project = dg.Definitions([made, of_another], jobs=jobs)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        runs = [
+            project.resolve_job_def(f"uplift_{name}").execute_in_process(instance=instance).run_id
+            for name in ("simulated", "other", "simulated", "other", "simulated")
+        ]
+        first, second, _, _, last = runs
+        assert old_runs(instance, "simulated", datetime.now(UTC) - timedelta(days=1)) == []
+        old = old_runs(instance, "simulated", datetime.now(UTC) + timedelta(days=1))
+        assert old == [first, runs[2]]  # not the others', and not the last version's
+        for run_id in old:
+            remove_run(instance, run_id)
+        assert {run.run_id for run in instance.get_runs()} == {second, runs[3], last}
+        assert old_runs(instance, "simulated", datetime.now(UTC) + timedelta(days=1)) == []
+        event = instance.get_latest_materialization_event(made.key)
+        assert event is not None
+        assert event.run_id == last
+    left = {path.name for path in tmp_path.rglob("*") if any(run in path.name for run in old)}
+    assert left == set()
 
 
 def test_without_a_number_nothing_is_removed_and_no_asset_is_there(
