@@ -154,6 +154,9 @@ bench-clusters: $(READY) ## how often intervals hold the truth, and the gate ope
 bench-strata: $(READY) ## how often intervals hold the truth where chances of the treatment differ between users
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.strata $(OPTIONS)
 
+bench-weights: $(READY) ## how often intervals hold the truth of a population of which users were sampled unequally
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.weights $(OPTIONS)
+
 bench-complier: $(READY) ## how often intervals of the complier average effect hold the truth
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.complier $(OPTIONS)
 

@@ -14,7 +14,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
 from dagster_project.evaluation.complier_effects import complier_effect_rows
 from dagster_project.evaluation.contradiction import write_contradictions
-from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, read_sample
+from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, comparable, read_sample
 from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
@@ -152,7 +152,7 @@ def crosscheck_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         with write.transaction() as db:
             rows: list[dict[str, object]] = []
             note = f": {NO_PEERS}"
-            if not experiment.declaration.propensity_varies:
+            if comparable(experiment.declaration):
                 sample = read_sample(db, experiment, arm, config.users)
                 rows, was_stored = stored_or_new_crosscheck(
                     engine.paths.proofs, experiment, arm, sample, engine.threads

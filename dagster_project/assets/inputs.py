@@ -19,6 +19,7 @@ from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.row_numbers import refuse_moved_rows, remember_rows
 from dagster_project.inputs.text_ids import refuse_changed_hash, refuse_unhashed
+from dagster_project.inputs.weights import refuse_odd_weights
 from dagster_project.reporting.lineage import column_lineage
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
@@ -112,6 +113,7 @@ def assignment_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             refuse_missing_clusters(db, experiment, tables.raw)
             refuse_unknown_propensities(db, experiment)
             refuse_odd_exposures(db, experiment)
+            refuse_odd_weights(db, experiment)
             rows = engine.compute.per_user(db, experiment, LayerQuery("assignment", sql, binds))
             refuse_unfit_propensities(db, experiment)
             context.log.info(f"{declaration.name}/assignment: {rows:,} rows")

@@ -85,6 +85,7 @@ def expected_reach(db: Warehouse, facts: ListFacts) -> Estimate | None:
         score=Identifier.of(SCORES[facts.learner]),
         clustered=bool(declaration.cluster),
         varies=declaration.propensity_varies,
+        weighted=bool(declaration.weight),
     )
     rows = db.rows(sql, asdict(facts.key) | {"arm": facts.order.arm})
     return Estimate(*rows[0]) if rows else None

@@ -28,7 +28,7 @@ def average_effect_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
                 if treated and control:
                     average = AverageEffect(treated, control)
                     where = label | {"split": split}
-                    if declaration.cluster or declaration.propensity_varies:
+                    if declaration.errors_by_unit or declaration.propensity_varies:
                         clusters = _clusters(db, experiment, where, average)
                         average = replace(average, clusters=clusters)
                     rows.append(where | _row(average, clustered=bool(declaration.cluster)))
@@ -44,6 +44,7 @@ def _read(
         assignment=experiment.tables.assignment,
         outcome=experiment.outcome(outcome).name,
         varies=experiment.declaration.propensity_varies,
+        weighted=bool(experiment.declaration.weight),
     )
     binds = {"control": experiment.declaration.control}
     found: dict[tuple[str, str], ArmOutcomes] = {}
@@ -64,6 +65,7 @@ def _clusters(
         outcome=experiment.outcome(where["outcome"]).name,
         clustered=bool(experiment.declaration.cluster),
         varies=experiment.declaration.propensity_varies,
+        weighted=bool(experiment.declaration.weight),
     )
     users = average.treated.n_users + average.control.n_users
     binds = {

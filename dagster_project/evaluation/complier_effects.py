@@ -90,12 +90,13 @@ def _reached(  # noqa: PLR0913 - what a row is about
         scored=scored,
         clustered=bool(declaration.cluster),
         varies=varies,
+        weighted=bool(declaration.weight),
     )
     binds: dict[str, object] = {"arm": arm, "control": contrast.control, "splits": SPLITS[split]}
     if not varies:
         binds["propensity"] = contrast.propensity
     rows = db.arrow(sql, binds).to_pylist()
-    return _of_sums(rows[0], corrected=bool(declaration.cluster) or varies) if rows else None
+    return _of_sums(rows[0], corrected=declaration.errors_by_unit or varies) if rows else None
 
 
 def _of_sums(sums: Mapping[str, Any], *, corrected: bool) -> Reached:

@@ -22,6 +22,7 @@ from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, UserRows, cells_of_rows
+from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import SINGLE_LEARNERS, OutcomeModels, SingleLearner
 from uplift_core.learners.contrast import ContrastModel, fit_learners
 from uplift_core.learners.nuisance import Fitter
@@ -29,9 +30,12 @@ from uplift_core.learners.nuisance import Fitter
 MAX_USERS = 20_000  # a sample, which takes seconds, is enough: it checks the code, not each experiment
 TIER_2: tuple[SingleLearner, ...] = ("r", "dr")  # the learners with folds
 OTHER_SEED = 2
-NO_PEERS = (
-    "chances of the treatment differ between users, and econml's estimators take them by feature only"
-)
+NO_PEERS = "chances of the treatment or weights differ between users, which the comparison does not know"
+
+
+def comparable(experiment: Experiment) -> bool:
+    """Return whether econml's learners can be compared: users have one chance and one weight."""
+    return not (experiment.propensity_varies or experiment.weight)
 
 
 @dataclass(frozen=True)

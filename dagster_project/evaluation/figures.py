@@ -29,7 +29,16 @@ def evaluate(
         label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}
         for name, rows in by_table.items():
             tables[name] += [label | row for row in rows]
-    return tables
+    return tables if declaration.cluster else _without_clusters(tables)
+
+
+def _without_clusters(tables: dict[str, Rows]) -> dict[str, Rows]:
+    """Leave the number of clusters empty: users who weigh differently are their own."""
+    empty = {"clusters": None}
+    return {
+        name: [row | empty if row.get("clusters") else row for row in rows]
+        for name, rows in tables.items()
+    }
 
 
 def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:

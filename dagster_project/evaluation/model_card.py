@@ -41,6 +41,11 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
         parts.append(f"**Warning**: {ESTIMATED}.")
     if declaration.strata_shares == "counted":
         parts.append(f"**Warning**: {COUNTED}.")
+    if declaration.weight:
+        parts.append(
+            f"Users weigh as '{declaration.weight}' says: figures are those of the population that the "
+            "sample stands for. Lists and budgets count users."
+        )
     for arm in declaration.treatments:
         arm_rows = [row for row in registry if row["arm"] == arm]
         parts += [f"## {arm}", *_arm(db, experiment, arm, arm_rows)]

@@ -14,6 +14,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import render
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.cells import BinnedUsers
+from uplift_core.errors import DataError
 from uplift_core.evaluation.placebo import p_value, placebo_runs
 from uplift_core.evaluation.tables import Rows
 
@@ -24,6 +25,11 @@ def placebo_rows(db: Warehouse, experiment: BatchExperiment, runs: int, threads:
     Parameters are those of the current models. Without runs there are no rows.
     """
     declaration, rows = experiment.declaration, []
+    if runs and declaration.weight:
+        raise DataError(
+            f"{experiment.name}: placebo_runs: arms are not permuted where users have sampling weights "
+            f"(weight = '{declaration.weight}'); leave placebo_runs at 0"
+        )
     defaults, parameters = declaration.defaults, _parameters(db, experiment)
     for arm in declaration.treatments if runs else ():
         users = read_train_users(db, experiment, arm)

@@ -49,7 +49,9 @@ def read_bins(db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str
         name: BinSums(**{column: values[feature == name] for column, values in columns.items()})
         for name in names
     }
-    return _with_clusters(db, experiment, arm, outcome, bins) if experiment.declaration.cluster else bins
+    if experiment.declaration.errors_by_unit:
+        return _with_clusters(db, experiment, arm, outcome, bins)
+    return bins
 
 
 def _with_clusters(

@@ -8,6 +8,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import cluster_column
 from dagster_project.inputs.exposure import exposure_column
 from dagster_project.inputs.propensities import propensity_binds, propensity_columns
+from dagster_project.inputs.weights import weight_column
 from dagster_project.warehouse.sql import Identifier, render
 
 
@@ -21,6 +22,7 @@ def assignment_query(experiment: BatchExperiment) -> tuple[str, Mapping[str, obj
         outcomes=experiment.outcomes,
         cluster=cluster_column(experiment),
         exposure=exposure_column(experiment),
+        weight=weight_column(experiment),
         **propensity_columns(experiment),
     )
     return sql, propensity_binds(experiment) | {

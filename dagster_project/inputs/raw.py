@@ -128,6 +128,8 @@ def _declared_columns(experiment: Experiment) -> dict[str, str]:
         columns["propensity_column"] = experiment.propensity_column
     if experiment.exposure:
         columns["exposure"] = experiment.exposure
+    if experiment.weight:
+        columns["weight"] = experiment.weight
     if experiment.assigned_at:
         columns["assigned_at"] = experiment.assigned_at
     return columns

@@ -109,6 +109,7 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         *([f"cluster = {_text(cluster.name)} # assigned as a whole"] if cluster else []),
         *_chances(draft.chances),
         *([f"exposure = {exposure} # whom the treatment reached"] if exposure else []),
+        *([f"weight = {_text(guess.weight.name)} # of a sample"] if guess.weight else []),
         *([f"assigned_at = {_text(guess.assigned_at.name)}"] if guess.assigned_at else []),
         *([f"not_features = [{', '.join(map(_text, after))}] # after the treatment"] if after else []),
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -40,6 +40,7 @@ class Options:
     strata: tuple[str, ...] = ()
     propensity: str = ""
     exposure: str = ""
+    weight: str = ""
     force: bool = False  # replace an earlier draft
 
 
@@ -75,6 +76,7 @@ class Guess:
         cluster: the column of the unit that was assigned as a whole; None: each user was assigned alone.
         reasons: for each guess: the role, the guess, the reason.
         exposure: the column that says whom the treatment reached, as a binary outcome; None: no such.
+        weight: the column of the sampling weights; None: each user stands for one.
     """
 
     id: Column | None
@@ -87,6 +89,7 @@ class Guess:
     reasons: tuple[tuple[str, str, str], ...] = field(default=())
     cluster: Column | None = None
     exposure: OutcomeGuess | None = None
+    weight: Column | None = None
 
 
 def guess(columns: Sequence[Column], options: Options) -> Guess:
@@ -102,7 +105,8 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
                 f"{option} '{name}' is no column of the file; choose one of {', '.join(by_name)}"
             )
     after = tuple(column for column in columns if _comes_after(column.name, options))
-    left = [column for column in columns if column not in after]
+    weight = _weight(by_name, options)
+    left = [column for column in columns if column not in after and column is not weight]
     id_, why_id = _id(left, options)
     arm, why_arm = _arm([c for c in left if c is not id_], options)
     control, why_control = _control(arm, options)
@@ -115,11 +119,31 @@ def guess(columns: Sequence[Column], options: Options) -> Guess:
         ("arm", arm.name, why_arm),
         ("control", control, why_control),
         *(("outcome", o.column.name, _why_outcome(o, options)) for o in outcomes),
+        *([("weight", weight.name, "as you said")] if weight else []),
         *([("assigned at", moment.name, "a moment of that name")] if moment else []),
         *(("left out", c.name, _why_after(c, options)) for c in after),
     ]
     features = tuple(c for c in left if c not in outcome_columns and c is not moment)
-    return Guess(id_, arm, control, outcomes, moment, after, features, tuple(reasons))
+    guessed = Guess(id_, arm, control, outcomes, moment, after, features, tuple(reasons))
+    return replace(guessed, weight=weight)
+
+
+def _weight(by_name: Mapping[str, Column], options: Options) -> Column | None:
+    """Return the column of the sampling weights.
+
+    Raises:
+        ExperimentError: it is no number of 0 or more for each user.
+    """
+    if not options.weight:
+        return None
+    column = by_name[options.weight]
+    if not column.is_number or column.missing or column.low is None or column.low < 0:
+        raise ExperimentError(
+            f"--weight {column.name}: must be a number of 0 or more for each user, how many users of "
+            f"the population each stands for; it is {column.type} from {column.low} with "
+            f"{column.missing:,} gaps: correct the file, or leave the weight out"
+        )
+    return column
 
 
 def id_column(names: Sequence[str], options: Options) -> str:
@@ -138,7 +162,8 @@ def _comes_after(name: str, options: Options) -> bool:
 def _named(options: Options) -> list[tuple[str, str]]:
     named = [("--id", options.id), ("--arm", options.arm)]
     named += [("--cluster", options.cluster if options.cluster != "none" else "")]
-    named += [("--exposure", options.exposure), ("--propensity", options.propensity)]
+    named += [("--weight", options.weight), ("--exposure", options.exposure)]
+    named += [("--propensity", options.propensity)]
     named += [("--strata", name) for name in options.strata]
     named += [("--outcome", name) for name in options.outcomes]
     named += [("--ignore", name) for name in options.ignore]

@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         strata=tuple(name for name in parsed.strata.split(",") if name),
         propensity=parsed.propensity,
         exposure=parsed.exposure,
+        weight=parsed.weight,
         force=parsed.force,
     )
     folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
@@ -75,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="COLUMN",
         help="1 for users whom the treatment reached, such as by an opened e-mail, and 0 for others",
+    )
+    parser.add_argument(
+        "--weight",
+        default="",
+        metavar="COLUMN",
+        help="how many users of the population each user of the sample stands for",
     )
     for option, meaning in (("outcome", "an outcome"), ("ignore", "neither feature nor outcome")):
         parser.add_argument(

@@ -21,6 +21,7 @@ from dagster_project.inputs.population import load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.raw import column_faults, create_by, load_history, read_users
 from dagster_project.inputs.text_ids import refuse_unhashed
+from dagster_project.inputs.weights import refuse_odd_weights
 from dagster_project.settings import SQL_FOLDER, Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.id_keys import key_for_trial, use_id_key
@@ -138,6 +139,8 @@ def _look_at_data(
         refuse_missing_clusters(db, experiment, experiment.tables.raw)
     with _collected(problems):
         refuse_odd_exposures(db, experiment)
+    with _collected(problems):
+        refuse_odd_weights(db, experiment)
     _look_at_chances(db, experiment, problems)
     for table in declaration.tables:
         if f"tables.{table}.path" in files:

@@ -21,6 +21,8 @@ from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS, WEIGHTED, balance_weights
 from uplift_core.evaluation.groups import JointGroups, user_terms
 
+WEIGHT = "weight"  # column of the sampling weights
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -61,7 +63,7 @@ def read_holdout(
     Clusters are read if the experiment declares them; ``with_clusters`` false leaves them out where no
     standard error is computed.
     """
-    clustered = with_clusters and bool(experiment.declaration.cluster)
+    clustered = with_clusters and experiment.declaration.errors_by_unit
     predictions = experiment.tables.predictions
     scores = _scores_in(db, predictions)
     grouping = Grouping.by_scores(scores, clustered=clustered, by_fold=False)
@@ -81,7 +83,7 @@ def read_out_of_fold(
     ``predictions`` has one row per cell and fold.
     """
     outcome = experiment.declaration.defaults.outcome
-    clustered = bool(experiment.declaration.cluster)
+    clustered = experiment.declaration.errors_by_unit
     grouping = Grouping.by_scores(SCORES, clustered=clustered, by_fold=True)
     sql = sums_select(experiment, predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=True))
@@ -132,6 +134,7 @@ def sums_select(
         mu1=Identifier.of(mu1),
         by_fold=grouping.by_fold,
         varies=experiment.declaration.propensity_varies,
+        weighted=bool(experiment.declaration.weight),
     )
 
 
@@ -149,14 +152,16 @@ def sums_binds(experiment: BatchExperiment, arm: str, *, by_fold: bool) -> dict[
 def read_cluster_users(
     db: Warehouse, experiment: BatchExperiment, arm: str, outcome: str, *, by_fold: bool
 ) -> pa.Table:
-    """Read the users of one contrast, cluster by cluster."""
+    """Read the users of one contrast, cluster by cluster; without clusters each user is one."""
     sql = render(
         "evaluation/cluster_users.sql",
         assignment=experiment.tables.assignment,
         user_cells=experiment.tables.user_cells,
         outcome=experiment.outcome(outcome).name,
         by_fold=by_fold,
+        clustered=bool(experiment.declaration.cluster),
         varies=experiment.declaration.propensity_varies,
+        weighted=bool(experiment.declaration.weight),
     )
     binds = sums_binds(experiment, arm, by_fold=by_fold)
     return db.arrow(sql, {name: binds[name] for name in ("arm", "control", "split")})
@@ -193,6 +198,9 @@ def _clusters(rows: pa.Table, propensity: float, by_cluster: pa.Table) -> Cluste
         terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=e, weight=weight)
     else:
         terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
+    if WEIGHT in by_cluster.column_names:
+        sampled = doubles(by_cluster, WEIGHT)
+        terms = {name: sampled * term for name, term in terms.items()}
     return Clusters.in_order(first_rows(by_cluster), group, terms, len(cells))
 
 

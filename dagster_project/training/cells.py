@@ -107,6 +107,7 @@ def cells_select(experiment: BatchExperiment, *, of_part: bool = False) -> str:
         outcomes=experiment.outcomes,
         of_part=of_part,
         varies=experiment.declaration.propensity_varies,
+        weighted=bool(experiment.declaration.weight),
     )
 
 
@@ -127,10 +128,11 @@ def read_cells(
     declared = declaration.outcome(outcome or declaration.defaults.outcome)
     names, varies = experiment.outcome(declared.name), declaration.propensity_varies
     of_user = ", propensity" if varies else ""
+    n, some = ("weight as n", "and weight > 0 ") if declaration.weight else ("n", "")
     rows = db.arrow(
-        f"select cell, arm = $arm as w, fold, n{of_user}, {names.sum} as y_sum, "
+        f"select cell, arm = $arm as w, fold, {n}{of_user}, {names.sum} as y_sum, "
         f"{names.events} as events "
-        f"from {tables.cells} where split = 'train' and arm in ($arm, $control) "
+        f"from {tables.cells} where split = 'train' and arm in ($arm, $control) {some}"
         f"order by cell, arm = $arm, fold{of_user}",
         {"arm": contrast.arm, "control": contrast.control},
     )

@@ -11,7 +11,8 @@ users as (
     select
         {% if clustered %}assignment.cluster{% else %}assignment.user_id{% endif %} as unit,
         assignment.exposure,
-        treated_shares.share{% if varies %} / assignment.propensity{% endif %} as weight
+        treated_shares.share{% if varies %} / assignment.propensity{% endif %}
+        {%- if weighted %} * assignment.weight{% endif %} as weight
     from {{ assignment }} as assignment
     inner join {{ scores }} as scores
         on assignment.user_id = scores.user_id and scores.arm = {{ bind.arm }}

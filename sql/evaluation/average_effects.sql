@@ -1,6 +1,7 @@
 /* Outcomes by arm and split, of which the differences in means are made.
    Grain: arm, split.  Inputs: assignment.<experiment>.
-   {%- if varies %} Users are weighted by the inverse of their chance of the arm. Bound: $control.{% endif %} */
+   {%- if varies %} Users are weighted by the inverse of their chance of the arm. Bound: $control.{% endif %}
+   {%- if weighted %} Users are weighted by their sampling weight.{% endif %} */
 {%- if varies %}
 with weighted as (
     select
@@ -13,7 +14,7 @@ with weighted as (
 select
     arm,
     split,
-    {%- if varies %}
+    {%- if varies or weighted %}
     sum(weight::decimal(38, 12))::double as n,
     sum((weight * {{ outcome }}::double)::decimal(38, 10))::double as y,
     sum((weight * {{ outcome }}::double * {{ outcome }}::double)::decimal(38, 10))::double as yy,
@@ -24,7 +25,7 @@ select
     {%- endif %}
     min({{ outcome }})::double as smallest,
     max({{ outcome }})::double as largest
-    {%- if varies %},
+    {%- if varies or weighted %},
     count(*)::double as users
     {%- endif %}
 from {% if varies %}weighted{% else %}{{ assignment }}{% endif %}

@@ -4,6 +4,7 @@
    {%- if varies %}
    Users, and their numbers, are weighted by the inverse of their chance of the arm.
    {%- endif %}
+   {%- if weighted %} Users, and their numbers, are weighted by their sampling weight.{% endif %}
    {%- if not clustered %} Without clusters each user is one.{% endif %} */
 with influences as (
     select
@@ -13,7 +14,8 @@ with influences as (
                 then ({{ outcome }} - {{ bind.mean_treated }}) * {{ bind.users }} / {{ bind.n_treated }}
             else -({{ outcome }} - {{ bind.mean_control }}) * {{ bind.users }} / {{ bind.n_control }}
         end{% if varies %}
-        / case when arm = {{ bind.arm }} then propensity else 1 - propensity end{% endif %} as influence
+        / case when arm = {{ bind.arm }} then propensity else 1 - propensity end{% endif %}
+        {%- if weighted %} * weight{% endif %} as influence
     from {{ assignment }}
     where arm in ({{ bind.arm }}, {{ bind.control }}) and list_contains({{ bind.splits }}, split)
 ),

@@ -4,13 +4,19 @@
    Inputs: assignment.<experiment> of an experiment that declares clusters, training.<experiment>_user_cells.
    Bound: $arm, $control, $split. */
 select
-    md5_number_lower(assignment.cluster) as cluster, -- numbers are sorted in a third of the time of texts
+    {% if clustered %}
+        md5_number_lower(assignment.cluster) as cluster, -- numbers are sorted in a third of the time of texts
+    {% else %}
+        assignment.user_id as cluster,
+    {% endif %}
     user_cells.cell,
     {% if by_fold %}assignment.fold,{% endif %}
     {% if varies %}assignment.propensity,{% endif %}
+    {% if weighted %}assignment.weight,{% endif %}
     (assignment.arm = {{ bind.arm }})::double as w,
     assignment.{{ outcome }}::double as y
 from {{ assignment }} as assignment
 inner join {{ user_cells }} as user_cells using (user_id)
 where assignment.split = {{ bind.split }} and assignment.arm in ({{ bind.arm }}, {{ bind.control }})
+{% if weighted %}and assignment.weight > 0{% endif %}
 order by all

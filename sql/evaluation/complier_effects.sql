@@ -10,6 +10,9 @@
    Effects are differences in means; where chances differ, users are weighted by the inverse of their chance of the
    arm (Hajek 1971).
    {%- endif %}
+   {%- if weighted %}
+   Users are weighted by their sampling weight.
+   {%- endif %}
    Influences are added up by cluster, without clusters by user; sums are exact, whatever the order of rows. */
 with users as (
     select
@@ -17,7 +20,8 @@ with users as (
         assignment.arm = {{ bind.arm }} as treated,
         {% if clustered %}assignment.cluster{% else %}assignment.user_id{% endif %} as unit,
         {% if varies %}assignment.propensity{% else %}{{ bind.propensity }}::double{% endif %} as e,
-        case when treated then 1 / e else 1 / (1 - e) end as weight,
+        case when treated then 1 / e else 1 / (1 - e) end as inverse,
+        {% if weighted %}assignment.weight * inverse{% else %}inverse{% endif %} as weight,
         assignment.{{ outcome }}::double as y,
         assignment.exposure as d
         {%- if scored %},
@@ -43,6 +47,7 @@ arms as (
         treated,
         count(*) as n,
         sum(weight::decimal(38, 12))::double as weights,
+        sum((weight / inverse)::decimal(38, 12))::double as sampled,
         sum((weight * y)::decimal(38, 10))::double / weights as y,
         sum((weight * d)::decimal(38, 12))::double / weights as d
     from chosen
@@ -63,6 +68,7 @@ arms as (
 known as (
     select
         n1.n + n0.n as n,
+        n1.sampled + n0.sampled as weights,
         n1.weights as weights1,
         n0.weights as weights0,
         n1.y as y1,
@@ -93,9 +99,11 @@ terms as (
     select
         unit,
         {% if scored %}
-            mu1 - mu0 + case when treated then (y - mu1) * weight else -(y - mu0) * weight end as a,
-            nu1 - nu0 + case when treated then (d - nu1) * weight else -(d - nu0) * weight end as b,
+            {% if weighted %}n * weight / inverse / weights{% else %}1{% endif %} as part,
+            part * (mu1 - mu0 + inverse * case when treated then y - mu1 else mu0 - y end) as a,
+            part * (nu1 - nu0 + inverse * case when treated then d - nu1 else nu0 - d end) as b,
         {% else %}
+            1 as part,
             y1 - y0 + n * weight * case when treated then (y - y1) / weights1 else -(y - y0) / weights0 end as a,
             d1 - d0 + n * weight * case when treated then (d - d1) / weights1 else -(d - d0) / weights0 end as b,
         {% endif %}
@@ -112,8 +120,8 @@ level as (
 
 by_unit as (
     select
-        sum((terms.a - level.a)::decimal(38, 12))::double as a,
-        sum((terms.b - level.b)::decimal(38, 12))::double as b,
+        sum((terms.a - level.a * terms.part)::decimal(38, 12))::double as a,
+        sum((terms.b - level.b * terms.part)::decimal(38, 12))::double as b,
         sum(terms.c::decimal(38, 12))::double as c
     from terms
     cross join level

@@ -4,6 +4,7 @@
    cell (and fold). Bound: $arm, $control, $split, $propensity (by design, over all users).
    {%- if varies %} Each cell's users have its propensity; sums by arm are weighted by balance_weights of
    uplift_core/evaluation/estimate.py, and sums of squared weights stand beside them.{% endif %}
+   {%- if weighted %} n and all sums weigh users by their sampling weight; those of squares are of no use.{% endif %}
    phi is the doubly robust score of the effect, phi0 of the outcome under control. Within a cell and
    arm both are linear in y, so the sums over its users follow from n, sum(y) and sum(y * y). Sums over
    cells are exact (DECIMAL), so no order of rows or threads can change them.
@@ -15,12 +16,13 @@ with observed as (
         {% if by_fold %}fold,{% endif %}
         {% if varies %}propensity as e,{% endif %}
         (arm = {{ bind.arm }})::integer as w,
-        sum(n)::double as n,
+        sum({% if weighted %}weight{% else %}n{% endif %})::double as n,
         sum({{ sums.sum }}::decimal(38, 10))::double as y,
         sum({{ sums.sum_sq }}::decimal(38, 10))::double as yy,
         sum({{ sums.events }})::double as events
     from {{ cells }}
     where split = {{ bind.split }} and arm in ({{ bind.arm }}, {{ bind.control }})
+    {%- if weighted %} and weight > 0{% endif %}
     group by all
 ),
 

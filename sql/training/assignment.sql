@@ -9,6 +9,7 @@
    {%- if strata and counted %} It is counted: the treated share of the stratum's users. Bound: $treated_value.
    {%- elif strata %} It is that of the user's stratum. Bound: $stratum_values and $stratum_propensities.
    {%- endif %}
+   {%- if weight %} weight is the sampling weight over its mean.{% endif %}
    {%- if exposure %} exposure is 1 where the treatment reached the user, else 0.{% endif %} */
 with hashed as (
     select
@@ -38,6 +39,9 @@ select
     list_extract(
         {{ bind.stratum_propensities }}, list_position({{ bind.stratum_values }}, [{{ stratum_key }}])
     )::double as propensity
+    {%- endif %}
+    {%- if weight %},
+    {{ weight }}::double * count(*) over () / (sum({{ weight }}::decimal(38, 12)) over ())::double as weight
     {%- endif %}
     {%- if exposure %}, {{ exposure }}::double as exposure{% endif %}
     {%- for outcome in outcomes %}, {{ outcome.column }}::{{ outcome.type }} as {{ outcome.name }}{% endfor %}

@@ -44,6 +44,7 @@ def test_assignment(db):
         arm_column=Identifier.of("segment"),
         cluster=None,
         exposure=None,
+        weight=None,
         outcomes=FOLDER.outcomes,
         **propensity_columns(FOLDER),
     )
@@ -77,6 +78,7 @@ def test_splits_and_folds_are_even_and_independent(db):
         arm_column=Identifier.of("segment"),
         cluster=None,
         exposure=None,
+        weight=None,
         outcomes=FOLDER.outcomes,
         **propensity_columns(FOLDER),
     )
@@ -175,6 +177,7 @@ def test_cells_add_up_their_users(db):
         assignment=TABLES.assignment,
         outcomes=FOLDER.outcomes,
         varies=False,
+        weighted=False,
     )
     result = [
         (r["cell"], r["arm"], r["split"], r["n"], r["visit_sum"], r["spend_sum"], r["spend_events"])
@@ -245,6 +248,7 @@ def joint_groups_of(db, *, by_fold, split):
         mu1=Identifier.of("mu1_visit"),
         by_fold=by_fold,
         varies=False,
+        weighted=False,
     )
     binds = {"arm": "mens", "control": "none", "propensity": 0.5, "split": split}
     return dicts(db, sql, binds)

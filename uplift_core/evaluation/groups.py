@@ -147,6 +147,7 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     propensity: float,
     cluster: npt.NDArray[np.generic] | None = None,
     propensities: Doubles | None = None,
+    sampling: Doubles | None = None,
 ) -> JointGroups:
     """Make one group of each user in memory; ``sql/evaluation/joint_groups.sql`` groups larger tables.
 
@@ -159,6 +160,7 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         propensity: e, by design, over all users.
         cluster: (n,) the user's cluster, by number or text; None if users are independent.
         propensities: (n,) each user's e, where it differs between users; else None.
+        sampling: (n,) how many users of the population each stands for; None: all the same.
     """
     e = propensity if propensities is None else propensities
     weight = None if propensities is None else balance_weights(w, propensity, propensities)
@@ -167,9 +169,13 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
     treated, control = (w, 1 - w) if weight is None else (w * weight, (1 - w) * weight)
     phi, phi0 = terms["phi"], terms["phi0"]
     clusters = None
+    if cluster is None and sampling is not None:
+        cluster = np.arange(len(w))
     if cluster is not None:
+        if sampling is not None:
+            terms = {term: column * sampling for term, column in terms.items()}
         clusters = Clusters.of(cluster, np.arange(len(w)), terms, len(w))
-    return JointGroups(
+    groups = JointGroups(
         n=np.ones(len(w)),
         n_treated=treated,
         y_treated=treated * y,
@@ -187,6 +193,10 @@ def joint_groups(  # noqa: PLR0913 - the columns of held-out users
         clusters=clusters,
         weighted=weighted,
     )
+    if sampling is None:
+        return groups
+    # Errors follow from the clusters' terms, so sums of squares are not needed.
+    return replace(groups, **groups.added_up(lambda column: column * sampling))
 
 
 def weighted_sums(w: Doubles, y: Doubles, weight: Doubles) -> dict[str, Doubles]:

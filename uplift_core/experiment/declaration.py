@@ -27,6 +27,7 @@ from uplift_core.experiment.exposure import exposure_faults
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
 from uplift_core.experiment.retention import Retention
+from uplift_core.experiment.sampling import weight_beside_chances, weight_faults
 from uplift_core.experiment.sources import (
     Declared,
     FileSource,
@@ -45,7 +46,7 @@ from uplift_core.experiment.strata import StrataShares, Stratum, strata_faults
 DECLARATION = "experiment.toml"
 RAW_SQL = "raw.sql"
 FEATURES_SQL = "features.sql"
-# Columns of assignment tables; `cluster` only where one is declared, as `propensity` and `exposure`.
+# Columns of assignment tables; `cluster` only where declared, as `propensity`, `exposure`, `weight`.
 RESERVED = frozenset({"user_id", "arm", "split", "fold", "cluster"})
 
 
@@ -83,6 +84,8 @@ class Experiment(Declared):
     propensity_column: str = Field("", exclude_if=lambda column: not column)
     # Raw column: 1 for users whom the treatment reached, such as by an opened e-mail; 0 for others.
     exposure: str = Field("", exclude_if=lambda column: not column)
+    # Raw column: how many users of the population each user of the sample stands for.
+    weight: str = Field("", exclude_if=lambda column: not column)
     # Columns that no feature may read: known after the treatment, or the simulation's truth.
     not_features: tuple[str, ...] = ()
     learners: LearnerParameters = LearnerParameters()
@@ -143,11 +146,15 @@ class Experiment(Declared):
         return self
 
     @model_validator(mode="after")
-    def _exposure_is_known(self) -> Self:
+    def _exposure_and_weight_are_known(self) -> Self:
         outcomes = {outcome.name: outcome.column for outcome in self.outcomes}
         taken = {self.user_id, "user_id", self.arm_column, self.cluster, *outcomes.values()}
         taken |= {*self.strata, self.propensity_column}
         faults = list(exposure_faults(self.exposure, self.decisions, taken, outcomes))
+        taken |= {self.exposure}
+        faults += weight_faults(self.weight, taken - {""}, outcomes, self.treatments)
+        if self.weight and self.propensity_varies:
+            faults.append(weight_beside_chances(self.weight))
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -281,6 +288,11 @@ class Experiment(Declared):
         return self.model_copy(update={"arms": arms})
 
     @property
+    def errors_by_unit(self) -> bool:
+        """Whether influences are added up before they are squared: by cluster, or of weighted users."""
+        return bool(self.cluster or self.weight)
+
+    @property
     def treatments(self) -> tuple[str, ...]:
         """The arms other than the control, in declared order."""
         return tuple(arm.name for arm in self.arms if arm.name != self.control)
@@ -317,9 +329,9 @@ class Experiment(Declared):
 
     @property
     def forbidden_columns(self) -> frozenset[str]:
-        """Raw columns that no feature may read: arm, outcomes, exposure, ids, ``not_features``."""
+        """Raw columns that no feature may read: arm, outcomes, exposure, weight, ids, others."""
         outcomes = (outcome.column for outcome in self.outcomes)
-        others = {self.id_column, self.cluster, self.exposure} - {""}
+        others = {self.id_column, self.cluster, self.exposure, self.weight} - {""}
         return frozenset({self.arm_column, *outcomes, *others, *self.not_features})
 
     @property

@@ -116,13 +116,14 @@ class Cluster(Compute):
 
         Raises:
             DataError: the chance of the treatment differs between users, which cells of parts do not
-                have; or the experiment declares an exposure.
+                have; or the experiment declares an exposure or a weight.
         """
-        if experiment.declaration.exposure:
-            raise DataError(
-                f"{experiment.name}: exposure = '{experiment.declaration.exposure}' is not worked on by "
-                "Dask's workers yet; run without UPLIFT_CLUSTER"
-            )
+        for key in ("exposure", "weight"):
+            if column := getattr(experiment.declaration, key):
+                raise DataError(
+                    f"{experiment.name}: {key} = '{column}' is not worked on by Dask's workers yet; run "
+                    "without UPLIFT_CLUSTER"
+                )
         if experiment.declaration.propensity_varies:
             raise DataError(
                 f"{experiment.name}: strata and propensity_column are not worked on by Dask's workers "

@@ -353,3 +353,17 @@ def test_a_named_exposure_is_declared_as_0_and_1(root: Path, tmp_path: Path, col
     assert values == {"mail": True, "control": False}
     with pytest.raises(ExperimentError, match="--exposure age: BIGINT with"):
         declare(root, opened_mails(tmp_path), "--force", "--exposure", "age")
+
+
+def test_a_sampling_weight_is_declared_and_no_feature(root: Path, tmp_path: Path) -> None:
+    file = opened_mails(tmp_path)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    weights = ["stands_for", *["1.5", "4"] * 1_000]
+    heavy = [f"{line};{weight}" for line, weight in zip(lines, weights, strict=True)]
+    file.write_text("\n".join(heavy) + "\n", encoding="utf-8")
+    declared, db = declare(root, file, "--weight", "stands_for", "--exposure", "opened")
+    assert declared.weight == "stands_for"
+    assert "stands_for" in declared.forbidden_columns
+    assert db.one("select sum(stands_for) from raw.tried") == (5_500,)
+    with pytest.raises(ExperimentError, match="--weight group: must be a number of 0 or more"):
+        declare(root, file, "--force", "--weight", "group")

@@ -250,11 +250,23 @@ def test_strata_and_a_column_of_chances_work_for_one_treatment() -> None:
             "decisions.cost_column = 'price' replaces it; remove one",
         ),
         ({"exposure": "opened", "outcomes__0__name": "exposure"}, "reserved beside exposure; rename"),
+        ({"weight": "visit"}, "weight = 'visit' is declared as something else already"),
+        ({"weight": "s", "outcomes__0__name": "weight"}, "reserved beside weight; rename the outcome"),
+        ({"weight": "s"}, "weight works for one treatment, and this experiment has"),
     ],
 )
-def test_wrong_exposures_are_refused_with_the_remedy(changes: dict[str, object], says: str) -> None:
+def test_wrong_exposures_and_weights_are_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Experiment.model_validate(declare(**changes))
+
+
+def test_weights_and_chances_that_differ_do_not_go_together() -> None:
+    declared = declare(weight="s", propensity_column="p", defaults__arm="mens")
+    declared["arms"] = [arm | {"share": 0.5} for arm in declared["arms"] if arm["name"] != "womens"]
+    with pytest.raises(ValidationError, match="weight = 's' does not go with strata or propensity"):
+        Experiment.model_validate(declared)
+    del declared["propensity_column"]
+    assert Experiment.model_validate(declared).errors_by_unit
 
 
 def test_costs_that_fall_on_exposure_are_expected_costs() -> None:

@@ -69,7 +69,8 @@ def test_chances_that_differ_are_not_worked_on_by_workers(job):
         Cluster.__new__(Cluster).per_user(None, declared, None)
 
 
-def test_exposures_are_not_worked_on_by_workers(job):
-    declared = with_experiment(job.folder, exposure="opened")
-    with pytest.raises(DataError, match="exposure = 'opened' is not worked on by Dask's workers"):
+@pytest.mark.parametrize("key", ["exposure", "weight"])
+def test_exposures_and_weights_are_not_worked_on_by_workers(job, key):
+    declared = with_experiment(job.folder, **{key: "opened"})
+    with pytest.raises(DataError, match=f"{key} = 'opened' is not worked on by Dask's workers"):
         Cluster.__new__(Cluster).per_user(None, declared, None)
