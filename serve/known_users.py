@@ -19,7 +19,7 @@ import pyarrow as pa
 from serve.errors import UnavailableError
 from serve.prepared import ROWS
 from serve.snapshot import Snapshot
-from uplift_core.artifacts.register import Register, RegisterError, longest, scopes_of
+from uplift_core.artifacts.register import Register, RegisterError, scopes_of
 from uplift_core.experiment.decision_rules import cap_binds
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
@@ -269,10 +269,9 @@ class KnownUsers:
             UnavailableError: it cannot be read, so that nobody knows who must not be treated.
         """
         try:
-            entries = self._register.keeping_out(self._scopes, day, users.tolist())
+            return self._register.reasons(self._scopes, day, users.tolist())
         except RegisterError as error:
             raise UnavailableError(f"users by id cannot be decided about: {error}") from error
-        return {user: entry.reason for user, entry in longest(entries).items()}
 
     def _on_list(self, users: npt.NDArray[np.int64]) -> Mapping[str, npt.NDArray[np.object_]]:
         names = ("decision", "treated", "rank", "reason")

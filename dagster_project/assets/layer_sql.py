@@ -28,9 +28,9 @@ MODULES = {
     ),
     "multi_arm": ("evaluation/multi_arm",),
     "crosscheck": ("evaluation/crosscheck",),
-    "multi_arm_list": ("decisions/multi_arm_list", "decisions/roles"),
+    "multi_arm_list": ("decisions/multi_arm_list", "decisions/registered", "decisions/roles"),
     "treat_list": (
-        *("decisions/treat_list", "decisions/roles", "decisions/nights"),
+        *("decisions/treat_list", "decisions/registered", "decisions/roles", "decisions/nights"),
         *("scores/score_groups", "evaluation/complier_effects"),
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date
+from datetime import date
 
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
-from dagster_project.warehouse.sql import Identifier
+from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.artifacts.home import Home
-from uplift_core.artifacts.register import ALL, Entry, Register, longest, scopes_of
+from uplift_core.artifacts.register import COLUMNS, Register, scopes_of
 
 REGISTERED = Identifier.of("decisions", "registered")
-SCHEMA = pa.schema(
-    [
-        ("experiment", pa.string()),
-        ("user_id", pa.int64()),
-        ("reason", pa.string()),
-        ("until", pa.date32()),
-        ("entry", pa.int64()),
-        ("for_all", pa.bool_()),
-        ("made_by", pa.string()),
-        ("made_at", pa.timestamp("us")),
-    ]
-)
+INCOMING = Identifier.of("incoming_entries")
+# The register's columns, with the texts that it keeps for days and times.
+TYPES = {"entry": pa.int64(), "user_id": pa.int64()}
+SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in COLUMNS.split(", ")])
 
 
 def read_register(db: Warehouse, home: Home, experiment: BatchExperiment, decision_date: str) -> int:
@@ -46,28 +38,13 @@ def read_register(db: Warehouse, home: Home, experiment: BatchExperiment, decisi
         RegisterError: the register cannot be read.
     """
     day = date.fromisoformat(decision_date)
-    entries = Register(home.register).keeping_out(scopes_of(experiment.declaration), day)
-    table = pa.Table.from_pylist(
-        [_row(entry, experiment.name) for entry in longest(entries).values()], SCHEMA
-    )
+    entries = Register(home.register).everything(scopes_of(experiment.declaration))
+    columns = list(zip(*entries, strict=True)) if entries else [()] * len(SCHEMA)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    scores = experiment.target_users.scores
+    sql = render("decisions/registered.sql", entries=INCOMING, scores=scores)
     name = {"experiment": experiment.name}
     db.rows(f"delete from {REGISTERED} where experiment = $experiment", name)
-    with db.relation("incoming_rows", table):
-        ((rows,),) = db.rows(
-            f"insert into {REGISTERED} by name from incoming_rows "
-            f"semi join {experiment.target_users.scores} using (user_id)"
-        )
+    with db.relation("incoming_entries", pa.table(arrays, schema=SCHEMA)):
+        ((rows,),) = db.rows(f"insert into {REGISTERED} by name {sql}", name | {"day": day})
     return int(rows)
-
-
-def _row(entry: Entry, experiment: str) -> dict[str, object]:
-    return {
-        "experiment": experiment,
-        "user_id": entry.user_id,
-        "reason": entry.reason,
-        "until": entry.until,
-        "entry": entry.entry,
-        "for_all": entry.experiment == ALL,
-        "made_by": entry.made_by,
-        "made_at": entry.made_at.astimezone(UTC).replace(tzinfo=None),
-    }

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,6 +26,7 @@ from uplift_core.experiment.declaration import Experiment
 FORMAT = 1  # the file's user_version
 ALL = ""  # the scope of all experiments
 PATIENCE = 30.0  # seconds to wait for another writer
+MUCH = 256 * 1024  # KiB, for many entries at once; users are spread over the whole file
 MOST_TEXT = 200  # characters of a reason or a name
 KEPT = "kept after an erasure"  # the reason of an entry that outlives its user's data
 SCHEMA = f"""
@@ -130,7 +131,7 @@ class Register:
         """
         now = datetime.now(UTC)
         with self._writing() as con:
-            return [_insert(con, wish, now) for wish in wishes]
+            return _insert(con, wishes, now)
 
     def keeping_out(
         self, scopes: Sequence[str], on: date, users: Sequence[int] | None = None
@@ -144,6 +145,37 @@ class Register:
         """
         rows = self._read(*_last(scopes, users))
         return [entry for entry in map(_entry, rows) if entry.keeps_out(on)]
+
+    def everything(self, scopes: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return all entries of these scopes in any order, as the file has them: see ``COLUMNS``.
+
+        There may be millions: they are read as they lie in the file, which an index would not allow.
+        """
+        if not self.exists:
+            return []
+        sql = f"select {COLUMNS} from entries not indexed where experiment in {LISTED}"
+        with _explained(self.path), self._open() as con:
+            return con.execute(sql, [json.dumps(list(scopes))]).fetchall()
+
+    def reasons(self, scopes: Sequence[str], on: date, users: Sequence[int]) -> dict[int, str]:
+        """Return why users are kept out on a day (UTC): the reason of the entry that does so longest.
+
+        Of equally long ones it is the experiment's; ``sql/decisions/registered.sql`` says the same of all.
+
+        Args:
+            scopes: the experiments, and ``ALL``, whose entries count.
+            on: the day.
+            users: whom to look up; who is not kept out is left out.
+        """
+        last, binds = _last(scopes, users)
+        # SQLite takes the reason from the row of the maximum.
+        end = f"max(coalesce(until, '{date.max}') || (experiment <> '{ALL}'))"
+        rows = self._read(
+            f"select user_id, reason, {end} from ({last}) where action = 'suppress' "
+            "and (until is null or until >= ?) group by user_id",
+            [*binds, on.isoformat()],
+        )
+        return {user: reason for user, reason, _ in rows}
 
     def history(self, user: int, scopes: Sequence[str]) -> list[Entry]:
         """Return all entries about a user in these scopes, the oldest first."""
@@ -176,7 +208,8 @@ class Register:
             ).rowcount
             for entry in holding:
                 if entry.entry not in bare:
-                    _insert(con, Wish(entry.user_id, ALL, "suppress", KEPT, "erase", entry.until), now)
+                    kept = Wish(entry.user_id, ALL, "suppress", KEPT, "erase", entry.until)
+                    _insert(con, [kept], now)
         with _explained(self.path), self._open() as con:  # else the log of changes would still hold them
             con.execute("pragma wal_checkpoint(truncate)").fetchall()
         return removed, len(holding)
@@ -208,8 +241,11 @@ class Register:
         return _connect(self.path)
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, cache: int = 0) -> Iterator[sqlite3.Connection]:
+        """Open a connection for this block; ``cache`` is in KiB, 0: as SQLite likes."""
         with closing(_connect(self.path)) as con:
+            if cache:
+                con.execute(f"pragma cache_size = -{cache}")
             yield con
 
     @contextmanager
@@ -218,7 +254,7 @@ class Register:
         with _explained(self.path):
             if not self.exists:
                 _create(self.path)
-            with self._open() as con:
+            with self._open(cache=MUCH) as con:
                 con.execute("begin immediate")
                 yield con  # closing without commit rolls back
                 con.execute("commit")
@@ -229,14 +265,6 @@ def scopes_of(experiment: Experiment) -> list[str]:
     return [experiment.name] if experiment.has_row_numbers else [experiment.name, ALL]
 
 
-def longest(entries: Iterable[Entry]) -> dict[int, Entry]:
-    """Map each user to the entry that keeps them out longest; of equal ones, to the experiment's."""
-    last: dict[int, Entry] = {}
-    for entry in sorted(entries, key=lambda entry: (entry.until or date.max, entry.experiment != ALL)):
-        last[entry.user_id] = entry
-    return last
-
-
 def _last(scopes: Sequence[str], users: Sequence[int] | None) -> tuple[str, list[str]]:
     """Return the query of the last entry of each user and scope, and its bound values."""
     where, binds = f"experiment in {LISTED}", [json.dumps(list(scopes))]
@@ -244,18 +272,26 @@ def _last(scopes: Sequence[str], users: Sequence[int] | None) -> tuple[str, list
         where += f" and user_id in {LISTED}"
         binds.append(json.dumps(list(users)))
     # SQLite takes the other columns from the row of the maximum.
-    columns = COLUMNS.replace("entry", "max(entry)", 1)
+    columns = COLUMNS.replace("entry", "max(entry) as entry", 1)
     return f"select {columns} from entries where {where} group by user_id, experiment", binds
 
 
-def _insert(con: sqlite3.Connection, wish: Wish, now: datetime) -> Entry:
-    values = (wish.experiment, wish.user_id, wish.action, wish.reason, wish.made_by, now.isoformat())
-    done = con.execute(
-        "insert into entries (experiment, user_id, action, reason, made_by, made_at, until) "
-        "values (?, ?, ?, ?, ?, ?, ?)",
-        [*values, wish.until.isoformat() if wish.until else None],
+def _insert(con: sqlite3.Connection, wishes: Sequence[Wish], now: datetime) -> list[Entry]:
+    """Add entries in the open transaction, which keeps other writers out, so their numbers are known."""
+    (last,) = con.execute("select coalesce(max(seq), 0) from sqlite_sequence").fetchone()
+    entries = [
+        Entry(**vars(wish), entry=number, made_at=now) for number, wish in enumerate(wishes, last + 1)
+    ]
+    con.executemany(
+        f"insert into entries ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, entries)
     )
-    return Entry(**vars(wish), entry=int(done.lastrowid or 0), made_at=now)
+    return entries
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    until = entry.until.isoformat() if entry.until else None
+    who = entry.entry, entry.experiment, entry.user_id, entry.action
+    return *who, entry.reason, entry.made_by, entry.made_at.isoformat(), until
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
