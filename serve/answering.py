@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serve.best_arm import known_price
 from serve.known_users import Known
-from serve.schemas.answers import Listed, PublishedList
-from serve.scoring import Scored
+from serve.schemas.answers import Alternative, BestArmPolicy, Listed, PublishedList
+from serve.scoring import Job, Scored
 
 # A batch answer's columns: name in Arrow -> name in JSON.
 COLUMNS = {
@@ -24,12 +26,13 @@ COLUMNS = {
     "listed_treated": "listed_treated",
     "listed_rank": "listed_ranks",
     "listed_reason": "listed_reasons",
+    "arm": "arms",
 }
 
 
 # Arrow types of the columns that may hold null.
 TYPES = {
-    **dict.fromkeys(("role", "reason", "listed_decision", "listed_reason"), pa.string()),
+    **dict.fromkeys(("role", "reason", "listed_decision", "listed_reason", "arm"), pa.string()),
     "listed_treated": pa.bool_(),
     "listed_rank": pa.int64(),
 }
@@ -48,13 +51,68 @@ def listed(known: Known | None) -> Listed | None:
     return Listed(**vars(known.newest), **row)
 
 
+def best_arm_of(job: Job) -> BestArmPolicy | None:
+    """Describe the policy that decides; None if the best arm was not requested."""
+    best = job.best
+    if best is None:
+        return None
+    return BestArmPolicy(
+        decider=best.decider,
+        word=best.word,
+        reason=best.reason,
+        judged_at=best.judged_at,
+        price=known_price(best.price),
+    )
+
+
+def arm_of(job: Job, scored: Scored) -> str:
+    """Return the arm that the answer about the first user is about."""
+    choice = scored.choice
+    return choice.arms[choice.shown[0]] if choice is not None and job.chooses else job.arm
+
+
+def top_share(job: Job, scored: Scored) -> float:
+    """Return the share of held-out users who would be treated before or with the first user."""
+    choice, policies = scored.choice, job.model.arm_policies
+    if choice is not None and policies is not None and job.chooses:
+        return policies.prices.share_from(float(choice.slope[0]))
+    return job.holdout.share_from(float(scored.score[0]))
+
+
+def alternatives_of(job: Job, scored: Scored) -> list[Alternative] | None:
+    """Describe every arm for the first user; None if the best arm was not requested."""
+    best, choice = job.best, scored.choice
+    if best is None or choice is None:
+        return None
+    return [
+        Alternative(
+            arm=arm,
+            learner=best.learners[a],
+            score=float(choice.score[0, a]),
+            effect=float(choice.effect[0, a]),
+            cost=float(best.costs[a]),
+            net_value=None
+            if best.value is None
+            else best.value * float(choice.effect[0, a]) - float(best.costs[a]),
+        )
+        for a, arm in enumerate(best.arms)
+    ]
+
+
 def columns_of(scored: Scored) -> dict[str, npt.NDArray[Any]]:
     """Return the answer about each user: columns by their names in Arrow, each of shape (n,).
 
-    Users who were sent by attributes have the columns score, response and treat only.
+    Users who were sent by attributes have the columns score, response and treat only, and arm if the
+    best arm was requested.
     """
-    columns = {"score": scored.score, "response": scored.response, "treat": scored.treat}
-    known = scored.known
+    columns: dict[str, npt.NDArray[Any]] = {
+        "score": scored.score,
+        "response": scored.response,
+        "treat": scored.treat,
+    }
+    known, choice = scored.known, scored.choice
+    if choice is not None:
+        columns["arm"] = np.asarray([*choice.arms, None], object)[choice.given]  # NO_ARM is the last
     if known is None:
         return columns
     return columns | {

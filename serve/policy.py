@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve.best_arm import BEST
+from serve.errors import RequestError
 from serve.release import Release
 from serve.schemas.answers import EVIDENCE
 from serve.schemas.requests import Target
@@ -108,6 +110,8 @@ def policy(
         RequestError: the target names something that the release lacks.
     """
     model = release.model(target.experiment)
+    if target.arm == BEST:
+        raise RequestError(f"arm = '{BEST}': /policy is about one arm; ask /policy/arms, or name an arm")
     arm = model.arm(target.arm)
     learner = model.learner(target.learner, arm)
     name = model.experiment.name

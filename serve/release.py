@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from serve.best_arm import BEST, ArmPolicies, BestArm
 from serve.errors import RequestError, shown
 from serve.feature_proof import compile_if_equal
 from serve.features import FeatureQuery
@@ -53,6 +54,7 @@ class PublishedModel:
         known_users: arm -> the look-up of users by id.
         trees: the boosters' trees by ``id``, which predict one user without XGBoost's fixed cost.
         reach: arm -> share of its held-out users whom the treatment reached; empty without exposure.
+        arm_policies: the policies over several arms; None if there are none.
     """
 
     published: PublishedExperiment
@@ -63,6 +65,7 @@ class PublishedModel:
     known_users: Mapping[str, KnownUsers]
     trees: Mapping[int, TreeArrays]
     reach: Mapping[str, float]
+    arm_policies: ArmPolicies | None = None
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -78,6 +81,25 @@ class PublishedModel:
         if name is None:
             return self.published.arm
         return _one_of(f"{self.experiment.name}'s treatment arms", "arm", name, self.bundle.models)
+
+    def best_arm(self, learner: str | None, budget: float) -> BestArm:
+        """Return how the best arm is decided at a budget.
+
+        Raises:
+            RequestError: a learner is named, or the arms were not judged together.
+        """
+        if learner is not None:
+            raise RequestError(
+                f"learner = {shown(learner)}: with arm = '{BEST}' each arm's deciding learner decides; "
+                "leave it out, or name an arm"
+            )
+        if self.arm_policies is None:
+            raise RequestError(
+                f"arm = '{BEST}': policies over the arms of {self.experiment.name} were not judged: "
+                "users are in clusters, costs fall on exposure, or an earlier version trained the "
+                f"models; choose one of {_listed(self.bundle.models)}"
+            )
+        return self.arm_policies.at(budget)
 
     def learner(self, name: str | None, arm: str) -> LearnerName:
         """Check the name of a learner; None means the learner that decides about ``arm`` every night.
@@ -194,11 +216,14 @@ def _load_model(
     compile_if_equal(query, snapshot, loaded.manifest)
     excluded, experiment = maybe_excluded(snapshot, name), loaded.manifest.experiment
     register = Register(settings.register)
+    champions = {row["arm"]: row["learner"] for row in registry if row["champion"]}
+    declared = experiment.defaults.learner
+    deciding = {arm: declared or champions[arm] for arm in loaded.models}
     return PublishedModel(
         entry,
         loaded,
         query,
-        champions={row["arm"]: row["learner"] for row in registry if row["champion"]},
+        champions=champions,
         evidence={
             (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry
         },
@@ -207,6 +232,7 @@ def _load_model(
         },
         trees=_equal_trees(snapshot, loaded),
         reach=_reach(snapshot, name),
+        arm_policies=ArmPolicies.read(snapshot, loaded, deciding),
     )
 
 

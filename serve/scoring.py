@@ -12,13 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serve.attributes import Columns
+from serve.best_arm import BEST, BestArm, Choice, explorers_arm
 from serve.errors import RequestError, ServiceError, shown
 from serve.known_users import BY_SCORE, Known
-from serve.release import PublishedModel, Release
+from serve.release import Evidence, PublishedModel, Release
 from serve.schemas.requests import Target
 from uplift_core.arrays import Floats
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
+from uplift_core.targeting.arm_path import NO_ARM
 from uplift_core.targeting.budget import Distribution, smallest_score_worth
 
 
@@ -35,6 +37,12 @@ class Job:
     rows: Columns | None
     users: tuple[int, ...]
     cluster: str | None = None  # of a user by attributes
+    best: BestArm | None = None  # if the best arm was requested
+
+    @property
+    def chooses(self) -> bool:
+        """Whether each user's arm is chosen; else ``arm`` is that of all users."""
+        return self.best is not None and self.best.price is not None
 
     @property
     def size(self) -> int:
@@ -48,7 +56,9 @@ class Job:
 
     @property
     def expected_rate(self) -> float:
-        """Share of held-out users at or above the threshold."""
+        """Share of held-out users who are treated: at or above the threshold, or at the price."""
+        if self.best is not None and self.best.price is not None and self.model.arm_policies:
+            return float(self.model.arm_policies.prices.shares(self.best.price).sum())
         return self.holdout.share_from(self.threshold)
 
     def of_cluster(self, cluster: str | None) -> Job:
@@ -66,13 +76,15 @@ class Job:
 
     def labels(self) -> dict[str, object]:
         """Return the fields about the target that every answer has."""
-        evidence = self.model.evidence[self.arm, self.learner]
+        evidence: Evidence | BestArm = self.model.evidence[self.arm, self.learner]
+        if self.best is not None and self.chooses:
+            evidence = self.best
         return {
-            "threshold": self.threshold
-            if math.isfinite(self.threshold)
-            else None,  # JSON has no infinity
-            "budget": self.budget,
-            "arm": self.arm,
+            "threshold": None
+            if self.chooses or math.isinf(self.threshold)  # JSON has no infinity
+            else self.threshold,
+            "budget": self.best.budget if self.best else self.budget,
+            "arm": BEST if self.chooses else self.arm,
             "learner": self.learner,
             "outcome": self.model.bundle.manifest.outcome,
             "experiment": self.model.experiment.name,
@@ -93,6 +105,7 @@ class Scored:
         score_treats: whether the score alone would treat the user.
         treat: whether to treat the user.
         known: facts about users by id, or by the cluster; None for other users by attributes.
+        choice: the users' arms, if the best arm was requested.
     """
 
     score: Floats
@@ -100,6 +113,7 @@ class Scored:
     score_treats: npt.NDArray[np.bool_]
     treat: npt.NDArray[np.bool_]
     known: Known | None = None
+    choice: Choice | None = None
 
     @property
     def by_score(self) -> tuple[int, int]:
@@ -131,10 +145,14 @@ def resolve(
         RequestError: the request names something that the release lacks, or an attribute is invalid.
     """
     model = release.model(target.experiment)
-    experiment = model.experiment
-    arm = model.arm(target.arm)
-    learner = model.learner(target.learner, arm)
+    experiment, best = model.experiment, None
     budget = experiment.defaults.budget if target.budget is None else target.budget
+    if target.arm == BEST and len(experiment.treatments) > 1:
+        best = model.best_arm(target.learner, budget)
+        arm, budget = best.alone, budget if best.price is not None else best.share
+    else:
+        arm = experiment.treatments[0] if target.arm == BEST else model.arm(target.arm)
+    learner = model.learner(target.learner, arm)
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
     if not experiment.decisions.fill:
         threshold = max(threshold, _smallest_score_worth(experiment, arm))
@@ -144,7 +162,9 @@ def resolve(
         columns = schema.arrow(rows)
     elif rows is not None:
         columns = schema.rows(rows, prefix)
-    return Job(release, model, arm, learner, budget, threshold, columns, tuple(users))
+    return Job(
+        release, model, arm, learner, budget, threshold, columns, tuple(users), cluster=None, best=best
+    )
 
 
 def _smallest_score_worth(experiment: Experiment, arm: str) -> float:
@@ -192,17 +212,48 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
         scores[rows], responses[rows] = predicted
     known = _known(jobs) if jobs[0].rows is None else [_new_member(job) for job in jobs]
     return [
-        _decided(job, scores[rows], responses[rows], job_known)
+        _decided(job, scores[rows], responses[rows], job_known, _choose(job, x[rows]))
         for job, rows, job_known in zip(jobs, slices, known, strict=True)
     ]
 
 
-def _decided(job: Job, score: Floats, response: Floats, known: Known | None) -> Scored:
+def _choose(job: Job, x: Floats) -> Choice | None:
+    """Score a job's users for every arm, and choose; None if the best arm was not requested."""
+    best, policies = job.best, job.model.arm_policies
+    if best is None or policies is None:
+        return None
+    models = job.model.bundle.models
+    columns = [
+        models[arm].predict_with_response(x, learner, job.model.trees)[0]
+        for arm, learner in zip(best.arms, best.learners, strict=True)
+    ]
+    return policies.choose(np.column_stack(columns), best)
+
+
+def _decided(
+    job: Job, score: Floats, response: Floats, known: Known | None, choice: Choice | None
+) -> Scored:
     score_treats = score >= np.float32(job.threshold)
+    if choice is not None and job.chooses:
+        score_treats = choice.arm != NO_ARM
     if known is not None:
         known = known.follow(job.learner, job.budget)
     treat = score_treats if known is None else known.decide(score_treats, job.budget)
-    return Scored(score, response, score_treats, treat, known)
+    if choice is not None:
+        choice = _given(job, choice, treat, known)
+        score = choice.shown_effect if job.chooses else score
+    return Scored(score, response, score_treats, treat, known, choice)
+
+
+def _given(job: Job, choice: Choice, treat: npt.NDArray[np.bool_], known: Known | None) -> Choice:
+    """Return the choice with the arms that users get: by the price, alone, or by chance."""
+    arms = choice.arm
+    if job.best is not None and not job.chooses:
+        arms = np.full(len(treat), job.best.arms.index(job.arm), np.int64)
+    elif known is not None:
+        by_chance = explorers_arm(known.draw, choice.effect.shape[1])
+        arms = np.where(known.role == "explore", by_chance, arms)
+    return replace(choice, given=np.where(treat, arms, NO_ARM))
 
 
 def _new_member(job: Job) -> Known | None:

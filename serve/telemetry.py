@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import Scope
 
+from serve.best_arm import BEST
 from serve.decision_log import DecisionLog
 from serve.scoring import Job, Scored
 
@@ -101,7 +102,9 @@ class Telemetry:
         if self.log is not None:
             self._append(self.log, job, scored, decision_id, request_id)
         name = job.model.experiment.name
-        treat, no_treat, expected, histogram = self._of_target(name, job.arm, job.learner)
+        treat, no_treat, expected, histogram = self._of_target(
+            name, BEST if job.chooses else job.arm, job.learner
+        )
         treated = int(scored.treat.sum())
         treat.inc(treated)
         no_treat.inc(job.size - treated)
@@ -140,6 +143,8 @@ class Telemetry:
                 "reason": reasons[i],
                 "score": float(scored.score[i]),
             }
+            if scored.choice is not None:
+                line["arm"] = scored.choice.arms[scored.choice.shown[i]]
             if self._log_user_ids and job.users:
                 line["user_id"] = job.users[i]
             lines.append(json.dumps(line))

@@ -26,6 +26,7 @@ from tests.support import (
     real_file,
     run_households,
     run_job,
+    run_offers,
     shared_folder,
     small_simulation,
 )
@@ -83,6 +84,12 @@ def criteo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def households_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UPLIFT_HOME after a draft and a run of 3,000 households, which were assigned as a whole."""
     return made_once(tmp_path_factory, "households", run_households)
+
+
+@pytest.fixture(scope="session")
+def offers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UPLIFT_HOME after a draft and a run of 8,000 users of three offers with different costs."""
+    return made_once(tmp_path_factory, "offers", run_offers)
 
 
 @pytest.fixture

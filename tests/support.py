@@ -384,3 +384,44 @@ def drafted_households(home: Path) -> BatchExperiment:
     """The drafted experiment of households."""
     folder = home / "experiments" / "households"
     return BatchExperiment.read(load_experiment(folder), folder)
+
+
+OFFER_COSTS = {"call": 1.0, "mail": 0.5, "gift": 0.25}
+
+
+def run_offers(home: Path) -> None:
+    """Draft an experiment of three offers that suit different users, and run it in the home."""
+    file = home / "offers.csv"
+    home.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="ascii") as lines:
+        lines.write("customer,visits,orders,age,offer,bought\n")
+        lines.writelines(_offered_users(8_000))
+    with mock.patch.dict(os.environ, UPLIFT_EXPERIMENTS=str(home / "experiments")):
+        shares = "none=0.4 call=0.2 mail=0.2 gift=0.2"
+        options = ["--control", "none", "--shares", shares, "--outcome", "bought", "--id", "customer"]
+        new_experiment.main([str(file), "offers", "--arm", "offer", *options])
+    layers = [*TO_PUBLISHED[: TO_PUBLISHED.index("model_card")], "multi_arm", *TO_PUBLISHED[7:]]
+    run_job(offers_experiment(home), home, only=layers)
+
+
+def offers_experiment(home: Path) -> BatchExperiment:
+    """The drafted experiment of offers, with their costs."""
+    folder = home / "experiments" / "offers"
+    drafted = few_rounds(BatchExperiment.read(load_experiment(folder), folder))
+    arms = [
+        arm.model_copy(update={"cost": OFFER_COSTS.get(arm.name, 0.0)})
+        for arm in drafted.declaration.arms
+    ]
+    return with_experiment(drafted, arms=tuple(arms))
+
+
+def _offered_users(n: int) -> Iterator[str]:
+    rng = np.random.default_rng(7)
+    x = rng.integers(0, 10, (n, 3))
+    arms = ["none", *OFFER_COSTS]
+    offer = rng.choice(4, n, p=[0.4, 0.2, 0.2, 0.2])
+    suits = x >= 5
+    lift = np.column_stack([np.zeros(n), suits * [0.45, 0.35, 0.25] - ~suits * [0.0, 0.02, 0.05]])
+    bought = rng.random(n) < 0.15 + 0.01 * x[:, 0] + lift[np.arange(n), offer]
+    for i in range(n):
+        yield f"{100_000 + i},{x[i, 0]},{x[i, 1]},{x[i, 2]},{arms[offer[i]]},{int(bought[i])}\n"

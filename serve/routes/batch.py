@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import to_json
 
 from serve import problems
-from serve.answering import COLUMNS, arrow_table, columns_of, list_of
+from serve.answering import COLUMNS, arrow_table, best_arm_of, columns_of, list_of
 from serve.bodies.arrow_stream import read_stream
 from serve.bodies.json_batch import read_batch
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
@@ -93,8 +93,9 @@ async def score_batch(
 
     JSON names the target in the body. An Arrow stream has a column per attribute and names the target
     in the query. `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score,
-    response and treat, by `user_ids` also score_treat, role, reason, listed_decision, listed_treated,
-    listed_rank and listed_reason, and the rest of the answer in the header X-Decision.
+    response and treat, with `arm=best` also arm, by `user_ids` also score_treat, role, reason,
+    listed_decision, listed_treated, listed_rank and listed_reason, and the rest of the answer in the
+    header X-Decision.
     """
     body = bytearray()
     async for part in request.stream():  # request.body() would copy all of it at once
@@ -118,6 +119,7 @@ def _answer(call: _Call) -> Response:
         request_id=request_id,
         decision_id=decision_id,
         listed_in=list_of(scored.known),
+        best_arm=best_arm_of(job),
         **{COLUMNS[name]: [] if in_arrow else column.tolist() for name, column in columns.items()},
     )
     if not in_arrow:

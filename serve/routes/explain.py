@@ -6,7 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from serve import problems
+from serve.best_arm import BEST
 from serve.dependencies import CurrentFollower, CurrentRelease
+from serve.errors import RequestError
 from serve.explanation import Explanation, explain
 from serve.routes.score import job_of
 from serve.schemas.requests import ScoreRequest
@@ -22,6 +24,8 @@ async def explain_score(
 
     If S or T predict probabilities, contributions to log odds are rescaled so that they add up.
     """
+    if body.arm == BEST:
+        raise RequestError(f"arm = '{BEST}': an explanation is about one arm; name it")
     job = job_of(release, body)
     return await run_in_threadpool(
         explain, job, stale=follower.is_stale(release), request_id=request.state.request_id

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from serve import problems
+from serve.arm_sweep import ArmSweep, arm_sweep
 from serve.dependencies import CurrentFollower, CurrentRelease
 from serve.policy import Policy, Valuation, policy
 from serve.routes.batch import QueryTarget
@@ -59,6 +60,25 @@ async def sweep(
     """Return the figures of /policy at every whole percent; a budget in the query is ignored."""
     every = target.model_copy(update={"budget": None})
     return await _policy(request, every, release, follower, valuation)
+
+
+@router.get("/arms")
+async def arms(
+    request: Request,
+    release: CurrentRelease,
+    follower: CurrentFollower,
+    experiment: Annotated[Label | None, Query()] = None,
+    outcome: Outcome = None,
+) -> ArmSweep:
+    """Return, by budget, how several arms share it and what choosing each user's arm gains."""
+    return await run_in_threadpool(
+        arm_sweep,
+        release,
+        experiment,
+        outcome,
+        stale=follower.is_stale(release),
+        request_id=request.state.request_id,
+    )
 
 
 async def _policy(

@@ -7,7 +7,7 @@ from secrets import token_hex
 from fastapi import APIRouter, Request, Response
 
 from serve import problems
-from serve.answering import listed
+from serve.answering import alternatives_of, arm_of, best_arm_of, listed, top_share
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.release import Release
 from serve.schemas.answers import Decision
@@ -43,7 +43,7 @@ async def score(
     telemetry.decided(job, scored, decision_id, request_id)
     known = scored.known
     decision = Decision(
-        **job.labels(),
+        **job.labels() | {"arm": arm_of(job, scored)},
         stale=follower.is_stale(release),
         request_id=request_id,
         decision_id=decision_id,
@@ -52,10 +52,12 @@ async def score(
         score_decision="treat" if scored.score_treats[0] else "no_treat",
         score=float(scored.score[0]),
         response=float(scored.response[0]),
-        top_share=job.holdout.share_from(float(scored.score[0])),
+        top_share=top_share(job, scored),
         role=None if known is None else known.role[0],
         own_id=release.snapshot.own_id(job.model.experiment, job.users[0]) if job.users else None,
         listed=listed(known),
+        best_arm=best_arm_of(job),
+        alternatives=alternatives_of(job, scored),
     )
     # A response, not the model: FastAPI would validate a model once more.
     return Response(decision.model_dump_json(), media_type="application/json")

@@ -19,16 +19,58 @@ EVIDENCE = (
 Verdict = Literal["treat", "no_treat"]
 
 
+class BestArmPolicy(BaseModel):
+    """Which policy over several arms decides at the budget, by users of the train split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    decider: str = Field(
+        description="multi_arm: the best arm for each user; otherwise the arm that decides alone, or "
+        "nobody."
+    )
+    word: EvidenceStatus = Field(
+        description="passed if choosing each user's arm is shown to beat every arm alone."
+    )
+    reason: str = Field(description="Evidence in some sentences, with the figures.")
+    judged_at: float = Field(description="The budget at which policies were judged, the nearest one.")
+    price: float | None = Field(
+        description="With multi_arm, the effect per cost that an arm must reach at this budget, from "
+        "held-out users; null: nobody is treated, or one arm decides alone."
+    )
+
+
+class Alternative(BaseModel):
+    """One arm for one user."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    learner: str = Field(description="The learner that decides about the arm.")
+    score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
+    effect: float = Field(description="The score, calibrated so that arms can be compared, a float32.")
+    cost: float = Field(description="Cost of the treatment; 1 for every arm if none is declared.")
+    net_value: float | None = Field(
+        description="In money: value of the effect minus the cost; null without a value."
+    )
+
+
 class Answer(BaseModel):
     """Fields that every decision has, with all that is needed to repeat it."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     threshold: float | None = Field(
-        description="Smallest score that is treated, a float32; null: nobody is treated."
+        description="Smallest score that is treated, a float32; null: nobody is treated, or the price "
+        "of best_arm decides."
     )
-    budget: float
-    arm: str
+    budget: float = Field(
+        description="Share of users. With arm = best: cost per user over the dearest arm's, which is "
+        "the share of users if all arms cost the same."
+    )
+    arm: str = Field(
+        description="With arm = best: of one user, the arm to treat with; without one, the arm that "
+        "would come first as the budget grows. Of many users, best where each has one in arms."
+    )
     learner: str
     outcome: str
     experiment: str
@@ -40,6 +82,9 @@ class Answer(BaseModel):
         description="Whether the published snapshot is old, or a newer one exists and cannot be loaded."
     )
     request_id: str
+    best_arm: BestArmPolicy | None = Field(
+        None, description="With arm = best: which policy over several arms decides."
+    )
 
 
 class Pinned(BaseModel):
@@ -124,6 +169,9 @@ class Decision(Answer):
         None,
         description="With user_id only: what the newest list about the arm says; null: not on it.",
     )
+    alternatives: list[Alternative] | None = Field(
+        None, description="With arm = best: every arm for this user."
+    )
 
 
 class Decisions(Answer):
@@ -150,3 +198,6 @@ class Decisions(Answer):
     listed_treated: list[bool | None] | None = None
     listed_ranks: list[int | None] | None = None
     listed_reasons: list[str | None] | None = None
+    arms: list[str | None] | None = Field(
+        None, description="With arm = best: each user's arm; null: no treatment."
+    )

@@ -92,7 +92,11 @@ class Target(BaseModel):
         None, description="May be left out if only one experiment is published."
     )
     budget: Budget | None = None
-    arm: Label | None = Field(None, description="The treatment to decide about.")
+    arm: Label | None = Field(
+        None,
+        description="The treatment to decide about; best: the best one for each user, if that is shown "
+        "to beat every arm alone, else the best single one.",
+    )
     learner: Label | None = Field(
         None,
         description=f"{', '.join(LEARNER_NAMES)}; if left out, the one that decides about the arm.",

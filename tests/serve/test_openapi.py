@@ -20,7 +20,14 @@ from serve.settings import Settings
 KEY = "a key for this test"
 OPERATIONS = [
     *("POST /score", "POST /score/batch", "POST /explain", "GET /policy", "GET /policy/sweep"),
-    *("GET /models", "GET /models/{version}", "GET /features", "GET /evidence", "GET /lists"),
+    *(
+        "GET /policy/arms",
+        "GET /models",
+        "GET /models/{version}",
+        "GET /features",
+        "GET /evidence",
+        "GET /lists",
+    ),
     *("POST /suppressions", "GET /suppressions/{experiment}/{user}"),
     *("GET /healthz", "GET /readyz", "GET /metrics"),
 ]

@@ -8,6 +8,7 @@ A budget becomes a price on held-out users, as it becomes a threshold for one ar
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +20,39 @@ from uplift_core.targeting.arm_path import NO_ARM, Path, find_path
 EVERYBODY = 0.0  # the price at which every arm with a positive effect is worth its cost
 
 
-def arms_at(effects: Doubles, costs: Doubles, price: float) -> npt.NDArray[np.int64]:
-    """Return each user's arm at a price: (n_users,) places of arms, or NO_ARM.
+@dataclass(frozen=True)
+class Offers:
+    """Users' moves from arm to arm as the price falls; a user's moves depend on no other user.
 
-    A user's arm depends on no other user, so one user and many get the same to the bit.
-
-    Args:
-        effects: (n_users, n_arms) calibrated effects.
-        costs: (n_arms,) cost of treating one user.
-        price: effect per cost that a move must reach; infinity treats nobody.
+    Attributes:
+        arm: (n_users, n_arms) the arm that each move leads to; NO_ARM after a user's last move.
+        slope: (n_users, n_arms) effect per cost of each move, descending; -infinity after the last.
     """
-    if not len(effects):
-        return np.empty(0, np.int64)
-    path = find_path(effects, costs)
-    slopes = np.append(path.slope, -np.inf)[path.level]
-    moves = (slopes >= price).sum(axis=1)
-    last = path.arm[np.arange(len(effects)), np.maximum(moves - 1, 0)]
-    return np.where(moves > 0, last, NO_ARM).astype(np.int64)
+
+    arm: npt.NDArray[np.int8]
+    slope: Doubles
+
+    @classmethod
+    def of(cls, effects: Doubles, costs: Doubles) -> Offers:
+        """Find the moves for calibrated effects (n_users, n_arms) and costs (n_arms,)."""
+        if not len(effects):
+            return cls(np.empty(effects.shape, np.int8), np.empty(effects.shape))
+        path = find_path(effects, costs)
+        return cls(path.arm, np.append(path.slope, -np.inf)[path.level])
+
+    def at(self, price: float) -> npt.NDArray[np.int64]:
+        """Return each user's arm at a price: (n_users,) places of arms, or NO_ARM.
+
+        Infinity, the price of a budget of 0, leaves only arms that are free.
+        """
+        moves = (self.slope >= price).sum(axis=1)
+        last = self.arm[np.arange(len(moves)), np.maximum(moves - 1, 0)]
+        return np.where(moves > 0, last, NO_ARM).astype(np.int64)
+
+
+def arms_at(effects: Doubles, costs: Doubles, price: float) -> npt.NDArray[np.int64]:
+    """Return each user's arm at a price, see ``Offers.at``; one user and many get the same."""
+    return Offers.of(effects, costs).at(price)
 
 
 class Prices:
@@ -45,6 +62,10 @@ class Prices:
         """Take effects (n_groups, n_arms), the users of each (n_groups,), and costs (n_arms,)."""
         self._path: Path = find_path(effects, costs, n)
         self._effects, self._n, self._costs = effects, n, costs
+        first = self._path.slope[np.minimum(self._path.level[:, 0], len(self._path.slope) - 1)]
+        helped = self._path.arm[:, 0] != NO_ARM
+        order = np.argsort(-first[helped], kind="stable")
+        self._first, self._reached = -first[helped][order], np.cumsum(n[helped][order])
         paid = costs[costs > 0]
         self._half_a_user = 0.5 * float(paid.min() if len(paid) else 0.0) / self.n_users
 
@@ -70,6 +91,11 @@ class Prices:
         if reached == len(self._path.spend):
             return least
         return max(float(self._path.slope[reached]), least)
+
+    def share_from(self, slope: float) -> float:
+        """Return the share of held-out users whose first move is at least as steep."""
+        above = int(np.searchsorted(self._first, -slope, side="right"))
+        return float(self._reached[above - 1]) / self.n_users if above else 0.0
 
     def shares(self, price: float) -> Doubles:
         """Return the share of held-out users who get each arm at a price: (n_arms,)."""
@@ -98,3 +124,9 @@ def least_price(experiment: Experiment) -> float:
     """
     value = value_per_cost(experiment)
     return EVERYBODY if experiment.decisions.fill or value is None else 1 / value
+
+
+def share_of_users(costs: Doubles, arm: int, budget: float) -> float:
+    """Return the share of users whom one arm alone treats for a budget of the dearest arm's cost."""
+    most = budget * float(costs.max())
+    return 1.0 if costs[arm] <= most else most / float(costs[arm])
