@@ -34,6 +34,22 @@ dictionary: $(READY) ## write docs/tables.md from what is published (after make 
 schema: $(READY) ## write docs/experiment.schema.json
 	$(BIN)/python -m dagster_project.commands.schema
 
+licences: $(READY) ## write docs/licences.md (after make lock)
+	$(BIN)/python -m dagster_project.commands.licences
+
+# Files of one commit have one date, so that two builds of it are equal to the byte.
+wheel: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+wheel: $(READY) ## build the wheel in dist
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
+SBOM ?= dist/uplift-engine.cdx.json
+IMAGE_VENV := .venv-image
+sbom: $(READY) ## the bill of materials of the image's packages, with licences (CycloneDX; SBOM=file)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(IMAGE_VENV)
+	$(BIN)/uv pip install --quiet --python $(IMAGE_VENV)/bin/python --no-deps --require-hashes -r requirements/image.txt
+	mkdir -p $(dir $(SBOM))
+	$(BIN)/python -W ignore -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM) $(IMAGE_VENV)/bin/python
+
 TESTERS ?= 3
 test: $(READY) ## all tests (TESTERS=3 processes)
 	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
@@ -124,7 +140,7 @@ criteo-like: $(READY) ## a public look-alike of Criteo's file (ROWS=1000000)
 	$(BIN)/python -m dagster_project.inputs.sources.lookalike --rows $(firstword $(ROWS)) --file $(UPLIFT_HOME)/sources/criteo-like-$(firstword $(ROWS)).csv.gz
 
 clean: ## remove the environment and all that runs made
-	rm -rf $(VENV) $(BENCH_VENV) $(UPLIFT_HOME)
+	rm -rf $(VENV) $(BENCH_VENV) $(IMAGE_VENV) $(UPLIFT_HOME)
 
 # The peers have an environment of their own: the product does not depend on them.
 BENCH_VENV := .venv-bench

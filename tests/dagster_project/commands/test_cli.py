@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -22,6 +23,9 @@ from tests.e2e.own_experiments import offers
 from tests.support import share_proof
 from uplift_core.errors import UpliftError
 
+PACKAGES = ("dagster_project", "serve", "ui", "uplift_core")
+METADATA = ("pyproject.toml", "README.md", "LICENSE")
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,6 +37,26 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
+
+
+def test_two_wheels_built_in_two_places_are_equal(tmp_path: Path) -> None:
+    wheels = []
+    for place, mask in (("here", 0o022), ("there/deeper", 0o077)):
+        copy = tmp_path / place
+        for name in (*PACKAGES, "sql", ".streamlit", *METADATA):
+            source = REPOSITORY / name
+            for path in source.rglob("*") if source.is_dir() else [source]:
+                target = copy / path.relative_to(REPOSITORY)
+                if path.is_file() and "__pycache__" not in path.parts:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+                    target.chmod(0o666 & ~mask)
+        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(copy / "out")]
+        dated = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+        subprocess.run(build, cwd=copy, env=dated, check=True, capture_output=True)
+        (wheel,) = (copy / "out").glob("*.whl")
+        wheels.append(wheel.read_bytes())
+    assert wheels[0] == wheels[1]
 
 
 def call(installed: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -145,7 +169,7 @@ def test_the_wheel_has_all_sql_and_data_files(installed: Path) -> None:
         if path.is_file()
     }
     assert packaged == {path.relative_to(SQL_FOLDER) for path in SQL_FOLDER.rglob("*") if path.is_file()}
-    for package in ("dagster_project", "serve", "ui", "uplift_core"):
+    for package in PACKAGES:
         sources = {
             path.relative_to(REPOSITORY)
             for path in (REPOSITORY / package).rglob("*")
