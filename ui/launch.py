@@ -1,4 +1,4 @@
-"""Start the app, and before it the API if none answers: ``python -m ui.launch``.
+"""Start the app, and before it the API if none answers: ``python -m ui.launch [PORT]``.
 
 Both listen on this machine only; ``STREAMLIT_SERVER_ADDRESS=0.0.0.0`` opens the app to others.
 """
@@ -23,14 +23,14 @@ SETTINGS = PACKAGED if PACKAGED.is_file() else PACKAGED.parents[1] / ".streamlit
 APP = Path(__file__).with_name("app.py")
 
 
-def main() -> int:
+def main(port: str = PORT) -> int:
     """Run until the app stops; return its exit code."""
     url = Settings().api_url
     api_process = None
     if not _is_running(url) and url == Settings.model_fields["api_url"].default:
         api = ["uvicorn", "serve.app:from_environment", "--factory", "--port", "8000"]
         api_process = subprocess.Popen([sys.executable, "-m", *api])  # noqa: S603 - a fixed command
-    app = ["streamlit", "run", str(APP), "--server.port", PORT, "--server.headless", "true", *flags()]
+    app = ["streamlit", "run", str(APP), "--server.port", port, "--server.headless", "true", *flags()]
     try:
         return subprocess.run([sys.executable, "-m", *app], check=False).returncode  # noqa: S603
     finally:
@@ -69,4 +69,4 @@ def _is_running(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

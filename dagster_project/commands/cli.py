@@ -84,9 +84,10 @@ def dev(port: int, host: str, only: str | None) -> None:
 
 
 @uplift.command()
-def ui() -> None:
+@click.option("--port", default=8501, show_default=True, help="port of the app")
+def ui(port: int) -> None:
     """Open the app, and start the API if none answers."""
-    _replace_by("ui.launch")
+    _replace_by("ui.launch", str(port))
 
 
 def _replace_by(module: str, *arguments: str) -> NoReturn:

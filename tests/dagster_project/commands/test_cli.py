@@ -6,11 +6,17 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pyarrow.csv as pc
 import pytest
 from click.testing import CliRunner
@@ -59,16 +65,58 @@ def test_two_wheels_built_in_two_places_are_equal(tmp_path: Path) -> None:
     assert wheels[0] == wheels[1]
 
 
-def call(installed: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command in a folder, with nothing of the checkout on the path."""
+def environment_of(installed: Path) -> dict[str, str]:
+    """The environment of an installed package, with nothing of the checkout on the path."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("UPLIFT", "DAGSTER"))
     }
-    environment = kept | {"PYTHONPATH": str(installed), "UPLIFT_THREADS": "1", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "dagster_project.commands.cli", *arguments]
+    return kept | {"PYTHONPATH": str(installed), "UPLIFT_THREADS": "1", "COLUMNS": "200"}
+
+
+def command_of(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dagster_project.commands.cli", *arguments]
+
+
+def call(installed: Path, where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a folder."""
     return subprocess.run(
-        command, cwd=where, env=environment, capture_output=True, text=True, check=False
+        command_of(*arguments),
+        cwd=where,
+        env=environment_of(installed),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+@contextmanager
+def started(installed: Path, where: Path, *arguments: str, api: str = "") -> Iterator[None]:
+    """Start a server by the installed command in a folder; end it with the processes that it started."""
+    environment = environment_of(installed) | ({"UPLIFT_API_URL": api} if api else {})
+    command = command_of(*arguments)
+    with subprocess.Popen(command, cwd=where, env=environment, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def answered(url: str) -> httpx.Response:
+    """What a server answers, once it does."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            return httpx.get(url, trust_env=False).raise_for_status()
+        except (httpx.TransportError, httpx.HTTPStatusError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.3)
 
 
 def test_help_names_every_command_and_what_it_does() -> None:
@@ -195,4 +243,11 @@ def test_an_installed_package_runs_an_experiment_outside_the_checkout(
     assert list((project / ".uplift" / "exports" / "offers").rglob("treat.csv"))
     answer = call(installed, project, "sql", "--", "select count(*) as users from raw.offers")
     assert answer.returncode == 0, answer.stderr
+    api, app = free_port(), free_port()
+    with started(installed, project, "serve", "--port", str(api)):
+        published = answered(f"http://127.0.0.1:{api}/readyz").json()
+        assert published["status"] == "ready"
+        with started(installed, project, "ui", "--port", str(app), api=f"http://127.0.0.1:{api}"):
+            assert answered(f"http://127.0.0.1:{app}/_stcore/health").text == "ok"
+            assert "<title>Streamlit" in answered(f"http://127.0.0.1:{app}").text
     assert not list(installed.rglob(".uplift"))
