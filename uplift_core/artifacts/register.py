@@ -160,7 +160,8 @@ class Register:
     def reasons(self, scopes: Sequence[str], on: date, users: Sequence[int]) -> dict[int, str]:
         """Return why users are kept out on a day (UTC): the reason of the entry that does so longest.
 
-        Of equally long ones it is the experiment's; ``sql/decisions/registered.sql`` says the same of all.
+        Of equally long ones it is the experiment's; ``sql/decisions/registered.sql`` says the same of
+        all users.
 
         Args:
             scopes: the experiments, and ``ALL``, whose entries count.
