@@ -20,6 +20,7 @@ from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.pictures import png_markdown, svg
 from dagster_project.evaluation.placebo import placebo_rows
+from dagster_project.evaluation.rules import rule_rows
 from dagster_project.evaluation.segments import segment_rows
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
 from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots
@@ -64,6 +65,7 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             result["average_effects"] = average_effect_rows(db, experiment)
             result["complier_effects"] = complier_effect_rows(db, experiment)
             result["placebo"] = placebo_rows(db, experiment, config.placebo_runs, engine.threads)
+            result |= rule_rows(db, experiment)
             for name, rows in result.items():
                 table = Identifier.of("evaluation", name)
                 db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))

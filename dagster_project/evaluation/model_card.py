@@ -123,6 +123,7 @@ def _arm(db: Warehouse, experiment: BatchExperiment, arm: str, registry: Rows) -
         *_average_effect(rows_of_arm(db, "average_effects", experiment, arm)),
         *_complier_effect(rows_of_arm(db, "complier_effects", experiment, arm)),
         *_segments(rows_of_arm(db, "segments", experiment, arm)),
+        *_rules(db, experiment, arm),
         *_placebo(rows_of_arm(db, "placebo", experiment, arm)),
     ]
 
@@ -236,6 +237,33 @@ def _segments(rows: Rows) -> list[str]:
         f"(q < {Q_LEVEL:g}: about {Q_LEVEL:.0%} of them at most are expected to be false findings):"
     )
     return [text, table]
+
+
+def _rules(db: Warehouse, experiment: BatchExperiment, arm: str) -> list[str]:
+    """Show the rules that a person can read, with their gain beside that of the scores."""
+    rules = records(
+        db,
+        "select judged.*, rule.words from evaluation.rules as judged "
+        "inner join models.rules as rule using (experiment, arm, depth) "
+        "where experiment = $experiment and arm = $arm order by depth",
+        {"experiment": experiment.name, "arm": arm},
+    )
+    if not rules:
+        return []
+    table = markdown_table(
+        ["questions", "rule", "gain over random", "less that of the scores", ""],
+        [
+            (
+                str(row["depth"]),
+                row["words"],
+                with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
+                with_error(row["difference"], row["difference_std_error"], sign=True),
+                row["verdict"],
+            )
+            for row in rules
+        ],
+    )
+    return ["Rules that a person can read, learned in train, on held-out users:", table]
 
 
 def _holdout_table(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:

@@ -72,7 +72,8 @@ def read_holdout(
     if not rows.num_rows:
         raise DataError(f"{experiment.name}: no held-out user is in '{arm}' or the control")
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=False) if clustered else None
-    return _groups(rows, experiment.declaration.contrast(arm).propensity, users, scores)
+    e = experiment.declaration.contrast(arm).propensity
+    return groups_of(rows, e, users, _read_scores(rows, scores))
 
 
 def read_out_of_fold(
@@ -93,10 +94,11 @@ def read_out_of_fold(
     def of_fold(table: pa.Table, fold: int) -> pa.Table:
         return table.filter(pc.field("fold") == fold)
 
-    return [
-        _groups(of_fold(rows, k), e, None if users is None else of_fold(users, k), SCORES)
-        for k in np.unique(rows.column("fold").to_numpy())
-    ]
+    def groups(fold: int) -> JointGroups:
+        of_rows, of_users = of_fold(rows, fold), None if users is None else of_fold(users, fold)
+        return groups_of(of_rows, e, of_users, _read_scores(of_rows, SCORES))
+
+    return [groups(k) for k in np.unique(rows.column("fold").to_numpy())]
 
 
 def read_cell_clusters(
@@ -173,11 +175,18 @@ def first_rows(by_cluster: pa.Table) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.r_[True, cluster[1:] != cluster[:-1]])
 
 
-def _groups(
-    rows: pa.Table, propensity: float, by_cluster: pa.Table | None, columns: Mapping[str, str]
+def _read_scores(rows: pa.Table, columns: Mapping[str, str]) -> dict[str, Doubles]:
+    return {name: doubles(rows, column) for name, column in columns.items()}
+
+
+def groups_of(
+    rows: pa.Table, propensity: float, by_cluster: pa.Table | None, scores: Mapping[str, Doubles]
 ) -> JointGroups:
+    """Make the groups of a table of ``sums_select`` with these scores, each (n_rows,).
+
+    ``by_cluster`` has the users by cluster, see ``read_cluster_users``; each row is then a cell.
+    """
     sums: dict[str, Any] = {column: doubles(rows, column) for column in SUMS}
-    scores = {name: doubles(rows, column) for name, column in columns.items()}
     if WEIGHTED[0] in rows.column_names:
         sums["weighted"] = {column: doubles(rows, column) for column in WEIGHTED}
     if by_cluster is None:

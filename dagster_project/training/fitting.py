@@ -14,6 +14,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES, outcome_columns, predictions_of
 from dagster_project.scores.score_groups import read_out_of_fold
 from dagster_project.training.cells import read_cells
+from dagster_project.training.rules import learn_rules
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import LearnerParameters
@@ -29,6 +30,7 @@ from uplift_core.learners.contrast import (
     sequential_fit,
 )
 from uplift_core.learners.nuisance import FittedModels
+from uplift_core.targeting.policy_tree import PolicyTree
 
 CellNumbers = npt.NDArray[np.int64]
 
@@ -59,11 +61,13 @@ class Trained:
         verdict: what is proven of each.
         deciding: out-of-fold predictions by the learner that decides: cell, fold, score, mu0 and mu1, by
             fold and cell. None where the experiment has no other treatment to compare them with.
+        rules: rules that a person can read, from simple to deep; a cluster learns none.
     """
 
     model: ContrastModel
     verdict: Verdict
     deciding: pa.Table | None = None
+    rules: tuple[PolicyTree, ...] = ()
 
 
 def fits_of_arm(experiment: BatchExperiment) -> int:
@@ -76,7 +80,8 @@ def train_arm(db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Reci
     """Fit all learners of one arm and both arms' models of the other outcomes; judge the learners."""
     model, predictions = fit_arm(db, experiment, arm, recipe)
     with db.relation(OUT_OF_FOLD, predictions):
-        return Trained(model, *judge_arm(db, experiment, arm, Identifier.of(OUT_OF_FOLD)))
+        judged = judge_arm(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
+        return Trained(model, *judged, learn_rules(db, experiment, arm, Identifier.of(OUT_OF_FOLD)))
 
 
 def judge_arm(

@@ -21,6 +21,13 @@ WORD = "model.gate as evidence, model.gate_reason as evidence_reason"
 CHOSEN_BY = "if(rules.holdout + rules.explore >= 1, 'chance', 'score') as chosen_by"
 BY_RULES = "left join decisions.list_rules as rules using (decision_date, experiment, campaign)"
 BY_LEARNER = "left join models.registry as model using (model_version, experiment, arm, learner)"
+RULES = """
+select judged.*, rule.words, rule.sql, rule.conditions
+from evaluation.rules as judged
+inner join models.rules as rule using (experiment, arm, depth)
+where experiment = $experiment and arm = $arm
+order by depth
+"""
 Row = dict[str, Any]
 router = APIRouter(tags=["evidence"], responses=problems.COMMON)
 
@@ -62,6 +69,11 @@ class Evidence(BaseModel):
     segments: list[Row] = Field(
         description="Effects by level or fifth of each feature, compared with all other held-out users."
     )
+    rules: list[Row] = Field(
+        description="Rules that a person can read, in words, SQL and JSON, and their gain on held-out "
+        "users beside that of the scores."
+    )
+    rule_leaves: list[Row] = Field(description="Who is in these rules' leaves, and the effect there.")
     crosscheck: list[Row] = Field(description="Every learner compared with econml.")
     proof: list[Row] = Field(description="How often the evaluator's intervals contain a known truth.")
 
@@ -102,7 +114,8 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
     name = model.experiment.name
     where = "where experiment = $experiment and arm = $arm and outcome = $outcome"
     of_learner = f"{where} and learner in ($learner, 'response')"
-    contrast = {"experiment": name, "arm": arm, "outcome": measured}
+    about = {"experiment": name, "arm": arm}
+    contrast = about | {"outcome": measured}
     binds = contrast | {"learner": learner}
     rows = release.snapshot.rows
     gate = rows(
@@ -156,9 +169,16 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
             f"from evaluation.segments {where} order by q_value nulls last, p_value, feature, position",
             contrast,
         ),
+        rules=release.snapshot.rows_if_published("evaluation.rules", RULES, about),
+        rule_leaves=release.snapshot.rows_if_published(
+            "evaluation.rule_leaves",
+            "from evaluation.rule_leaves where experiment = $experiment and arm = $arm "
+            "order by depth, leaf",
+            about,
+        ),
         crosscheck=rows(
             "from evaluation.crosscheck where experiment = $experiment and arm = $arm order by all",
-            {"experiment": name, "arm": arm},
+            about,
         ),
         proof=rows("from evaluation.coverage order by all"),
     )

@@ -5,7 +5,7 @@
    experiment's. */
 with last as (
     from {{ entries }}
-    semi join {{ scores }} using (user_id)
+    where user_id in (select scores.user_id from {{ scores }} as scores)
     qualify row_number() over (partition by user_id, experiment order by entry desc) = 1
 )
 

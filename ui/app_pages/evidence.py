@@ -13,7 +13,18 @@ from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, choose_learner, page
 from ui.tables import HEADINGS, show_table
-from ui.wording import LEARNERS, RANKINGS, Z95, claim, gate_reason, interval, metric, percent
+from ui.wording import (
+    LEARNERS,
+    ONE_ERROR,
+    RANKINGS,
+    Z95,
+    claim,
+    gate_reason,
+    interval,
+    metric,
+    percent,
+    with_error,
+)
 
 WORDS = {
     "passed": "The gate is open",
@@ -129,6 +140,37 @@ def show_segments(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def show_rules(rules: Sequence[Mapping[str, Any]], leaves: Sequence[Mapping[str, Any]]) -> None:
+    """Show the rules that a person can read, and what they gain beside the scores."""
+    st.subheader("Rules to carry away")
+    if not rules:
+        st.caption("None were learned.")
+        return
+    for rule in rules:
+        questions = "one question" if rule["depth"] == 1 else f"{rule['depth']} questions"
+        st.markdown(f"**With {questions}:** {rule['words']}")
+        gain = with_error(rule["gain_over_random"], rule["gain_std_error"])
+        scores = with_error(rule["learner_gain"], rule["learner_gain_std_error"])
+        text = f"Gains {gain} per user over random targeting; the scores {scores}."
+        if rule["share"] is not None:
+            text += f" That is {rule['share']:.0%} ± {rule['share_std_error']:.0%} of the scores' gain."
+        st.markdown(f"{text} The difference is {rule['verdict']}.")
+        of_rule = [row for row in leaves if row["depth"] == rule["depth"]]
+        show_table(
+            of_rule,
+            ["segment", "treated", "n", "effect", "std_error"],
+            headings={"n": "users", "treated": "share treated"},
+            shares={"treated"},
+        )
+        with st.expander("As SQL: the chance of the treatment"):
+            st.code(rule["sql"], language="sql")
+    st.caption(
+        "A rule is learned from other users than those who judge it here. Of all rules with so many "
+        "questions it has the largest gain there; where the budget ends within a group, chance decides. "
+        f"{ONE_ERROR}"
+    )
+
+
 def show_crosscheck(checks: pd.DataFrame) -> None:
     """Compare the learners with econml's."""
     st.subheader("Against econml")
@@ -230,6 +272,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     show_average_effect(answer["average_effects"], binary=binary)
     show_complier_effect(answer["complier_effects"], binary=binary)
     show_segments(answer["segments"])
+    show_rules(answer["rules"], answer["rule_leaves"])
     show_crosscheck(pd.DataFrame(answer["crosscheck"]))
     show_proof(pd.DataFrame(answer["proof"]))
 

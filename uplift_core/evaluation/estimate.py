@@ -251,6 +251,25 @@ def difference(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
     return Estimate(a.value - b.value, error, influence, by_cluster)
 
 
+def ratio(sums: Sums, a: Estimate, b: Estimate) -> Estimate:
+    """Compute a / b of two figures on the same users; the error is that of the delta method.
+
+    Args:
+        sums: sums of the groups for which both influences are given.
+        a: the first figure with its influence, see ``spread``.
+        b: the second figure with its influence; not 0.
+    """
+    value = a.value / b.value
+    error = difference(sums, _times(a, 1 / b.value), _times(b, value / b.value))
+    return Estimate(value, error.std_error, error.influence, error.by_cluster)
+
+
+def _times(figure: Estimate, factor: float) -> Estimate:
+    influence = {term: factor * each for term, each in figure.influence.items()}
+    by_cluster = None if figure.by_cluster is None else factor * figure.by_cluster
+    return Estimate(factor * figure.value, abs(factor) * figure.std_error, influence, by_cluster)
+
+
 def covariance(sums: Sums, terms: Influence) -> Doubles:
     """Compute the covariance of several figures on the same users: (n_figures, n_figures).
 

@@ -75,6 +75,13 @@ def average_effect(groups: Sums) -> Estimate:
     return _effect(groups, np.ones(len(groups.n)))
 
 
+def effect_within(groups: Sums, inside: npt.NDArray[np.bool_]) -> Estimate:
+    """Estimate the average effect among the users of some groups, chosen by (n_groups,) ``inside``."""
+    weight = inside * (groups.n_users / groups.n[inside].sum())
+    value = float(np.sum(weight * groups.phi)) / groups.n_users
+    return estimate(groups, value, {"phi": weight, "one": -value * weight})
+
+
 def average_effect_ipw(groups: Sums) -> Estimate:
     """Estimate ``average_effect`` by inverse propensity weighting alone.
 

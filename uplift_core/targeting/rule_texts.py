@@ -1,0 +1,94 @@
+"""Write a rule so that it can be carried away: in words, as SQL, as JSON conditions, as Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from uplift_core.targeting.policy_tree import Condition, Leaf, Node, PolicyTree
+
+
+def in_words(tree: PolicyTree) -> str:
+    """Say whom the rule treats: one sentence."""
+    treated = [(path, leaf) for path, leaf in tree.leaves() if leaf.treated > 0]
+    if not treated:
+        return "Treat nobody."
+    parts = [_some(leaf.treated) + conditions_in_words(path) for path, leaf in treated]
+    return f"Treat {'; and '.join(parts)}."
+
+
+def _some(share: float) -> str:
+    return "users with " if share >= 1 else f"{share:.0%}, drawn by chance, of users with "
+
+
+def conditions_in_words(path: Sequence[Condition]) -> str:
+    """Say which users are in a leaf, feature by feature."""
+    by_feature: dict[str, list[Condition]] = {}
+    for condition in path:
+        by_feature.setdefault(condition.feature, []).append(condition)
+    return " and ".join(_of_feature(*each) for each in by_feature.items()) or "any features"
+
+
+def _of_feature(feature: str, conditions: Sequence[Condition]) -> str:
+    upper = min((c.value for c in conditions if c.below), default=math.inf)
+    lower = max((c.value for c in conditions if not c.below), default=None)
+    if lower is None:
+        missing = " or missing" if conditions[0].with_missing else ""
+        return f"{feature} missing" if upper == -math.inf else f"{feature} below {upper:g}{missing}"
+    known = f"{feature} known" if lower == -math.inf else f"{feature} from {lower:g}"
+    return known if upper == math.inf else f"{known}, below {upper:g}"
+
+
+def sql_case(tree: PolicyTree) -> str:
+    """Return the rule as a SQL expression of a user's features: the chance of the treatment, 0 to 1.
+
+    It is standard SQL; names are in quotation marks. Values are those of float32 numbers, so features
+    that are REAL or DOUBLE compare exactly as in the engine.
+    """
+
+    def written(node: Node, indent: str) -> str:
+        if isinstance(node, Leaf):
+            return _number(node.treated)
+        name, deeper = '"' + node.feature.replace('"', '""') + '"', indent + "    "
+        missing = f"{name} is null"
+        below = missing if node.value == -math.inf else f"{name} < {_number(node.value)} or {missing}"
+        return (
+            f"case\n{deeper}when {below} then {written(node.below, deeper)}"
+            f"\n{deeper}else {written(node.above, deeper)}\n{indent}end"
+        )
+
+    return written(tree.root, "")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+
+
+def json_conditions(tree: PolicyTree) -> list[dict[str, Any]]:
+    """Return the leaves as JSON: all conditions of ``if`` must hold; ``treat`` is the chance, 0 to 1.
+
+    A condition has ``feature`` and either ``below`` (smaller, or missing) or ``from`` (this or larger).
+    A value of null stands for the smallest one: ``below`` null is missing, ``from`` null is known.
+    """
+
+    def written(condition: Condition) -> dict[str, Any]:
+        value = condition.value if math.isfinite(condition.value) else None
+        return {"feature": condition.feature, "below" if condition.below else "from": value}
+
+    return [{"if": [written(c) for c in path], "treat": leaf.treated} for path, leaf in tree.leaves()]
+
+
+def decide(conditions: Sequence[Mapping[str, Any]], user: Mapping[str, float | None]) -> float:
+    """Return the chance of the treatment of one user, by JSON conditions; None or NaN is missing."""
+    for leaf in conditions:
+        if all(_holds(condition, user[condition["feature"]]) for condition in leaf["if"]):
+            return float(leaf["treat"])
+    raise AssertionError("the leaves of a rule hold every user")  # pragma: no cover
+
+
+def _holds(condition: Mapping[str, Any], value: float | None) -> bool:
+    missing = value is None or math.isnan(value)
+    limit = condition.get("below", condition.get("from"))
+    reaches = not missing and (limit is None or value >= limit)
+    return reaches if "from" in condition else not reaches
