@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import edge_lists, float32s
-from uplift_core.cells import MAX_BINS, BinEdges, Cells, merge
+from uplift_core.cells import MAX_BINS, BinEdges, BinnedUsers, Cells, UserRows, merge
 from uplift_core.errors import DataError
 
 
@@ -157,3 +157,21 @@ def test_merging_leaves_every_weighted_sum_as_it_was(
         assert total == weight[here].sum()
         assert (shift - mean) * total == pytest.approx((weight * (shift - label))[here].sum(), abs=1e-9)
     assert set(merged.x.ravel()) == set(key)
+
+
+@pytest.mark.parametrize("n_features", [3, 40])  # few numbers fit one key; many do not
+def test_users_of_equal_bins_are_one_cell_also_where_a_value_is_missing(n_features: int) -> None:
+    rng = np.random.default_rng(n_features)
+    x = rng.integers(0, 3, (400, n_features)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    x = np.vstack([x, x[::2]])
+    edges = BinEdges.of([f"f{j}" for j in range(n_features)], x)
+    n = len(x)
+    users = UserRows(x, np.arange(n) % 2, np.zeros(n), np.zeros(n), propensity=0.5, binary=True)
+    binned = BinnedUsers.of(edges, users)
+    assert bits(binned.x[binned.cell]) == bits(x)
+    rows = {tuple(bits(row)) for row in x}
+    assert len(binned.x) == len(rows)
+    # In the order of the features, missing last, as SQL numbers cells.
+    order = [tuple(math.inf if math.isnan(v) else v for v in row) for row in binned.x.tolist()]
+    assert order == sorted(order)

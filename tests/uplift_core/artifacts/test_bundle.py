@@ -20,7 +20,7 @@ from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel, fit_contrast
 
 EDGES = BinEdges(
-    ("a", "b"), (np.asarray([0.1, 0.2, 0.3], np.float32), np.asarray([-1.0, 1.0], np.float32))
+    ("b", "a"), (np.asarray([0.1, 0.2, 0.3], np.float32), np.asarray([-1.0, 1.0], np.float32))
 )
 PARAMETERS = LearnerParameters().model_copy(
     update={
