@@ -201,8 +201,13 @@ bench-cluster: $(READY) ## the same run here and on Dask's workers: equality, ti
 bench-lists: $(READY) ## a list and its export for 25.3M users against DuckDB's bare sorted copy
 	$(BIN)/python -m bench.lists --folder $(BENCH_RESULTS)
 
-bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files
+NIGHTS ?= 1000
+bench-nights: $(READY) ## a thousand nights: seconds of night 1,000 over night 10, sizes, start of the API (NIGHTS=1000)
+	$(BIN)/python -m bench.nights --nights $(NIGHTS) --folder $(BENCH_RESULTS) $(OPTIONS)
+
+bench-crash: $(READY) ## nights that are killed, run out of disk, find damaged files; kills of retention, rollback, backup ...
 	$(BIN)/python -m bench.crash --folder $(BENCH_RESULTS)
+	$(BIN)/python -m bench.crash_steps --folder $(BENCH_RESULTS)
 
 bench-killed: $(READY) ## runs killed by make run and in the UI, in five steps; what the next run makes of it
 	$(BIN)/python -m bench.killed_runs --folder $(BENCH_RESULTS)

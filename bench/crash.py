@@ -64,9 +64,9 @@ def main() -> int:
     # This process opens no database and so has no threads: it can fork, again and again.
     if chosen.run:
         shutil.copytree(chosen.run, before)
-    _must(lambda: _first_night(before, LAYERS if chosen.run else ()))
+    must(lambda: first_night(before, LAYERS if chosen.run else ()))
     shutil.copytree(before, after)
-    _must(lambda: _counted_night(after))
+    must(lambda: _counted_night(after))
     steps = int((after / "steps").read_text())
     seconds = float((after / "seconds").read_text())
     old, new = _seen(before), _seen(after)
@@ -79,9 +79,9 @@ def main() -> int:
         home = work / "killed"
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(before, home)
-        killed = _fork(lambda at=point, where=home: _killed_night(where, at)) == -signal.SIGKILL
+        killed = fork(lambda at=point, where=home: _killed_night(where, at)) == -signal.SIGKILL
         state = _state(_seen(home), old, new)
-        _must(lambda where=home: _night(where))
+        must(lambda where=home: _night(where))
         again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
         outcomes[f"{'killed' if killed else 'ended'}: {state}; {again}"] += 1
     print(f"{steps} steps, {chosen.kills} disturbed nights ({timed} of them at random times)")
@@ -93,7 +93,8 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _first_night(root: Path, only: Sequence[str]) -> None:
+def first_night(root: Path, only: Sequence[str]) -> None:
+    """Run a small experiment, or some layers of it."""
     run_job(small_simulation(), root, only=only, decision_date=DATE)
 
 
@@ -114,7 +115,7 @@ def _night(root: Path) -> None:
 
 def _counted_night(root: Path) -> None:
     count = [0]
-    _at_each_step(lambda: count.__setitem__(0, count[0] + 1))
+    at_each_step(lambda: count.__setitem__(0, count[0] + 1))
     started = time.monotonic()
     _night(root)
     (root / "seconds").write_text(str(time.monotonic() - started))
@@ -130,7 +131,7 @@ def _killed_night(root: Path, at: float) -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        _at_each_step(step)
+        at_each_step(step)
     else:
         night = os.getpid()
         if os.fork() == 0:  # one of Python's timers would wait for the statement to end
@@ -141,7 +142,9 @@ def _killed_night(root: Path, at: float) -> None:
     _night(root)
 
 
-def _at_each_step(step: Callable[[], None]) -> None:
+def at_each_step(step: Callable[[], None]) -> None:
+    """Call ``step`` before each SQL statement, and before each change of a file."""
+
     def hook(event: str, arguments: tuple) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
         if writes or event in CHANGES:
@@ -157,7 +160,7 @@ def _at_each_step(step: Callable[[], None]) -> None:
     sys.addaudithook(hook)
 
 
-def _fork(work: Callable[[], object]) -> int:
+def fork(work: Callable[[], object]) -> int:
     """Run ``work`` in a separate process; return its exit code, negative for a signal."""
     pid = os.fork()
     if pid == 0:
@@ -173,16 +176,17 @@ def _fork(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _must(work: Callable[[], object]) -> None:
-    if _fork(work) != 0:
+def must(work: Callable[[], object]) -> None:
+    """Run ``work`` in a separate process, and stop if it fails."""
+    if fork(work) != 0:
         sys.exit("a night that nobody disturbed failed")
 
 
 def _seen(root: Path) -> tuple[str, str]:
     """Return what readers see: the digests of export and snapshot, or what is wrong with them."""
     export, snapshot = root / "seen-export", root / "seen-snapshot"
-    _fork(lambda: export.write_text(_export(root)))
-    _fork(lambda: snapshot.write_text(_snapshot(root)))
+    fork(lambda: export.write_text(_export(root)))
+    fork(lambda: snapshot.write_text(_snapshot(root)))
     seen = export.read_text(), snapshot.read_text()
     export.unlink()
     snapshot.unlink()
@@ -249,10 +253,10 @@ def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, s
             filler = disk / "filler"
             with filler.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (room << 20) - 4096)
-            failed = _fork(lambda where=home: _night(where)) != 0
+            failed = fork(lambda where=home: _night(where)) != 0
             filler.unlink()
             state = _state(_seen(home), old, new)
-            _must(lambda where=home: _night(where))
+            must(lambda where=home: _night(where))
             again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
             outcomes[f"{'stopped' if failed else 'ended'}: {state}; {again}"] += 1
     finally:
@@ -270,7 +274,7 @@ def _damaged(work: Path, after: Path, new: tuple[str, str]) -> str:
     for path in (exported, current):
         os.truncate(path, path.stat().st_size // 2)
     noticed = [seen.split(":")[0] for seen in _seen(home)]
-    _must(lambda: _night(home))
+    must(lambda: _night(home))
     return f"readers see {noticed}, the next night {'mends both' if _seen(home) == new else 'DOES NOT'}"
 
 

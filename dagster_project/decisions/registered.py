@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
@@ -37,7 +35,6 @@ def read_register(db: Warehouse, home: Home, experiment: BatchExperiment, decisi
     Raises:
         RegisterError: the register cannot be read.
     """
-    day = date.fromisoformat(decision_date)
     entries = Register(home.register).everything(scopes_of(experiment.declaration))
     columns = list(zip(*entries, strict=True)) if entries else [()] * len(SCHEMA)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
@@ -46,5 +43,6 @@ def read_register(db: Warehouse, home: Home, experiment: BatchExperiment, decisi
     name = {"experiment": experiment.name}
     db.rows(f"delete from {REGISTERED} where experiment = $experiment", name)
     with db.relation("incoming_entries", pa.table(arrays, schema=SCHEMA)):
-        ((rows,),) = db.rows(f"insert into {REGISTERED} by name {sql}", name | {"day": day})
+        binds = name | {"decision_date": decision_date}
+        ((rows,),) = db.rows(f"insert into {REGISTERED} by name {sql}", binds)
     return int(rows)

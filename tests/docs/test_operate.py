@@ -39,6 +39,20 @@ def test_run_configuration_is_as_the_job_takes_it(definitions: dg.Definitions, t
     assert dg.validate_run_config(definitions.resolve_job_def(job), yaml.safe_load(text))
 
 
+def test_every_promise_names_a_test_or_a_command_that_there_is() -> None:
+    section = PAGE.partition("## Promises")[2].partition("Not promised:")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| **")]
+    assert len(rows) > 10
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE)
+    for _, promise, shown, _ in rows:
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", shown)
+        commands = re.findall(r"`make ([a-z-]+)`", shown)
+        assert tests or commands, promise
+        assert set(commands) <= set(targets)
+        for file, name in tests:
+            assert f"def {name}(" in (REPOSITORY / file).read_text(encoding="utf-8"), name
+
+
 def test_users_are_suppressed_by_the_files_own_id(
     db: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

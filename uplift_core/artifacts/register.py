@@ -284,12 +284,13 @@ def _insert(con: sqlite3.Connection, wishes: Sequence[Wish], now: datetime) -> l
         Entry(**vars(wish), entry=number, made_at=now) for number, wish in enumerate(wishes, last + 1)
     ]
     con.executemany(
-        f"insert into entries ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)", map(_row, entries)
+        f"insert into entries ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)", map(as_row, entries)
     )
     return entries
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
+def as_row(entry: Entry) -> tuple[object, ...]:
+    """Return an entry as the file has it: see ``COLUMNS``."""
     until = entry.until.isoformat() if entry.until else None
     who = entry.entry, entry.experiment, entry.user_id, entry.action
     return *who, entry.reason, entry.made_by, entry.made_at.isoformat(), until
