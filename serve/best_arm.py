@@ -18,6 +18,8 @@ from uplift_core.evaluation.arm_gate import MULTI_ARM, NOBODY
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.learners import LearnerName
 from uplift_core.targeting.arm_choice import (
+    BEST,
+    DRAW_BITS,
     Offers,
     Prices,
     arm_costs,
@@ -27,8 +29,7 @@ from uplift_core.targeting.arm_choice import (
 )
 from uplift_core.targeting.arm_path import NO_ARM
 
-BEST = "best"  # the name to ask for the best arm by
-DRAW_BITS = 40  # of a draw's 53; the lower ones of them tell the arm of an explorer
+__all__ = ("BEST", "ArmPolicies", "BestArm", "Choice", "explorers_arm", "known_price")
 TABLE = "models.arm_policies"
 POLICIES = (
     "select distinct budget, decider, word, reason, best_single from models.arm_policies "

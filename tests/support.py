@@ -415,13 +415,17 @@ def offers_experiment(home: Path) -> BatchExperiment:
     return with_experiment(drafted, arms=tuple(arms))
 
 
+def offered_lift(x: np.ndarray) -> np.ndarray:
+    """The true effect of no offer, call, mail and gift on users with visits, orders and age ``x``."""
+    suits = x >= 5
+    return np.column_stack([np.zeros(len(x)), suits * [0.45, 0.35, 0.25] - ~suits * [0.0, 0.02, 0.05]])
+
+
 def _offered_users(n: int) -> Iterator[str]:
     rng = np.random.default_rng(7)
     x = rng.integers(0, 10, (n, 3))
     arms = ["none", *OFFER_COSTS]
     offer = rng.choice(4, n, p=[0.4, 0.2, 0.2, 0.2])
-    suits = x >= 5
-    lift = np.column_stack([np.zeros(n), suits * [0.45, 0.35, 0.25] - ~suits * [0.0, 0.02, 0.05]])
-    bought = rng.random(n) < 0.15 + 0.01 * x[:, 0] + lift[np.arange(n), offer]
+    bought = rng.random(n) < 0.15 + 0.01 * x[:, 0] + offered_lift(x)[np.arange(n), offer]
     for i in range(n):
         yield f"{100_000 + i},{x[i, 0]},{x[i, 1]},{x[i, 2]},{arms[offer[i]]},{int(bought[i])}\n"

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.records import REALISED, THIS_LIST, TREAT_LIST, ListKey
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.evaluation.multi_arm import read_held_out
 from dagster_project.inputs.clusters import cluster_column
 from dagster_project.inputs.reading import (
     READERS,
@@ -29,6 +31,7 @@ from uplift_core.evaluation.estimate import Estimate
 from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
 from uplift_core.experiment.design import Outcome
+from uplift_core.targeting.arm_choice import BEST
 
 FILE = Identifier.of("realised_file")
 OUTCOMES = Identifier.of("realised_outcomes")
@@ -241,6 +244,9 @@ def _promised(
         "$experiment and campaign = $campaign and decision_date = $decision_date::date",
         asdict(key),
     )
+    if comparison == "explore" and arm == BEST:  # chance gives explorers every arm alike
+        scores = read_held_out(db, experiment).scores[outcome.name]
+        return scores.gain(np.full(scores.phi.shape, 1 / scores.phi.shape[1]))
     if comparison == "explore":
         return average_effect(read_holdout(db, experiment, arm, outcome.name))
     return Estimate(promised, error) if promised is not None else None

@@ -43,12 +43,20 @@ class ListRequest:
         arm: the arm to treat with.
         learner: the learner that scores and so ranks the users.
         money: true if the budget is an amount of money.
+        scores: a table of scores instead of the experiment's, for a list over several arms: its ``arm``
+            is no declared one, and users are worth treating whose score is above 0.
     """
 
     key: ListKey
     arm: str
     learner: str
     money: bool
+    scores: Identifier | None = None
+
+    @property
+    def column(self) -> Identifier:
+        """The column of the scores."""
+        return Identifier.of(f"cate_{self.learner}" if self.scores else SCORES[self.learner])
 
 
 @dataclass(frozen=True)
@@ -225,9 +233,9 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
     }
     sql = render(
         "decisions/roles.sql",
-        scores=experiment.target_users.scores,
+        scores=request.scores or experiment.target_users.scores,
         raw=experiment.target_users.raw,
-        score=Identifier.of(SCORES[request.learner]),
+        score=request.column,
         excluded=EXCLUDED,
         cluster=cluster_column(experiment),
         whole_clusters=treats_whole_clusters(experiment),
@@ -242,20 +250,22 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
-    if not rules.cost_column:
+    if request.scores:
+        binds |= {"cost": 0.0, "value": None}
+    elif not rules.cost_column:
         binds["cost"] = declaration.arm(request.arm).cost
-    if not rules.value_column:
+    if not rules.value_column and not request.scores:
         binds["value"] = declaration.outcome(declaration.defaults.outcome).value
     db.create_temporary(ROLES, sql, binds)
 
 
 def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Counts:
     """Count the scored users, and the users whose score is not finite."""
-    column = Identifier.of(SCORES[request.learner])
+    column, scores = request.column, request.scores or experiment.target_users.scores
     users, odd, first = db.one(
         f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
         f"select user_id, coalesce(isfinite({column}), false) as finite "
-        f"from {experiment.target_users.scores} where arm = $arm) as odd",
+        f"from {scores} where arm = $arm) as odd",
         {"arm": request.arm},
     )
     return Counts(users, score=Fault(odd, first))

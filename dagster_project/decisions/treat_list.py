@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
-from dagster_project.decisions.facts import ListOrder, feature_snapshot, read_facts
+from dagster_project.decisions.best_arm import (
+    BEST_SCORES,
+    ArmOffers,
+    give_arms,
+    order_of_best,
+    promise_of_arms,
+    read_best_facts,
+)
+from dagster_project.decisions.facts import ListFacts, ListOrder, feature_snapshot, read_facts
 from dagster_project.decisions.gates import judge_night, refuse_failures
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
@@ -22,6 +30,7 @@ from dagster_project.decisions.roles import (
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import DataError
+from uplift_core.targeting.arm_choice import BEST
 from uplift_core.targeting.budget import Budget, Quota, quota
 
 
@@ -47,6 +56,10 @@ def write_treat_list(
         DataError: the budget is invalid, scores are not finite, costs or values are missing, or a gate
             failed; then nothing is written.
     """
+    if order.arm == BEST:
+        order = order_of_best(db, experiment, order)
+        if order.arm == BEST:
+            return _write_best_list(db, experiment, order, assign_roles)
     facts = read_facts(db, experiment, order)
     request = ListRequest(facts.key, order.arm, facts.learner, money=order.budget.kind == "money")
     plan = plan_list(db, facts.experiment, request, order.budget, assign_roles)
@@ -62,6 +75,43 @@ def write_treat_list(
     }
     write_list(db, facts.experiment, facts.key, plan, labels)
     night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
+    return _finish(db, facts, plan, night)
+
+
+def _write_best_list(
+    db: Warehouse, experiment: BatchExperiment, order: ListOrder, assign_roles: AssignRoles
+) -> Night:
+    """Replace one date's list that chooses each user's arm, see ``best_arm``."""
+    offers = ArmOffers.write(db, experiment)
+    facts = read_best_facts(db, experiment, order)
+    request = ListRequest(facts.key, BEST, BEST, money=False, scores=BEST_SCORES)
+    roles = assign_roles(db, facts.experiment, request)
+    size, price = offers.cut(db, order.budget.amount, roles.counts)
+    plan = plan_roles(roles, size)
+    threshold = facts.held_out_scores.threshold(plan.share)
+    labels = {
+        "arm": BEST,
+        "learner": BEST,
+        "threshold": threshold,
+        "model_version": facts.model_version,
+        "feature_snapshot": facts.feature_snapshot,
+    }
+    write_list(db, facts.experiment, facts.key, plan, labels)
+    offers.write_arms(db, experiment.declaration.treatments, price)
+    give_arms(db, facts)
+    night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
+    promised = promise_of_arms(db, experiment, night, price)
+    night = replace(
+        night,
+        arm=BEST,
+        promised=promised.value if promised else None,
+        promised_std_error=promised.std_error if promised else None,
+    )
+    return _finish(db, facts, plan, night)
+
+
+def _finish(db: Warehouse, facts: ListFacts, plan: ListPlan, night: Night) -> Night:
+    """Judge a list that was written, and report it."""
     allowed = plan.allowed_share(facts.experiment, night)
     gates = judge_night(facts, night, allowed, plan.free_places)
     night = refuse_failures(facts, night, gates)
@@ -154,7 +204,13 @@ def plan_list(
     size = budget.size(counts.users)
     if size is None:
         size = roles.affordable(budget.amount)
-    share = budget.share if budget.share is not None else size / counts.users
+    return plan_roles(roles, size, budget.share)
+
+
+def plan_roles(roles: Roles, size: int, share: float | None = None) -> ListPlan:
+    """Divide a list's places; ``share`` is its share of all users, if the budget gives it."""
+    counts = roles.counts
+    share = size / counts.users if share is None else share
     places = quota(size, counts.ranked, counts.explorers)
     fit = roles.fit(places)
     return ListPlan(roles, size, share, fit.treated, places, fit.next_users)

@@ -30,8 +30,10 @@ from dagster_project.decisions.records import (
 )
 from dagster_project.delivery.export_files import FORMATS, Sheet, WriteSheet
 from dagster_project.delivery.stores import Store, prepared
+from dagster_project.training.arm_policies import ARM_POLICIES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
+from uplift_core.targeting.arm_choice import BEST
 
 TREAT = "treat"
 # The exported sheets, and the order of their rows.
@@ -210,7 +212,17 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
 
 
 def evidence(db: Warehouse, night: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evidence that the list's scores pay off: the verdict on the learner that decided."""
+    """Return the evidence that the list's scores pay off: the verdict on the learner that decided.
+
+    Of a list that chooses each user's arm, it is the verdict on that policy.
+    """
+    if night["arm"] == BEST:
+        word, reason = db.one(
+            f"select word, reason from {ARM_POLICIES} where model_version = $version "
+            "order by abs(budget - $budget), policy limit 1",
+            {"version": night["model_version"], "budget": night["budget_asked"]},
+        )
+        return {"evidence": word, "evidence_reason": reason, "needed_users": None}
     (verdict,) = db.arrow(
         "select gate as evidence, gate_reason as evidence_reason, needed_users from models.registry "
         "where model_version = $model_version and arm = $arm and learner = $learner",

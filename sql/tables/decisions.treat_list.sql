@@ -4,18 +4,18 @@ create table if not exists decisions.treat_list (
     experiment varchar not null,
     campaign varchar not null, -- purpose of the list; each campaign has one arm
     user_id bigint not null,
-    arm varchar not null, -- the list's arm, in every row; the column treated says who gets it
+    arm varchar not null, -- the list's arm, or the user's if arms are chosen; the column treated says who gets it
     decision varchar not null, -- treat, no_treat, holdout, explore or suppressed
     reason varchar not null, -- within_budget, above_threshold, holdout, contact_cap and others
     treated boolean not null, -- true if the user is to be treated
     selected boolean not null, -- true if the score chooses the user; selected holdout users measure the list
-    score float not null, -- score by the learner that decides
+    score float not null, -- score by the learner that decides; if arms are chosen, effect per cost of the first arm
     rank bigint, -- position in the order of treatment; null for users who cannot be treated
     threshold float not null, -- lowest held-out score that is treated at this budget
     budget double not null, -- share of users
     cost double not null, -- cost of treating this user
     value double, -- value of one unit of this user's outcome; null if none is declared
-    propensity double not null, -- probability, before the draws, that this user is treated
+    propensity double not null, -- probability, before the draws, that this user is treated, with this arm
     learner varchar not null,
     model_version varchar not null,
     feature_snapshot varchar not null -- version of the source file and the feature SQL that were scored

@@ -17,6 +17,8 @@ from uplift_core.arrays import Doubles
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.arm_path import NO_ARM, Path, find_path
 
+BEST = "best"  # the name by which the best arm is requested
+DRAW_BITS = 40  # of a draw's 53; the lower ones of them tell the arm of an explorer
 EVERYBODY = 0.0  # the price at which every arm with a positive effect is worth its cost
 
 
