@@ -8,6 +8,8 @@ numbers only if every id is unchanged after the conversion to a number and back.
 
 from __future__ import annotations
 
+import codecs
+import gzip
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,6 +23,21 @@ READERS = {
     ".tsv": "read_csv($source, sample_size = -1)",
     ".parquet": "read_parquet($source)",
 }
+# Suffix of a file that is not read -> the remedy.
+_SHEET = "is a spreadsheet; save its sheet as CSV (UTF-8), with one row of names above one row per user"
+_ARROW = (
+    "is an Arrow file; write it as Parquet, such as by "
+    "pyarrow.parquet.write_table(pyarrow.feather.read_table(file), other_file)"
+)
+REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), _SHEET),
+    **dict.fromkeys((".feather", ".arrow", ".ipc"), _ARROW),
+}
+NO_UTF8 = (
+    "is not encoded in UTF-8; convert it, such as by iconv -f LATIN1 -t UTF-8 (or -f UTF-16), or let "
+    "the program that wrote it save it as 'CSV UTF-8'"
+)
+PIECE = 1 << 20  # bytes
 TEXT = "VARCHAR"
 EXACT_IN_FLOATS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # type -> bound below which whole numbers are exact
 
@@ -31,12 +48,30 @@ def reader(path: Path) -> str:
     Raises:
         DataError: the suffix is unknown.
     """
+    if remedy := REMEDIES.get(path.suffix.lower()):
+        raise DataError(f"{path.name}: {remedy}")
     if path.suffix not in READERS:
         raise DataError(
             f"{path.name}: the suffix '{path.suffix}' is unknown; known are "
             f"{', '.join(sorted(READERS))}. For any other file that DuckDB reads, write raw.sql by hand"
         )
     return READERS[path.suffix]
+
+
+def refuse_other_encodings(path: Path) -> None:
+    """Refuse a CSV file that is not encoded in UTF-8: as another one, its letters would be guessed.
+
+    Raises:
+        DataError: names the file and the remedy.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            while piece := file.read(PIECE):
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name}: {NO_UTF8}") from error
 
 
 def read_with_ids(db: Warehouse, path: Path, ids: Collection[str]) -> str:

@@ -9,7 +9,14 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.inputs.own_files import own_file
-from dagster_project.inputs.reading import EXACT_IN_FLOATS, TEXT, read_with_ids, reader, whole_number
+from dagster_project.inputs.reading import (
+    EXACT_IN_FLOATS,
+    TEXT,
+    read_with_ids,
+    reader,
+    refuse_other_encodings,
+    whole_number,
+)
 from dagster_project.inputs.signs import SIGNED
 from dagster_project.onboarding.number_texts import read_number_texts
 from dagster_project.warehouse.connection import Warehouse
@@ -126,6 +133,8 @@ def open_file(
         read = read_with_ids(db, source, {id_})
         db.create(FILE, f"select *, row_number() over () as _row from {read}", {"source": str(source)})
     except duckdb.Error as error:
+        if reader(path).startswith("read_csv") and source.is_file():
+            refuse_other_encodings(source)  # more to the point than what DuckDB says
         raise DataError(
             f"{path.name}: cannot be read: {str(error).partition('LINE 1')[0].strip()}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from dagster_project.warehouse.connection import Warehouse
 from tests.support import case_file, memory_warehouse
-from uplift_core.errors import ExperimentError
+from uplift_core.errors import DataError, ExperimentError
 from uplift_core.experiment.declaration import RAW_SQL, Experiment, load_experiment
 
 
@@ -367,3 +368,26 @@ def test_a_sampling_weight_is_declared_and_no_feature(root: Path, tmp_path: Path
     assert db.one("select sum(stands_for) from raw.tried") == (5_500,)
     with pytest.raises(ExperimentError, match="--weight group: must be a number of 0 or more"):
         declare(root, file, "--force", "--weight", "group")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "says"),
+    [
+        ("file.csv", "latin-1", "is not encoded in UTF-8; convert it, such as by iconv -f LATIN1"),
+        ("file.csv", "utf-16", "is not encoded in UTF-8"),
+        ("file.csv.gz", "latin-1", "is not encoded in UTF-8"),
+        ("file.xlsx", "utf-8", "is a spreadsheet; save its sheet as CSV"),
+        ("file.XLSX", "utf-8", "is a spreadsheet"),
+        ("file.feather", "utf-8", "is an Arrow file; write it as Parquet"),
+        ("file.arrow", "utf-8", "is an Arrow file"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_in_one_line(
+    root: Path, tmp_path: Path, name: str, encoding: str, says: str
+) -> None:
+    text = "customer_id;town;group;purchased\n" + "1;K\u00f6ln;control;0\n2;Bern;mail;1\n" * 3
+    content = text.encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(DataError, match=says) as refused:
+        declare(root, tmp_path / name)
+    assert "\n" not in str(refused.value)
