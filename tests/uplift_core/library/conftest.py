@@ -19,6 +19,7 @@ HOW: dict[str, Any] = {
     "outcome": "bought",
     "features": ["x1", "x4", "age", "vip", "city", "plan"],
     "shares": {"none": "1/2", "offer": "1/2"},
+    "folds": 3,
     "parameters": FEW,
     "threads": 1,
 }
