@@ -157,17 +157,12 @@ class Clusters:
 
         The term must not be negative.
         """
-        happened = np.flatnonzero(self.sums[term] > 0)
-        number = np.searchsorted(self.first, happened, side="right") - 1
-        # Each pair of a cluster and a group once; there are far fewer than clusters times groups.
-        clusters, groups = np.divmod(
-            np.unique(number * self.n_groups + self.group[happened]), self.n_groups
-        )
-        groups_of_cluster = np.bincount(clusters)
-        inside, only_here = (
-            np.bincount(some, minlength=self.n_groups)
-            for some in (groups, groups[groups_of_cluster[clusters] == 1])
-        )
+        number = np.repeat(np.arange(len(self)), np.diff(self.first, append=len(self.group)))
+        happened = self.sums[term] > 0
+        present = np.zeros((len(self), self.n_groups), dtype=bool)
+        present[number[happened], self.group[happened]] = True
+        groups_of_cluster = present.sum(axis=1)
+        inside, only_here = present.sum(axis=0), present[groups_of_cluster == 1].sum(axis=0)
         return inside, np.count_nonzero(groups_of_cluster) - only_here
 
     def merged(self, place: Places, n_groups: int) -> Clusters:
