@@ -52,18 +52,8 @@ SEED = 20260101
 
 def main() -> int:
     """Disturb the nights and print the outcomes. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
-    parser.add_argument("--kills", type=int, default=150, help="a sixth of them after random times")
-    chosen = parser.parse_args()
-    work = chosen.folder / "crash"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    chosen, work = begun(__doc__ or "", "crash", kills=150, of="a sixth of them after random times")
     before, after = work / "before", work / "after"
-    # This process opens no database and so has no threads: it can fork, again and again.
-    if chosen.run:
-        shutil.copytree(chosen.run, before)
     must(lambda: first_night(before, LAYERS if chosen.run else ()))
     shutil.copytree(before, after)
     must(lambda: _counted_night(after))
@@ -91,6 +81,25 @@ def main() -> int:
     print(f"full disk: {_full_disk(work, before, old, new)}")
     print(f"damaged files: {_damaged(work, after, new)}")
     return 1 if faults else 0
+
+
+def begun(description: str, name: str, *, kills: int, of: str) -> tuple[argparse.Namespace, Path]:
+    """Read the command line, and make the folder ``name``, with a copy of ``--run`` as ``before``.
+
+    The process opens no database and so has no threads: it can fork, again and again.
+    """
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=form)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
+    parser.add_argument("--kills", type=int, default=kills, help=of)
+    chosen = parser.parse_args()
+    work = chosen.folder / name
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    if chosen.run:
+        shutil.copytree(chosen.run, work / "before")
+    return chosen, work
 
 
 def first_night(root: Path, only: Sequence[str]) -> None:

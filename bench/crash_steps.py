@@ -10,7 +10,6 @@ again must end like an undisturbed one. Upgrades are killed at every write by
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from bench.crash import at_each_step, first_night, fork, must
+from bench.crash import at_each_step, begun, first_night, fork, must
 from dagster_project.delivery.backup import MANIFEST, back_up, restore
 from dagster_project.delivery.publish import lift, publish, roll_back
 from dagster_project.delivery.retention import Pruning, prune
@@ -67,19 +66,9 @@ class Step:
 
 def main() -> int:
     """Kill the steps and print the outcomes. Return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--run", type=Path, help="home of a finished small simulated run, to be copied")
-    parser.add_argument("--kills", type=int, default=40, help="of each step")
-    chosen = parser.parse_args()
-    work = chosen.folder / "crash-steps"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    chosen, work = begun(__doc__ or "", "crash-steps", kills=40, of="of each step")
     before = work / "before"
-    # This process opens no database and so has no threads: it can fork, again and again.
-    if chosen.run:
-        shutil.copytree(chosen.run, before)
-    else:
+    if not chosen.run:
         must(lambda: first_night(before, ()))
     must(lambda: _prepare(before))
     faults = [killed(step, work, before, chosen.kills) for step in STEPS]
