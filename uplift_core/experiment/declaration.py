@@ -150,7 +150,7 @@ class Experiment(Declared):
         outcomes = {outcome.name: outcome.column for outcome in self.outcomes}
         taken = {self.user_id, "user_id", self.arm_column, self.cluster, *outcomes.values()}
         taken |= {*self.strata, self.propensity_column}
-        faults = list(exposure_faults(self.exposure, self.decisions, taken, outcomes))
+        faults = list(exposure_faults(self.exposure, self.decisions, taken, outcomes, self.treatments))
         taken |= {self.exposure}
         faults += weight_faults(self.weight, taken - {""}, outcomes, self.treatments)
         if self.weight and self.propensity_varies:

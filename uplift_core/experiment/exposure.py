@@ -8,7 +8,11 @@ from uplift_core.experiment.decision_rules import Decisions
 
 
 def exposure_faults(
-    exposure: str, decisions: Decisions, taken: Collection[str], outcomes: Collection[str]
+    exposure: str,
+    decisions: Decisions,
+    taken: Collection[str],
+    outcomes: Collection[str],
+    treatments: Collection[str],
 ) -> Iterator[str]:
     """Find what is wrong with a declared exposure: each fault names the key and the remedy.
 
@@ -17,6 +21,7 @@ def exposure_faults(
         decisions: the rules of lists.
         taken: raw columns that mean something else: id, arm, outcomes, cluster, chances.
         outcomes: names of the outcomes.
+        treatments: names of the arms other than the control.
     """
     if exposure in set(taken) - {""}:
         yield (
@@ -29,6 +34,11 @@ def exposure_faults(
         yield (
             "decisions.cost_per = 'exposed' needs exposure = '<column>', the column that is 1 for users "
             "whom the treatment reached; declare it, or remove cost_per"
+        )
+    if decisions.cost_per == "exposed" and len(treatments) > 1:
+        yield (
+            f"decisions.cost_per = 'exposed' works for one treatment, and this experiment has "
+            f"{list(treatments)}; declare each arm's expected cost as its cost, and remove cost_per"
         )
     if decisions.cost_per == "exposed" and decisions.cost_column:
         yield (

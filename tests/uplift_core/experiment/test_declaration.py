@@ -246,6 +246,10 @@ def test_strata_and_a_column_of_chances_work_for_one_treatment() -> None:
         ({"exposure": "visit"}, "exposure = 'visit' is declared as something else already"),
         ({"decisions": {"cost_per": "exposed"}}, "needs exposure = '<column>'"),
         (
+            {"exposure": "opened", "decisions": {"cost_per": "exposed"}},
+            "cost_per = 'exposed' works for one treatment, and this experiment has",
+        ),
+        (
             {"exposure": "opened", "decisions": {"cost_per": "exposed", "cost_column": "price"}},
             "decisions.cost_column = 'price' replaces it; remove one",
         ),
@@ -270,8 +274,10 @@ def test_weights_and_chances_that_differ_do_not_go_together() -> None:
 
 
 def test_costs_that_fall_on_exposure_are_expected_costs() -> None:
-    declared = declare(exposure="opened", decisions={"cost_per": "exposed"})
-    declared["arms"][1]["cost"] = 0.5
+    declared = declare(exposure="opened", decisions={"cost_per": "exposed"}, defaults__arm="mens")
+    declared["arms"] = [
+        arm | {"share": 0.5, "cost": 0.5} for arm in declared["arms"] if arm["name"] != "womens"
+    ]
     experiment = Experiment.model_validate(declared)
     name = experiment.arms[1].name
     assert experiment.with_expected_costs({name: 0.25}).arm(name).cost == 0.125
