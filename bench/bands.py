@@ -46,14 +46,14 @@ def coverage(e: float, runs: int, users: int, seed: int) -> Mapping[str, list[tu
     model = fitted_model(e, seed, 1)
     population = next(marketing_rct(POPULATION, seed + 1, treated_share=e, chunk=POPULATION))
     truth = bands(expected_groups(model, population, e), BUDGETS)
-    found: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
+    by_curve: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
     experiments = replicate(runs, users, seed, e)
     while some := list(islice(experiments, EXPERIMENTS_PER_CALL)):
         for joint in observed_groups(model, some, e):
             for curve, band in bands(joint.by(RANKING)[0], BUDGETS).items():
                 z = largest_z(band, truth[curve], users, curve)
-                found[curve].append((z <= band.critical, z <= Z95, band.critical))
-    return found
+                by_curve[curve].append((z <= band.critical, z <= Z95, band.critical))
+    return by_curve
 
 
 def main() -> None:

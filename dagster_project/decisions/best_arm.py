@@ -167,8 +167,8 @@ class ArmOffers:
             whole_clusters=False,
         )
         db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
-        found = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
-        scores = np.column_stack([column.to_numpy() for column in found.columns])
+        different = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
+        scores = np.column_stack([column.to_numpy() for column in different.columns])
         effects = calibrated(db, experiment, scores)
         offers = Offers.of(effects, costs)
         first = offers.slope[:, 0]
@@ -179,13 +179,13 @@ class ArmOffers:
                 f"{experiment.name}: arm = '{BEST}': an arm of cost 0 beside arms with costs helps some "
                 "users for nothing; declare its cost, however small"
             )
-        numbered = found.append_column("offer", pa.array(np.arange(len(scores))))
+        numbered = different.append_column("offer", pa.array(np.arange(len(scores))))
         numbered = numbered.append_column("cate_best", pa.array(score.astype(np.float32)))
         with db.relation("offers", numbered):
             db.create_temporary(
                 BEST_SCORES,
                 f"select user_id, '{BEST}' as arm, offer, cate_best from {USER_EFFECTS} "
-                f"join offers using ({Identifier.listed(found.column_names)})",
+                f"join offers using ({Identifier.listed(different.column_names)})",
             )
         return cls(offers, effects, costs, least_price(declaration))
 

@@ -216,11 +216,11 @@ def _find(
     """
     tables, column = experiment.tables, experiment.declaration.id_column
     raws = [table for table in (tables.raw, tables.population.raw) if db.kind(table)]
-    own = Identifier.of(column)
+    named = Identifier.of(column)
     users: set[int] = set()
     for table in raws if column else ():
-        found = db.rows(f"select user_id from {table} where {own}::varchar = $user", {"user": user})
-        users |= {int(row[0]) for row in found}
+        matches = db.rows(f"select user_id from {table} where {named}::varchar = $user", {"user": user})
+        users |= {int(row[0]) for row in matches}
     if not users:
         number = number_in(user)
         numbers = {number} if number is not None else set[int]()
@@ -236,11 +236,11 @@ def _find(
         raise UpliftError(f"{experiment.name}: '{user}' is {known} of any table; nothing was erased")
     own_ids = {user} if column and not (user.isdecimal() and int(user) in users) else set()
     for table in raws if column else ():
-        found = db.rows(
-            f"select {own}::varchar from {table} where user_id in (select unnest($users))",
+        matches = db.rows(
+            f"select {named}::varchar from {table} where user_id in (select unnest($users))",
             {"users": sorted(users)},
         )
-        own_ids |= {str(row[0]) for row in found}
+        own_ids |= {str(row[0]) for row in matches}
     return Person(experiment, sorted(users), sorted(own_ids))
 
 

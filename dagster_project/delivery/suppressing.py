@@ -165,7 +165,7 @@ def look_up(
 
 def _published(db: Warehouse, experiment: Experiment) -> dict[str, frozenset[int]]:
     """Map the ids of published users to their ``user_id``; the file's ids go first."""
-    tables, found = Tables.of(experiment), dict[str, frozenset[int]]()
+    tables, known = Tables.of(experiment), dict[str, frozenset[int]]()
     conditions = ["raw.user_id = given.number"]
     if experiment.id_column:
         conditions.insert(0, f"raw.{Identifier.of(experiment.id_column)}::varchar = given.id")
@@ -176,11 +176,11 @@ def _published(db: Warehouse, experiment: Experiment) -> dict[str, frozenset[int
             for table in raws
             for row in db.rows(f"select id, user_id from given inner join {table} as raw on {condition}")
         ]
-        new = {str(text) for text, _ in rows} - found.keys()
+        new = {str(text) for text, _ in rows} - known.keys()
         for text, user in rows:
             if text in new:
-                found[text] = found.get(text, frozenset()) | {int(user)}
-    return found
+                known[text] = known.get(text, frozenset()) | {int(user)}
+    return known
 
 
 def _refuse_past(wishes: Sequence[Wish], today: date) -> None:

@@ -47,12 +47,12 @@ def _read(
         weighted=bool(experiment.declaration.weight),
     )
     binds = {"control": experiment.declaration.control}
-    found: dict[tuple[str, str], ArmOutcomes] = {}
+    parts: dict[tuple[str, str], ArmOutcomes] = {}
     for arm, split, *sums in db.rows(sql, binds if experiment.declaration.propensity_varies else {}):
         part = ArmOutcomes(*sums)
-        found[arm, split] = part
-        found[arm, ALL] = part.plus(found[arm, ALL]) if (arm, ALL) in found else part
-    return found
+        parts[arm, split] = part
+        parts[arm, ALL] = part.plus(parts[arm, ALL]) if (arm, ALL) in parts else part
+    return parts
 
 
 def _clusters(

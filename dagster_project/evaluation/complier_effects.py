@@ -56,11 +56,11 @@ def complier_effect_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
 def reach_by_arm(db: Warehouse, experiment: BatchExperiment) -> dict[str, Estimate]:
     """Estimate the share of held-out users of each treatment arm whom the treatment reached."""
     declaration = experiment.declaration
-    found = {
+    by_arm = {
         arm: _reached(db, experiment, arm, declaration.defaults.outcome, "holdout", scored=False)
         for arm in declaration.treatments
     }
-    return {arm: reached.treated for arm, reached in found.items() if reached}
+    return {arm: reached.treated for arm, reached in by_arm.items() if reached}
 
 
 def with_expected_costs(db: Warehouse, experiment: BatchExperiment) -> BatchExperiment:

@@ -153,10 +153,10 @@ def read_held_out(db: Warehouse, experiment: BatchExperiment) -> HeldOut:
         # Every contrast has a model of the control; it is the same unless arms were tuned separately.
         mu = np.column_stack([mu0.mean(axis=1), mu1])
         users = read_held_out_users(db, experiment, outcome.name)
-        found = arm_scores(users.n, users.y, users.yy, mu=mu, propensity=propensity)
+        of_outcome = arm_scores(users.n, users.y, users.yy, mu=mu, propensity=propensity)
         if declaration.cluster:
-            found = replace(found, clusters=_read_clusters(db, experiment, outcome.name, mu))
-        scores[outcome.name] = found
+            of_outcome = replace(of_outcome, clusters=_read_clusters(db, experiment, outcome.name, mu))
+        scores[outcome.name] = of_outcome
     return HeldOut({DECIDING: of_arms, **effects}, scores)
 
 

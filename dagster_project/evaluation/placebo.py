@@ -33,7 +33,7 @@ def placebo_rows(db: Warehouse, experiment: BatchExperiment, runs: int, threads:
     defaults, parameters = declaration.defaults, _parameters(db, experiment)
     for arm in declaration.treatments if runs else ():
         users = read_train_users(db, experiment, arm)
-        found = list(
+        runs_of_arms = list(
             placebo_runs(
                 users, runs, budget=defaults.budget, parameters=parameters[arm], threads=threads
             )
@@ -47,10 +47,10 @@ def placebo_rows(db: Warehouse, experiment: BatchExperiment, runs: int, threads:
                 "z_over_random": run.z_random,
                 "z_over_response": run.z_response,
                 "opens": run.opens,
-                "p_value": p_value(run, found),
+                "p_value": p_value(run, runs_of_arms),
                 "n": len(users.y),
             }
-            for number, run in enumerate(found)
+            for number, run in enumerate(runs_of_arms)
         ]
     return rows
 

@@ -85,16 +85,16 @@ def find_chances(db: Warehouse, guesses: Guess, options: Options) -> Chances:
 
 def shares_differ_by(db: Warehouse, guesses: Guess) -> str:
     """Say by which column of few values the arms' shares differ most, and what to pass; else nothing."""
-    found: list[tuple[float, Column, Counts]] = []
+    candidates: list[tuple[float, Column, Counts]] = []
     for column in guesses.features:
         if 1 < column.distinct <= MOST_LEVELS and not column.missing:
             counts = _counts(db, guesses, [column.name])
             p = _p_value(counts, guesses.arm.values)
             if p < CERTAIN:
-                found.append((p, column, counts))
-    if not found or len(guesses.arm.values) != ARMS:
+                candidates.append((p, column, counts))
+    if not candidates or len(guesses.arm.values) != ARMS:
         return ""
-    _, column, counts = min(found, key=lambda item: item[0])
+    _, column, counts = min(candidates, key=lambda item: item[0])
     (treated,) = (value for value in guesses.arm.values if value != guesses.control)
     shares = [f"{key[0]} {n.get(treated, 0) / sum(n.values()):.2f}" for key, n in counts.items()]
     more = ", ..." if len(shares) > SHOWN else ""

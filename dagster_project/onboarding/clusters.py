@@ -64,14 +64,14 @@ def with_cluster(db: Warehouse, guesses: Guess, options: Options) -> Guess:
         if groups.mixed:
             why += f"; {groups.mixed:,} of {groups.words} are in several arms"
     else:
-        found = [
+        candidates = [
             (c, groups)
             for c in guesses.features
             if _countable(c) and (groups := _groups(db, guesses.arm, c)).were_assigned
         ]
-        if not found:
+        if not candidates:
             return guesses
-        column, groups = min(found, key=lambda pair: pair[0].distinct)
+        column, groups = min(candidates, key=lambda pair: pair[0].distinct)
         why = (
             f"users with the same value are always in the same arm ({groups.words}): they were assigned "
             f"together. Pass --cluster {NONE} if each user was assigned alone"

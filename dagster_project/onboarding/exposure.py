@@ -28,10 +28,10 @@ def with_exposure(db: Warehouse, guesses: Guess, options: Options) -> Guess:
         reasons = (*guesses.reasons, ("exposure", exposure.column.name, why))
         guesses = replace(_without(guesses, exposure.column), exposure=exposure, reasons=reasons)
     for column in (*guesses.after, *guesses.features):
-        found = as_outcome(column, options.yes)
-        if found is None or found.kind != "binary" or not _looks_reached(db, guesses, found):
+        read = as_outcome(column, options.yes)
+        if read is None or read.kind != "binary" or not _looks_reached(db, guesses, read):
             continue
-        why = f"{_shares(db, guesses, found)}: it seems to say whom the treatment reached"
+        why = f"{_shares(db, guesses, read)}: it seems to say whom the treatment reached"
         if not options.exposure:
             why += f". Then pass --exposure {column.name}, and the effect of being reached is told, too"
         after = guesses.after if column in guesses.after else (*guesses.after, column)
@@ -48,13 +48,13 @@ def _named(guesses: Guess, options: Options) -> OutcomeGuess:
             f"--exposure '{options.exposure}' is the id, the arm, an outcome or the cluster already; "
             "name the column that is 1 for users whom the treatment reached"
         )
-    found = as_outcome(column, options.yes)
-    if found is None or found.kind != "binary":
+    read = as_outcome(column, options.yes)
+    if read is None or read.kind != "binary":
         raise ExperimentError(
             f"--exposure {column.name}: {column.type} with {column.distinct} values; it must be 1 for "
             "users whom the treatment reached and 0 for others, or two words such as yes and no (--yes)"
         )
-    return found
+    return read
 
 
 def _without(guesses: Guess, column: Column) -> Guess:

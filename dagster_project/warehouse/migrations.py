@@ -142,10 +142,10 @@ def transaction(db: Warehouse) -> Iterator[None]:
     db.rows("commit")
 
 
-def _too_new(db: Warehouse, home: Home, found: int, newest: int) -> str:
+def _too_new(db: Warehouse, home: Home, present: int, newest: int) -> str:
     (engine,) = db.one(f"select arg_max(engine, number) from {RECORD}")
     return (
-        f"{home.warehouse} is of version {found}, which {ENGINE} {engine} made; this {ENGINE} "
+        f"{home.warehouse} is of version {present}, which {ENGINE} {engine} made; this {ENGINE} "
         f"{version(ENGINE)} knows versions to {newest}. Run {ENGINE} {engine} or later, or put the copy "
         f"back that was made before the upgrade (in {home.upgrades}); nothing was changed"
     )

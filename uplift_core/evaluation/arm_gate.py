@@ -248,14 +248,14 @@ def _judged(decided: Sequence[_Decided], design: ArmDesign, budget: float) -> Po
 def _policies(each: _Decided, design: ArmDesign, budget: float) -> dict[str, _At]:
     effects = {MULTI_ARM: each.effects}
     effects |= {name: single_policy(each.effects, a) for a, name in enumerate(design.names)}
-    found = {}
+    chosen = {}
     for name, of_arms in effects.items():
         path = find_path(of_arms, design.costs, each.users.n)
         amount = min(budget * float(design.costs.max()), path.spend_above(design.least_price))
         policy = PolicyAt.of(path.shares, amount)
         shift = each.users.at_cut(policy, design.costs, per_cost=_per_cost(design))
-        found[name] = _At(policy.shares, shift)
-    return found
+        chosen[name] = _At(policy.shares, shift)
+    return chosen
 
 
 def _per_cost(design: ArmDesign) -> float:

@@ -113,11 +113,11 @@ def _noise(n: int) -> Floats:
 
 def _band(blocks: ScoreGroups, budgets: Doubles, value: Doubles, terms: Mapping[str, Doubles]) -> Band:
     """Make the band of a curve from the terms of its users' influence, each (n_budgets, n_blocks)."""
-    found = covariance(blocks, terms)
-    variance = np.maximum(np.diag(found), 0.0)
+    covariances = covariance(blocks, terms)
+    variance = np.maximum(np.diag(covariances), 0.0)
     known = variance > TINY * variance.max()  # at budget 1, every ranking is random targeting
     sd = np.sqrt(np.where(known, variance, 0.0))
-    correlation = found[np.ix_(known, known)] / np.outer(sd[known], sd[known])
+    correlation = covariances[np.ix_(known, known)] / np.outer(sd[known], sd[known])
     return Band(budgets, value, sd, critical_value(correlation))
 
 

@@ -177,8 +177,10 @@ class Clusters:
         """
         if (a, b) not in self._products:
             pairs = self.pairs
-            found = self._sparse_products(a, b) if pairs is None else self._paired_products(pairs, a, b)
-            self._products[a, b], self._products[b, a] = found, found.T
+            products = (
+                self._sparse_products(a, b) if pairs is None else self._paired_products(pairs, a, b)
+            )
+            self._products[a, b], self._products[b, a] = products, products.T
         return self._products[a, b]
 
     def _sparse_products(self, a: str, b: str) -> Doubles:
@@ -190,10 +192,10 @@ class Clusters:
     def _paired_products(self, pairs: Pairs, a: str, b: str) -> Doubles:
         one, other = self._groups_of_pairs
         size, key = self.n_groups, one * self.n_groups + other
-        found = np.diag(self.within(a, b))
-        found += np.bincount(key, pairs.product(a, b), size**2).reshape(size, size)
-        found += np.bincount(key, pairs.product(b, a), size**2).reshape(size, size).T
-        return np.asarray(found)
+        products = np.diag(self.within(a, b))
+        products += np.bincount(key, pairs.product(a, b), size**2).reshape(size, size)
+        products += np.bincount(key, pairs.product(b, a), size**2).reshape(size, size).T
+        return np.asarray(products)
 
     def products_above(self, a: str, b: str) -> Doubles:
         """Sum, over clusters, the product of two terms' sums over each group and all before it.
@@ -236,8 +238,8 @@ class Clusters:
             else:
                 clusters, place = self.finer
                 products = clusters.within(a, b)
-            found = np.bincount(place, products, self.n_groups).astype(np.float64)
-            self._within[a, b] = self._within[b, a] = found
+            by_group = np.bincount(place, products, self.n_groups).astype(np.float64)
+            self._within[a, b] = self._within[b, a] = by_group
         return self._within[a, b]
 
     @cached_property
@@ -286,9 +288,9 @@ class Pairs:
         if np.sum(size * (size - 1) // 2) > min(MOST_PAIRS * n, MOST_PAIRS_IN_ALL):
             return None
         left = np.repeat(first + size, size) - np.arange(n) - 1  # rows of the cluster that follow
-        starts = [np.flatnonzero(left >= apart) for apart in range(1, int(size.max()))]
+        starts = [np.flatnonzero(left >= distance) for distance in range(1, int(size.max()))]
         ones = np.concatenate([np.zeros(0, dtype=np.int64), *starts])
-        others = [rows + apart for apart, rows in enumerate(starts, start=1)]
+        others = [rows + distance for distance, rows in enumerate(starts, start=1)]
         return cls((ones, np.concatenate([np.zeros(0, dtype=np.int64), *others])), sums)
 
     def product(self, a: str, b: str) -> Doubles:

@@ -217,9 +217,11 @@ def _clustered_errors(groups: ScoreGroups, b: Doubles) -> dict[str, Doubles]:
         "value_ipw_error": {"y_treated": pi / e, "y_control": (1 - pi) / (1 - e), "one": -at_cut_ipw},
         "gain_ipw_error": {"y_treated": off / e, "y_control": -off / (1 - e), "one": -at_cut_ipw},
     }
-    found = {name: covariance(blocks, terms) for name, terms in influences.items()}
-    errors = {name: np.sqrt(np.maximum(np.diag(of_curve), 0.0)) for name, of_curve in found.items()}
-    return errors | {"incremental_covariance": found["incremental_error"]}
+    covariances = {name: covariance(blocks, terms) for name, terms in influences.items()}
+    errors = {
+        name: np.sqrt(np.maximum(np.diag(of_curve), 0.0)) for name, of_curve in covariances.items()
+    }
+    return errors | {"incremental_covariance": covariances["incremental_error"]}
 
 
 @dataclass(frozen=True)

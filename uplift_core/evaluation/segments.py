@@ -162,12 +162,12 @@ def segments(features: Mapping[str, BinSums]) -> list[Segment]:
         features: name of the feature -> sums by its bins; the same users for each feature. A feature
             with one segment is left out.
     """
-    found = [segment for name, bins in features.items() for segment in _of_feature(name, bins)]
-    tested = [segment.p_value for segment in found if segment.p_value is not None]
+    estimated = [segment for name, bins in features.items() for segment in _of_feature(name, bins)]
+    tested = [segment.p_value for segment in estimated if segment.p_value is not None]
     adjusted = iter(false_discovery_control(tested) if tested else ())
     return [
         segment if segment.p_value is None else _with_q(segment, float(next(adjusted)))
-        for segment in found
+        for segment in estimated
     ]
 
 

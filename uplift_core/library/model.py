@@ -207,7 +207,7 @@ class Model:
             libraries=bundle.library_versions(),
         )
         version, folder = bundle.save(Path(path), manifest, dict(self.contrasts))
-        arms = {arm: asdict(found) for arm, found in self.evidence.items()}
+        arms = {arm: asdict(of_arm) for arm, of_arm in self.evidence.items()}
         words = {"version": version, "arms": arms}
         replace_file(Path(path) / EVIDENCE, json.dumps(words, indent=2).encode())
         return folder
