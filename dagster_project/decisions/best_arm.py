@@ -18,11 +18,11 @@ from dagster_project.decisions.evidence import GainsOverNobody, ListEvidence
 from dagster_project.decisions.facts import ListFacts, ListOrder, read_facts
 from dagster_project.decisions.records import TREAT_LIST, Night
 from dagster_project.decisions.roles import ROLES, Counts
+from dagster_project.decisions.user_effects import USER_EFFECTS, read_offers
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import DECIDING, read_held_out
-from dagster_project.scores.predictions import SCORES
-from dagster_project.training.arm_policies import ARM_POLICIES, calibrated
-from dagster_project.training.registry import current_version, deciding_learner
+from dagster_project.training.arm_policies import ARM_POLICIES
+from dagster_project.training.registry import current_version
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from dagster_project.warehouse.table_names import VIEW
@@ -42,7 +42,6 @@ from uplift_core.targeting.arm_choice import (
 from uplift_core.targeting.arm_path import NO_ARM, find_path
 from uplift_core.targeting.budget import Budget, Distribution, list_size, rank_of
 
-USER_EFFECTS = Identifier.of("user_effects")
 BEST_SCORES = Identifier.of("best_scores")
 ROUNDING = 1e-9  # share of a budget by which sums may be off
 BEST_ARMS = Identifier.of("best_arms")
@@ -150,26 +149,8 @@ class ArmOffers:
     def write(cls, db: Warehouse, experiment: BatchExperiment) -> ArmOffers:
         """Create ``BEST_SCORES``: each user's offer, and the effect per cost of its first arm."""
         declaration = experiment.declaration
-        arms, costs = declaration.treatments, arm_costs(declaration)
-        columns = [
-            {
-                "name": Identifier.of(f"effect_{k}"),
-                "score": Identifier.of(SCORES[deciding_learner(db, experiment, arm)]),
-                "arm": Identifier(f"$arm_{k}"),
-            }
-            for k, arm in enumerate(arms)
-        ]
-        sql = render(
-            "decisions/user_effects.sql",
-            scores=experiment.tables.scores,
-            roles=ROLES,
-            effects=columns,
-            whole_clusters=False,
-        )
-        db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
-        different = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
-        scores = np.column_stack([column.to_numpy() for column in different.columns])
-        effects = calibrated(db, experiment, scores)
+        costs = arm_costs(declaration)
+        different, effects = read_offers(db, experiment)
         offers = Offers.of(effects, costs)
         first = offers.slope[:, 0]
         # No arm that helps, or none that is worth its cost: the score is 0, which treats nobody.
@@ -179,7 +160,7 @@ class ArmOffers:
                 f"{experiment.name}: arm = '{BEST}': an arm of cost 0 beside arms with costs helps some "
                 "users for nothing; declare its cost, however small"
             )
-        numbered = different.append_column("offer", pa.array(np.arange(len(scores))))
+        numbered = different.append_column("offer", pa.array(np.arange(len(effects))))
         numbered = numbered.append_column("cate_best", pa.array(score.astype(np.float32)))
         with db.relation("offers", numbered):
             db.create_temporary(

@@ -15,11 +15,10 @@ from dagster_project.decisions.roles import (
     write_excluded,
     write_roles,
 )
+from dagster_project.decisions.user_effects import USER_EFFECTS, read_offers
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.evaluation.multi_arm import Choice, judge_choice
-from dagster_project.scores.predictions import SCORES
-from dagster_project.training.arm_policies import calibrated
 from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -30,7 +29,6 @@ from uplift_core.targeting.arm_choice import arm_costs
 from uplift_core.targeting.arm_path import NO_ARM, find_path
 
 MULTI_ARM_LIST = Identifier.of("decisions", "multi_arm_list")
-USER_EFFECTS = Identifier.of("user_effects")
 OFFERS = Identifier.of("offers")
 MOVES = Identifier.of("moves")
 
@@ -152,25 +150,7 @@ def _find_moves(db: Warehouse, experiment: BatchExperiment) -> tuple[pa.Table, p
     A move has its level, the arm that it leads to, that arm's effect and cost, and the move's price.
     """
     arms, costs = experiment.declaration.treatments, arm_costs(experiment.declaration)
-    columns = [
-        {
-            "name": Identifier.of(f"effect_{k}"),
-            "score": Identifier.of(SCORES[deciding_learner(db, experiment, arm)]),
-            "arm": Identifier(f"$arm_{k}"),
-        }
-        for k, arm in enumerate(arms)
-    ]
-    sql = render(
-        "decisions/user_effects.sql",
-        scores=experiment.target_users.scores,
-        roles=ROLES,
-        effects=columns,
-        whole_clusters=treats_whole_clusters(experiment),
-    )
-    db.create_temporary(USER_EFFECTS, sql, {f"arm_{k}": arm for k, arm in enumerate(arms)})
-    offers = db.arrow(f"select distinct * exclude (user_id) from {USER_EFFECTS} order by all")
-    scores = np.column_stack([column.to_numpy() for column in offers.columns])
-    effects = calibrated(db, experiment, scores)
+    offers, effects = read_offers(db, experiment)
     path = find_path(effects, costs)
     offer, move = np.nonzero(path.arm != NO_ARM)
     arm = path.arm[offer, move]
