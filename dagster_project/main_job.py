@@ -175,16 +175,17 @@ def _warnings(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
 
 
 def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], tonight: str) -> None:
-    for experiment in chosen:
-        _table(console, read_summary(engine.paths, experiment))
     home = engine.paths
+    summaries = {experiment.name: read_summary(home, experiment) for experiment in chosen}
+    for summary in summaries.values():
+        _table(console, summary)
     console.print()
     for experiment in chosen:
         key = ListKey(tonight, experiment.name, experiment.declaration.defaults.arm)
         files = files_to_treat(engine.store, key)
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         where = f"{files[0]}{more}" if files else "not exported"
-        who = _who_is_treated(home, experiment, key) if files else ""
+        who = _who_is_treated(home, experiment, key, summaries[experiment.name]) if files else ""
         console.print(f"Whom to treat      {experiment.name}: {who}{where}", soft_wrap=True)
     console.print(f"Snapshot for SQL   {home.published}")
     if pin := read_pin(home.published):
@@ -193,14 +194,15 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
     console.print("                   make ui (Streamlit, port 8501)")
 
 
+MARGIN = " " * 19
 TREATED = """
 select treated, users from decisions.nights
 where experiment = $experiment and campaign = $campaign and decision_date = $decision_date::date
 """
 
 
-def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey) -> str:
-    """Say how many users a list treats, with which arm, and who chose the arm if there are several."""
+def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey, summary: Summary) -> str:
+    """Say how many users a list treats, with which arm, who chose the arm, and what is not shown."""
     pointer = newest_pointer(home.published)
     with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
         ((treated, users),) = con.execute(TREATED, asdict(key)).fetchall()
@@ -208,7 +210,8 @@ def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey) -> st
     several = len(declaration.treatments) > 1
     arm = f"'{declaration.defaults.arm}'" + (" (the declared default arm)" if several else "")
     adjective = "simulated " if declaration.source.kind == "simulation" else ""
-    return f"{treated:,} of {users:,} {adjective}users get {arm}\n                   "
+    doubt = "" if summary.word == "passed" else "; choosing them is not shown to pay off"
+    return f"{treated:,} of {users:,} {adjective}users get {arm}{doubt}\n{MARGIN}"
 
 
 def _table(console: Console, summary: Summary) -> None:
@@ -244,11 +247,12 @@ where experiment = $experiment and arm = $arm and is_current and learner = $lear
 
 @dataclass(frozen=True)
 class Summary:
-    """A table for people: title, rows of text, note."""
+    """A table for people: title, rows of text, note; and the word of the gate."""
 
     title: str
     rows: Sequence[tuple[str, ...]]
     note: str
+    word: str
 
 
 def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
@@ -262,6 +266,7 @@ def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
             QUERY, {**named, "outcome": defaults.outcome, "budget": defaults.budget}
         ).fetchall()
         ((word, reason),) = con.execute(GATE, named | {"learner": decides}).fetchall()
+        about_arms = _about_arms(con, experiment)
     rows = [
         (
             NAMES[learner] + (" *" if learner == decides else ""),
@@ -277,5 +282,29 @@ def read_summary(home: Home, experiment: BatchExperiment) -> Summary:
         f"{defaults.outcome}, {defaults.budget:.0%} treated",
         rows=rows,
         note=f"{defaults.outcome} per user on {figures[0][-1]:,} held-out users, doubly robust; "
-        f"± one standard error; * decides\nGate: {word}. {reason}",
+        f"± one standard error; * decides\nGate: {word}. {reason}{about_arms}",
+        word=word,
+    )
+
+
+ARMS = """
+select decider, reason from models.arm_policies
+where experiment = $experiment and budget = $budget
+    and model_version in (select model_version from models.registry where is_current)
+limit 1
+"""
+
+
+def _about_arms(con: duckdb.DuckDBPyConnection, experiment: BatchExperiment) -> str:
+    """Say which of several arms gains most, and which one the list is for if that is another."""
+    defaults = experiment.declaration.defaults
+    judged = con.execute(ARMS, {"experiment": experiment.name, "budget": defaults.budget}).fetchall()
+    if not judged:
+        return ""
+    ((decider, reason),) = judged
+    if decider == defaults.arm:
+        return f"\nArms: {reason}"
+    return (
+        f"\nArms: {reason} This table and the list are about '{defaults.arm}', the declared default "
+        f"arm; the run configuration `arm` asks for a list of '{decider}', or of 'best'."
     )

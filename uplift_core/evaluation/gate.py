@@ -266,11 +266,13 @@ class Judged:
             Where users are in clusters, it is the number of clusters with such a user: it is independent
             parts that make z normal, and users of one cluster say little more than one of them.
         clustered: whether users are in clusters.
+        who: who they are, in the gate's sentence.
     """
 
     n: int
     events: int
     clustered: bool = False
+    who: str = "train users, out of fold"
 
 
 def judge(comparison: Comparison, judged: Judged, budget: float) -> Verdict:
@@ -335,8 +337,8 @@ def _reason(
     random = side("random targeting", candidate.over_random, *by_random)
     response = side("the response model", candidate.over_response, *by_response)
     text = (
-        f"Treating {budget:.0%}, '{learner}' {random} and {response}; z is that of the gain averaged "
-        f"over budgets up to {min(2 * budget, 1):.0%}."
+        f"Among {judged.who}, treating {budget:.0%}, '{learner}' {random} and {response}; "
+        f"z is that of the gain averaged over budgets up to {min(2 * budget, 1):.0%}."
     )
     if judged.events < LEAST_EVENTS:
         counted = f"{judged.events} clusters" if judged.clustered else f"{judged.events}"

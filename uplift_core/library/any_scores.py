@@ -158,7 +158,9 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
     words: Mapping[str, Finding] = {}
     if mu0 is not None:
         with_response = replace(joint, scores={**joint.scores, RESPONSE: _numbers("mu0", mu0)})
-        judged = Judged(n, fewer_events(outcome, w, clusters), clustered=clusters is not None)
+        judged = Judged(
+            n, fewer_events(outcome, w, clusters), clustered=clusters is not None, who="these users"
+        )
         words = judge(compare([with_response], [*ranked], budget), judged, budget).findings
     deciles = tuple(
         {"ranking": name} | asdict(row) for name in ranked for row in uplift_by_decile(joint.by(name)[0])

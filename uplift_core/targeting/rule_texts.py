@@ -8,6 +8,8 @@ from typing import Any
 
 from uplift_core.targeting.policy_tree import Condition, Leaf, Node, PolicyTree
 
+NEARLY_NOBODY, NEARLY_EVERYBODY = 0.01, 0.99  # beyond these, a share is told with a decimal
+
 
 def in_words(tree: PolicyTree) -> str:
     """Say whom the rule treats: one sentence."""
@@ -19,7 +21,10 @@ def in_words(tree: PolicyTree) -> str:
 
 
 def _some(share: float) -> str:
-    return "users with " if share >= 1 else f"{share:.0%}, drawn by chance, of users with "
+    if share >= 1:
+        return "users with "
+    digits = 0 if NEARLY_NOBODY < share < NEARLY_EVERYBODY else 1
+    return f"{share:.{digits}%}, drawn by chance, of users with "
 
 
 def conditions_in_words(path: Sequence[Condition]) -> str:

@@ -114,7 +114,7 @@ def test_the_gate_has_a_word_on_each_ranking_where_there_is_a_response_model() -
     words = {name: found.word for name, found in evaluation.words.items()}
     assert words == {"effect": "passed", "noise": "inconclusive"}
     assert "'effect' beats random targeting" in evaluation.words["effect"].reason
-    assert "passed. Treating 40%" in str(evaluation)
+    assert "passed. Among these users, treating 40%" in str(evaluation)
     with pytest.raises(DataError, match="scores 'response': this name is that of mu0's ranking"):
         uplift.evaluate(users["y"], users["arm"], {"response": users["noise"]}, e=0.5)
 
