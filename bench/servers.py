@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -52,9 +53,15 @@ def _await(name: str, health: str) -> None:
 
 @contextmanager
 def api_on(
-    home: Path, *, workers: int = 1, **environment: str
+    home: Path, *, workers: int = 1, log: IO[bytes] | int = subprocess.DEVNULL, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the API on ``home`` as a separate process; yield its address and the process.
+
+    Args:
+        home: the home whose snapshot is served.
+        workers: number of the API's processes.
+        log: where its errors and warnings go.
+        environment: further variables of its environment.
 
     Raises:
         SystemExit: the API does not get ready in time.
@@ -62,12 +69,11 @@ def api_on(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["uvicorn", "serve.app:from_environment", "--factory", "--port", str(port)]
-    command += ["--workers", str(workers)]
+    command = ["serve", "--port", str(port), "--workers", str(workers)]
     with subprocess.Popen(  # noqa: S603 - a server of this project
         [sys.executable, "-m", *command, "--log-level", "warning", "--no-access-log"],
         env=os.environ | {"UPLIFT_HOME": str(home)} | environment,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
     ) as process:
         try:
             _await("the API", f"http://127.0.0.1:{port}/readyz")

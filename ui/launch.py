@@ -28,7 +28,7 @@ def main(port: str = PORT) -> int:
     url = Settings().api_url
     api_process = None
     if not _is_running(url) and url == Settings.model_fields["api_url"].default:
-        api = ["uvicorn", "serve.app:from_environment", "--factory", "--port", "8000"]
+        api = ["serve", "--port", "8000"]
         api_process = subprocess.Popen([sys.executable, "-m", *api])  # noqa: S603 - a fixed command
     app = ["streamlit", "run", str(APP), "--server.port", port, "--server.headless", "true", *flags()]
     try:

@@ -58,8 +58,7 @@ def init(folder: Path) -> None:
 @click.option("--host", default=LOOPBACK, show_default=True, help="address to listen on")
 def serve(port: int, workers: int, host: str) -> None:
     """Answer /score from what is published."""
-    app = ["serve.app:from_environment", "--factory", "--host", host, "--port", str(port)]
-    _replace_by("uvicorn", *app, "--workers", str(workers))
+    _replace_by("serve", "--host", host, "--port", str(port), "--workers", str(workers))
 
 
 @uplift.command()

@@ -148,10 +148,13 @@ def out_of_fold(
 ) -> pa.Table:
     """Predict by all learners, by cell and fold; models of the earlier folds predict a fold.
 
-    ``predicted`` has the feature cells to predict, by fold; default: those of the contrast.
+    Folds whose users chose the parameters are left out. ``predicted`` has the feature cells to predict,
+    by fold; default: those of the contrast.
     """
     parts, shared = [], recipe.of_control[outcome]
     for fold, model in sequential_fit(cells, recipe.parameters, recipe.threads, shared):
+        if fold < recipe.parameters.tuned_folds:
+            continue
         present = predicted[fold] if predicted else distinct(cells.cell[cells.fold == fold])
         rows = predictions_of(model, cells.x[present], arm, outcome)
         rows = rows.set_column(0, "cell", pa.array(present))

@@ -11,7 +11,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.errors import DataError
-from uplift_core.learners.tuning import Trial
+from uplift_core.learners.tuning import TUNED_FOLDS, Trial
 
 TUNING = Identifier.of("models", "tuning")
 
@@ -52,4 +52,4 @@ def tuned_parameters(db: Warehouse, experiment: BatchExperiment, arm: str) -> Le
             f"{experiment.name}: arm '{arm}' is not tuned; run the job tune_{experiment.name} first"
         )
     chosen = {kind: BoostingParameters.model_validate_json(text) for kind, text in rows}
-    return experiment.declaration.learners.model_copy(update=chosen)
+    return experiment.declaration.learners.model_copy(update=chosen).tuned_on(TUNED_FOLDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 
 class BoostingParameters(BaseModel):
@@ -65,6 +65,19 @@ class LearnerParameters(BaseModel):
     # Largest number of bins of a feature. On simulated experiments 64 bins rank users as well as 256 do,
     # and give half as many cells.
     max_bins: Annotated[int, Field(ge=2, le=256)] = 64
+    # A fact about this choice, not a parameter: no manifest has it, and nobody declares it.
+    _tuned_folds: int = PrivateAttr(0)
+
+    @property
+    def tuned_folds(self) -> int:
+        """Number of folds, from the first, whose users chose these parameters: they judge no learner."""
+        return self._tuned_folds
+
+    def tuned_on(self, folds: int) -> Self:
+        """Return a copy that knows on how many folds, from the first, it was chosen."""
+        tuned = self.model_copy()
+        tuned._tuned_folds = folds  # noqa: SLF001 - its own
+        return tuned
 
     @model_validator(mode="before")
     @classmethod

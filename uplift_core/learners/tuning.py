@@ -34,6 +34,7 @@ FoldEffect = Callable[[Cells, Nuisances, Fitter, int], Doubles]  # effect at the
 PACES = ((60, 0.05), (100, 0.05), (150, 0.1), (300, 0.1))
 DEPTHS = (1, 2, 3)
 LEAVES = (20, 60, 300)
+TUNED_FOLDS = 2  # the first folds choose parameters, which the others judge: the gate stays valid
 CERTAIN = 1e-6  # a prediction of exactly 0 or 1 would cost an infinite log loss
 
 
@@ -76,6 +77,9 @@ def tune(
 ) -> tuple[LearnerParameters, list[Trial]]:
     """Choose the parameters of outcome models, and with their nuisances those of effect models.
 
+    Only the first ``TUNED_FOLDS`` folds are used, so that the learners are judged on users who did not
+    choose their parameters.
+
     Args:
         cells: train cells of one contrast.
         start: gives the seed, and parameters that are tried besides the candidates.
@@ -83,6 +87,7 @@ def tune(
         threads: number of threads; 0 means all cores.
         report: called after every trial with the number of trials done and that of all trials.
     """
+    cells = cells.without(range(TUNED_FOLDS, cells.n_folds))
     tried = list(
         dict.fromkeys([*(candidates or grid()), start.outcome, start.effect, start.s or start.outcome])
     )
@@ -108,7 +113,8 @@ def tune(
         losses = counted(_effect_losses(cells, nuisances, fitters, fold_effect))
         trials[kind] = _trials(kind, tried, losses)
     chosen: dict[str, BoostingParameters] = {kind: _chosen(of_kind) for kind, of_kind in trials.items()}
-    return start.model_copy(update=chosen), [trial for of_kind in trials.values() for trial in of_kind]
+    tuned = start.model_copy(update=chosen).tuned_on(TUNED_FOLDS)
+    return tuned, [trial for of_kind in trials.values() for trial in of_kind]
 
 
 def _outcome_losses(

@@ -35,8 +35,14 @@ def test_models_train_with_what_tuning_chose(engine):
     with engine.warehouse() as db:
         trials = db.rows("select kind, parameters, chosen from models.tuning")
         current = db.rows("select distinct parameters from models.registry where is_current")
+        judged = db.one("select distinct events from models.registry where is_current")
+        others = db.one(
+            "select min(events) from (select count(*) filter (converted <> 0) as events "
+            "from assignment.simulated where split = 'train' and fold >= 2 group by arm)"
+        )
     assert {kind for kind, _, _ in trials} == {"outcome", "effect", "s"}
     chosen = {kind: json.loads(parameters) for kind, parameters, chosen in trials if chosen}
+    assert judged == others, "users who chose the parameters judge nothing"
     ((used,),) = current
     forest = small_simulation().declaration.learners.forest.model_dump()
     assert json.loads(used) == chosen | {"seed": 7, "max_bins": 64, "forest": forest}

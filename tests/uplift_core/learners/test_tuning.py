@@ -6,7 +6,7 @@ import pytest
 from tests.uplift_core.learners.rct import make_rct
 from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters
 from uplift_core.cells import Cells
-from uplift_core.learners.tuning import grid, tune
+from uplift_core.learners.tuning import TUNED_FOLDS, grid, tune
 
 CAUTIOUS = BoostingParameters(rounds=40, max_depth=2, learning_rate=0.1, min_leaf_events=40)
 WILD = BoostingParameters(rounds=200, max_depth=8, learning_rate=0.5, min_leaf_events=0, reg_lambda=0)
@@ -35,6 +35,18 @@ def test_the_overfitted_candidate_is_not_chosen_and_every_trial_is_told(cells):
     assert told == [(k, 6) for k in range(1, 7)]
     wild = next(t for t in trials if t.kind == "effect" and t.parameters == WILD)
     assert wild.dr_loss > next(t for t in trials if t.kind == "effect" and t.chosen).dr_loss
+
+
+def test_users_of_the_later_folds_choose_nothing(cells):
+    judge = cells.fold >= TUNED_FOLDS
+    changed = replace(
+        cells, y_sum=np.where(judge, 0, cells.y_sum), events=np.where(judge, 0, cells.events)
+    )
+    chosen, trials = tune(cells, START, [WILD])
+    assert [t.loss for t in tune(changed, START, [WILD])[1]] == [t.loss for t in trials]
+    assert chosen.tuned_folds == TUNED_FOLDS == 2
+    assert (START.tuned_folds, "tuned" in chosen.model_dump_json()) == (0, False)
+    assert chosen.with_rounds(3).tuned_folds == TUNED_FOLDS
 
 
 def test_start_wins_no_tie_break_it_does_not_earn(cells):
