@@ -250,20 +250,15 @@ def _rules(db: Warehouse, experiment: BatchExperiment, arm: str) -> list[str]:
     )
     if not rules:
         return []
-    table = markdown_table(
-        ["questions", "rule", "gain over random", "less that of the scores", ""],
-        [
-            (
-                str(row["depth"]),
-                row["words"],
-                with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
-                with_error(row["difference"], row["difference_std_error"], sign=True),
-                row["verdict"],
-            )
-            for row in rules
-        ],
-    )
-    return ["Rules that a person can read, learned in train, on held-out users:", table]
+    told = []
+    for row in rules:
+        gain = with_error(row["gain_over_random"], row["gain_std_error"], sign=True)
+        less = with_error(row["difference"], row["difference_std_error"], sign=True)
+        told.append(
+            f"- With at most {row['depth']} of them: {row['words']} Gain over random {gain}, "
+            f"less that of the scores {less}: {row['verdict']}."
+        )
+    return ["Rules of a few questions, learned in train, on held-out users:", "\n".join(told)]
 
 
 def _holdout_table(db: Warehouse, experiment: BatchExperiment, arm: str) -> str:

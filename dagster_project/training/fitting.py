@@ -44,12 +44,14 @@ class Recipe:
         parameters: parameters of the boosters.
         threads: number of threads to fit with; 0 means all cores.
         of_control: the control's models by outcome; arms with the same parameters may share them.
+        with_rules: whether rules that a person can read are learned, too.
     """
 
     edges: BinEdges
     parameters: LearnerParameters
     threads: int
     of_control: dict[str, FittedModels] = field(default_factory=lambda: defaultdict(dict))
+    with_rules: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,10 @@ def train_arm(db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Reci
     """Fit all learners of one arm and both arms' models of the other outcomes; judge the learners."""
     model, predictions = fit_arm(db, experiment, arm, recipe)
     with db.relation(OUT_OF_FOLD, predictions):
-        judged = judge_arm(db, experiment, arm, Identifier.of(OUT_OF_FOLD))
-        return Trained(model, *judged, learn_rules(db, experiment, arm, Identifier.of(OUT_OF_FOLD)))
+        table = Identifier.of(OUT_OF_FOLD)
+        judged = judge_arm(db, experiment, arm, table)
+        rules = learn_rules(db, experiment, arm, table) if recipe.with_rules else ()
+        return Trained(model, *judged, rules)
 
 
 def judge_arm(

@@ -69,7 +69,7 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """How the arm is trained."""
-        return Recipe(self.edges, self.parameters, self.limits.threads)
+        return Recipe(self.edges, self.parameters, self.limits.threads, with_rules=False)
 
 
 def train_on_one(job: Job) -> tuple[Fitted, Judged]:

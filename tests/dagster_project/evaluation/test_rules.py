@@ -54,7 +54,7 @@ def test_the_sql_of_a_rule_decides_about_each_user_as_the_engine_does(hillstrom_
     with opened(Home(hillstrom_home)) as db:
         trees = read_rules(db, experiment, "womens")
         written = db.rows("select sql from models.rules where arm = 'womens' order by depth")
-        names = features_of(db, experiment)
+        names = list(features_of(db, experiment))
         chances = ", ".join(f"({sql})::double as chance_{i}" for i, (sql,) in enumerate(written))
         users = db.arrow(f"select *, {chances} from features.hillstrom").to_pandas()
     assert [tree.depth for tree in trees] == [1, 2]
@@ -70,7 +70,7 @@ def test_a_rules_gain_is_that_of_its_users_beside_the_scores(
 ) -> None:
     with opened(Home(hillstrom_home)) as db:
         trees = read_rules(db, folder_of("hillstrom"), "womens")
-        names = features_of(db, folder_of("hillstrom"))
+        names = list(features_of(db, folder_of("hillstrom")))
         rules = db.arrow("from evaluation.rules where arm = 'womens' order by depth").to_pylist()
         leaves = db.arrow("from evaluation.rule_leaves where arm = 'womens'").to_pylist()
         (best,) = db.rows(

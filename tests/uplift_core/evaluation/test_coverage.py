@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_learners_that_are_judged_by_the_users_that_trained_them_are_noticed(
 ) -> None:
     """What the proof is for: with fixed rankings no such fault could show."""
 
-    def in_sample(cells: Cells, parameters: LearnerParameters, threads: int) -> Iterator:
+    def in_sample(cells: Cells, parameters: LearnerParameters, threads: int, *_: Any) -> Iterator:
         model = fit_contrast(cells, parameters, threads)
         return ((fold, model) for fold in range(1, cells.n_folds))
 
