@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES
@@ -18,8 +20,9 @@ from dagster_project.scores.score_groups import (
 )
 from dagster_project.training.cells import features_of, read_feature_cells
 from dagster_project.training.registry import deciding_learner
-from dagster_project.training.rules import leaf_effects, read_rules
+from dagster_project.training.rules import read_rules
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.arrays import Floats
 from uplift_core.evaluation.estimate import Estimate, difference, ratio, spread
 from uplift_core.evaluation.groups import JointGroups
 from uplift_core.evaluation.policy import effect_within, gain_over_random
@@ -35,39 +38,63 @@ def rule_rows(db: Warehouse, experiment: BatchExperiment) -> dict[str, Rows]:
     rules: Rows = []
     leaves: Rows = []
     for arm in experiment.declaration.treatments:
-        for rule in read_rules(db, experiment, arm):
+        if not (of_arm := read_rules(db, experiment, arm)):
+            continue
+        users = HeldOut.read(db, experiment, arm)
+        for rule in of_arm:
             label = {"experiment": experiment.name, "arm": arm, "depth": rule.depth}
-            learner = deciding_learner(db, experiment, arm)
-            groups = _held_out(db, experiment, arm, learner, rule)
-            rules.append(label | {"learner": learner} | _gains(experiment, groups, learner))
+            groups = users.by_leaf(rule)
+            gains = _gains(groups, users.learner, experiment.declaration.defaults.budget)
+            rules.append(label | {"learner": users.learner} | gains)
             leaves += [label | row for row in _leaves(groups, rule)]
     return {"rules": rules, "rule_leaves": leaves}
 
 
-def _held_out(
-    db: Warehouse, experiment: BatchExperiment, arm: str, learner: str, rule: PolicyTree
-) -> JointGroups:
-    """Read the held-out users by the rule's leaf and the score of the learner that decides."""
-    outcome, clustered = experiment.declaration.defaults.outcome, experiment.declaration.errors_by_unit
-    scores = {learner: SCORES[learner]}
-    grouping = Grouping.by_scores(scores, clustered=True, by_fold=False)
-    sql = sums_select(experiment, experiment.tables.predictions, outcome, grouping)
-    rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
-    users = read_cluster_users(db, experiment, arm, outcome, by_fold=False) if clustered else None
-    x = read_feature_cells(db, experiment, tuple(features_of(db, experiment)))
-    cell = rows.column("cell").to_numpy()
-    rankings = {
-        learner: doubles(rows, scores[learner]),
-        "rule": leaf_effects(rule, x[cell]),
-        LEAF: rule.leaf_of(x[cell]).astype(np.float64),
-    }
-    e = experiment.declaration.contrast(arm).propensity
-    return groups_of(rows, e, users, rankings).merged()
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out users of one contrast, cell by cell.
+
+    Attributes:
+        learner: the learner that decides.
+        rows: their sums by cell, and its score.
+        x: (n_rows, n_features) float32 features of the cells.
+        propensity: e, by design.
+        users: the users by cluster; None if users are independent.
+    """
+
+    learner: str
+    rows: pa.Table
+    x: Floats
+    propensity: float
+    users: pa.Table | None
+
+    @classmethod
+    def read(cls, db: Warehouse, experiment: BatchExperiment, arm: str) -> HeldOut:
+        """Read the held-out users of one arm and the control."""
+        declaration, learner = experiment.declaration, deciding_learner(db, experiment, arm)
+        outcome = declaration.defaults.outcome
+        grouping = Grouping.by_scores({learner: SCORES[learner]}, clustered=True, by_fold=False)
+        sql = sums_select(experiment, experiment.tables.predictions, outcome, grouping)
+        rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
+        by_unit = declaration.errors_by_unit
+        users = read_cluster_users(db, experiment, arm, outcome, by_fold=False) if by_unit else None
+        features = read_feature_cells(db, experiment, tuple(features_of(db, experiment)))
+        x = features[rows.column("cell").to_numpy()]
+        return cls(learner, rows, x, declaration.contrast(arm).propensity, users)
+
+    def by_leaf(self, rule: PolicyTree) -> JointGroups:
+        """Group the users by a rule's leaf and the learner's score."""
+        leaf = rule.leaf_of(self.x)
+        effects = np.asarray([each.effect for _, each in rule.leaves()])
+        rankings = {
+            self.learner: doubles(self.rows, SCORES[self.learner]),
+            "rule": effects[leaf],
+            LEAF: leaf.astype(np.float64),
+        }
+        return groups_of(self.rows, self.propensity, self.users, rankings).merged()
 
 
-def _gains(experiment: BatchExperiment, groups: JointGroups, learner: str) -> dict[str, Any]:
-    budget = experiment.declaration.defaults.budget
-
+def _gains(groups: JointGroups, learner: str, budget: float) -> dict[str, Any]:
     def gain(name: str) -> Estimate:
         ranked, place = groups.by(name)
         return spread(gain_over_random(ranked, budget), place)

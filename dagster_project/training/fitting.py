@@ -84,7 +84,7 @@ def train_arm(db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Reci
     with db.relation(OUT_OF_FOLD, predictions):
         table = Identifier.of(OUT_OF_FOLD)
         judged = judge_arm(db, experiment, arm, table)
-        rules = learn_rules(db, experiment, arm, table) if recipe.with_rules else ()
+        rules = learn_rules(db, experiment, arm, recipe.edges, table) if recipe.with_rules else ()
         return Trained(model, *judged, rules)
 
 

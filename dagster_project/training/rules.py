@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.score_groups import Grouping, doubles, sums_binds, sums_select
-from dagster_project.training.cells import features_of, read_edges, read_feature_cells
+from dagster_project.training.cells import read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
+from uplift_core.cells import BinEdges
 from uplift_core.targeting.policy_tree import PolicyTree, policy_tree
 from uplift_core.targeting.rule_texts import in_words, json_conditions, sql_case
 from uplift_core.targeting.tree_search import ScoredCells
@@ -23,7 +23,7 @@ MOST_CELLS = 3_000_000  # with more, a rule costs more than the learners
 
 
 def learn_rules(
-    db: Warehouse, experiment: BatchExperiment, arm: str, predictions: Identifier
+    db: Warehouse, experiment: BatchExperiment, arm: str, edges: BinEdges, predictions: Identifier
 ) -> tuple[PolicyTree, ...]:
     """Find the best rules of an arm for the default budget, one of each depth.
 
@@ -31,6 +31,7 @@ def learn_rules(
         db: the warehouse.
         experiment: the experiment.
         arm: the treatment arm.
+        edges: lower edges of the features' bins.
         predictions: out-of-fold predictions of both arms' outcomes, by cell and fold: they make each
             user's doubly robust score without having seen the user.
 
@@ -39,7 +40,7 @@ def learn_rules(
     """
     if db.count(experiment.tables.feature_cells) > MOST_CELLS:
         return ()
-    defaults, names = experiment.declaration.defaults, features_of(db, experiment)
+    defaults = experiment.declaration.defaults
     grouping = Grouping(Identifier.of("cell"), {}, by_fold=True)
     sums = sums_select(experiment, predictions, defaults.outcome, grouping)
     rows = db.arrow(
@@ -47,8 +48,8 @@ def learn_rules(
         "group by cell order by cell",
         sums_binds(experiment, arm, by_fold=True),
     )
-    x = read_feature_cells(db, experiment, tuple(names))[rows.column("cell").to_numpy()]
-    cells = ScoredCells(read_edges(db, experiment), x, doubles(rows, "n"), doubles(rows, "phi"))
+    x = read_feature_cells(db, experiment, edges.features)[rows.column("cell").to_numpy()]
+    cells = ScoredCells(edges, x, doubles(rows, "n"), doubles(rows, "phi"))
     return tuple(policy_tree(cells, depth, budget=defaults.budget) for depth in DEPTHS)
 
 
@@ -82,9 +83,3 @@ def read_rules(db: Warehouse, experiment: BatchExperiment, arm: str) -> list[Pol
         {"experiment": experiment.name, "arm": arm},
     )
     return [PolicyTree.from_dict(json.loads(tree)) for (tree,) in rows]
-
-
-def leaf_effects(rule: PolicyTree, x: np.ndarray) -> np.ndarray:
-    """Return the train users' mean effect in the leaf of each row of ``x``: the rule's ranking."""
-    effects = np.asarray([leaf.effect for _, leaf in rule.leaves()])
-    return np.asarray(effects[rule.leaf_of(x)])
