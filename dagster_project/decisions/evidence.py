@@ -98,29 +98,32 @@ class TreatingNobody:
     judged: Estimate = UNKNOWN
 
     @property
-    def harms(self) -> bool:
-        """Whether it is shown that treating nobody is better: a 95 % interval lies below 0."""
-        return self.held_out.ci_high < 0 or self.judged.ci_high < 0
-
-    @property
-    def helps(self) -> bool:
-        """Whether it is shown that the list is better than treating nobody."""
-        return not self.harms and (self.held_out.ci_low > 0 or self.judged.ci_low > 0)
+    def gains(self) -> dict[str, Estimate]:
+        """The gains that were evaluated, by the users that they are about."""
+        gains = {"held-out users": self.held_out, "users of the learner's gate": self.judged}
+        return {who: gain for who, gain in gains.items() if not math.isnan(gain.value)}
 
     @property
     def upper(self) -> float:
         """The lower of the intervals' upper ends; nan if nothing was evaluated."""
-        known = [gain.ci_high for gain in (self.held_out, self.judged) if not math.isnan(gain.value)]
-        return min(known, default=math.nan)
+        return min((gain.ci_high for gain in self.gains.values()), default=math.nan)
+
+    @property
+    def harms(self) -> bool:
+        """Whether it is shown that treating nobody is better: a 95 % interval lies below 0."""
+        return self.upper < 0
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is shown that the list is better than treating nobody."""
+        return not self.harms and any(gain.ci_low > 0 for gain in self.gains.values())
 
     @property
     def sentence(self) -> str:
         """The comparison in words, with its figures."""
-        gains = {"held-out users": self.held_out, "users of the learner's gate": self.judged}
         figures = [
             f"{gain.value:+.5f} ± {gain.std_error:.5f} {self.unit} per user, on {who}"
-            for who, gain in gains.items()
-            if not math.isnan(gain.value)
+            for who, gain in self.gains.items()
         ]
         if not figures:
             return "no figure compares the list with treating nobody"

@@ -143,32 +143,51 @@ class Verdict:
         return f"{self.word}. {self.findings[self.champion].reason}"
 
 
-Side = tuple[Estimate, Estimate]  # the gain at the budget, and the gain averaged over budgets
 Part = tuple[float, Estimate]  # of one fold: its users, and a figure of them
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What one ranking gains on a fold.
+
+    Attributes:
+        over_random: at the budget, over random targeting.
+        mean: the same, averaged over budgets.
+        over_nobody: at the budget, over treating nobody.
+    """
+
+    over_random: Estimate
+    mean: Estimate
+    over_nobody: Estimate
+
+    @classmethod
+    def of(cls, joint: JointGroups, name: str, budget: float) -> _Side:
+        groups, place = joint.by(name)
+        return cls(
+            spread(gain_over_random(groups, budget), place),
+            spread(mean_gain(groups, budget), place),
+            _bare(gain_over_none(groups, budget)),
+        )
 
 
 class _FoldGains:
     """One learner's gains at the budget, fold by fold: over random, the response model and nobody."""
 
     def __init__(self) -> None:
-        self._random: list[Part] = []
-        self._response: list[Part] = []
-        self._nobody: list[Part] = []
+        self._figures: tuple[list[Part], list[Part], list[Part]] = ([], [], [])
 
-    def add(
-        self, joint: JointGroups, name: str, gain: Estimate, response: Estimate, budget: float
-    ) -> None:
-        """Add a fold; ``gain`` and ``response`` are the gains over random of both rankings."""
-        groups, _ = joint.by(name)
-        n = joint.n_users
-        self._random.append((n, _bare(gain)))
-        self._response.append((n, _bare(difference(joint, gain, response))))
-        self._nobody.append((n, _bare(gain_over_none(groups, budget))))
+    def add(self, joint: JointGroups, side: _Side, response: _Side) -> None:
+        """Add what the learner's ranking and the response model's gain on a fold."""
+        over_response = difference(joint, side.over_random, response.over_random)
+        figures = _bare(side.over_random), _bare(over_response), side.over_nobody
+        for parts, figure in zip(self._figures, figures, strict=True):
+            parts.append((joint.n_users, figure))
 
     @property
     def pooled(self) -> tuple[Estimate, Estimate, Estimate]:
         """The gains over random, the response model and nobody, of all folds together."""
-        return _pooled(self._random), _pooled(self._response), _pooled(self._nobody)
+        over_random, over_response, over_nobody = map(_pooled, self._figures)
+        return over_random, over_response, over_nobody
 
 
 def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float) -> Comparison:
@@ -183,14 +202,13 @@ def compare(folds: Sequence[JointGroups], learners: Sequence[str], budget: float
     gains = {name: _FoldGains() for name in learners}
     procedure: list[Part] = []
     for trained, joint in enumerate(folds, start=1):
-        sides = {name: _side(joint, name, budget) for name in (*learners, RESPONSE)}
+        sides = {name: _Side.of(joint, name, budget) for name in (*learners, RESPONSE)}
         leader = families[0].leader if procedure else _first_leader(learners)
-        procedure.append((joint.n_users, sides[leader][0]))
+        procedure.append((joint.n_users, sides[leader].over_random))
         for family in families:
-            family.add(joint, {name: mean for name, (_, mean) in sides.items()}, trained**0.5)
-        response = sides[RESPONSE][0]
+            family.add(joint, {name: side.mean for name, side in sides.items()}, trained**0.5)
         for name in learners:
-            gains[name].add(joint, name, sides[name][0], response, budget)
+            gains[name].add(joint, sides[name], sides[RESPONSE])
     candidates = {name: each for family in families for name, each in family.candidates(gains).items()}
     return Comparison({name: candidates[name] for name in learners}, _pooled(procedure))
 
@@ -237,14 +255,6 @@ class _Family:
             )
             for i, name in enumerate(self.names)
         }
-
-
-def _side(joint: JointGroups, name: str, budget: float) -> Side:
-    groups, place = joint.by(name)
-    return (
-        spread(gain_over_random(groups, budget), place),
-        spread(mean_gain(groups, budget), place),
-    )
 
 
 def _bare(figure: Estimate) -> Estimate:
