@@ -6,10 +6,11 @@ import argparse
 import sys
 
 from dagster_project.settings import SQL_FOLDER, Settings
-from dagster_project.turns.waiting import BY_SIGNAL, leave
+from dagster_project.turns.waiting import BY_SIGNAL
 from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import discover
+from uplift_core.leaving import leave
 
 
 def main(arguments: list[str] | None = None) -> int:

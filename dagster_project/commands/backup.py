@@ -7,9 +7,10 @@ import sys
 
 from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
-from dagster_project.turns.waiting import Stopped, leave, stoppable
+from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
+from uplift_core.leaving import leave
 
 
 def main(arguments: list[str] | None = None) -> int:

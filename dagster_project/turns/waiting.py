@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import NoReturn
 
 PAUSE = 0.2  # seconds between two checks
 REMINDER = 60.0  # seconds between two log lines
@@ -57,18 +53,6 @@ def stoppable() -> Iterator[None]:
         if not stopped:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process at once with an exit code, as is due after a signal.
-
-    The interpreter's usual end takes seconds, and DuckDB then prints a hundred lines about objects that
-    an interrupted step did not free.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def wait_while(blocker: Callable[[], str], log: Log) -> None:

@@ -27,7 +27,8 @@ import sys, time
 from pathlib import Path
 import dagster as dg
 from dagster_project.turns.turn import turn_of_run
-from dagster_project.turns.waiting import Stopped, leave, stoppable
+from dagster_project.turns.waiting import Stopped, stoppable
+from uplift_core.leaving import leave
 
 @dg.op(pool="warehouse")
 def work():
