@@ -39,7 +39,11 @@ class Offers:
         """Find the moves for calibrated effects (n_users, n_arms) and costs (n_arms,)."""
         if not len(effects):
             return cls(np.empty(effects.shape, np.int8), np.empty(effects.shape))
-        path = find_path(effects, costs)
+        return cls.along(find_path(effects, costs))
+
+    @classmethod
+    def along(cls, path: Path) -> Offers:
+        """Return the moves of the users, or of the groups of users, of a path."""
         return cls(path.arm, np.append(path.slope, -np.inf)[path.level])
 
     def at(self, price: float) -> npt.NDArray[np.int64]:
@@ -63,9 +67,9 @@ class Prices:
     def __init__(self, effects: Doubles, n: Doubles, costs: Doubles) -> None:
         """Take effects (n_groups, n_arms), the users of each (n_groups,), and costs (n_arms,)."""
         self._path: Path = find_path(effects, costs, n)
-        self._effects, self._n, self._costs = effects, n, costs
-        first = self._path.slope[np.minimum(self._path.level[:, 0], len(self._path.slope) - 1)]
-        helped = self._path.arm[:, 0] != NO_ARM
+        self._offers = Offers.along(self._path)
+        self._n, self._costs = n, costs
+        first, helped = self._offers.slope[:, 0], self._offers.arm[:, 0] != NO_ARM
         order = np.argsort(-first[helped], kind="stable")
         self._first, self._reached = -first[helped][order], np.cumsum(n[helped][order])
         paid = costs[costs > 0]
@@ -101,7 +105,7 @@ class Prices:
 
     def shares(self, price: float) -> Doubles:
         """Return the share of held-out users who get each arm at a price: (n_arms,)."""
-        arm = arms_at(self._effects, self._costs, price)
+        arm = self._offers.at(price)
         users = [float(self._n[arm == a].sum()) for a in range(len(self._costs))]
         return np.asarray(users) / self.n_users
 
