@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.reading import odd_rows
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
@@ -24,10 +25,7 @@ def refuse_odd_exposures(db: Warehouse, experiment: BatchExperiment) -> None:
     if column is None:
         return
     odd = f"coalesce(try_cast({column} as double), 2) not in (0, 1)"
-    rows, first, value = db.one(
-        f"select count(*), min(user_id), min_by(coalesce({column}::varchar, 'no value'), user_id) "
-        f"from {experiment.tables.raw} where {odd}"
-    )
+    rows, first, value = odd_rows(db, experiment.tables.raw, column, odd)
     if rows:
         raise DataError(
             f"{experiment.name}: exposure = '{experiment.declaration.exposure}' must be 1 for users "

@@ -126,3 +126,19 @@ def refuse_floats(db: Warehouse, table: Identifier, column: str, where: str, rem
             f"{where}: '{column}' is {types[column]} (such as {first}), and such numbers lose the last "
             f"digits of long ids; {remedy}"
         )
+
+
+def odd_rows(db: Warehouse, table: Identifier, column: Identifier, odd: str) -> tuple[int, int, str]:
+    """Count a table's rows for which ``odd`` holds; return the first such user and their value, too.
+
+    Args:
+        db: the warehouse.
+        table: has ``user_id``.
+        column: the column of the value.
+        odd: a condition in SQL.
+    """
+    rows, first, value = db.one(
+        f"select count(*), min(user_id), min_by(coalesce({column}::varchar, 'no value'), user_id) "
+        f"from {table} where {odd}"
+    )
+    return rows, first, value

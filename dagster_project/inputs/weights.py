@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.inputs.reading import odd_rows
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.errors import DataError
@@ -25,10 +26,8 @@ def refuse_odd_weights(db: Warehouse, experiment: BatchExperiment) -> None:
         return
     raw, number = experiment.tables.raw, f"try_cast({column} as double)"
     where = f"{experiment.name}: weight = '{experiment.declaration.weight}'"
-    rows, first, value = db.one(
-        f"select count(*), min(user_id), min_by(coalesce({column}::varchar, 'no value'), user_id) "
-        f"from {raw} where not coalesce(isfinite({number}) and {number} >= 0, false)"
-    )
+    odd = f"not coalesce(isfinite({number}) and {number} >= 0, false)"
+    rows, first, value = odd_rows(db, raw, column, odd)
     if rows:
         raise DataError(
             f"{where} must be a finite number of 0 or more, and is not in {rows} rows, the first of "
