@@ -84,7 +84,7 @@ def test_a_run_ends_by_saying_where_the_file_is_with_whom_to_treat(
     main_job._report(Console(width=80), Engine(home=str(home.root)), [simulated], date)
     lines = capsys.readouterr().out.splitlines()
     (place,) = [i for i, line in enumerate(lines) if "Whom to treat" in line]
-    who = "1,500 of 5,000 simulated users get 'treated'"
+    who = "1,500 of 5,000 simulated users get 'treated'; choosing them is not shown to pay off"
     assert lines[place].rstrip() == f"Whom to treat      simulated: {who}"
     assert len(Path(lines[place + 1].strip()).read_text().splitlines()) == 1 + 0.3 * SMALL
 

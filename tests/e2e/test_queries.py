@@ -29,8 +29,8 @@ def answer(con: duckdb.DuckDBPyConnection, number: str) -> list[tuple]:
     return con.execute(dict(QUERIES)[number]).fetchall()
 
 
-def test_there_are_ten() -> None:
-    assert [number for number, _ in QUERIES] == [str(i) for i in range(1, 11)]
+def test_there_are_eleven() -> None:
+    assert [number for number, _ in QUERIES] == [str(i) for i in range(1, 12)]
 
 
 @pytest.mark.parametrize("number", [number for number, _ in QUERIES])
