@@ -102,7 +102,8 @@ def critical_value(correlation: Doubles) -> float:
         return Z95
     values, vectors = np.linalg.eigh(correlation)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.float32)
-    largest = np.abs(root @ _noise(len(values))).max(axis=0)
+    curves = root @ _noise(len(values))
+    largest = np.abs(curves, out=curves).max(axis=0)  # in place: curves take megabytes
     return max(float(np.quantile(largest, LEVEL)), Z95)
 
 
