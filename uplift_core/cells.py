@@ -59,11 +59,15 @@ class BinEdges:
     def codes(self, x: Floats) -> npt.NDArray[np.int64]:
         """Number the bin of each value of ``x`` (n, n_features), from 0; NaN is the last one."""
         codes = np.empty(x.shape, dtype=np.int64)
-        for j, edge in enumerate(self.edges):
-            column = x[:, j]
-            index = np.maximum(np.searchsorted(edge, column, side="right") - 1, 0)
-            codes[:, j] = np.where(np.isnan(column), len(edge), index)
+        for j in range(len(self.edges)):
+            codes[:, j] = self.codes_of(j, x)
         return codes
+
+    def codes_of(self, feature: int, x: Floats) -> npt.NDArray[np.int64]:
+        """Number the bin of one feature, by its place, of each row of ``x``: (n,); see ``codes``."""
+        edge, column = self.edges[feature], x[:, feature]
+        index = np.maximum(np.searchsorted(edge, column, side="right") - 1, 0)
+        return np.where(np.isnan(column), len(edge), index)
 
     def values(self, codes: npt.NDArray[np.int64]) -> Floats:
         """Return the lower edges of the bins ``codes`` (n, n_features) as float32."""

@@ -22,7 +22,8 @@ MOST_FEATURES = {1: 10_000, 2: 40, 3: 16}  # that a rule may ask about, by depth
 MOST_SUMS = 4e7  # sums of three features that are kept, about 600 MB
 TINY = 1e-9  # of the sum of |phi|; a smaller gain is rounding
 
-Codes = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int16]  # numbers of bins, of which a feature has 257 at most
+Rows = npt.NDArray[np.int64]
 BinSums = Mapping[tuple[int, ...], tuple[Doubles, Doubles]]  # features -> sums of n and of phi by bins
 FEWEST_BINS = 2
 
@@ -121,18 +122,18 @@ class TreeSearch:
     @classmethod
     def of(cls, cells: ScoredCells, depth: int) -> TreeSearch:
         """Merge neighbouring bins until each feature has few, of about equally many users."""
-        fine = cells.edges.codes(cells.x)
-        features = _most_telling(cells, fine, MOST_FEATURES[depth])
+        features = _most_telling(cells, MOST_FEATURES[depth])
         most = _most_bins(depth, len(features))
-        columns, edges = [], []
-        for j in features:
-            edge = cells.edges.edges[j]
-            first = _first_bins(_total(fine[:, j], cells.n, len(edge) + 1)[:-1], most)
-            column = np.searchsorted(first, fine[:, j], side="right")
-            columns.append(np.where(fine[:, j] == len(edge), 0, column))
+        coarse = np.empty((len(cells.n), len(features)), dtype=np.int16)
+        edges = []
+        for column, j in enumerate(features):
+            edge, fine = cells.edges.edges[j], cells.edges.codes_of(j, cells.x)
+            first = _first_bins(_total(fine, cells.n, len(edge) + 1)[:-1], most)
+            number = np.searchsorted(first, fine, side="right")
+            coarse[:, column] = np.where(fine == len(edge), 0, number)
             edges.append(edge[first])
         sizes = tuple(len(edge) + 1 for edge in edges)
-        codes, n, phi = _merge_equal(np.column_stack(columns), cells.n, cells.phi)
+        codes, n, phi = _merge_equal(coarse, cells.n, cells.phi)
         sums = _sums(codes, n, phi, sizes, depth)
         names = tuple(cells.edges.features[j] for j in features)
         return cls(tuple(edges), names, features, codes, n, phi, depth, sizes, sums)
@@ -152,7 +153,7 @@ class TreeSearch:
 
     def _grow(
         self,
-        rows: Codes,
+        rows: Rows,
         depth: int,
         price: float,
         leaves: list[tuple[float, float]],
@@ -178,12 +179,12 @@ class TreeSearch:
         return None
 
 
-def _total(place: Codes, column: Doubles, length: int = 0) -> Doubles:
+def _total(place: Rows, column: Doubles, length: int = 0) -> Doubles:
     """Add up a column by place."""
     return np.bincount(place, column, length).astype(np.float64)
 
 
-def _most_telling(cells: ScoredCells, fine: Codes, most: int) -> tuple[int, ...]:
+def _most_telling(cells: ScoredCells, most: int) -> tuple[int, ...]:
     """Return the features by which one question gains most over treating all users alike."""
     edges = cells.edges.edges
     if len(edges) <= most:
@@ -192,7 +193,7 @@ def _most_telling(cells: ScoredCells, fine: Codes, most: int) -> tuple[int, ...]
     reward = cells.phi - price * cells.n
     gains = []
     for j, edge in enumerate(edges):
-        by_bin = _total(fine[:, j], reward, len(edge) + 1)
+        by_bin = _total(cells.edges.codes_of(j, cells.x), reward, len(edge) + 1)
         gains.append(float(_best_halves(np.roll(by_bin, 1)).max()))
     return tuple(sorted(np.argsort(-np.asarray(gains), kind="stable")[:most].tolist()))
 
@@ -205,7 +206,7 @@ def _most_bins(depth: int, features: int) -> int:
     return most
 
 
-def _first_bins(users: Doubles, most: int) -> Codes:
+def _first_bins(users: Doubles, most: int) -> Rows:
     """Return the bins with which groups of neighbouring bins begin: at most ``most`` groups."""
     if len(users) <= most:
         return np.arange(len(users))
@@ -226,7 +227,7 @@ def _sums(codes: Codes, n: Doubles, phi: Doubles, sizes: Sequence[int], depth: i
     sums = {}
     for features in combinations_with_replacement(range(len(sizes)), depth):
         shape = tuple(sizes[j] for j in features)
-        key = codes[:, features[0]]
+        key = codes[:, features[0]].astype(np.int64)
         for j in features[1:]:
             key = key * sizes[j] + codes[:, j]
         length = math.prod(shape)
