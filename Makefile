@@ -221,6 +221,9 @@ bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and kn
 bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk, and make run)
 	$(BIN)/python -m bench.serve --folder $(UPLIFT_HOME)
 
+bench-start: $(READY) ## seconds from the start of the API to its first answer (needs make run)
+	$(BIN)/python -m bench.start --home $(UPLIFT_HOME) $(OPTIONS)
+
 bench-fuzz: $(READY) ## 20,000 damaged Arrow streams against the API: no crash, no 5xx (needs make run)
 	$(BIN)/python -m bench.fuzz_arrow --home $(UPLIFT_HOME) --keep $(BENCH_RESULTS)/fuzz
 

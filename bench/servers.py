@@ -47,13 +47,18 @@ def _await(name: str, health: str) -> None:
                 return
         except httpx.TransportError:
             pass
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise SystemExit(f"{name} does not get ready")
 
 
 @contextmanager
 def api_on(
-    home: Path, *, workers: int = 1, log: IO[bytes] | int = subprocess.DEVNULL, **environment: str
+    home: Path,
+    *,
+    workers: int = 1,
+    log: IO[bytes] | int = subprocess.DEVNULL,
+    health: str = "/readyz",
+    **environment: str,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the API on ``home`` as a separate process; yield its address and the process.
 
@@ -61,6 +66,7 @@ def api_on(
         home: the home whose snapshot is served.
         workers: number of the API's processes.
         log: where its errors and warnings go.
+        health: the path that must answer.
         environment: further variables of its environment.
 
     Raises:
@@ -76,7 +82,7 @@ def api_on(
         stderr=log,
     ) as process:
         try:
-            _await("the API", f"http://127.0.0.1:{port}/readyz")
+            _await("the API", f"http://127.0.0.1:{port}{health}")
             yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()

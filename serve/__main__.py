@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
+from fastapi import FastAPI
 from uvicorn.main import main as run_uvicorn
 
+from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.leaving import leave
 
-APP = ("serve.app:from_environment", "--factory")
+APP = ("serve.__main__:application", "--factory")
+
+
+def application() -> FastAPI:
+    """Create the application in this process, which is a worker's where there are several."""
+    gc.disable()  # until all is loaded: it would walk through all that is new, again and again
+    import_xgboost()  # before the application's modules do
+    from serve.app import from_environment  # noqa: PLC0415
+
+    return from_environment()
 
 
 def main(arguments: list[str]) -> NoReturn:

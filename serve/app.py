@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         # What is loaded stays: without this the garbage collector walks through it, 100 ms each time.
         gc.collect()
         gc.freeze()
+        gc.enable()
         watch = Watch(settings, follower)
         watch.start()
         try:

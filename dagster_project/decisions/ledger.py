@@ -19,6 +19,8 @@ from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.artifacts.register import Register
 from uplift_core.errors import UpliftError
 
+NEVER = "infinity"  # DuckDB's date after all others
+
 
 @dataclass(frozen=True)
 class NightParts:
@@ -61,19 +63,32 @@ def parts_of(db: Warehouse, key: ListKey) -> NightParts | None:
     return NightParts(Path(rows[0][0]), *rows[0][1:]) if rows else None
 
 
-def dates_of(db: Warehouse, database: str, experiment: str) -> list[str]:
-    """List the dates of an experiment's lists in an attached database, the newest first."""
-    dates: set[str] = set()
-    for place in (LEDGER, LEDGER_ROWS, REGISTRY):
-        if db.kind(Identifier.of(*place), database) in {"", VIEW}:
-            continue
-        rows = db.rows(
-            f"select distinct decision_date::varchar from {Identifier.of(database, *place)} "
-            "where experiment = $experiment",
-            {"experiment": experiment},
-        )
-        dates |= {str(date) for (date,) in rows}
-    return sorted(dates, reverse=True)
+def first_of_last(db: Warehouse, database: str, experiment: str, nights: int) -> str:
+    """Return the date from which on an attached database holds the last ``nights`` nights with a list.
+
+    The search skips older lists by their row groups' dates, so it costs the same however many there are.
+    Without a list the date is ``infinity``, later than every other.
+    """
+    tables = [
+        Identifier.of(database, *place)
+        for place in (LEDGER, LEDGER_ROWS, REGISTRY)
+        if db.kind(Identifier.of(*place), database) not in {"", VIEW}
+    ]
+    first = NEVER
+    for _ in range(nights):
+        newest = [
+            row[0]
+            for table in tables
+            for row in db.rows(
+                f"select decision_date from {table} where experiment = $experiment "
+                "and decision_date < $first::date order by decision_date desc limit 1",
+                {"experiment": experiment, "first": first},
+            )
+        ]
+        if not newest:
+            break
+        first = max(newest).isoformat()
+    return first
 
 
 def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew: bool) -> None:

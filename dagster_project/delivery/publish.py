@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dagster_project.decisions.ledger import dates_of
+from dagster_project.decisions.ledger import first_of_last
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery import known_users
 from dagster_project.training.registry import current_version, deciding_learner
@@ -238,8 +238,8 @@ def _copy_table(db: Warehouse, table: _Table, experiment: BatchExperiment, *, fr
         rows = f"from {source} where (experiment in ($experiment, $proof)) = $fresh"
         binds: dict[str, object] = {"experiment": experiment.name, "proof": PROOF, "fresh": fresh}
         if place in {LEDGER, REGISTRY} and fresh:
-            rows += " and decision_date::varchar in $dates"
-            binds["dates"] = dates_of(db, table.database, experiment.name)[:NIGHTS]
+            rows += " and decision_date >= $since::date"
+            binds["since"] = first_of_last(db, table.database, experiment.name, NIGHTS)
         db.rows(f"create table if not exists {target} as from {source} limit 0")
         # The previous snapshot may be of an earlier version, with columns that are gone.
         kept = [row[0] for row in db.rows(f"describe {target}") if row[0] in columns]
