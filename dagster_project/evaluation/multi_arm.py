@@ -191,7 +191,7 @@ def _read_clusters(db: Warehouse, experiment: BatchExperiment, outcome: str, mu:
         mu=mu[group],
         propensity=arm_propensities(experiment.declaration),
     )
-    return Clusters(first_rows(rows), group, terms, len(mu))
+    return Clusters.in_order(first_rows(rows), group, terms, len(mu))
 
 
 def _policies(

@@ -17,7 +17,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
-from uplift_core.evaluation.clusters import Clusters
+from uplift_core.evaluation.clusters import Clusters, Rows
 from uplift_core.evaluation.estimate import SUMS, WEIGHTED, balance_weights
 from uplift_core.evaluation.groups import JointGroups, user_terms
 
@@ -109,15 +109,17 @@ def read_cell_clusters(
     Besides the terms of influences there are ``events_treated`` and ``events_control``: the users of
     each arm with an outcome.
     """
-    predictions = experiment.tables.predictions
-    grouping = Grouping.by_scores(_scores_in(db, predictions), clustered=True, by_fold=False)
-    sql = sums_select(experiment, predictions, outcome, grouping)
+    grouping = Grouping.by_scores({}, clustered=True, by_fold=False)
+    sql = sums_select(experiment, experiment.tables.predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
     clusters = _clusters(rows, experiment.declaration.contrast(arm).propensity, users)
-    happened = (doubles(users, "y") != 0).astype(np.float64)
-    events = {f"events_{side}": clusters.sums[side] * happened for side in ("treated", "control")}
-    return rows.column("cell").to_numpy(), replace(clusters, sums={**clusters.sums, **events})
+    events = {
+        f"events_{arm}": clusters.sums[arm] * (clusters.sums[f"y_{arm}"] != 0)
+        for arm in ("treated", "control")
+    }
+    of_rows = replace(clusters.rows, sums={**clusters.sums, **events})
+    return rows.column("cell").to_numpy(), replace(clusters, rows=of_rows)
 
 
 def sums_select(
@@ -198,19 +200,43 @@ def groups_of(
 def _clusters(rows: pa.Table, propensity: float, by_cluster: pa.Table) -> Clusters:
     """Make the clusters of groups of which each is a cell, in the order of cells."""
     cells, cell = (table.column("cell").to_numpy() for table in (rows, by_cluster))
-    group = np.searchsorted(cells, cell)
-    w, y = (doubles(by_cluster, name) for name in ("w", "y"))
+    place = np.zeros(cells[-1] + 1, dtype=np.int64)
+    place[cells] = np.arange(len(cells))
+    group = place[cell]
+    kind, kinds = _kinds(by_cluster, group)
+    group = group[kinds]
+    w, y = (doubles(by_cluster, name)[kinds] for name in ("w", "y"))
     mu0, mu1 = (doubles(rows, name)[group] for name in ("mu0", "mu1"))
     if "propensity" in by_cluster.column_names:
-        e = doubles(by_cluster, "propensity")
+        e = doubles(by_cluster, "propensity")[kinds]
         weight = balance_weights(w, propensity, e)
         terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=e, weight=weight)
     else:
         terms = user_terms(w, y, mu0=mu0, mu1=mu1, propensity=propensity)
     if WEIGHT in by_cluster.column_names:
-        sampled = doubles(by_cluster, WEIGHT)
+        sampled = doubles(by_cluster, WEIGHT)[kinds]
         terms = {name: sampled * term for name, term in terms.items()}
-    return Clusters.in_order(first_rows(by_cluster), group, terms, len(cells))
+    return Clusters(Rows(first_rows(by_cluster), kind, terms), group, len(cells))
+
+
+def _kinds(
+    by_cluster: pa.Table, group: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find the users that are alike: (n_users,) each user's kind, (n_kinds,) a user of each.
+
+    Users of one cell, arm and outcome of 0 or 1 are. Where outcomes are others, or users have weights,
+    each user is of an own kind. Users of a cell have one propensity.
+    """
+    users, y = np.arange(len(group)), by_cluster.column("y").to_numpy()
+    if WEIGHT in by_cluster.column_names or np.any((y != 0) & (y != 1)):
+        return users, users
+    code = 4 * group + (2 * by_cluster.column("w").to_numpy() + y).astype(np.int64)
+    of_code = np.full(4 * group.max(initial=0) + 4, -1)
+    of_code[code] = users
+    present = np.flatnonzero(of_code >= 0)
+    kinds = of_code[present]
+    of_code[present] = np.arange(len(present))
+    return of_code[code], kinds
 
 
 def doubles(rows: pa.Table, column: str) -> Doubles:

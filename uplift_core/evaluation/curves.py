@@ -80,10 +80,10 @@ def _clustered_squares(clusters: Clusters, rate: Doubles, ratio: Doubles, mean: 
     for a, b in combinations_with_replacement(weight, 2):
         times = 1.0 if a == b else 2.0
         squares += times * weight[a] * weight[b] * clusters.products_above(a, b)
-    size = clusters.total("one")
+    size = clusters.size
     crossed = np.zeros(len(rate))
     for term, of_term in weight.items():
-        crossed += of_term * np.cumsum(clusters.weighted(term, size))
+        crossed += of_term * np.cumsum(clusters.times_size(term))
     squares += mean**2 * (size @ size) - 2 * mean * crossed
     return np.asarray(clusters.factor * squares)
 
