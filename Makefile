@@ -230,6 +230,9 @@ bench-fuzz: $(READY) ## 20,000 damaged Arrow streams against the API: no crash, 
 bench-hostile: $(READY) ## requests that ask for too much: who else is answered meanwhile, memory (needs make run)
 	$(BIN)/python -m bench.hostile --home $(UPLIFT_HOME)
 
+bench-mixed: $(READY) ## five minutes of good and hostile requests at 32 connections: no 5xx, memory (needs make run)
+	$(BIN)/python -m bench.mixed --home $(UPLIFT_HOME) $(OPTIONS)
+
 bench-endurance: $(READY) ## the API while snapshots change, and its memory over 200,000 requests
 	$(BIN)/python -m bench.endurance --folder $(BENCH_RESULTS)
 

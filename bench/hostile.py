@@ -55,15 +55,15 @@ def requests_of(user: Mapping[str, Any], size: int) -> Iterator[Request]:
     table = pa.Table.from_pylist([dict(user)])
     many = pa.concat_tables([table] * MOST_USERS).combine_chunks()
     rows, ids = [user] * MOST_USERS, [*range(1, 64_001)]
-    yield Request("100,000 users as JSON", "/score/batch", _json(target | {"rows": rows}), status=200)
-    yield Request("64,000 users by id", "/score/batch", _json(target | {"user_ids": ids}), status=200)
+    yield Request("100,000 users as JSON", "/score/batch", encoded(target | {"rows": rows}), status=200)
+    yield Request("64,000 users by id", "/score/batch", encoded(target | {"user_ids": ids}), status=200)
     yield Request("100,000 users as Arrow", "/score/batch", stream_of(many), ARROW, status=200)
     yield from _json_requests(size)
     yield from _arrow_requests(user)
 
 
 def _json_requests(size: int) -> Iterator[Request]:
-    few, many = (_json({f"{i:x}": 1 for i in range(n)}) for n in (6000, size // 12))
+    few, many = (encoded({f"{i:x}": 1 for i in range(n)}) for n in (6000, size // 12))
     yield Request("unknown keys, many", "/score", many, status=413)
     yield Request("unknown keys, many", "/score/batch", many)
     yield Request("unknown keys, 6,000", "/score", few)
@@ -93,7 +93,8 @@ def _arrow_requests(user: Mapping[str, Any]) -> Iterator[Request]:
     yield Request("a text before its buffer", "/score/batch", crashing_stream(user), ARROW)
 
 
-def _json(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """Write a body in JSON."""
     return json.dumps(value).encode()
 
 

@@ -31,3 +31,13 @@ def test_others_are_answered_meanwhile_and_memory_comes_back(hillstrom_served: P
     done = bench("bench.hostile", "--home", str(hillstrom_served), *options)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "\n0 faults" in done.stdout
+
+
+def test_good_and_hostile_requests_at_once_have_the_statuses_that_are_expected(
+    hillstrom_served: Path,
+) -> None:
+    """A little of ``make bench-mixed``, where memory is still warming up."""
+    options = ["--seconds", "6", "--megabytes", "1", "--grown", "9"]
+    done = bench("bench.mixed", "--home", str(hillstrom_served), *options)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "\n0 faults" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from serve.app import create_app
 from serve.settings import Settings
 
 KEY = "a key for this test"
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "40"))  # requests of an operation, valid and not
 OPERATIONS = [
     *("POST /score", "POST /score/batch", "POST /explain", "GET /policy", "GET /policy/sweep"),
     *(
@@ -68,7 +70,7 @@ def test_every_operation_answers_as_described(
         return  # there is nothing to send wrongly
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     def tried(case: schemathesis.Case) -> None:
         # Which experiments, arms and attributes there are is no part of the description: a request may
         # be well formed and name none of them.
