@@ -1,4 +1,4 @@
-"""Disturb a night by kills, a full disk and damaged files; report what readers see and how it ends.
+"""Disturb a night by kills, a full or read-only disk, damaged files; report what readers see, the end.
 
     python -m bench.crash --folder FOLDER [--run HOME] [--kills 100]
 
@@ -22,7 +22,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -46,6 +47,7 @@ from uplift_core.targeting.budget import Budget
 DATE = "2026-01-01"
 KEY = ListKey(DATE, "simulated", "treated")
 WRITES = os.O_WRONLY | os.O_RDWR
+NOT_TRIED = "not tried, no right to mount a small file system here"
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 SEED = 20260101
 
@@ -77,10 +79,14 @@ def main() -> int:
     print(f"{steps} steps, {chosen.kills} disturbed nights ({timed} of them at random times)")
     for outcome, count in sorted(outcomes.items()):
         print(f"  {count:4d}  {outcome}")
-    faults = [outcome for outcome in outcomes if "BUT" in outcome or "torn" in outcome]
-    print(f"full disk: {_full_disk(work, before, old, new)}")
-    print(f"damaged files: {_damaged(work, after, new)}")
-    return 1 if faults else 0
+    disks = [
+        f"full disk: {_full_disk(work, before, old, new)}",
+        f"read-only home: {_read_only(work, before, old, new)}",
+        f"damaged files: {_damaged(work, after, new)}",
+    ]
+    print(*disks, sep="\n")
+    faults = [*outcomes, *disks[:2]]
+    return int(any("BUT" in each or "torn" in each for each in faults) or "DOES NOT" in disks[2])
 
 
 def begun(description: str, name: str, *, kills: int, of: str) -> tuple[argparse.Namespace, Path]:
@@ -242,19 +248,31 @@ def _state(current: tuple[str, str], old: tuple[str, str], new: tuple[str, str])
     return ", ".join(words)
 
 
+@contextmanager
+def _small_disk(work: Path) -> Iterator[Path | None]:
+    """Mount a small file system; None without the right to."""
+    disk = work / "disk"
+    disk.mkdir(exist_ok=True)
+    if _mount("-t", "tmpfs", "-o", "size=512m", "tmpfs", str(disk)):
+        yield None
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)  # noqa: S603, S607
+
+
+def _mount(*arguments: str) -> int:
+    command = ["mount", *arguments]
+    return subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603 - fixed
+
+
 def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, str]) -> str:
     """Run the night on a small file system, with different amounts of free space."""
-    disk = work / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(  # noqa: S603 - a fixed command
-        ["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", str(disk)],  # noqa: S607
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        return "not tried, no right to mount a small file system here"
     outcomes: Counter[str] = Counter()
-    try:
+    with _small_disk(work) as disk:
+        if disk is None:
+            return NOT_TRIED
         for room in (0, 1, 4, 8, 12, 16, 24):
             home = disk / "home"
             shutil.rmtree(home, ignore_errors=True)
@@ -264,13 +282,30 @@ def _full_disk(work: Path, before: Path, old: tuple[str, str], new: tuple[str, s
                 os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - (room << 20) - 4096)
             failed = fork(lambda where=home: _night(where)) != 0
             filler.unlink()
-            state = _state(_seen(home), old, new)
-            must(lambda where=home: _night(where))
-            again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
-            outcomes[f"{'stopped' if failed else 'ended'}: {state}; {again}"] += 1
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)  # noqa: S603, S607
+            outcomes[_ended(home, failed=failed, old=old, new=new)] += 1
     return "; ".join(f"{count} x {what}" for what, count in sorted(outcomes.items()))
+
+
+def _read_only(work: Path, before: Path, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """Run the night in a home that is mounted read-only, and once more when it can be written."""
+    with _small_disk(work) as disk:
+        if disk is None:
+            return NOT_TRIED
+        home = disk / "home"
+        shutil.copytree(before, home)
+        if _mount("-o", "remount,ro", str(disk)):
+            return NOT_TRIED
+        failed = fork(lambda: _night(home)) != 0
+        _mount("-o", "remount,rw", str(disk))
+        return _ended(home, failed=failed, old=old, new=new)
+
+
+def _ended(home: Path, *, failed: bool, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """Describe what a disturbed night left, and how the night ends that is run again."""
+    state = _state(_seen(home), old, new)
+    must(lambda: _night(home))
+    again = "rerun equal" if _seen(home) == new else "BUT the rerun differs"
+    return f"{'stopped' if failed else 'ended'}: {state}; {again}"
 
 
 def _damaged(work: Path, after: Path, new: tuple[str, str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -71,7 +70,7 @@ def _experiments(settings: Settings) -> Answer:
 def _home(home: Home) -> Answer:
     if not home.root.is_dir():
         return Answer("home", f"{home.root}: not there yet; the first run makes it")
-    if not os.access(home.root, os.R_OK | os.W_OK | os.X_OK):
+    if not home.is_writable:
         return Answer("home", f"{home.root} cannot be written", "run as its owner")
     if home.root.stat().st_mode & OTHERS:
         return Answer("home", f"{home.root} is open to other accounts", f"chmod 700 {home.root}")

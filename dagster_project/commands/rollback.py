@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.list:
         _show(home, console, as_json=chosen.json)
         return 0
+    home.require_writable()
     # The bundle's check loads XGBoost, which takes seconds, so --help and --list are answered first.
     from dagster_project.delivery.publish import lift, roll_back  # noqa: PLC0415
 

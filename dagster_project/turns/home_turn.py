@@ -19,6 +19,7 @@ from typing import Self
 from dagster_project.turns.file_lock import FileLock
 from dagster_project.turns.waiting import Log, utc_text, wait_while
 from uplift_core.artifacts.files import replace_file
+from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
 NO_WAIT = 75  # exit code of who does not wait: EX_TEMPFAIL, try again later
@@ -72,7 +73,9 @@ def home_turn(home: Path, worker: Worker, log: Log, *, wait: bool = True) -> Ite
 
     Raises:
         TurnTakenError: another process has the turn, and ``wait`` is false.
+        UpliftError: the home cannot be written.
     """
+    Home(home).require_writable()
     lock, card = FileLock(home / "turn.lock"), home / "turn.json"
 
     def blocker() -> str:

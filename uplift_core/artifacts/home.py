@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from uplift_core.errors import UpliftError
+
 OWNER_ONLY, OTHERS = 0o700, 0o077  # modes: what the owner may do, what others could do
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,12 +39,34 @@ class Home:
 
         The folder gets mode 700. Files that this process makes from now on get 600, and folders 700,
         whatever the umask was.
+
+        Raises:
+            UpliftError: it cannot be made, or cannot be written.
         """
         os.umask(OTHERS)
-        self.root.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            self.root.mkdir(parents=True, exist_ok=True)
+        self.require_writable()
         if self.root.stat().st_mode & OTHERS:
             with suppress(PermissionError):  # a mounted volume of another owner stays as it is
                 self.root.chmod(OWNER_ONLY)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process can read and write the folder."""
+        return os.access(self.root, os.R_OK | os.W_OK | os.X_OK)
+
+    def require_writable(self) -> None:
+        """Refuse a home that this process cannot write, before anything is begun.
+
+        Raises:
+            UpliftError: it is missing, another account's, or on a file system that is read-only.
+        """
+        if not self.is_writable:
+            raise UpliftError(
+                f"{self.root}: the home cannot be written, nothing was done; run as its owner "
+                f"({account()} is not allowed, or the disk is read-only), or name another UPLIFT_HOME"
+            )
 
     @property
     def warehouse(self) -> Path:

@@ -363,7 +363,7 @@ def _create(path: Path) -> None:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise RegisterError(
             f"{path}: the register of consent cannot be used ({error}). Free the disk, let this account "
             "write the home, or restore the file from a backup; nothing was changed"

@@ -71,13 +71,29 @@ def test_the_night_after_a_restore_equals_the_night_without_it(
     restored = Home(tmp_path / "elsewhere" / "home")
     restore(restored, str(tmp_path / "backup"))
     for each in (home, restored):
-        shutil.rmtree(each.proofs, ignore_errors=True)
-        run_job(simulated, each.root, only=["treat_list", "export"], decision_date=NEXT_NIGHT)
-        run_job(simulated, each.root, only=["published"])
-    there, here = rows(restored.warehouse), rows(home.warehouse)
-    assert len({row[0] for row in here["decisions.nights"]}) == 2
-    assert there == here
+        next_night(simulated, each)
+    assert len({row[0] for row in rows(home.warehouse)["decisions.nights"]}) == 2
+    assert rows(restored.warehouse) == rows(home.warehouse)
     assert exports(restored) == exports(home)
+
+
+def test_the_night_after_a_home_was_moved_equals_the_night_where_it_was(
+    home: Home, simulated: BatchExperiment, tmp_path: Path
+) -> None:
+    shutil.copytree(home.root, tmp_path / "aside")
+    next_night(simulated, home)
+    here, exported = rows(home.warehouse), exports(home)
+    shutil.rmtree(home.root)  # what still named it would not be there
+    moved = Home((tmp_path / "aside").rename(tmp_path / "moved"))
+    next_night(simulated, moved)
+    assert rows(moved.warehouse) == here
+    assert exports(moved) == exported
+
+
+def next_night(experiment: BatchExperiment, home: Home) -> None:
+    shutil.rmtree(home.proofs, ignore_errors=True)
+    run_job(experiment, home.root, only=["treat_list", "export"], decision_date=NEXT_NIGHT)
+    run_job(experiment, home.root, only=["published"])
 
 
 def test_a_backup_goes_to_a_store_and_comes_back_checked(small: Home, tmp_path: Path) -> None:

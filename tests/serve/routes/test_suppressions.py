@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from serve import known_users
 from tests.serve.support import api_of, publish_again
+from uplift_core.artifacts import register
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.register import ALL, Register, Wish
 
@@ -164,3 +166,18 @@ def test_a_register_that_cannot_be_read_lets_nobody_through(
     assert post(api, user, 503)["title"] == "Service Unavailable"
     assert api.get(f"/suppressions/simulated/{user}").status_code == 503
     assert api.post("/score", json={"attributes": simulated_user}).status_code == 200  # of nobody known
+
+
+def test_a_register_that_cannot_be_made_is_told_and_users_are_answered_meanwhile(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home may be mounted read-only, before anybody was entered."""
+    (user,) = ranked_users(api, 1)
+
+    def read_only(*_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(register.os, "open", read_only)
+        assert "Read-only file system" in post(api, user, status=503)["detail"]
+    assert said_of(api, user)[0] == "ranked"

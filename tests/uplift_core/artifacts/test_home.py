@@ -10,6 +10,7 @@ import pytest
 
 from uplift_core.artifacts.files import replace_file
 from uplift_core.artifacts.home import Home
+from uplift_core.errors import UpliftError
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +40,15 @@ def test_a_home_of_another_owner_stays_as_it_is(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "chmod", forbidden)
     Home(tmp_path).make_private()
     assert os.umask(0) == 0o077
+
+
+def test_a_home_that_cannot_be_made_or_written_is_refused_before_anything_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UpliftError, match="file/home: the home cannot be written, nothing was done"):
+        Home(tmp_path / "file" / "home").make_private()
+    Home(tmp_path).require_writable()
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)  # as of a read-only disk
+    with pytest.raises(UpliftError, match="or the disk is read-only"):
+        Home(tmp_path).require_writable()
