@@ -30,7 +30,11 @@ Tables of one experiment are named after it, `<layer>.<experiment>`; this page s
 {experiments}. All other tables hold every experiment, identified by the column
 `experiment`. The warehouse, which only the batch opens, also has the schema `training`: bins, cells
 and their predictions.
+
+Tables marked as personal have rows about single users; `make erase` goes through them. All others hold
+sums, figures and names.
 """
+PERSONAL = "Personal: its rows are about single users."
 
 Tables = Mapping[tuple[str, str], tuple[str, list[tuple[str, str, str]]]]
 """Map schema and table to the table's comment, and each column's name, type and comment."""
@@ -60,7 +64,9 @@ def dictionary(tables: Tables) -> str:
         comment, columns = tables[key]
         heading = f"## {'.'.join(key)}"
         rows = [(f"`{name}`", type_.lower(), text) for name, type_, text in columns]
-        parts.append("\n\n".join([heading, comment, markdown_table(["column", "type", ""], rows)]))
+        told = [PERSONAL] if any(name == "user_id" for name, *_ in columns) else []
+        table = markdown_table(["column", "type", ""], rows)
+        parts.append("\n\n".join([heading, comment, *told, table]))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -167,3 +167,13 @@ def test_a_large_batch_is_logged_while_others_are_answered(
     assert len(lines) == 100_000
     logged = [json.loads(line)["score"] for line in (lines[0], lines[-1])]
     assert logged == [answer.json()["scores"][place] for place in (0, -1)]
+
+
+def test_a_log_that_was_renamed_is_begun_anew(tmp_path: Path) -> None:
+    """As logrotate does it."""
+    log = log_on(tmp_path / "log")
+    assert log.append(LINE)
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    assert log.append(2 * LINE)
+    assert (tmp_path / "log.1").read_text() == LINE
+    assert (tmp_path / "log").read_text() == 2 * LINE
