@@ -19,6 +19,12 @@ EXPERIMENTS ?= simulated hillstrom
 run: $(READY) ## the main job: simulated, then Hillstrom, from the file to the published treat list (EXPERIMENTS="...")
 	$(BIN)/uplift run $(EXPERIMENTS)
 
+list: $(READY) ## one night's list from the current scores: decide, export, publish (NAME=hillstrom, OPTIONS="--budget 0.2")
+	$(BIN)/uplift list "$(NAME)" $(OPTIONS)
+
+measure: $(READY) ## what the lists of a date did (NAME=hillstrom FILE=outcomes.csv DATE=2026-11-01, OPTIONS=...)
+	$(BIN)/uplift measure "$(NAME)" "$(FILE)" --date "$(DATE)" $(OPTIONS)
+
 new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv NAME=spring_mail, OPTIONS="--help")
 	$(BIN)/uplift new "$(FILE)" "$(NAME)" $(OPTIONS)
 

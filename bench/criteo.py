@@ -73,7 +73,7 @@ def run_job(  # noqa: PLR0913 - a job and its machine
 
     from dagster_project.definitions import build_definitions  # noqa: PLC0415
     from dagster_project.inputs.experiments import experiment_folders  # noqa: PLC0415
-    from dagster_project.main_job import QUIET  # noqa: PLC0415
+    from dagster_project.job_runs import QUIET  # noqa: PLC0415
     from dagster_project.resources import Engine  # noqa: PLC0415
     from dagster_project.settings import OwnFileSetting, Settings  # noqa: PLC0415
     from uplift_core.boosting.parameters import BoostingParameters, LearnerParameters  # noqa: PLC0415

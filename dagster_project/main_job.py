@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import time
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-import dagster as dg
 import duckdb
 from rich.console import Console
 from rich.table import Table
 
 from dagster_project.decisions.records import ListKey
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.definitions import build_definitions
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.inputs.experiments import experiment_folders
-from dagster_project.instance import prepare_dagster_home
+from dagster_project.job_runs import JobRun, run_jobs
 from dagster_project.reporting.run_progress import RunProgress
-from dagster_project.resources import WAITING, Engine
+from dagster_project.resources import Engine
 from dagster_project.settings import Settings
-from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
-from dagster_project.turns.turn import turn_of_run
-from dagster_project.turns.waiting import Stopped, stoppable
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import newest_pointer, read_pin
 from uplift_core.evaluation.tables import NAMES
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-INTERRUPTED = "UNEXPECTED_TERMINATION"  # Dagster's failure reason of a run that a signal ended
 
 
 def run_experiments(names: Sequence[str], *, verbose: bool, wait: bool = True) -> int:
@@ -47,131 +33,15 @@ def run_experiments(names: Sequence[str], *, verbose: bool, wait: bool = True) -
     """
     console, settings = Console(highlight=False), Settings()
     folders = {folder.name: folder for folder in experiment_folders(settings)}
-    chosen = [folders[name] for name in names]
-    progress = RunProgress(console, verbose=verbose)
-    engine = Engine.from_settings(settings)
     tonight = datetime.now(UTC).date().isoformat()
-    os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
-    definitions = build_definitions(list(folders.values()), engine)
-    try:
-        with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
-            context = RunContext(progress, definitions, instance, engine.paths, tonight, wait)
-            done = [folder for folder in chosen if _materialize(context, folder)]
-    except Stopped as stop:
-        console.print(str(stop), style="bold red")
-        return stop.code
-    except TurnTakenError as error:
-        console.print(str(error), style="bold red", soft_wrap=True)
-        return NO_WAIT
-    if done:
-        _report(console, engine, done, tonight)
-    failed = [folder.name for folder in chosen if folder not in done]
-    if failed and done:
+    runs = [JobRun(folders[name], f"uplift_{name}", tonight) for name in names]
+    finished = run_jobs(runs, settings, RunProgress(console, verbose=verbose), wait=wait)
+    if finished.done:
+        _report(console, Engine.from_settings(settings), finished.done, tonight)
+    failed = [name for name in names if folders[name] not in finished.done]
+    if failed and finished.done:
         console.print(f"[bold red]stopped[/bold red]            {', '.join(failed)}; see above")
-    return 1 if failed else 0
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What the jobs of all experiments share.
-
-    Attributes:
-        progress: shows the steps on the console.
-        definitions: the jobs.
-        instance: records the runs.
-        home: the home that the jobs write to.
-        tonight: the date of the lists, ISO 8601.
-        wait: whether to wait for another run that works in the home.
-    """
-
-    progress: RunProgress
-    definitions: dg.Definitions
-    instance: dg.DagsterInstance
-    home: Home
-    tonight: str
-    wait: bool
-
-
-def _materialize(context: RunContext, experiment: BatchExperiment) -> bool:
-    """Run one experiment's job, print its warnings and errors; return whether it succeeded."""
-    instance, console = context.instance, context.progress.console
-    console.print(f"[bold]{experiment.declaration.title}[/bold] ({experiment.name})")
-    job = context.definitions.resolve_job_def(f"uplift_{experiment.name}")
-    run_id = str(uuid.uuid4())
-    log = partial(_show, console)
-    with turn_of_run(instance, context.home.root, job.name, run_id, log, wait=context.wait) as dead:
-        for run in dead:
-            log(f"{run.job_name} (run {run.run_id[:8]}) is marked as failed: its process is gone")
-        started = time.monotonic()
-        with context.progress.shown() as listener:
-            instance.add_event_listener(run_id, listener)
-            result = job.execute_in_process(
-                instance=instance,
-                run_config=QUIET,
-                raise_on_error=False,
-                partition_key=context.tonight,
-                run_id=run_id,
-            )
-    if _interrupted(result):
-        raise Stopped
-    for name, text in _warnings(result):
-        console.print(f"  [yellow]warning of {name}[/yellow]: ", end="")
-        console.print(text, markup=False)
-    if not result.success:
-        step, text = failure(result)
-        console.print(f"[bold red]stopped at {step}[/bold red]: ", end="")
-        console.print(text, markup=False)
-        console.print("Nothing new was published; the published snapshot is unchanged.")
-        return False
-    console.print(f"  done in {time.monotonic() - started:.0f} s")
-    return True
-
-
-def _show(console: Console, text: str) -> None:
-    console.print(f"  {text}", markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _waits_shown(console: Console) -> Iterator[None]:
-    """Also print on the console which process a step waits for."""
-    handler = logging.Handler()
-    handler.emit = lambda record: _show(console, record.getMessage())  # type: ignore[method-assign]
-    WAITING.addHandler(handler)
-    try:
-        yield
-    finally:
-        WAITING.removeHandler(handler)
-
-
-def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Return true if a signal ended a run: while it executes, Dagster handles signals itself."""
-    failures = (event.event_specific_data for event in result.all_events if event.is_job_failure)
-    reasons = (getattr(failure, "failure_reason", None) for failure in failures)
-    return any(reason is not None and reason.value == INTERRUPTED for reason in reasons)
-
-
-def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
-    """Return the step that stopped a run and its error; for a check, its findings."""
-    for check in result.get_asset_check_evaluations():
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-            return (
-                f"{check.asset_key.to_user_string()}, check {check.check_name}",
-                check.description or "",
-            )
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            error = event.step_failure_data
-            reason = error.user_failure_data.description if error.user_failure_data else None
-            text = reason or (error.error.to_string() if error.error else "unknown error")
-            return str(event.step_key), text
-    return "an unknown step", "unknown error"
-
-
-def _warnings(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
-    for check in result.get_asset_check_evaluations():
-        if not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
-            name = f"{check.asset_key.to_user_string()}, check {check.check_name}"
-            yield name, check.description or ""
+    return finished.code
 
 
 def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], tonight: str) -> None:

@@ -5,25 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dagster_project.settings import SQL_FOLDER, Settings
+from dagster_project.commands.run_options import add_run_options, declared_names
 from dagster_project.turns.waiting import BY_SIGNAL
 from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.errors import UpliftError
-from uplift_core.experiment.declaration import discover
 from uplift_core.leaving import leave
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the experiments that the command names; return the exit code."""
-    declared = discover(SQL_FOLDER / "experiments", *Settings().experiment_roots)
     parser = argparse.ArgumentParser(prog="uplift run", description="Materialize experiments.")
-    parser.add_argument("experiments", nargs="+", choices=sorted(declared))
-    parser.add_argument("-v", "--verbose", action="store_true", help="print what the steps say, too")
-    parser.add_argument(
-        "--no-wait",
-        action="store_true",
-        help="exit with code 75 if another run works in this home, instead of waiting for it",
-    )
+    parser.add_argument("experiments", nargs="+", choices=declared_names())
+    add_run_options(parser)
     options = parser.parse_args(arguments)
     # Dagster and XGBoost take seconds to import, so --help and a wrong name are answered first.
     import_xgboost()

@@ -27,6 +27,8 @@ COMMANDS = {
     "run": ("dagster_project.run", "Materialize experiments, from the file to the published list."),
     "new": ("dagster_project.onboarding.new_experiment", "Declare an experiment from its file."),
     "check": ("dagster_project.onboarding.check_experiment", "Tell all problems of an experiment."),
+    "list": ("dagster_project.commands.make_list", "Decide whom to treat on one date."),
+    "measure": ("dagster_project.commands.measure_lists", "Measure what the lists of a date did."),
     "sql": ("dagster_project.commands.shell", "Query the published tables."),
     "suppress": ("dagster_project.commands.suppress", "Keep users out of lists and of /score."),
     "erase": ("dagster_project.commands.erase", "Erase a user of an experiment."),

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from rich.console import Console
 
-from dagster_project import main_job, run
+from dagster_project import job_runs, main_job, run
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.main_job import read_summary
 from dagster_project.resources import Engine, expected_errors
@@ -93,7 +93,9 @@ def test_one_experiment_that_stops_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
-    monkeypatch.setattr(main_job, "_materialize", lambda *a: ran.append(a[1].name) or len(ran) > 1)
+    monkeypatch.setattr(
+        job_runs, "_materialize", lambda *a: ran.append(a[1].experiment.name) or len(ran) > 1
+    )
     monkeypatch.setattr(main_job, "_table", lambda *_: None)
     monkeypatch.setattr(main_job, "read_summary", lambda _, folder: folder.name)
     assert run.main(["hillstrom", "simulated"]) == 1

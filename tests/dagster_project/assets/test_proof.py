@@ -10,7 +10,7 @@ import pytest
 
 from dagster_project.assets import proof
 from dagster_project.assets.proof import evaluator
-from dagster_project.main_job import failure
+from dagster_project.job_runs import failure
 from dagster_project.resources import Engine
 from tests.support import QUIET, failure_text
 from uplift_core.evaluation.coverage import Proof

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.main_job import failure
+from dagster_project.job_runs import failure
 from tests.support import TO_PUBLISHED, failure_text, folder_of, opened, run_job
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer

@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dagster_project import main_job
+from dagster_project import job_runs
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, write_multi_arm_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import (
@@ -318,7 +318,7 @@ def test_a_run_tells_of_a_refused_proposal_and_goes_on(
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "worth"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "worse than 'mens' alone" in check.description
-    assert [text for name, text in main_job._warnings(result) if "multi_arm_list" in name] == [
+    assert [text for name, text in job_runs._warnings(result) if "multi_arm_list" in name] == [
         check.description
     ]
     con = snapshot(tmp_path / "home")

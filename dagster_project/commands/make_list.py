@@ -1,0 +1,67 @@
+"""Make one night's list: ``uplift list hillstrom --budget 0.2 --campaign spring``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from dagster_project.commands.run_options import add_run_options, declared_names, iso_date
+from dagster_project.turns.waiting import BY_SIGNAL
+from uplift_core.boosting.without_scikit_learn import import_xgboost
+from uplift_core.errors import UpliftError
+from uplift_core.leaving import leave
+
+CHOICES = ("arm", "campaign", "budget", "users", "money", "learner", "override")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(
+        prog="uplift list",
+        description="Decide whom to treat on one date from the current scores; export and publish it. "
+        "A list of the same date and campaign is replaced.",
+    )
+    made.add_argument("experiment", choices=declared_names())
+    size = made.add_mutually_exclusive_group()
+    size.add_argument("--budget", type=float, metavar="SHARE", help="share of users to treat, 0 to 1")
+    size.add_argument("--users", type=int, metavar="N", help="number of users to treat")
+    size.add_argument("--money", type=float, metavar="AMOUNT", help="money to spend, by declared costs")
+    made.add_argument("--arm", help="the arm to treat with, or 'best'; default: the declared one")
+    made.add_argument("--campaign", help="purpose of the list; default: the arm's name")
+    made.add_argument(
+        "--learner", help="whose score decides; default: the champion, or the declared one"
+    )
+    made.add_argument(
+        "--override", metavar="REASON", help="write the list even if a gate fails; recorded"
+    )
+    made.add_argument("--date", type=iso_date, help="date of the list; default: today (UTC)")
+    made.add_argument("--json", action="store_true", help="print the list's figures as one JSON object")
+    add_run_options(made)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the list that the command describes; return the exit code."""
+    chosen = parser().parse_args(arguments)
+    config = {name: getattr(chosen, name) for name in CHOICES if getattr(chosen, name) is not None}
+    # Dagster and XGBoost take seconds to import, so --help and wrong arguments are answered first.
+    import_xgboost()
+    from dagster_project.night_jobs import make_list  # noqa: PLC0415
+
+    code = make_list(
+        chosen.experiment,
+        chosen.date or datetime.now(UTC).date().isoformat(),
+        config,
+        verbose=chosen.verbose,
+        wait=not chosen.no_wait,
+        as_json=chosen.json,
+    )
+    return leave(code) if code >= BY_SIGNAL else code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UpliftError as error:
+        sys.exit(f"error: {error}")

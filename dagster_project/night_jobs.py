@@ -1,0 +1,196 @@
+"""The jobs behind ``uplift list`` and ``uplift measure``: one night's list, and what it did."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic_core import to_json
+from rich.console import Console
+
+from dagster_project.automation import LAYERS
+from dagster_project.decisions.records import NIGHTS, REALISED, ListKey
+from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.delivery.export import files_to_treat
+from dagster_project.inputs.experiments import experiment_folders
+from dagster_project.job_runs import JobRun, run_jobs
+from dagster_project.reporting.run_progress import RunProgress
+from dagster_project.resources import Engine
+from dagster_project.settings import Settings
+from dagster_project.warehouse.sql import Identifier, render_text
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.publication import NothingPublishedError, newest_pointer
+from uplift_core.errors import ExperimentError
+
+Row = dict[str, Any]
+MARGIN = " " * 19
+
+
+def make_list(  # noqa: PLR0913 - the list, and how the run shows itself
+    name: str, day: str, config: Mapping[str, Any], *, verbose: bool, wait: bool, as_json: bool
+) -> int:
+    """Decide, export and publish one list from the current scores; return the exit code.
+
+    Args:
+        name: the experiment.
+        day: date of the list, ISO 8601.
+        config: fields of ``ListConfig`` that differ from the experiment's defaults.
+        verbose: print what the steps say, too.
+        wait: if false and another run works in the home, return ``NO_WAIT`` at once.
+        as_json: print the list's row of ``decisions.nights`` and its files as one JSON object.
+
+    Raises:
+        ExperimentError: there is no such date, or the experiment has no scores yet.
+    """
+    settings = Settings()
+    engine = Engine.from_settings(settings)
+    experiment = _published(engine, settings, name, day)
+    run = JobRun(experiment, "nightly_decisions", day, LAYERS, {"treat_list": config} if config else {})
+    code = _run(run, settings, verbose=verbose, wait=wait, as_json=as_json)
+    if code:
+        return code
+    campaign = config.get("campaign") or config.get("arm") or experiment.declaration.defaults.arm
+    key = ListKey(day, name, str(campaign))
+    (night,) = _rows(engine.paths, NIGHTS, key)
+    files = files_to_treat(engine.store, key)
+    if as_json:
+        _print_json(night | {"files": files})
+    else:
+        _describe_night(night, experiment.declaration.defaults.outcome, files)
+    return 0
+
+
+def measure_lists(  # noqa: PLR0913 - the lists, their outcomes, and how the run shows itself
+    name: str, day: str, file: Path, *, absent_is_zero: bool, verbose: bool, wait: bool, as_json: bool
+) -> int:
+    """Measure all lists of a date on a file of outcomes, and publish the figures; return the exit code.
+
+    Args:
+        name: the experiment.
+        day: date of the lists, ISO 8601.
+        file: CSV or Parquet, see ``decisions.realised.measure``.
+        absent_is_zero: true if users that the file lacks had an outcome of 0.
+        verbose: print what the steps say, too.
+        wait: if false and another run works in the home, return ``NO_WAIT`` at once.
+        as_json: print the rows of ``decisions.realised`` as a JSON list.
+
+    Raises:
+        ExperimentError: there is no such date or file, or the experiment has no scores yet.
+    """
+    if not file.is_file():
+        raise ExperimentError(
+            f"{file}: no such file; name a CSV or Parquet file with the users' outcomes"
+        )
+    settings = Settings()
+    engine = Engine.from_settings(settings)
+    experiment = _published(engine, settings, name, day)
+    config = {"file": str(file.resolve()), "absent_is_zero": absent_is_zero}
+    run = JobRun(experiment, f"measure_{name}", day, config={"realised": config})
+    code = _run(run, settings, verbose=verbose, wait=wait, as_json=as_json)
+    if code:
+        return code
+    rows = _rows(engine.paths, REALISED, ListKey(day, name, ""))
+    if as_json:
+        _print_json(rows)
+    else:
+        _describe_measurements(rows)
+    return 0
+
+
+def _run(run: JobRun, settings: Settings, *, verbose: bool, wait: bool, as_json: bool) -> int:
+    # Standard output is for the answer alone if a script reads it.
+    console = Console(highlight=False, stderr=as_json)
+    return run_jobs([run], settings, RunProgress(console, verbose=verbose), wait=wait).code
+
+
+def _published(engine: Engine, settings: Settings, name: str, day: str) -> BatchExperiment:
+    """Return the experiment, if it has scores and a list may bear that date."""
+    today = datetime.now(UTC).date()
+    first = date.fromisoformat(engine.first_night)
+    if not first <= date.fromisoformat(day) <= today:
+        raise ExperimentError(
+            f"--date {day}: lists bear dates from {first} to {today} (UTC); choose one of these, "
+            "or set UPLIFT_FIRST_NIGHT before the home's first run"
+        )
+    try:
+        known = newest_pointer(engine.paths.published).experiments
+    except NothingPublishedError:
+        known = {}
+    if name not in known:
+        raise ExperimentError(
+            f"{name} has no scores yet; uplift run {name} makes them, and a first list"
+        )
+    (experiment,) = (folder for folder in experiment_folders(settings) if folder.name == name)
+    return experiment
+
+
+ROWS = """
+from {{ table }} where experiment = $experiment and decision_date = $day::date
+    and ($campaign = '' or campaign = $campaign)
+order by all
+"""
+
+
+def _rows(home: Home, table: Identifier, key: ListKey) -> list[Row]:
+    """Read a list's rows of a published table; an empty campaign stands for all."""
+    pointer = newest_pointer(home.published)
+    named = {"experiment": key.experiment, "day": key.decision_date, "campaign": key.campaign}
+    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
+        return con.sql(render_text(ROWS, table=table), params=named).to_arrow_table().to_pylist()
+
+
+def _print_json(answer: Row | Sequence[Row]) -> None:
+    sys.stdout.write(to_json(answer, inf_nan_mode="null").decode() + "\n")
+
+
+def _describe_night(night: Row, outcome: str, files: Sequence[str]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"Whom to treat      {night['treated']:,} of {night['users']:,} users get '{night['arm']}' on "
+        f"{night['decision_date']} (campaign '{night['campaign']}'),\n"
+        f"{MARGIN}{night['explored']:,} of them by chance"
+    )
+    console.print(
+        f"Never treated      {night['holdout']:,} are held out, {night['suppressed']:,} suppressed"
+    )
+    if night["promised"] is not None:
+        console.print(
+            f"Promised           {night['promised']:+.5f} ± {night['promised_std_error']:.5f} {outcome} "
+            f"per user treated for their score,\n{MARGIN}from held-out users; ± one standard error"
+        )
+    if night["previous_date"]:
+        console.print(
+            f"Changed            {night['entered']:,} entered and {night['exited']:,} left since "
+            f"{night['previous_date']}"
+        )
+    for file in files:
+        console.print(f"File               {file}")
+
+
+def _describe_measurements(rows: Sequence[Row]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for row in rows:
+        who = "for their score" if row["comparison"] == "list" else "by chance"
+        console.print(
+            f"{row['campaign']}, {row['outcome']}, {row['n_treated']:,} users treated {who} against "
+            f"{row['n_control']:,} held out:"
+        )
+        console.print(
+            f"  {row['uplift']:+.5f} ± {row['std_error']:.5f} per treated user, 95 % interval "
+            f"{row['ci_low']:+.5f} to {row['ci_high']:+.5f}{_beside_promise(row)}"
+        )
+    console.print(
+        "± one standard error; users treated for their score are compared with those of the holdout"
+    )
+    console.print("whom the list would have treated, explorers (by chance) with the whole holdout")
+
+
+def _beside_promise(row: Row) -> str:
+    if row["promised"] is None:
+        return ""
+    word = "within chance of it" if row["agrees"] else "more than chance apart"
+    return f"; promised {row['promised']:+.5f} ± {row['promised_std_error']:.5f}: {word}"
