@@ -118,6 +118,8 @@ def test_other_errors_keep_their_own_type() -> None:
 def test_a_run_that_may_not_wait_exits_with_75(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with home_turn(tmp_path / "home", Worker.here("uplift_e", "0123456789"), print):
+    home = tmp_path / "home"
+    home.mkdir()
+    with home_turn(home, Worker.here("uplift_e", "0123456789"), print):
         assert run.main(["--no-wait", "simulated"]) == 75
     assert "because of uplift_e (run 01234567, process " in " ".join(capsys.readouterr().out.split())
