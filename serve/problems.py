@@ -160,8 +160,12 @@ def _readable(items: Sequence[Any]) -> str:
     return "; ".join(lines)
 
 
+NUMBER_TAG, TEXT_TAG = "<number>", "<text>"  # of the forms that one field may have
+NO_NAMES = ("body", NUMBER_TAG, TEXT_TAG)  # parts of a place that are no field
+
+
 def _line(item: dict[str, Any]) -> str:
-    path = [str(part) for part in item["loc"] if part != "body"]
+    path = [str(part) for part in item["loc"] if part not in NO_NAMES]
     field = shown(".".join(path))[1:-1] if path else "body"
     kind, value = item["type"], item["input"]
     if kind == "json_invalid":

@@ -53,10 +53,18 @@ def _number(largest: float) -> Callable[[object], object]:
     return parse
 
 
+# Texts that a file may have, as DuckDB reads them; in any case.
+BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+
+
 def _boolean(value: object) -> object:
-    if not isinstance(value, bool):
+    read = BOOLEANS.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(read, bool):
         raise ValueError  # noqa: TRY004 - one exception for every value that does not parse
-    return value
+    return read
 
 
 def _text(value: object) -> object:
@@ -99,7 +107,7 @@ KINDS: dict[str, RawType] = {
     **_integer_kinds(),
     "FLOAT": RawType(pa.float32(), "a finite number", f", at most {MAX_FLOAT:.4g}", _number(MAX_FLOAT)),
     "DOUBLE": RawType(pa.float64(), "a finite number", "", _number(MAX_DOUBLE)),
-    "BOOLEAN": RawType(pa.bool_(), "true or false", "", _boolean),
+    "BOOLEAN": RawType(pa.bool_(), "true or false, or a text such as 'Yes' or 'No'", "", _boolean),
     "VARCHAR": RawType(pa.string(), "a text", "", _text),
     "DATE": RawType(pa.date32(), "a date as '2026-01-31'", "", _date),
     "TIMESTAMP": RawType(

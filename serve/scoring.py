@@ -15,6 +15,7 @@ from serve.attributes import Columns
 from serve.best_arm import BEST, BestArm, Choice, explorers_arm
 from serve.errors import RequestError, ServiceError, shown
 from serve.known_users import BY_SCORE, Known
+from serve.own_ids import numbers_of
 from serve.release import Evidence, PublishedModel, Release
 from serve.schemas.requests import Target
 from uplift_core.arrays import Floats
@@ -136,13 +137,14 @@ def resolve(
     target: Target,
     *,
     rows: Sequence[dict[str, Any]] | pa.Table | None = None,
-    users: Sequence[int] = (),
+    users: Sequence[int | str] = (),
     prefix: str = "attributes",
 ) -> Job:
     """Check a request against the release and return the job.
 
     Raises:
         RequestError: the request names something that the release lacks, or an attribute is invalid.
+        UnknownUserError: no published user has an id that was sent as text.
     """
     model = release.model(target.experiment)
     experiment, best = model.experiment, None
@@ -162,9 +164,8 @@ def resolve(
         columns = schema.arrow(rows)
     elif rows is not None:
         columns = schema.rows(rows, prefix)
-    return Job(
-        release, model, arm, learner, budget, threshold, columns, tuple(users), cluster=None, best=best
-    )
+    numbers = numbers_of(release.snapshot, experiment, users)
+    return Job(release, model, arm, learner, budget, threshold, columns, numbers, best=best)
 
 
 def _smallest_score_worth(experiment: Experiment, arm: str) -> float:

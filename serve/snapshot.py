@@ -209,6 +209,19 @@ class Snapshot:
                 return {number}
         return set()
 
+    def users_by_text(self, experiment: Experiment, texts: Sequence[str]) -> dict[str, list[int]]:
+        """Find users by the ids that the file writes: id -> ``user_id``, ascending, of those known."""
+        found: dict[str, list[int]] = {}
+        for table in self._feature_tables(experiment.name) if experiment.id_column else ():
+            column, left = self.as_text(experiment.id_column), [t for t in texts if t not in found]
+            sql = (
+                f"select {column} as own_id, list(user_id order by user_id) as users "
+                f'from raw."{table}" where {column} = any($texts) group by {column}'
+            )
+            rows = self.rows(sql, {"texts": left}) if left else []
+            found |= {str(row["own_id"]): row["users"] for row in rows}
+        return found
+
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """Return a user's id as the file writes it; None if the file's id is ``user_id``."""
         if not experiment.id_column:

@@ -13,7 +13,7 @@ from serve.problems import MAX_ERRORS
 from serve.schemas.requests import BatchRequest, UserId
 
 LISTS = ("rows", "user_ids")
-USER_IDS: TypeAdapter[list[int]] = TypeAdapter(Annotated[list[UserId], FailFast()])
+USER_IDS: TypeAdapter[list[int | str]] = TypeAdapter(Annotated[list[UserId], FailFast()])
 
 
 def read_batch(body: bytes | bytearray, *, most_users: int, largest_row: int) -> BatchRequest:
@@ -63,12 +63,12 @@ def _rows(entries: list[object], before: int) -> list[object]:
     return entries
 
 
-def _user_ids(entries: list[object], before: int) -> list[int]:
+def _user_ids(entries: list[object], before: int) -> list[int | str]:
     try:
         return USER_IDS.validate_python(entries, strict=True)
     except ValidationError as error:
         place = int(error.errors(include_url=False)[0]["loc"][0])
         raise RequestError(
             f"user_ids[{before + place}] = {shown(entries[place])}: must be a whole number from 0 to "
-            f"{2**63 - 1}, or its digits as text"
+            f"{2**63 - 1}, or a text of 1 to 256 characters"
         ) from error

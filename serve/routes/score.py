@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secrets import token_hex
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from serve import problems
@@ -21,7 +22,7 @@ def job_of(release: Release, body: ScoreRequest) -> Job:
     """Make the job of one user."""
     if body.attributes is not None:
         return resolve(release, body, rows=[body.attributes]).of_cluster(body.cluster)
-    return resolve(release, body, users=[body.user_id or 0])
+    return resolve(release, body, users=[] if body.user_id is None else [body.user_id])
 
 
 @router.post("/score", response_model=Decision)
@@ -37,7 +38,9 @@ async def score(
     By `user_id` the answer is about a known user: users who are held out or suppressed are never
     treated, whatever their score, and `listed` says what the newest list decided.
     """
-    job = job_of(release, body)
+    # To find a text among the file's ids takes a query, which must not delay others.
+    by_text = isinstance(body.user_id, str)
+    job = await to_thread.run_sync(job_of, release, body) if by_text else job_of(release, body)
     scored: Scored = await request.app.state.scorer.score(job)
     decision_id, request_id = token_hex(16), request.state.request_id
     telemetry.decided(job, scored, decision_id, request_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -11,11 +10,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     JsonValue,
+    Tag,
     model_validator,
 )
 
+from serve.problems import NUMBER_TAG, TEXT_TAG
 from uplift_core.artifacts.register import MOST_TEXT
 from uplift_core.learner_names import LEARNER_NAMES
 
@@ -28,23 +30,15 @@ Budget = Annotated[
 ]
 
 
-def _number_of(value: object) -> object:
-    """Read a user id that was sent as text: JavaScript's numbers hold 53 bits only."""
-    return int(value) if isinstance(value, str) and DIGITS.fullmatch(value) else value
-
-
-DIGITS = re.compile("[0-9]{1,19}")
-
-
 Number = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+# A number, or a text: as the file writes the id, or the digits of the number, because JavaScript's
+# numbers hold 53 bits only.
 UserId = Annotated[
-    Number,
-    BeforeValidator(
-        _number_of,
-        json_schema_input_type=Number | Annotated[str, Field(pattern=f"^{DIGITS.pattern}$")],
-    ),
+    Annotated[Number, Tag(NUMBER_TAG)]
+    | Annotated[str, Field(min_length=1, max_length=256), Tag(TEXT_TAG)],
+    Discriminator(lambda value: TEXT_TAG if isinstance(value, str) else NUMBER_TAG),
 ]
 
 
@@ -122,7 +116,7 @@ class ScoreRequest(Target):
     )
     user_id: UserId | None = Field(
         None,
-        description="As in the lists: a number, or its digits as text. "
+        description="As the file writes it, a text; or as the lists have it, a number or its digits. "
         "Leave it out if you send attributes.",
     )
 
@@ -154,7 +148,9 @@ class BatchRequest(Target):
         None, min_length=1, description="Attributes of each user. Leave it out if you send user_ids."
     )
     user_ids: list[UserId] | None = Field(
-        None, min_length=1, description="The id of each user. Leave it out if you send rows."
+        None,
+        min_length=1,
+        description="The id of each user, as in /score. Leave it out if you send rows.",
     )
 
     @model_validator(mode="after")

@@ -55,6 +55,33 @@ def test_score_shows_the_id_as_it_stands(home: Path) -> None:
             assert answer["own_id"] == own_id
 
 
+def test_score_takes_the_id_as_the_file_writes_it(home: Path) -> None:
+    """Digits are the file's id first: with zeros in front they are no number."""
+    own_ids = ["0021000", "200000"]
+    rows = query(
+        home, "select user_id from raw.zeros where member_no = any($own) order by member_no", own=own_ids
+    )
+    numbers = [row["user_id"] for row in rows]
+    with api_of(home) as api:
+        by_number = [api.post("/score", json={"user_id": number}).json() for number in numbers]
+        by_text = [api.post("/score", json={"user_id": own_id}).json() for own_id in own_ids]
+        digits = api.post("/score", json={"user_id": str(numbers[0])}).json()
+        batch = api.post(
+            "/score/batch", json={"user_ids": [own_ids[0], numbers[1], *own_ids[::-1]]}
+        ).json()
+        unknown = api.post("/score", json={"user_id": "M 7"})
+    assert [each["own_id"] for each in by_text] == own_ids
+    scores = [each["score"] for each in by_number]
+    assert [each["score"] for each in by_text] == scores
+    assert digits["own_id"] == own_ids[0]
+    assert batch["scores"] == [*scores, *scores[::-1]]
+    assert unknown.status_code == 404
+    assert (
+        "user_id = 'M 7': is the 'member_no' of no published user of zeros; send attributes"
+        in unknown.text
+    )
+
+
 def test_the_effect_is_the_files(home: Path) -> None:
     sql = "select avg(purchased) filter (arm = 'b') - avg(purchased) filter (arm = 'a') as ate "
     assert query(home, sql + "from assignment.zeros")[0]["ate"] == pytest.approx(0.04955, abs=5e-6)
