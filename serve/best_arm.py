@@ -29,7 +29,7 @@ from uplift_core.targeting.arm_choice import (
 )
 from uplift_core.targeting.arm_path import NO_ARM
 
-__all__ = ("BEST", "ArmPolicies", "BestArm", "Choice", "explorers_arm", "known_price")
+__all__ = ("BEST", "ArmPolicies", "BestArm", "Choice", "explorers_arm", "known_price", "only_choice")
 TABLE = "models.arm_policies"
 POLICIES = (
     "select distinct budget, decider, word, reason, best_single from models.arm_policies "
@@ -81,6 +81,8 @@ class BestArm:
         """Share of users that may be treated by the arm that decides alone; 0 if nobody is."""
         if self.decider == NOBODY:
             return 0.0
+        if len(self.arms) == 1:
+            return self.budget
         return share_of_users(self.costs, self.arms.index(self.alone), self.budget)
 
 
@@ -196,6 +198,12 @@ class ArmPolicies:
         return Prices(
             self.effects(score).astype(np.float64), columns["n"].astype(np.float64), self.costs
         )
+
+
+def only_choice(score: Floats, best: BestArm) -> Choice:
+    """Return the choice among one arm, whose scores (n, 1) are its effects; ``given`` is to be set."""
+    none, only = np.full(len(score), NO_ARM), np.zeros(len(score), np.int64)
+    return Choice(best.arms, score, score, none, only, np.full(len(score), -math.inf), none)
 
 
 def explorers_arm(draw: npt.NDArray[np.float64], n_arms: int) -> npt.NDArray[np.int64]:

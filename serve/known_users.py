@@ -126,6 +126,10 @@ class Known:
             self.followed[rows],
         )
 
+    def on_other_list(self, other: Known) -> Known:
+        """Say what another list says about the same users; role and chance stay."""
+        return replace(self, listed=other.listed, newest=other.newest)
+
     def follow(self, learner: str, budget: float) -> Known:
         """Let the list decide about ranked users if it treats whole clusters, for the same question.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
 from uplift_core.learners.contrast import ContrastModel
+from uplift_core.targeting.arm_choice import arm_costs, value_per_cost
 
 LOG = logging.getLogger(__name__)
 COMPARED_USERS = 100  # on whom each booster's trees are compared with XGBoost
@@ -51,7 +53,7 @@ class PublishedModel:
         features: the query that computes features from raw attributes.
         champions: arm -> its best learner.
         evidence: (arm, learner) -> the gate's result.
-        known_users: arm -> the look-up of users by id.
+        known_users: arm -> the look-up of users by id; ``best``: for lists that choose each user's arm.
         trees: the boosters' trees by ``id``, which predict one user without XGBoost's fixed cost.
         reach: arm -> share of its held-out users whom the treatment reached; empty without exposure.
         arm_policies: the policies over several arms; None if there are none.
@@ -72,22 +74,30 @@ class PublishedModel:
         """The experiment's declaration at the time of training, with expected costs."""
         return self.bundle.manifest.experiment.with_expected_costs(self.reach)
 
-    def arm(self, name: str | None) -> str:
+    def arm(self, name: str | None, *, or_best: bool = False) -> str:
         """Check the name of a treatment arm; None means the published arm.
+
+        ``or_best``: a refusal offers ``best``, too, if that can be decided.
 
         Raises:
             RequestError: there is no such treatment arm.
         """
         if name is None:
             return self.published.arm
-        return _one_of(f"{self.experiment.name}'s treatment arms", "arm", name, self.bundle.models)
+        what, arms = f"{self.experiment.name}'s treatment arms", tuple(self.bundle.models)
+        if name not in arms:
+            decidable = or_best and (self.arm_policies is not None or len(arms) == 1)
+            raise _not_one_of(what, "arm", name, (*arms, BEST) if decidable else arms)
+        return name
 
     def best_arm(self, learner: str | None, budget: float) -> BestArm:
-        """Return how the best arm is decided at a budget.
+        """Return how the best arm is decided at a budget; one treatment is the best one.
 
         Raises:
             RequestError: a learner is named, or the arms were not judged together.
         """
+        if len(self.experiment.treatments) == 1:
+            return self._only_arm(learner, budget)
         if learner is not None:
             raise RequestError(
                 f"learner = {shown(learner)}: with arm = '{BEST}' each arm's deciding learner decides; "
@@ -100,6 +110,24 @@ class PublishedModel:
                 f"models; choose one of {_listed(self.bundle.models)}"
             )
         return self.arm_policies.at(budget)
+
+    def _only_arm(self, learner: str | None, budget: float) -> BestArm:
+        (arm,) = self.experiment.treatments
+        decides = self.learner(learner, arm)
+        evidence = self.evidence[arm, decides]
+        return BestArm(
+            arms=(arm,),
+            learners=(decides,),
+            costs=arm_costs(self.experiment),
+            value=value_per_cost(self.experiment),
+            budget=budget,
+            judged_at=budget,
+            decider=arm,
+            word=evidence.word,
+            reason=evidence.reason,
+            alone=arm,
+            price_if_chosen=math.inf,
+        )
 
     def learner(self, name: str | None, arm: str) -> LearnerName:
         """Check the name of a learner; None means the learner that decides about ``arm`` every night.
@@ -219,6 +247,8 @@ def _load_model(
     champions = {row["arm"]: row["learner"] for row in registry if row["champion"]}
     declared = experiment.defaults.learner
     deciding = {arm: declared or champions[arm] for arm in loaded.models}
+    arm_policies = ArmPolicies.read(snapshot, loaded, deciding)
+    listed_as = [*loaded.models, BEST] if arm_policies else [*loaded.models]
     return PublishedModel(
         entry,
         loaded,
@@ -228,11 +258,11 @@ def _load_model(
             (row["arm"], row["learner"]): Evidence(row["gate"], row["gate_reason"]) for row in registry
         },
         known_users={
-            arm: KnownUsers(snapshot, experiment, arm, excluded, register) for arm in loaded.models
+            arm: KnownUsers(snapshot, experiment, arm, excluded, register) for arm in listed_as
         },
         trees=_equal_trees(snapshot, loaded),
         reach=_reach(snapshot, name),
-        arm_policies=ArmPolicies.read(snapshot, loaded, deciding),
+        arm_policies=arm_policies,
     )
 
 

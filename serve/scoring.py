@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serve.attributes import Columns
-from serve.best_arm import BEST, BestArm, Choice, explorers_arm
+from serve.best_arm import BEST, BestArm, Choice, explorers_arm, only_choice
 from serve.errors import RequestError, ServiceError, shown
 from serve.known_users import BY_SCORE, Known
 from serve.own_ids import numbers_of
@@ -44,6 +44,21 @@ class Job:
     def chooses(self) -> bool:
         """Whether each user's arm is chosen; else ``arm`` is that of all users."""
         return self.best is not None and self.best.price is not None
+
+    @property
+    def drawn_as(self) -> str:
+        """The key in ``known_users`` of the lists that draw the users: of chosen arms, or of the arm."""
+        by_choice = self.model.known_users.get(BEST) if self.chooses else None
+        return BEST if by_choice is not None and by_choice.newest is not None else self.arm
+
+    @property
+    def listed_as(self) -> str:
+        """The key of the list that ``listed`` is about: for the best arm that of any arm is one."""
+        known = self.model.known_users
+        if self.best is None or known[self.drawn_as].newest is not None:
+            return self.drawn_as
+        dates = {arm: users.newest.decision_date for arm, users in known.items() if users.newest}
+        return max(dates, key=lambda arm: dates[arm], default=self.drawn_as)
 
     @property
     def size(self) -> int:
@@ -149,11 +164,11 @@ def resolve(
     model = release.model(target.experiment)
     experiment, best = model.experiment, None
     budget = experiment.defaults.budget if target.budget is None else target.budget
-    if target.arm == BEST and len(experiment.treatments) > 1:
+    if target.arm == BEST:
         best = model.best_arm(target.learner, budget)
         arm, budget = best.alone, budget if best.price is not None else best.share
     else:
-        arm = experiment.treatments[0] if target.arm == BEST else model.arm(target.arm)
+        arm = model.arm(target.arm, or_best=True)
     learner = model.learner(target.learner, arm)
     threshold = release.snapshot.threshold(experiment.name, arm, learner, budget)
     if not experiment.decisions.fill:
@@ -221,14 +236,15 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
 def _choose(job: Job, x: Floats) -> Choice | None:
     """Score a job's users for every arm, and choose; None if the best arm was not requested."""
     best, policies = job.best, job.model.arm_policies
-    if best is None or policies is None:
+    if best is None:
         return None
     models = job.model.bundle.models
     columns = [
         models[arm].predict_with_response(x, learner, job.model.trees)[0]
         for arm, learner in zip(best.arms, best.learners, strict=True)
     ]
-    return policies.choose(np.column_stack(columns), best)
+    score = np.column_stack(columns)
+    return only_choice(score, best) if policies is None else policies.choose(score, best)
 
 
 def _decided(
@@ -263,12 +279,16 @@ def _new_member(job: Job) -> Known | None:
 
 
 def _known(jobs: Sequence[Job]) -> list[Known]:
-    """Look up each job's users by id: one look-up for all jobs about an arm."""
+    """Look up each job's users by id: one look-up for all jobs that are about the same lists."""
     known_by_job: dict[int, Known] = {}
-    for arm in {job.arm for job in jobs}:
-        places = [i for i, job in enumerate(jobs) if job.arm == arm]
+    lists = [(job.drawn_as, job.listed_as) for job in jobs]
+    for drawn_as, listed_as in set(lists):
+        places = [i for i, of_job in enumerate(lists) if of_job == (drawn_as, listed_as)]
         users = [user for i in places for user in jobs[i].users]
-        known = jobs[0].model.known_users[arm].look_up(users)
+        by_arm = jobs[0].model.known_users
+        known = by_arm[drawn_as].look_up(users)
+        if listed_as != drawn_as:
+            known = known.on_other_list(by_arm[listed_as].look_up(users))
         start = 0
         for i in places:
             end = start + jobs[i].size

@@ -199,7 +199,11 @@ def test_the_sweep_has_the_figures_of_the_table_and_the_prices_of_scores(
     [
         ("/score", {"user_id": 7, "learner": "r"}, "each arm's deciding learner decides; leave it out"),
         ("/explain", {"user_id": 7}, "an explanation is about one arm; name it"),
-        ("/score", {"user_id": 7, "arm": "nothing"}, "is not among offers's treatment arms"),
+        (
+            "/score",
+            {"user_id": 7, "arm": "nothing"},
+            "is not among offers's treatment arms; choose one of call, gift, mail, best",
+        ),
     ],
 )
 def test_what_the_best_arm_cannot_do_is_refused(
@@ -210,11 +214,44 @@ def test_what_the_best_arm_cannot_do_is_refused(
     assert words in answer.json()["detail"]
 
 
+def test_the_newest_list_of_any_arm_says_what_it_decided(api: TestClient, home: Path) -> None:
+    """A list about one arm stands, whichever arm or policy decides now."""
+    (arm,) = {row["arm"] for row in query(home, "select arm from decisions.nights")}
+    users = query(home, "select user_id, decision, rank from decisions.listed order by user_id limit 9")
+    deciders = set()
+    for budget in BUDGETS:
+        body = BEST | {"budget": budget, "user_ids": [row["user_id"] for row in users]}
+        several = api.post("/score/batch", json=body).json()
+        deciders.add(several["best_arm"]["decider"])
+        assert several["listed_decisions"] == [row["decision"] for row in users]
+        assert several["listed_in"]["arm"] == arm
+        one = api.post("/score", json=BEST | {"budget": budget, "user_id": users[0]["user_id"]}).json()
+        assert (one["listed"]["arm"], one["listed"]["rank"]) == (arm, users[0]["rank"])
+    assert deciders - {arm}
+
+
 def test_with_one_treatment_it_is_the_best_arm(simulated_api: TestClient) -> None:
     body = {"experiment": "simulated", "user_ids": [1, 2, 3]}
     best = simulated_api.post("/score/batch", json=body | {"arm": "best"}).json()
     alone = simulated_api.post("/score/batch", json=body).json()
-    different = {"decision_id", "request_id"}
+    different = {"decision_id", "request_id", "best_arm", "arms"}
     assert {k: v for k, v in best.items() if k not in different} == {
         k: v for k, v in alone.items() if k not in different
     }
+    arm, word, reason = (best[key] for key in ("arm", "evidence", "evidence_reason"))
+    assert best["arms"] == [arm if treat else None for treat in best["treat"]]
+    assert best["best_arm"] == {
+        "decider": arm,
+        "word": word,
+        "reason": reason,
+        "judged_at": best["budget"],
+        "price": None,
+    }
+    one = {"experiment": "simulated", "user_id": 1, "arm": "best"}
+    answer = simulated_api.post("/score", json=one).json()
+    (only,) = answer["alternatives"]
+    assert (only["arm"], only["learner"]) == (arm, best["learner"])
+    assert only["score"] == only["effect"] == answer["score"] == best["scores"][0]
+    assert answer["best_arm"] == best["best_arm"]
+    refused = simulated_api.post("/score", json=one | {"arm": "women"})
+    assert f"choose one of {arm}, best" in refused.json()["detail"]
