@@ -196,13 +196,10 @@ class Snapshot:
 
         A file may write one id in several rows.
         """
-        column, tables = experiment.id_column, self._feature_tables(experiment.name)
-        for table in tables if column else ():
-            sql = f'select user_id from raw."{table}" where {self.as_text(column)} = $user'
-            if rows := self.rows(sql, {"user": user}):
-                return {int(row["user_id"]) for row in rows}
+        if numbers := self.users_by_text(experiment, [user]).get(user):
+            return {*numbers}
         number = number_in(user)
-        for table in tables:
+        for table in self._feature_tables(experiment.name):
             if number is not None and self.rows(
                 f'select 1 from raw."{table}" where user_id = $user', {"user": number}
             ):
@@ -211,16 +208,16 @@ class Snapshot:
 
     def users_by_text(self, experiment: Experiment, texts: Sequence[str]) -> dict[str, list[int]]:
         """Find users by the ids that the file writes: id -> ``user_id``, ascending, of those known."""
-        found: dict[str, list[int]] = {}
+        users: dict[str, list[int]] = {}
         for table in self._feature_tables(experiment.name) if experiment.id_column else ():
-            column, left = self.as_text(experiment.id_column), [t for t in texts if t not in found]
+            column, left = self.as_text(experiment.id_column), [t for t in texts if t not in users]
             sql = (
-                f"select {column} as own_id, list(user_id order by user_id) as users "
+                f"select {column} as own_id, list(user_id order by user_id) as numbers "
                 f'from raw."{table}" where {column} = any($texts) group by {column}'
             )
             rows = self.rows(sql, {"texts": left}) if left else []
-            found |= {str(row["own_id"]): row["users"] for row in rows}
-        return found
+            users |= {str(row["own_id"]): row["numbers"] for row in rows}
+        return users
 
     def own_id(self, experiment: Experiment, user: int) -> str | None:
         """Return a user's id as the file writes it; None if the file's id is ``user_id``."""

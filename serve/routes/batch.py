@@ -170,7 +170,7 @@ def _json_job(call: _Call, kind: str) -> Job:
     )
     if batch.rows is not None:
         return resolve(call.release, batch, rows=batch.rows, prefix="rows")
-    return resolve(call.release, batch, users=batch.user_ids or (), prefix="user_ids")
+    return resolve(call.release, batch, users=batch.user_ids or ())
 
 
 def _arrow_job(call: _Call) -> Job:
