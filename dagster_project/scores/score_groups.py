@@ -17,7 +17,8 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError
-from uplift_core.evaluation.clusters import Clusters, Rows
+from uplift_core.evaluation.cluster_rows import Rows
+from uplift_core.evaluation.clusters import Clusters
 from uplift_core.evaluation.estimate import SUMS, WEIGHTED, balance_weights
 from uplift_core.evaluation.groups import JointGroups, user_terms
 
@@ -115,8 +116,8 @@ def read_cell_clusters(
     users = read_cluster_users(db, experiment, arm, outcome, by_fold=False)
     clusters = _clusters(rows, experiment.declaration.contrast(arm).propensity, users)
     events = {
-        f"events_{arm}": clusters.sums[arm] * (clusters.sums[f"y_{arm}"] != 0)
-        for arm in ("treated", "control")
+        f"events_{side}": clusters.sums[side] * (clusters.sums[f"y_{side}"] != 0)
+        for side in ("treated", "control")
     }
     of_rows = replace(clusters.rows, sums={**clusters.sums, **events})
     return rows.column("cell").to_numpy(), replace(clusters, rows=of_rows)
@@ -225,7 +226,7 @@ def _kinds(
     """Find the users that are alike: (n_users,) each user's kind, (n_kinds,) a user of each.
 
     Users of one cell, arm and outcome of 0 or 1 are. Where outcomes are others, or users have weights,
-    each user is of an own kind. Users of a cell have one propensity.
+    each user is a kind. Users of a cell have one propensity.
     """
     users, y = np.arange(len(group)), by_cluster.column("y").to_numpy()
     if WEIGHT in by_cluster.column_names or np.any((y != 0) & (y != 1)):
