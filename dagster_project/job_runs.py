@@ -17,11 +17,9 @@ from rich.console import Console
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
-from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine
-from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
@@ -70,20 +68,25 @@ class Finished:
 
 
 def run_jobs(
-    runs: Sequence[JobRun], settings: Settings, progress: RunProgress, *, wait: bool = True
+    runs: Sequence[JobRun],
+    folders: Sequence[BatchExperiment],
+    engine: Engine,
+    progress: RunProgress,
+    *,
+    wait: bool = True,
 ) -> Finished:
     """Run jobs one after the other, also if one fails.
 
     Args:
         runs: the jobs.
-        settings: the home and its limits.
+        folders: all declared experiments, of whose jobs these are.
+        engine: the home and its limits.
         progress: shows the steps on the console.
         wait: if false and another run works in the home, give up at once with the code ``NO_WAIT``.
     """
     console = progress.console
-    engine = Engine.from_settings(settings)
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
-    definitions = build_definitions(experiment_folders(settings), engine)
+    definitions = build_definitions(folders, engine)
     try:
         with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
             context = RunContext(progress, definitions, instance, engine.paths, wait)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.published_lists import published_rows
+from dagster_project.decisions.records import NIGHTS, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.job_runs import JobRun, run_jobs
-from dagster_project.reporting.run_progress import RunProgress
+from dagster_project.reporting.run_progress import MARGIN, RunProgress
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home
@@ -34,10 +35,12 @@ def run_experiments(names: Sequence[str], *, verbose: bool, wait: bool = True) -
     console, settings = Console(highlight=False), Settings()
     folders = {folder.name: folder for folder in experiment_folders(settings)}
     tonight = datetime.now(UTC).date().isoformat()
+    engine = Engine.from_settings(settings)
     runs = [JobRun(folders[name], f"uplift_{name}", tonight) for name in names]
-    finished = run_jobs(runs, settings, RunProgress(console, verbose=verbose), wait=wait)
+    progress = RunProgress(console, verbose=verbose)
+    finished = run_jobs(runs, list(folders.values()), engine, progress, wait=wait)
     if finished.done:
-        _report(console, Engine.from_settings(settings), finished.done, tonight)
+        _report(console, engine, finished.done, tonight)
     failed = [name for name in names if folders[name] not in finished.done]
     if failed and finished.done:
         console.print(f"[bold red]stopped[/bold red]            {', '.join(failed)}; see above")
@@ -64,24 +67,15 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
     console.print("                   make ui (Streamlit, port 8501)")
 
 
-MARGIN = " " * 19
-TREATED = """
-select treated, users from decisions.nights
-where experiment = $experiment and campaign = $campaign and decision_date = $decision_date::date
-"""
-
-
 def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey, summary: Summary) -> str:
     """Say how many users a list treats, with which arm, who chose the arm, and what is not shown."""
-    pointer = newest_pointer(home.published)
-    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
-        ((treated, users),) = con.execute(TREATED, asdict(key)).fetchall()
+    (night,) = published_rows(home, NIGHTS, key)
     declaration = experiment.declaration
     several = len(declaration.treatments) > 1
     arm = f"'{declaration.defaults.arm}'" + (" (the declared default arm)" if several else "")
     adjective = "simulated " if declaration.source.kind == "simulation" else ""
     doubt = "" if summary.word == "passed" else "; choosing them is not shown to pay off"
-    return f"{treated:,} of {users:,} {adjective}users get {arm}{doubt}\n{MARGIN}"
+    return f"{night['treated']:,} of {night['users']:,} {adjective}users get {arm}{doubt}\n{MARGIN}"
 
 
 def _table(console: Console, summary: Summary) -> None:

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import duckdb
 from pydantic_core import to_json
 from rich.console import Console
 
 from dagster_project.automation import LAYERS
+from dagster_project.decisions.published_lists import Row, published_rows
 from dagster_project.decisions.records import NIGHTS, REALISED, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.job_runs import JobRun, run_jobs
-from dagster_project.reporting.run_progress import RunProgress
+from dagster_project.reporting.run_progress import MARGIN, RunProgress
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
-from dagster_project.warehouse.sql import Identifier, render_text
-from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import NothingPublishedError, newest_pointer
 from uplift_core.errors import ExperimentError
-
-Row = dict[str, Any]
-MARGIN = " " * 19
 
 
 def make_list(  # noqa: PLR0913 - the list, and how the run shows itself
@@ -46,17 +42,16 @@ def make_list(  # noqa: PLR0913 - the list, and how the run shows itself
     Raises:
         ExperimentError: there is no such date, or the experiment has no scores yet.
     """
-    settings = Settings()
-    engine = Engine.from_settings(settings)
-    experiment = _published(engine, settings, name, day)
+    batch = _Batch.here()
+    experiment = batch.published(name, day)
     run = JobRun(experiment, "nightly_decisions", day, LAYERS, {"treat_list": config} if config else {})
-    code = _run(run, settings, verbose=verbose, wait=wait, as_json=as_json)
+    code = batch.run(run, verbose=verbose, wait=wait, as_json=as_json)
     if code:
         return code
     campaign = config.get("campaign") or config.get("arm") or experiment.declaration.defaults.arm
     key = ListKey(day, name, str(campaign))
-    (night,) = _rows(engine.paths, NIGHTS, key)
-    files = files_to_treat(engine.store, key)
+    (night,) = published_rows(batch.engine.paths, NIGHTS, key)
+    files = files_to_treat(batch.engine.store, key)
     if as_json:
         _print_json(night | {"files": files})
     else:
@@ -85,15 +80,14 @@ def measure_lists(  # noqa: PLR0913 - the lists, their outcomes, and how the run
         raise ExperimentError(
             f"{file}: no such file; name a CSV or Parquet file with the users' outcomes"
         )
-    settings = Settings()
-    engine = Engine.from_settings(settings)
-    experiment = _published(engine, settings, name, day)
+    batch = _Batch.here()
+    experiment = batch.published(name, day)
     config = {"file": str(file.resolve()), "absent_is_zero": absent_is_zero}
     run = JobRun(experiment, f"measure_{name}", day, config={"realised": config})
-    code = _run(run, settings, verbose=verbose, wait=wait, as_json=as_json)
+    code = batch.run(run, verbose=verbose, wait=wait, as_json=as_json)
     if code:
         return code
-    rows = _rows(engine.paths, REALISED, ListKey(day, name, ""))
+    rows = published_rows(batch.engine.paths, REALISED, ListKey(day, name, ""))
     if as_json:
         _print_json(rows)
     else:
@@ -101,46 +95,42 @@ def measure_lists(  # noqa: PLR0913 - the lists, their outcomes, and how the run
     return 0
 
 
-def _run(run: JobRun, settings: Settings, *, verbose: bool, wait: bool, as_json: bool) -> int:
-    # Standard output is for the answer alone if a script reads it.
-    console = Console(highlight=False, stderr=as_json)
-    return run_jobs([run], settings, RunProgress(console, verbose=verbose), wait=wait).code
+@dataclass(frozen=True)
+class _Batch:
+    """The batch's environment and all declared experiments."""
 
+    engine: Engine
+    folders: Sequence[BatchExperiment]
 
-def _published(engine: Engine, settings: Settings, name: str, day: str) -> BatchExperiment:
-    """Return the experiment, if it has scores and a list may bear that date."""
-    today = datetime.now(UTC).date()
-    first = date.fromisoformat(engine.first_night)
-    if not first <= date.fromisoformat(day) <= today:
-        raise ExperimentError(
-            f"--date {day}: lists bear dates from {first} to {today} (UTC); choose one of these, "
-            "or set UPLIFT_FIRST_NIGHT before the home's first run"
-        )
-    try:
-        known = newest_pointer(engine.paths.published).experiments
-    except NothingPublishedError:
-        known = {}
-    if name not in known:
-        raise ExperimentError(
-            f"{name} has no scores yet; uplift run {name} makes them, and a first list"
-        )
-    (experiment,) = (folder for folder in experiment_folders(settings) if folder.name == name)
-    return experiment
+    @classmethod
+    def here(cls) -> Self:
+        settings = Settings()
+        return cls(Engine.from_settings(settings), experiment_folders(settings))
 
+    def run(self, run: JobRun, *, verbose: bool, wait: bool, as_json: bool) -> int:
+        # Standard output is for the answer alone if a script reads it.
+        progress = RunProgress(Console(highlight=False, stderr=as_json), verbose=verbose)
+        return run_jobs([run], self.folders, self.engine, progress, wait=wait).code
 
-ROWS = """
-from {{ table }} where experiment = $experiment and decision_date = $day::date
-    and ($campaign = '' or campaign = $campaign)
-order by all
-"""
-
-
-def _rows(home: Home, table: Identifier, key: ListKey) -> list[Row]:
-    """Read a list's rows of a published table; an empty campaign stands for all."""
-    pointer = newest_pointer(home.published)
-    named = {"experiment": key.experiment, "day": key.decision_date, "campaign": key.campaign}
-    with duckdb.connect(str(home.published / pointer.file), read_only=True) as con:
-        return con.sql(render_text(ROWS, table=table), params=named).to_arrow_table().to_pylist()
+    def published(self, name: str, day: str) -> BatchExperiment:
+        """Return the experiment, if it has scores and a list may bear that date."""
+        today = datetime.now(UTC).date()
+        first = date.fromisoformat(self.engine.first_night)
+        if not first <= date.fromisoformat(day) <= today:
+            raise ExperimentError(
+                f"--date {day}: lists bear dates from {first} to {today} (UTC); choose one of these, "
+                "or set UPLIFT_FIRST_NIGHT before the home's first run"
+            )
+        try:
+            known = newest_pointer(self.engine.paths.published).experiments
+        except NothingPublishedError:
+            known = {}
+        if name not in known:
+            raise ExperimentError(
+                f"{name} has no scores yet; uplift run {name} makes them, and a first list"
+            )
+        (experiment,) = (folder for folder in self.folders if folder.name == name)
+        return experiment
 
 
 def _print_json(answer: Row | Sequence[Row]) -> None:

@@ -13,12 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
-from dagster_project.settings import SQL_FOLDER, Settings
+from dagster_project.commands.run_options import declared_names
+from dagster_project.settings import Settings
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.artifacts.home import OTHERS, Home
 from uplift_core.artifacts.publication import NothingPublishedError, read_pin, read_pointer
 from uplift_core.errors import UpliftError
-from uplift_core.experiment.declaration import discover
 
 LIBRARIES = ("uplift-engine", "duckdb", "xgboost", "dagster", "fastapi", "streamlit")
 LEAST_FREE = 5 * 2**30  # bytes
@@ -61,7 +61,7 @@ def _versions() -> Answer:
 
 def _experiments(settings: Settings) -> Answer:
     try:
-        names = sorted(discover(SQL_FOLDER / "experiments", *settings.experiment_roots))
+        names = declared_names(settings)
     except UpliftError as error:
         return Answer("experiments", str(error), "uplift check NAME tells all problems")
     return Answer("experiments", ", ".join(names))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime
 
-from dagster_project.commands.run_options import add_run_options, declared_names, iso_date
-from dagster_project.turns.waiting import BY_SIGNAL
+from dagster_project.commands.run_options import (
+    add_run_options,
+    declared_names,
+    finish,
+    iso_date,
+    run_options,
+)
+from dagster_project.settings import Settings
 from uplift_core.boosting.without_scikit_learn import import_xgboost
-from uplift_core.errors import UpliftError
-from uplift_core.leaving import leave
 
 CHOICES = ("arm", "campaign", "budget", "users", "money", "learner", "override")
 
@@ -22,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         description="Decide whom to treat on one date from the current scores; export and publish it. "
         "A list of the same date and campaign is replaced.",
     )
-    made.add_argument("experiment", choices=declared_names())
+    made.add_argument("experiment", choices=declared_names(Settings()))
     size = made.add_mutually_exclusive_group()
     size.add_argument("--budget", type=float, metavar="SHARE", help="share of users to treat, 0 to 1")
     size.add_argument("--users", type=int, metavar="N", help="number of users to treat")
@@ -53,15 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen.experiment,
         chosen.date or datetime.now(UTC).date().isoformat(),
         config,
-        verbose=chosen.verbose,
-        wait=not chosen.no_wait,
         as_json=chosen.json,
+        **run_options(chosen),
     )
-    return leave(code) if code >= BY_SIGNAL else code
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UpliftError as error:
-        sys.exit(f"error: {error}")
+    return finish(code)

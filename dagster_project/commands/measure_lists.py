@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from dagster_project.commands.run_options import add_run_options, declared_names, iso_date
-from dagster_project.turns.waiting import BY_SIGNAL
+from dagster_project.commands.run_options import (
+    add_run_options,
+    declared_names,
+    finish,
+    iso_date,
+    run_options,
+)
+from dagster_project.settings import Settings
 from uplift_core.boosting.without_scikit_learn import import_xgboost
-from uplift_core.errors import UpliftError
-from uplift_core.leaving import leave
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         description="Measure all lists of a date on their users' outcomes: treated users against the "
         "holdout group, beside what was promised. Earlier figures of that date are replaced.",
     )
-    made.add_argument("experiment", choices=declared_names())
+    made.add_argument("experiment", choices=declared_names(Settings()))
     made.add_argument(
         "file",
         type=Path,
@@ -48,15 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen.date,
         chosen.file,
         absent_is_zero=chosen.absent_is_zero,
-        verbose=chosen.verbose,
-        wait=not chosen.no_wait,
         as_json=chosen.json,
+        **run_options(chosen),
     )
-    return leave(code) if code >= BY_SIGNAL else code
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UpliftError as error:
-        sys.exit(f"error: {error}")
+    return finish(code)

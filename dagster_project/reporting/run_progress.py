@@ -12,6 +12,8 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+MARGIN = " " * 19  # below the labels of the last lines of a command
+
 
 @dataclass
 class RunProgress:
