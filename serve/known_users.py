@@ -143,9 +143,14 @@ class Known:
         on_list = np.isin(self.listed["decision"], ("treat", "no_treat"))
         return replace(self, followed=on_list & (self.role == "ranked"))
 
+    @property
+    def by_score(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether the score decides: about ranked users, and new ones of no known cluster."""
+        return np.asarray([role in {"ranked", None} for role in self.role], np.bool_)
+
     def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
         """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else."""
-        treat: npt.NDArray[np.bool_] = score_treats & (self.role == "ranked")
+        treat: npt.NDArray[np.bool_] = score_treats & self.by_score
         treat[self.followed] = self.listed["treated"][self.followed].astype(np.bool_)
         explores = self.role == "explore"
         if explores.any():
@@ -155,7 +160,7 @@ class Known:
     def reasons(self, score_treats: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
         """Return each decision's reason, (n,) text: a suppression's reason, a role, or ``BY_SCORE``."""
         reasons = np.where(score_treats, *BY_SCORE).astype(object)
-        reasons = np.where(self.role == "ranked", reasons, self.role)
+        reasons = np.where(self.by_score, reasons, self.role)
         reasons = np.where(self.followed, self.listed["reason"], reasons)
         return np.where(self.role == "suppressed", self.excluded_for, reasons)
 
@@ -219,9 +224,18 @@ class KnownUsers:
             drawn = self._snapshot.clusters(self._name, self.cluster, distinct)
         return self._known(distinct, drawn, self._why_excluded(distinct)).of(place)
 
-    def new_member(self, cluster: str) -> Known:
-        """Return what a cluster says about one user who is not in the snapshot."""
-        return self._known(np.asarray([NOBODY]), [cluster], np.full(1, None, object))
+    def new_members(self, clusters: Sequence[str | None]) -> Known:
+        """Return what clusters say about users who are not in the snapshot; one at least is named.
+
+        The role of a user whose cluster is None is None.
+        """
+        named = sorted({cluster for cluster in clusters if cluster is not None})
+        place = {cluster: i for i, cluster in enumerate(named)}
+        nobody, nothing = np.full(len(named), NOBODY), np.full(len(named), None, object)
+        known = self._known(nobody, named, nothing)
+        known = known.of(np.asarray([place.get(cluster or "", 0) for cluster in clusters]))
+        known.role[[cluster is None for cluster in clusters]] = None
+        return known
 
     def _known(
         self,
@@ -280,8 +294,9 @@ class KnownUsers:
     def _on_list(self, users: npt.NDArray[np.int64]) -> Mapping[str, npt.NDArray[np.object_]]:
         names = ("decision", "treated", "rank", "reason")
         listed = {name: np.full(len(users), None, object) for name in names}
-        if self.newest:
-            rows = self._snapshot.of_users(LISTED, self._binds, users)
+        published = users[users != NOBODY]
+        if self.newest and len(published):
+            rows = self._snapshot.of_users(LISTED, self._binds, published)
             at = np.searchsorted(users, rows["user_id"])
             for name in names:
                 values = np.asarray(np.ma.getdata(rows[name]), object)

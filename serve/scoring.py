@@ -37,7 +37,7 @@ class Job:
     threshold: float
     rows: Columns | None
     users: tuple[int, ...]
-    cluster: str | None = None  # of a user by attributes
+    clusters: Sequence[str | None] | None = None  # of each user by attributes
     best: BestArm | None = None  # if the best arm was requested
 
     @property
@@ -77,18 +77,19 @@ class Job:
             return float(self.model.arm_policies.prices.shares(self.best.price).sum())
         return self.holdout.share_from(self.threshold)
 
-    def of_cluster(self, cluster: str | None) -> Job:
-        """Return the job of one user by attributes who belongs to a cluster; None: nothing is known.
+    def of_clusters(self, clusters: Sequence[str | None] | None) -> Job:
+        """Return the job of users by attributes who belong to clusters; None: nothing is known.
 
         Raises:
             RequestError: users are not drawn by cluster.
         """
-        if cluster is not None and not self.model.known_users[self.arm].cluster:
+        named = [cluster for cluster in clusters or () if cluster is not None]
+        if named and not self.model.known_users[self.drawn_as].cluster:
             raise RequestError(
-                f"cluster = {shown(cluster)}: users of {self.model.experiment.name} are drawn one by "
+                f"cluster = {shown(named[0])}: users of {self.model.experiment.name} are drawn one by "
                 "one; leave it out"
             )
-        return replace(self, cluster=cluster)
+        return replace(self, clusters=clusters if named else None)
 
     def labels(self) -> dict[str, object]:
         """Return the fields about the target that every answer has."""
@@ -137,7 +138,7 @@ class Scored:
         if self.known is None:
             return len(self.score), 0
         explorers = self.known.role == "explore"
-        return int((self.known.role == "ranked").sum()), int(self.treat[explorers].sum())
+        return int(self.known.by_score.sum()), int(self.treat[explorers].sum())
 
     @property
     def reasons(self) -> npt.NDArray[np.object_]:
@@ -226,7 +227,7 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
         model = jobs[0].model.bundle.models[arm]
         predicted = model.predict_with_response(x[rows], learner, jobs[0].model.trees)
         scores[rows], responses[rows] = predicted
-    known = _known(jobs) if jobs[0].rows is None else [_new_member(job) for job in jobs]
+    known = _known(jobs) if jobs[0].rows is None else [_new_members(job) for job in jobs]
     return [
         _decided(job, scores[rows], responses[rows], job_known, _choose(job, x[rows]))
         for job, rows, job_known in zip(jobs, slices, known, strict=True)
@@ -273,9 +274,11 @@ def _given(job: Job, choice: Choice, treat: npt.NDArray[np.bool_], known: Known 
     return replace(choice, given=np.where(treat, arms, NO_ARM))
 
 
-def _new_member(job: Job) -> Known | None:
-    """Look up the role of a user by attributes whose cluster is named; None if it is not."""
-    return job.model.known_users[job.arm].new_member(job.cluster) if job.cluster is not None else None
+def _new_members(job: Job) -> Known | None:
+    """Look up the roles of users by attributes whose clusters are named; None if none is."""
+    if job.clusters is None:
+        return None
+    return job.model.known_users[job.drawn_as].new_members(job.clusters)
 
 
 def _known(jobs: Sequence[Job]) -> list[Known]:

@@ -11,6 +11,7 @@ from serve.bodies.arrow_metadata import Limits
 from serve.errors import RequestError, shown
 
 OPTIONS = pa.ipc.IpcReadOptions(ensure_alignment=pa.ipc.Alignment.DataTypeSpecific)
+CLUSTER = "cluster"  # an optional column beside the attributes
 REASON = 200  # characters of Arrow's error that an answer repeats
 SURPLUS = 100  # columns beyond the expected ones that are still refused by name
 
@@ -44,12 +45,34 @@ def read_stream(
 
 def _check_columns(sent: pa.Schema, schema: RawSchema) -> None:
     """Refuse columns that the experiment does not take, by name and by type."""
-    schema.check_names(sent.names)
+    names = [name for name in sent.names if name != CLUSTER or name in schema.columns]
+    schema.check_names(names)
+    if len(sent.names) - len(names) > 1:
+        raise RequestError(f"rows: column '{CLUSTER}' is there more than once; send it once")
     for name, kind in schema.columns.items():
         type_ = sent.field(name).type
         values = type_.value_type if pa.types.is_dictionary(type_) else type_
         if not _readable_as(values, kind.arrow):
             raise RequestError(f"rows.{name} is {type_}: must be {schema.limits[name].expected}")
+
+
+def clusters_in(table: pa.Table, schema: RawSchema) -> list[str | None] | None:
+    """Return each user's cluster, of the column ``cluster``; None without it, or if it is an attribute.
+
+    Raises:
+        RequestError: it is no text, or an empty one.
+    """
+    if CLUSTER in schema.columns or CLUSTER not in table.column_names:
+        return None
+    column = table.column(CLUSTER)
+    if not _readable_as(column.type, pa.string()):
+        raise RequestError(f"rows.{CLUSTER} is {column.type}: must be a text, or null")
+    clusters: list[str | None] = column.to_pylist()
+    if "" in clusters:
+        raise RequestError(
+            f"rows[{clusters.index('')}].{CLUSTER} = '': must be a text of 1 character or more, or null"
+        )
+    return clusters
 
 
 def _readable_as(sent: pa.DataType, target: pa.DataType) -> bool:

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from serve import problems
 from serve.answering import COLUMNS, arrow_table, best_arm_of, columns_of, list_of
-from serve.bodies.arrow_stream import read_stream
+from serve.bodies.arrow_stream import clusters_in, read_stream
 from serve.bodies.json_batch import read_batch
 from serve.dependencies import CurrentFollower, CurrentRelease, CurrentTelemetry
 from serve.errors import RequestError, ServiceError
@@ -92,8 +92,9 @@ async def score_batch(
     """Score many users at one budget; answers come in the order of the users.
 
     JSON names the target in the body. An Arrow stream has a column per attribute and names the target
-    in the query. `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score,
-    response and treat, with `arm=best` also arm, by `user_ids` also score_treat, role, reason,
+    in the query; a text column `cluster` beside them is what `clusters` is in JSON.
+    `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score, response and
+    treat, with `arm=best` also arm, by `user_ids` or with clusters also score_treat, role, reason,
     listed_decision, listed_treated, listed_rank and listed_reason, and the rest of the answer in the
     header X-Decision.
     """
@@ -169,18 +170,19 @@ def _json_job(call: _Call, kind: str) -> Job:
         call.body, most_users=settings.max_batch_users, largest_row=settings.max_score_bytes
     )
     if batch.rows is not None:
-        return resolve(call.release, batch, rows=batch.rows, prefix="rows")
+        return resolve(call.release, batch, rows=batch.rows, prefix="rows").of_clusters(batch.clusters)
     return resolve(call.release, batch, users=batch.user_ids or ())
 
 
 def _arrow_job(call: _Call) -> Job:
     settings = call.settings
+    schema = call.release.model(call.target.experiment).features.schema
     table = read_stream(
         call.body,
-        call.release.model(call.target.experiment).features.schema,
+        schema,
         most_users=settings.max_batch_users,
         most_bytes=settings.max_body_bytes,
     )
     if not table.num_rows:
         raise RequestError(f"rows: 0 users; send from 1 to {settings.max_batch_users} at once")
-    return resolve(call.release, call.target, rows=table)
+    return resolve(call.release, call.target, rows=table).of_clusters(clusters_in(table, schema))

@@ -21,7 +21,7 @@ router = APIRouter(tags=["score"], responses=problems.COMMON)
 def job_of(release: Release, body: ScoreRequest) -> Job:
     """Make the job of one user."""
     if body.attributes is not None:
-        return resolve(release, body, rows=[body.attributes]).of_cluster(body.cluster)
+        return resolve(release, body, rows=[body.attributes]).of_clusters([body.cluster])
     return resolve(release, body, users=[] if body.user_id is None else [body.user_id])
 
 

@@ -179,7 +179,7 @@ class Decisions(Answer):
 
     Fields that begin with `listed` say what the newest list about the arm says about each user. Users
     who are sent by attributes are not known: `treat` is what the score says, and the optional fields are
-    null.
+    null. With `clusters` it is what the clusters' draws say, too.
     """
 
     decision_id: str
@@ -189,7 +189,9 @@ class Decisions(Answer):
     score_treat: list[bool] | None = Field(
         None, description="Whether the score alone would treat each user."
     )
-    roles: list[Role] | None = None
+    roles: list[Role | None] | None = Field(
+        None, description="As `role` of /score; null: by attributes, without a cluster."
+    )
     reasons: list[str] | None = Field(None, description="As `reason` of /score.")
     listed_in: PublishedList | None = Field(
         None, description="The newest list about the arm; null: none."

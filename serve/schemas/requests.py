@@ -97,6 +97,9 @@ class Target(BaseModel):
     )
 
 
+Cluster = Annotated[str, Field(max_length=512, min_length=1)]
+
+
 class ScoreRequest(Target):
     """One user: either raw attributes, or the id of a user of the published snapshot."""
 
@@ -120,7 +123,7 @@ class ScoreRequest(Target):
         "Leave it out if you send attributes.",
     )
 
-    cluster: Annotated[str, Field(max_length=512, min_length=1)] | None = Field(
+    cluster: Cluster | None = Field(
         None,
         description="With attributes, if users were assigned in clusters: the user's, such as the "
         "household, as the file writes it. Then the cluster's draw decides about a new member, too.",
@@ -152,11 +155,16 @@ class BatchRequest(Target):
         min_length=1,
         description="The id of each user, as in /score. Leave it out if you send rows.",
     )
+    clusters: list[Cluster | None] | None = Field(
+        None, description="With rows: the cluster of each user, as in /score; null: not known."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.rows is None) == (self.user_ids is None):
             raise ValueError("send either rows or user_ids")
+        if self.clusters is not None and self.rows is None:
+            raise ValueError("clusters go with rows; the clusters of user_ids are known")
         return self
 
 

@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
+from serve.answering import COLUMNS
+from serve.routes.batch import ARROW
 from tests.serve.support import api_of, copy_home, query
 from tests.serve.test_known_users import ask, ask_many, ledger, role_of
 from tests.support import drafted_households, few_rounds, run_job, with_experiment
@@ -107,6 +110,47 @@ def test_a_new_member_has_the_role_of_the_household(served) -> None:
             assert answer["decision"] == answer["score_decision"]
     without = ask(api, attributes=attributes)
     assert (without["role"], without["decision"]) == (None, without["score_decision"])
+
+
+def test_new_members_in_a_batch_are_decided_about_as_one_by_one_and_drawn_as_on_the_list(served) -> None:
+    _, home, api = served
+    rows, home_of = ledger(home, NAME, MAIL), households(home)
+    users = [*sorted(rows)[:150], None]
+    clusters = [None if user is None else home_of[user] for user in users]
+    attributes = [{"age": 20.0 + i % 50, "past_orders": float(i % 4)} for i in range(len(users))]
+    answer = api.post("/score/batch", json={"rows": attributes, "clusters": clusters}).json()
+    assert answer["roles"] == [None if user is None else role_of(rows[user]) for user in users]
+    assert {"ranked", "explore", "holdout", None} == set(answer["roles"])
+    assert answer["listed_decisions"] == [None] * len(users)
+    for i in (*range(0, len(users), 10), -1):
+        one = ask(api, attributes=attributes[i], cluster=clusters[i])
+        assert one["role"] == answer["roles"][i]
+        assert one["reason"] == answer["reasons"][i]
+        assert (one["decision"] == "treat") == answer["treat"][i]
+        assert (one["score_decision"] == "treat") == answer["score_treat"][i]
+    table = pa.Table.from_pylist(attributes).append_column("cluster", pa.array(clusters))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    headers = {"Content-Type": ARROW, "Accept": ARROW}
+    sent = api.post("/score/batch", content=sink.getvalue().to_pybytes(), headers=headers)
+    with pa.ipc.open_stream(sent.content) as reader:
+        in_arrow = reader.read_all()
+    for name in ("role", "reason", "treat", "score_treat"):
+        assert in_arrow.column(name).to_pylist() == answer[COLUMNS[name]]
+
+
+def test_clusters_that_fit_no_row_are_refused(served) -> None:
+    *_, api = served
+    row = {"age": 40.0, "past_orders": 2.0}
+    for body, words in (
+        ({"rows": [row], "clusters": ["h1", "h2"]}, "clusters: 2 for 1 rows; send one for each"),
+        ({"rows": [row, row], "clusters": ["h1", 7]}, "clusters[1] = 7: must be a text of 1 to 512"),
+        ({"user_ids": [1], "clusters": ["h1"]}, "clusters go with rows"),
+    ):
+        answer = api.post("/score/batch", json=body)
+        assert answer.status_code == 422
+        assert words in answer.json()["detail"]
 
 
 def test_a_cluster_that_says_nothing_is_refused(served) -> None:
