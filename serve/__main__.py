@@ -6,6 +6,7 @@ import gc
 import sys
 from typing import NoReturn
 
+import click
 from fastapi import FastAPI
 from uvicorn.main import main as run_uvicorn
 
@@ -13,6 +14,7 @@ from uplift_core.boosting.without_scikit_learn import import_xgboost
 from uplift_core.leaving import leave
 
 APP = ("serve.__main__:application", "--factory")
+PROTOCOL = "serve.slow_clients:ImpatientProtocol"
 
 
 def application() -> FastAPI:
@@ -26,6 +28,8 @@ def application() -> FastAPI:
 
 def main(arguments: list[str]) -> NoReturn:
     """Run the API until Ctrl-C ends it, and then leave at once."""
+    (http,) = (option for option in run_uvicorn.params if option.name == "http")
+    http.type, http.default = click.STRING, PROTOCOL  # uvicorn's command offers its own protocols only
     run_uvicorn([*APP, *arguments], standalone_mode=False)  # an API that cannot start exits with 3
     leave(0)
 

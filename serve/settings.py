@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     # Bytes of any other request, and of one row of a batch in JSON.
     max_score_bytes: Annotated[int, Field(ge=1)] = 64 * 2**10
     max_batch_users: Annotated[int, Field(ge=1)] = 100_000
+    # Seconds in which a request must arrive whole, and each part of an answer be taken.
+    request_seconds: Annotated[float, Field(gt=0)] = 60.0
     # A file that decisions are appended to, one JSON line each; without attributes and, unless
     # `log_user_ids`, without user ids.
     decision_log: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,6 +95,24 @@ def next_night(experiment: BatchExperiment, home: Home) -> None:
     shutil.rmtree(home.proofs, ignore_errors=True)
     run_job(experiment, home.root, only=["treat_list", "export"], decision_date=NEXT_NIGHT)
     run_job(experiment, home.root, only=["published"])
+
+
+def test_a_backup_during_a_run_waits_and_holds_all_of_the_run(
+    home: Home, simulated: BatchExperiment, tmp_path: Path
+) -> None:
+    waited: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with home_turn(home.root, Worker.here("uplift_simulated", ""), print):
+            backup = pool.submit(back_up, home, str(tmp_path / "backup"), waited.append)
+            run_job(simulated, home.root, only=["treat_list", "export"], decision_date=NEXT_NIGHT)
+            assert not backup.done()
+        backup.result(60)
+    assert any("uplift_simulated" in line for line in waited)
+    restored = Home(tmp_path / "restored")
+    restore(restored, str(tmp_path / "backup"))
+    assert len({row[0] for row in rows(restored.warehouse)["decisions.nights"]}) == 2
+    assert rows(restored.warehouse) == rows(home.warehouse)
+    assert exports(restored) == exports(home)
 
 
 def test_a_backup_goes_to_a_store_and_comes_back_checked(small: Home, tmp_path: Path) -> None:
