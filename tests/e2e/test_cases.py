@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.onboarding import new_experiment
 from tests.serve.support import api_of, copy_home, query
-from tests.support import TO_PUBLISHED, case_file, few_rounds, run_job, run_unchecked
+from tests.support import TO_PUBLISHED, case_file, few_rounds, opened, run_job, run_unchecked
+from uplift_core.artifacts.home import Home
 from uplift_core.experiment.declaration import load_experiment
 
 ZEROS = "late_leading_zeros.csv.gz"
@@ -110,6 +112,25 @@ def test_households_are_worked_on_as_a_whole(households_home: Path, tmp_path: Pa
     assert 0.3 * night["users"] - 16 < night["treated"] <= 0.3 * night["users"]
     (features,) = query(home, "select list(name order by name) as n from features.registry")
     assert features["n"] == ["age", "past_orders"]
+
+
+def test_a_treatment_that_harms_everybody_gets_no_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPLIFT_EXPERIMENTS", str(tmp_path / "experiments"))
+    assert new_experiment.main([str(case_file("harmful_treatment.csv.gz")), "harmful"]) == 0
+    folder = tmp_path / "experiments" / "harmful"
+    declared = few_rounds(BatchExperiment.read(load_experiment(folder), folder))
+    home = Home(tmp_path / "home")
+    with pytest.raises(dg.Failure, match=r"worse than treating nobody; nobody should be treated: -0\.0"):
+        run_unchecked(declared, home.root, TO_PUBLISHED)
+    with opened(home) as db:
+        assert db.one("select count(*) from decisions.treat_list") == (0,)
+        message, passed = db.one(
+            "select message, passed from decisions.gates where gate = 'treating_nobody'"
+        )
+    assert not passed
+    assert "nobody should be treated" in message
 
 
 def test_seventy_features_pass_the_checks_of_the_cells(

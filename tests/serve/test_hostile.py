@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from bench.servers import api_on
 from dagster_project.settings import REPOSITORY
+from serve.routes.batch import ARROW
+from tests.support import case_file
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,6 +26,22 @@ def test_damaged_arrow_streams_crash_nothing(hillstrom_served: Path, tmp_path: P
     done = bench("bench.fuzz_arrow", "--home", str(hillstrom_served), *options)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert ", 0 failures" in done.stdout
+
+
+def test_streams_that_crashed_arrow_are_refused_and_the_process_lives(hillstrom_served: Path) -> None:
+    """Text offsets that lead out of their buffer."""
+    with api_on(hillstrom_served) as (url, process):
+        for number in (1, 2):
+            body = case_file(f"arrow_stream_that_crashes_{number}.arrow").read_bytes()
+            answer = httpx.post(
+                f"{url}/score/batch?experiment=hillstrom",
+                content=body,
+                headers={"Content-Type": ARROW},
+                trust_env=False,
+            )
+            assert answer.status_code == 422
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert process.poll() is None
 
 
 @pytest.mark.timed
