@@ -35,8 +35,9 @@ from uplift_core.evaluation.arm_gate import (
     judge_arms,
     single_policy,
 )
-from uplift_core.learners.contrast import fit_learners, sequential_fit
+from uplift_core.learners.contrast import fit_learners
 from uplift_core.learners.nuisance import FittedModels, OutcomeModels
+from uplift_core.learners.sequential import sequential_fit
 from uplift_core.targeting.arm_path import find_path
 
 NAMES = ("a", "b", "c")

@@ -18,6 +18,7 @@ from serve.scoring import Job, Scored
 COLUMNS = {
     "score": "scores",
     "response": "responses",
+    "cate_std_error": "cate_std_errors",
     "treat": "treat",
     "score_treat": "score_treat",
     "role": "roles",
@@ -102,8 +103,8 @@ def alternatives_of(job: Job, scored: Scored) -> list[Alternative] | None:
 def columns_of(scored: Scored) -> dict[str, npt.NDArray[Any]]:
     """Return the answer about each user: columns by their names in Arrow, each of shape (n,).
 
-    Users who were sent by attributes have the columns score, response and treat only, and arm if the
-    best arm was requested.
+    Users who were sent by attributes have the columns score, response and treat only, arm if the best
+    arm was requested, and cate_std_error if the model has bags.
     """
     columns: dict[str, npt.NDArray[Any]] = {
         "score": scored.score,
@@ -111,6 +112,8 @@ def columns_of(scored: Scored) -> dict[str, npt.NDArray[Any]]:
         "treat": scored.treat,
     }
     known, choice = scored.known, scored.choice
+    if scored.std_error is not None:
+        columns["cate_std_error"] = scored.std_error
     if choice is not None:
         columns["arm"] = np.asarray([*choice.arms, None], object)[choice.given]  # NO_ARM is the last
     if known is None:

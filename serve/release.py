@@ -213,7 +213,12 @@ def _smoke(snapshot: Snapshot, model: PublishedModel) -> None:
         rows = [row for row in written if row["arm"] == arm]
         for learner in contrast.learners:
             expected = np.asarray([row[f"cate_{learner}"] for row in rows], np.float32)
-            if not np.array_equal(contrast.predict(x, learner), expected):
+            std_error = contrast.predict_std_error(x, learner)
+            written_error = [row.get("cate_std_error", np.nan) for row in rows]
+            if not np.array_equal(contrast.predict(x, learner), expected) or (
+                std_error is not None
+                and not np.array_equal(std_error, np.asarray(written_error, np.float32))
+            ):
                 raise BundleError(
                     f"{name}: the models' {learner} scores for '{arm}' are not those of the snapshot"
                 )

@@ -21,6 +21,7 @@ from serve.schemas.requests import Target
 from uplift_core.arrays import Floats
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners import LearnerName
+from uplift_core.learners.contrast import Scores
 from uplift_core.targeting.arm_path import NO_ARM
 from uplift_core.targeting.budget import Distribution, smallest_score_worth
 
@@ -119,6 +120,8 @@ class Scored:
     Attributes:
         score: predicted effect, float32.
         response: predicted outcome under control, float32.
+        std_error: standard error of the effect over bags of users, float32; None without bags, and where
+            the best arm is chosen, whose effects are calibrated.
         score_treats: whether the score alone would treat the user.
         treat: whether to treat the user.
         known: facts about users by id, or by the cluster; None for other users by attributes.
@@ -127,6 +130,7 @@ class Scored:
 
     score: Floats
     response: Floats
+    std_error: Floats | None
     score_treats: npt.NDArray[np.bool_]
     treat: npt.NDArray[np.bool_]
     known: Known | None = None
@@ -221,15 +225,22 @@ def _score_alike(jobs: Sequence[Job]) -> list[Scored]:
     slices = [slice(end - job.size, end) for job, end in zip(jobs, ends, strict=True)]
     scores = np.empty(len(x), np.float32)
     responses = np.empty(len(x), np.float32)
+    std_errors = np.empty(len(x), np.float32)  # NaN without bags
     targets = _by_target(jobs)
     for (arm, learner), places in targets.items():
         rows = slice(None) if len(targets) == 1 else np.r_[tuple(slices[i] for i in places)]
         model = jobs[0].model.bundle.models[arm]
         predicted = model.predict_with_response(x[rows], learner, jobs[0].model.trees)
-        scores[rows], responses[rows] = predicted
+        scores[rows], responses[rows] = predicted.cate, predicted.response
+        std_errors[rows] = np.nan if predicted.std_error is None else predicted.std_error
     known = _known(jobs) if jobs[0].rows is None else [_new_members(job) for job in jobs]
     return [
-        _decided(job, scores[rows], responses[rows], job_known, _choose(job, x[rows]))
+        _decided(
+            job,
+            Scores(scores[rows], responses[rows], std_errors[rows]),
+            job_known,
+            _choose(job, x[rows]),
+        )
         for job, rows, job_known in zip(jobs, slices, known, strict=True)
     ]
 
@@ -241,16 +252,15 @@ def _choose(job: Job, x: Floats) -> Choice | None:
         return None
     models = job.model.bundle.models
     columns = [
-        models[arm].predict_with_response(x, learner, job.model.trees)[0]
+        models[arm].predict_with_response(x, learner, job.model.trees).cate
         for arm, learner in zip(best.arms, best.learners, strict=True)
     ]
     score = np.column_stack(columns)
     return only_choice(score, best) if policies is None else policies.choose(score, best)
 
 
-def _decided(
-    job: Job, score: Floats, response: Floats, known: Known | None, choice: Choice | None
-) -> Scored:
+def _decided(job: Job, scores: Scores, known: Known | None, choice: Choice | None) -> Scored:
+    score, response, std_error = scores
     score_treats = score >= np.float32(job.threshold)
     if choice is not None and job.chooses:
         score_treats = choice.arm != NO_ARM
@@ -260,7 +270,10 @@ def _decided(
     if choice is not None:
         choice = _given(job, choice, treat, known)
         score = choice.shown_effect if job.chooses else score
-    return Scored(score, response, score_treats, treat, known, choice)
+    # A chosen arm's effect is calibrated, and bags say nothing about that.
+    if std_error is not None and (job.chooses or np.isnan(std_error).any()):
+        std_error = None
+    return Scored(score, response, std_error, score_treats, treat, known, choice)
 
 
 def _given(job: Job, choice: Choice, treat: npt.NDArray[np.bool_], known: Known | None) -> Choice:

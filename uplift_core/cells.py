@@ -122,6 +122,8 @@ class Cells:
         max_bin: number of bins that XGBoost must distinguish.
         propensities: (n_cells,) each cell's own e, where e differs between users; a cell holds users of
             one e. None: ``propensity`` is that of every user.
+        squares: (n_cells,) sum of the users' squared outcomes, which bags need if these are not binary;
+            None: not known, or the outcome is binary, so that they are ``y_sum``.
     """
 
     x: Floats
@@ -135,6 +137,7 @@ class Cells:
     binary: bool
     max_bin: int = MAX_BINS
     propensities: Doubles | None = None
+    squares: Doubles | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, name)) for name in self._columns}
@@ -148,8 +151,8 @@ class Cells:
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        columns = ("cell", "w", "fold", "n", "y_sum", "events")
-        return columns if self.propensities is None else (*columns, "propensities")
+        some = (name for name in ("propensities", "squares") if getattr(self, name) is not None)
+        return ("cell", "w", "fold", "n", "y_sum", "events", *some)
 
     @property
     def e(self) -> Doubles | float:
@@ -207,10 +210,11 @@ class Cells:
 
     def without(self, folds: Collection[int]) -> Cells:
         """Select the cells of all other folds; the folds keep their numbers."""
-        if not folds:
-            return self
-        rest = self.outside(folds)
-        return replace(self, **{name: getattr(self, name)[rest] for name in self._columns})
+        return self.at(self.outside(folds)) if folds else self
+
+    def at(self, rows: npt.NDArray[Any], **changed: Doubles) -> Cells:
+        """Select cells by flags (n_cells,) or by numbers; ``changed`` replaces columns, by name."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in self._columns} | changed)
 
 
 @dataclass(frozen=True)
@@ -310,6 +314,7 @@ class BinnedUsers:
             binary=self.binary,
             max_bin=self.max_bin,
             propensities=propensities,
+            squares=None if self.binary else np.bincount(group, weights=self.y**2).astype(np.float64),
         )
 
 

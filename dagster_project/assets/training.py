@@ -137,7 +137,7 @@ def scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         "prediction. One row per user and treatment arm.",
     )
     def scores(context: dg.AssetExecutionContext, engine: Engine) -> Results:
-        sql = scores_select(tables)
+        sql = scores_select(tables, bagged=bool(declaration.learners.bags))
         write = LayerWrite(context, engine, experiment, "scores")
         with write.transaction() as db:
             version = current_version(db, experiment.name)

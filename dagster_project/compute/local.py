@@ -64,7 +64,11 @@ class LocalCompute(Compute):
     ) -> dict[str, Trained]:
         """See ``Compute.train``."""
         trained = {}
-        recipes = {chosen: Recipe(edges, chosen, self.threads) for chosen in parameters.values()}
+        decides = experiment.declaration.defaults.learner or "stack"
+        recipes = {
+            chosen: Recipe(edges, chosen, self.threads, decides=decides)
+            for chosen in parameters.values()
+        }
         for arm, chosen in parameters.items():
             log(f"training {arm} against the control")
             with after_each(ProgressLog(log, f"{arm}: fits done", fits_of_arm(experiment))):

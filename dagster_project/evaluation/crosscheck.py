@@ -96,9 +96,12 @@ def crosscheck(
     train = replace(train, x=edges.bin(train.x))
     fold = train.fold
 
+    # Single learners are compared.
+    parameters = experiment.declaration.learners.model_copy(update={"bags": 0})
+
     def ours(folds: npt.NDArray[np.int8]) -> tuple[ContrastModel, Fitter]:
         cells = cells_of_rows(edges, replace(train, fold=folds))
-        models = OutcomeModels.of(cells, experiment.declaration.learners, threads)
+        models = OutcomeModels.of(cells, parameters, threads)
         return fit_learners(models), models.fitter
 
     model, fitter = ours(fold)

@@ -131,7 +131,7 @@ def read_cells(
     n, some = ("weight as n", "and weight > 0 ") if declaration.weight else ("n", "")
     rows = db.arrow(
         f"select cell, arm = $arm as w, fold, {n}{of_user}, {names.sum} as y_sum, "
-        f"{names.events} as events "
+        f"{names.events} as events, {names.sum_sq} as squares "
         f"from {tables.cells} where split = 'train' and arm in ($arm, $control) {some}"
         f"order by cell, arm = $arm, fold{of_user}",
         {"arm": contrast.arm, "control": contrast.control},
@@ -152,6 +152,7 @@ def read_cells(
         binary=declared.kind == "binary",
         max_bin=edges.max_bin,
         propensities=doubles("propensity") if varies else None,
+        squares=None if declared.kind == "binary" else doubles("squares"),
     )
 
 

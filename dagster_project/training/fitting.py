@@ -22,14 +22,14 @@ from uplift_core.boosting.side_by_side import call_all
 from uplift_core.cells import BinEdges, Cells, distinct
 from uplift_core.errors import DataError
 from uplift_core.evaluation.gate import Judged, Verdict, compare, judge
-from uplift_core.learners import LEARNER_NAMES, OutcomeModels
+from uplift_core.learners import LEARNER_NAMES, LearnerName, OutcomeModels
 from uplift_core.learners.contrast import (
     ContrastModel,
     fit_learners,
     fits_of_contrast,
-    sequential_fit,
 )
 from uplift_core.learners.nuisance import FittedModels
+from uplift_core.learners.sequential import sequential_fit
 from uplift_core.targeting.policy_tree import PolicyTree
 
 CellNumbers = npt.NDArray[np.int64]
@@ -45,6 +45,7 @@ class Recipe:
         threads: number of threads to fit with; 0 means all cores.
         of_control: the control's models by outcome; arms with the same parameters may share them.
         with_rules: whether rules that a person can read are learned, too.
+        decides: the learner that is fitted on bags, if the parameters ask for some.
     """
 
     edges: BinEdges
@@ -52,6 +53,7 @@ class Recipe:
     threads: int
     of_control: dict[str, FittedModels] = field(default_factory=lambda: defaultdict(dict))
     with_rules: bool = True
+    decides: LearnerName = "stack"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Trained:
 def fits_of_arm(experiment: BatchExperiment) -> int:
     """Return the number of fits that ``train_arm`` makes if every fold holds both arms."""
     other_outcomes = len(experiment.declaration.outcomes) - 1
-    return fits_of_contrast(experiment.declaration.split.folds) + 2 * other_outcomes
+    declaration = experiment.declaration
+    of_contrast = fits_of_contrast(declaration.split.folds, declaration.learners.bags)
+    return of_contrast + 2 * other_outcomes
 
 
 def train_arm(db: Warehouse, experiment: BatchExperiment, arm: str, recipe: Recipe) -> Trained:
@@ -118,7 +122,7 @@ def fit_arm(
 
     default = experiment.declaration.defaults.outcome
     models = outcome_models(default)
-    model = fit_learners(models)
+    model = fit_learners(models, decides=recipe.decides)
     others = {}
     for outcome in experiment.declaration.outcomes:
         if outcome.name != default:
@@ -156,7 +160,8 @@ def out_of_fold(
     by fold; default: those of the contrast.
     """
     parts, shared = [], recipe.of_control[outcome]
-    for fold, model in sequential_fit(cells, recipe.parameters, recipe.threads, shared):
+    models = sequential_fit(cells, recipe.parameters, recipe.threads, shared, decides=recipe.decides)
+    for fold, model in models:
         if fold < recipe.parameters.tuned_folds:
             continue
         present = predicted[fold] if predicted else distinct(cells.cell[cells.fold == fold])

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import (
-    SCORES,
     predictions_of_arms,
+    score_columns,
     scores_select,
     write_predictions,
 )
@@ -18,8 +18,6 @@ from dagster_project.training.cells import read_feature_cells
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.bundle import Bundle
-from uplift_core.evaluation.gate import RESPONSE
-from uplift_core.learners import LEARNER_NAMES
 from uplift_core.learners.contrast import ContrastModel
 
 CHUNK = 1_000_000  # number of users that are scored at a time
@@ -32,7 +30,8 @@ def score_users(db: Warehouse, experiment: BatchExperiment, loaded: Bundle) -> i
     write_predictions(
         db, experiment.tables, predictions_of_arms(loaded.models, x, loaded.manifest.outcome)
     )
-    return db.create(experiment.tables.scores, scores_select(experiment.tables))
+    bagged = bool(loaded.manifest.experiment.learners.bags)
+    return db.create(experiment.tables.scores, scores_select(experiment.tables, bagged=bagged))
 
 
 def score_population(
@@ -68,12 +67,11 @@ def _users_in_chunks(db: Warehouse, table: Identifier, features: tuple[str, ...]
 
 def _scored(model: ContrastModel, users: pa.Table, arm: str, features: tuple[str, ...]) -> pa.Table:
     x = np.column_stack([users.column(name).to_numpy() for name in features]).astype(np.float32)
-    return pa.table(
-        {
-            "user_id": users.column("user_id"),
-            "arm": pa.repeat(arm, len(x)),
-            "split": pa.repeat("population", len(x)),
-            **{SCORES[learner]: model.predict(x, learner) for learner in LEARNER_NAMES},
-            RESPONSE: model.predict_response(x),
-        }
-    )
+    predictions = model.predict_all(x)
+    columns = {
+        "user_id": users.column("user_id"),
+        "arm": pa.repeat(arm, len(x)),
+        "split": pa.repeat("population", len(x)),
+        **score_columns(predictions),
+    }
+    return pa.table(columns)

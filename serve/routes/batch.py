@@ -94,9 +94,9 @@ async def score_batch(
     JSON names the target in the body. An Arrow stream has a column per attribute and names the target
     in the query; a text column `cluster` beside them is what `clusters` is in JSON.
     `Accept: application/vnd.apache.arrow.stream` answers in Arrow, with the columns score, response and
-    treat, with `arm=best` also arm, by `user_ids` or with clusters also score_treat, role, reason,
-    listed_decision, listed_treated, listed_rank and listed_reason, and the rest of the answer in the
-    header X-Decision.
+    treat, with bags also cate_std_error, with `arm=best` also arm, by `user_ids` or with clusters also
+    score_treat, role, reason, listed_decision, listed_treated, listed_rank and listed_reason, and the
+    rest of the answer in the header X-Decision.
     """
     body = bytearray()
     async for part in request.stream():  # request.body() would copy all of it at once

@@ -55,6 +55,7 @@ async def score(
         score_decision="treat" if scored.score_treats[0] else "no_treat",
         score=float(scored.score[0]),
         response=float(scored.response[0]),
+        cate_std_error=None if scored.std_error is None else float(scored.std_error[0]),
         top_share=top_share(job, scored),
         role=None if known is None else known.role[0],
         own_id=release.snapshot.own_id(job.model.experiment, job.users[0]) if job.users else None,

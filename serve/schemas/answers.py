@@ -158,6 +158,12 @@ class Decision(Answer):
     score_decision: Verdict = Field(description="What the score alone would decide.")
     score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")
     response: float = Field(description="Predicted outcome under control, a float32.")
+    cate_std_error: float | None = Field(
+        None,
+        description="Standard error of the score over bags of the users of the experiment; not how "
+        "far it is from the truth. null: the learner has no bags, or the score is calibrated (arm = "
+        "best).",
+    )
     top_share: float = Field(description="Share of held-out users with this score or a better one.")
     role: Role | None = Field(None, description="The user's role in the lists, with user_id or cluster.")
     own_id: str | None = Field(
@@ -185,6 +191,7 @@ class Decisions(Answer):
     decision_id: str
     scores: list[float]
     responses: list[float]
+    cate_std_errors: list[float] | None = Field(None, description="As `cate_std_error` of /score.")
     treat: list[bool] = Field(description="Whether to treat each user, as `decision` of /score.")
     score_treat: list[bool] | None = Field(
         None, description="Whether the score alone would treat each user."

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dagster_project.inputs.propensities import propensity_columns
+from dagster_project.scores.predictions import scores_select
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.training.binning import binned_select
 from dagster_project.training.cells import value_counts
@@ -208,12 +209,8 @@ def test_scores_reach_every_user_of_a_cell(db):
         "cate_dr float, cate_stack float, response float",
         [(0, "mens", 1, 2, 3, 4, 5, 6, 7), (1, "mens", 8, 9, 10, 11, 12, 13, 14)],
     )
-    sql = render(
-        "scores/scores.sql",
-        predictions=TABLES.predictions,
-        user_cells=TABLES.user_cells,
-        assignment=TABLES.assignment,
-    )
+    assert "cate_std_error" in scores_select(TABLES, bagged=True)
+    sql = scores_select(TABLES)
     assert db.rows(sql) == [
         (1, "mens", "train", 1, 2, 3, 4, 5, 6, 7),
         (2, "mens", "holdout", 8, 9, 10, 11, 12, 13, 14),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 
 class BoostingParameters(BaseModel):
@@ -65,6 +65,10 @@ class LearnerParameters(BaseModel):
     # Largest number of bins of a feature. On simulated experiments 64 bins rank users as well as 256 do,
     # and give half as many cells.
     max_bins: Annotated[int, Field(ge=2, le=256)] = 64
+    # Number of bootstrap samples of users that the learner that decides is fitted on; its effects are
+    # their means. 0: it is fitted on the users themselves. One sample has no standard error. The default
+    # is not written to manifests, so that models keep their version.
+    bags: Annotated[int, Field(ge=0, le=200)] = Field(0, exclude_if=lambda bags: not bags)
     # A fact about this choice, not a parameter: no manifest has it, and nobody declares it.
     _tuned_folds: int = PrivateAttr(0)
 
@@ -78,6 +82,13 @@ class LearnerParameters(BaseModel):
         tuned = self.model_copy()
         tuned._tuned_folds = folds  # noqa: SLF001 - its own
         return tuned
+
+    @field_validator("bags")
+    @classmethod
+    def _more_than_one(cls, bags: int) -> int:
+        if bags == 1:
+            raise ValueError("one bag has no standard error; give 2 or more, or 0 for none")
+        return bags
 
     @model_validator(mode="before")
     @classmethod

@@ -160,6 +160,16 @@ class Experiment(Declared):
         return self
 
     @model_validator(mode="after")
+    def _bags_draw_users(self) -> Self:
+        drawn = "cluster" if self.cluster else "weight" if self.weight else ""
+        if self.learners.bags and drawn:
+            raise ValueError(
+                f"learners.bags = {self.learners.bags} draws single users from cells, which know of no "
+                f"{drawn}: their standard errors would be too small; leave out bags, or {drawn}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _unit_can_be_treated(self) -> Self:
         if self.decisions.unit == "cluster" and not self.cluster:
             raise ValueError(

@@ -12,9 +12,9 @@ from uplift_core.learners.contrast import (
     fit_contrast,
     fit_learners,
     fits_of_contrast,
-    sequential_fit,
 )
 from uplift_core.learners.nuisance import ArmModels, OutcomeModels
+from uplift_core.learners.sequential import sequential_fit
 
 __all__ = [
     "LEARNERS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import xgboost
 
@@ -25,9 +25,13 @@ class Learner(Protocol):
     that all learners share; only this learner uses the other roles.
     """
 
-    name: ClassVar[LearnerName]
     boosters: Mapping[str, xgboost.Booster]
     propensity: float
+
+    @property
+    def name(self) -> LearnerName:
+        """The learner's name."""
+        ...
 
     def predict(self, x: Floats) -> Floats:
         """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
 
-import numpy as np
 import xgboost
 
 from uplift_core.arrays import Doubles, Floats
@@ -14,22 +15,19 @@ from uplift_core.boosting.booster import Rows, predict_booster
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.boosting.side_by_side import call_all
 from uplift_core.boosting.tree_arrays import TreeArrays
-from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells
-from uplift_core.errors import DataError
 from uplift_core.learner_names import LEARNER_NAMES, LearnerName, SingleLearner
+from uplift_core.learners.bags import BaggedLearner, bag_mark, bootstrap
 from uplift_core.learners.base import MU0, MU1, Learner, MetaLearner
 from uplift_core.learners.dr import DRLearner
 from uplift_core.learners.nuisance import (
     NO_FOLDS,
     ArmModels,
-    FittedModels,
     Fitter,
     Folds,
     Nuisances,
     OutcomeModels,
     fit_nuisances,
-    predict_at,
 )
 from uplift_core.learners.r import RLearner
 from uplift_core.learners.s import SLearner
@@ -54,25 +52,43 @@ class Predictions:
         mu0: outcome under control, predicted by the response model.
         mu1: outcome under treatment.
         cate: effect by learner.
+        std_error: standard error of the effect by the learner that has bags; None if none has.
     """
 
     mu0: Floats
     mu1: Floats
     cate: Mapping[LearnerName, Floats]
+    std_error: Floats | None = None
+
+
+class Scores(NamedTuple):
+    """Predictions by one learner; each array is (n,) float32.
+
+    ``std_error`` is that of the effect, see ``BaggedLearner``; None without bags.
+    """
+
+    cate: Floats
+    response: Floats
+    std_error: Floats | None
 
 
 @dataclass(frozen=True)
 class ContrastModel:
-    """All learners of one contrast, and the response model beside them.
+    """All learners of one contrast, and both arms' models of the outcome beside them.
 
     ``others`` maps each other outcome of the experiment to both arms' models of it. No learner ranks by
     them; the evaluation uses them to estimate what acting on the scores does to those outcomes.
     """
 
     learners: Mapping[LearnerName, Learner]
-    response: xgboost.Booster
+    arms: ArmModels
     propensity: float
     others: Mapping[str, ArmModels] = field(default_factory=dict)
+
+    @property
+    def response(self) -> xgboost.Booster:
+        """The model of the outcome under control."""
+        return self.arms.mu0
 
     def predict(self, x: Floats, learner: LearnerName) -> Floats:
         """Predict the CATE by one learner for each row of raw features ``x``: (n,) float32."""
@@ -88,34 +104,50 @@ class ContrastModel:
 
     def predict_with_response(
         self, x: Floats, learner: LearnerName, trees: Mapping[int, TreeArrays]
-    ) -> tuple[Floats, Floats]:
-        """Predict the CATE by one learner, and the outcome under control: (n,) float32 each.
+    ) -> Scores:
+        """Predict the CATE by one learner, and the outcome under control.
 
         ``trees`` predict very few rows faster than their boosters, see ``tree_arrays.equal_trees``.
         """
         rows = Rows(x, trees)
-        return self.learners[learner].predict_rows(rows), rows.predict(self.response)
+        cate, std_error = self._with_error(rows, learner)
+        return Scores(cate, rows.predict(self.response), std_error)
+
+    def predict_std_error(self, x: Floats, learner: LearnerName) -> Floats | None:
+        """Predict the standard error of one learner's CATE: (n,) float32; None if it has no bags."""
+        return self._with_error(Rows(x), learner)[1]
+
+    def _with_error(self, rows: Rows, learner: LearnerName) -> tuple[Floats, Floats | None]:
+        chosen = self.learners[learner]
+        if isinstance(chosen, BaggedLearner):
+            return chosen.predict_with_error(rows)
+        return chosen.predict_rows(rows), None
 
     def predict_outcomes(self, x: Floats, outcome: str | None = None) -> tuple[Floats, Floats]:
         """Predict an outcome (None: the learners') under control and under treatment: (n,) each."""
-        t = self.learners["t"].boosters
-        models = self.others[outcome] if outcome else ArmModels(t[MU0], t[MU1])
+        models = self.others[outcome] if outcome else self.arms
         return predict_booster(models.mu0, x), predict_booster(models.mu1, x)
 
     def predict_all(self, x: Floats) -> Predictions:
         """Predict everything for each row of raw features ``x``; each booster predicts once."""
         mu0, mu1 = self.predict_outcomes(x)
-        cate = {name: self.predict(x, name) for name in self.learners if name not in {"t", "stack"}}
-        cate["t"] = mu1 - mu0  # as TLearner.predict computes it
-        stack = self.learners.get("stack")
-        if isinstance(stack, StackLearner):
-            cate["stack"] = stack.combine(Rows(x), cate["s"], cate["x"])
-        return Predictions(mu0, mu1, cate)
+        rows, std_error = Rows(x), None
+        cate: dict[LearnerName, Floats] = {}
+        for name, learner in self.learners.items():
+            if isinstance(learner, BaggedLearner):
+                cate[name], std_error = learner.predict_with_error(rows)
+            elif name == "t":
+                cate[name] = mu1 - mu0  # as TLearner.predict computes it
+            elif isinstance(learner, StackLearner):
+                cate[name] = learner.combine(rows, cate["s"], cate["x"])
+            else:
+                cate[name] = learner.predict_rows(rows)
+        return Predictions(mu0, mu1, cate, std_error)
 
     @property
     def boosters(self) -> dict[str, xgboost.Booster]:
         """All distinct boosters by role; a role of one learner alone begins with the learner's name."""
-        boosters = {MU0: self.response}
+        boosters = {MU0: self.arms.mu0, MU1: self.arms.mu1}
         for name, learner in self.learners.items():
             for role, booster in learner.boosters.items():
                 boosters[role if role in (MU0, MU1) else f"{name}_{role}"] = booster
@@ -126,106 +158,108 @@ class ContrastModel:
     @classmethod
     def from_boosters(cls, boosters: dict[str, xgboost.Booster], propensity: float) -> ContrastModel:
         """Build the model from ``boosters``, which it inverts."""
-        shared = {role: boosters[role] for role in (MU0, MU1)}
+        arms = ArmModels(boosters[MU0], boosters[MU1])
         learners: dict[LearnerName, Learner] = {}
-        for name, learner in LEARNERS.items():
+        for name in LEARNER_NAMES:
             prefix = f"{name}_"
-            by_role = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
-            learners[name] = learner(by_role or shared, propensity)
-        forest = boosters.get(f"{StackLearner.name}_{FOREST}")  # bundles of earlier versions have none
-        if forest is not None:
-            learners["stack"] = StackLearner(learners["s"], learners["x"], forest)
+            roles = {k.removeprefix(prefix): b for k, b in boosters.items() if k.startswith(prefix)}
+            bags = list(_bags(roles))
+            if bags:
+                learners[name] = BaggedLearner([_alone(name, bag, propensity) for bag in bags])
+            elif name != "stack":
+                learners[name] = LEARNERS[name](roles or {MU0: arms.mu0, MU1: arms.mu1}, propensity)
+            elif FOREST in roles:  # bundles of earlier versions have none
+                learners[name] = StackLearner(learners["s"], learners["x"], roles[FOREST])
         mark = f"{MU0}_of_"
         others = {
             name: ArmModels(boosters[f"{mark}{name}"], boosters[f"{MU1}_of_{name}"])
             for name in (k.removeprefix(mark) for k in boosters if k.startswith(mark))
         }
-        return cls(learners, boosters[MU0], propensity, others)
+        return cls(learners, arms, propensity, others)
 
 
-def fit_contrast(cells: Cells, parameters: LearnerParameters, threads: int = 0) -> ContrastModel:
-    """Fit all learners of one contrast; ``threads`` 0 takes all cores."""
-    return fit_learners(OutcomeModels.of(cells, parameters, threads))
+def _alone(name: LearnerName, boosters: Mapping[str, xgboost.Booster], propensity: float) -> Learner:
+    learner = StackLearner.from_boosters if name == "stack" else LEARNERS[name]
+    return learner(boosters, propensity)
 
 
-def fit_learners(models: OutcomeModels, left_out: Folds = NO_FOLDS) -> ContrastModel:
-    """Fit the nuisances, then every learner on them, on the cells outside ``left_out``."""
-    cells, nuisances = models.cells.without(left_out), fit_nuisances(models, left_out)
-    return _learners(cells, nuisances, models.fitter)
+def _bags(roles: Mapping[str, xgboost.Booster]) -> Iterator[dict[str, xgboost.Booster]]:
+    for number in count():
+        mark = bag_mark(number)
+        bag = {k.removeprefix(mark): b for k, b in roles.items() if k.startswith(mark)}
+        if not bag:
+            return
+        yield bag
 
 
-def _learners(cells: Cells, nuisances: Nuisances, fitter: Fitter) -> ContrastModel:
-    fits = [learner.fit for learner in LEARNERS.values()]
-    calls = [partial(fit, cells, nuisances, fitter) for fit in (*fits, fit_r_forest)]
-    *fitted, forest = call_all(calls, fitter.workers)
-    learners: dict[LearnerName, Learner] = dict(zip(LEARNERS, fitted, strict=True))
-    learners["stack"] = StackLearner(learners["s"], learners["x"], forest)
-    return ContrastModel(learners, nuisances.mu0, cells.propensity)
+def fit_contrast(
+    cells: Cells, parameters: LearnerParameters, threads: int = 0, *, decides: LearnerName = "stack"
+) -> ContrastModel:
+    """Fit all learners of one contrast; ``threads`` 0 takes all cores. See ``fit_learners``."""
+    return fit_learners(OutcomeModels.of(cells, parameters, threads), decides=decides)
 
 
-def sequential_fit(
-    cells: Cells,
-    parameters: LearnerParameters,
-    threads: int = 0,
-    of_control: FittedModels | None = None,
-) -> Iterator[tuple[int, ContrastModel]]:
-    """Yield (fold, model) for each fold but the first; all learners are fitted on the folds before it.
+def fit_learners(
+    models: OutcomeModels, left_out: Folds = NO_FOLDS, *, decides: LearnerName = "stack"
+) -> ContrastModel:
+    """Fit the nuisances, then every learner on them, on the cells outside ``left_out``.
 
-    The learners' nuisances for a fold are predicted by models of the folds before that one, too, which
-    are fitted in any case; the first two folds predict each other. To judge the second fold, only the
-    first one is available, and its nuisances are predicted in sample: this costs power, but not
-    validity. Leaves are sized by the folds that train. A fold is skipped if the folds before it have no
-    user of one of the arms. ``of_control`` is shared by the contrasts of several arms, see
-    ``OutcomeModels.of``.
+    If the parameters ask for bags, the learner that ``decides`` is fitted on these.
     """
-    if cells.n_folds < 3:  # noqa: PLR2004 - fewer are hardly a comparison
-        raise DataError(f"{cells.n_folds} folds: three or more are needed to compare learners in train")
-    folds = range(cells.n_folds)
-
-    def models_without(never_seen: Collection[int]) -> OutcomeModels:
-        return OutcomeModels.of(cells, parameters, threads, of_control, never_seen)
-
-    before = {k: models_without(folds[k:]) for k in folds[1:] if _both_arms(cells, folds[:k])}
-    if not before:
-        return
-    second = models_without([k for k in folds if k != 1]) if _both_arms(cells, [1]) else None
-    # The last models predict for no others, so their pooled one is not needed.
-    fits = [fit for k, models in before.items() for fit in models.fits(pooled=k < folds[-1])]
-    fits += second.fits() if second else []
-    call_all(fits, before[max(before)].fitter.workers)
-    for k, models in before.items():
-        # Folds that no earlier models can predict are predicted by the models themselves.
-        sources = {j: before.get(j, models) for j in range(k)}
-        sources[0] = models if k == 1 else second or before.get(1, models)
-        nuisances = _sequential_nuisances(models, sources)
-        yield k, _learners(models.cells, nuisances, models.fitter)
+    cells, nuisances = models.cells.without(left_out), fit_nuisances(models, left_out)
+    return fit_on(cells, nuisances, models.fitter, decides)
 
 
-def fits_of_contrast(n_folds: int) -> int:
+def fit_on(cells: Cells, nuisances: Nuisances, fitter: Fitter, decides: LearnerName) -> ContrastModel:
+    """Fit every learner on nuisances of the same cells."""
+    bags = [partial(_bag, cells, nuisances, fitter, decides, k) for k in range(fitter.parameters.bags)]
+    fits: dict[str, Callable[..., Any]] = {name: learner.fit for name, learner in LEARNERS.items()}
+    fits[FOREST] = fit_r_forest
+    if bags:
+        fits.pop(FOREST if decides == "stack" else decides)
+    calls = [partial(fit, cells, nuisances, fitter) for fit in fits.values()]
+    fitted = call_all([*calls, *bags], fitter.workers)
+    by_name = dict(zip(fits, fitted[: len(fits)], strict=True))
+    if bags:
+        by_name[decides] = BaggedLearner(fitted[len(fits) :])
+    if "stack" not in by_name:
+        by_name["stack"] = StackLearner(by_name["s"], by_name["x"], by_name[FOREST])
+    learners = {name: by_name[name] for name in LEARNER_NAMES}
+    return ContrastModel(learners, ArmModels(nuisances.mu0, nuisances.mu1), cells.propensity)
+
+
+def _bag(cells: Cells, nuisances: Nuisances, fitter: Fitter, name: LearnerName, number: int) -> Learner:
+    """Fit one learner on a bootstrap sample of users, both arms' models included.
+
+    The cross-fitted predictions are those of all users: the loss of the R- and of the DR-learner hardly
+    depends on them where e is known.
+    """
+    parameters = fitter.parameters
+    drawn, kept = bootstrap(cells, parameters.seed, number)
+    # The forest of each bag has draws of its own, which then average out.
+    of_bag = parameters.model_copy(update={"seed": parameters.seed + 1 + number})
+    models = OutcomeModels(drawn, replace(fitter, parameters=of_bag, workers=1))
+    arms = models.arms()
+    shared = Nuisances(
+        mu0=arms.mu0,
+        mu1=arms.mu1,
+        m_oof=nuisances.m_oof[kept],
+        mu0_oof=nuisances.mu0_oof[kept],
+        mu1_oof=nuisances.mu1_oof[kept],
+    )
+    if name != "stack":
+        return LEARNERS[name].fit(drawn, shared, models.fitter)
+    s, x = (LEARNERS[member].fit(drawn, shared, models.fitter) for member in ("s", "x"))
+    return StackLearner(s, x, fit_r_forest(drawn, shared, models.fitter), shared=False)
+
+
+def fits_of_contrast(n_folds: int, bags: int = 0) -> int:
     """Return the number of calls with which ``fit_learners`` and ``sequential_fit`` fit a contrast.
 
     Every fold is assumed to hold users of both arms.
     """
-    learners = len(LEARNER_NAMES) * n_folds  # on all folds, and before each fold but the first
+    each = len(LEARNER_NAMES) - 1 + bags if bags else len(LEARNER_NAMES)
+    learners = each * n_folds  # on all folds, and before each fold but the first
     cross_fitted = 3 * n_folds + 2
     before_each_fold = 3 * n_folds - 1
     return learners + cross_fitted + before_each_fold
-
-
-def _both_arms(cells: Cells, folds: Collection[int]) -> bool:
-    inside = ~cells.outside(folds)
-    users = [cells.n[inside & (cells.w == w)].sum() for w in (0, 1)]
-    return bool(np.all(sum_over_workers(users) > 0))
-
-
-def _sequential_nuisances(models: OutcomeModels, sources: Mapping[int, OutcomeModels]) -> Nuisances:
-    """Return both arms' models, and the predictions for each fold by the models of ``sources``."""
-    cells, arms = models.cells, models.arms()
-    m, mu0, mu1 = (np.empty(len(cells.n)) for _ in range(3))
-    for fold, source in sources.items():
-        rows = cells.fold == fold
-        at = cells.cell[rows]
-        m[rows] = predict_at(source.pooled(), cells.x, at)
-        mu0[rows] = predict_at(source.arm(0), cells.x, at)
-        mu1[rows] = predict_at(source.arm(1), cells.x, at)
-    return Nuisances(arms.mu0, arms.mu1, m_oof=m, mu0_oof=mu0, mu1_oof=mu1)

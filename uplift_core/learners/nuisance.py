@@ -16,6 +16,7 @@ from uplift_core.boosting.parameters import BoostingParameters, LearnerParameter
 from uplift_core.boosting.side_by_side import call_all, cores
 from uplift_core.boosting.workers import sum_over_workers, trains_alone, weighted_mean
 from uplift_core.cells import Cells, Regression, distinct, merge
+from uplift_core.errors import DataError
 
 MAX_LEAF_SHARE = 0.1  # share of all control events; a leaf needs no more than these
 # Up to this number of cells, fits run side by side, each in one thread. Beyond it, they run one after
@@ -205,7 +206,15 @@ class OutcomeModels:
             of_control: the control's models, which contrasts of several arms may share if their
                 parameters, train split and outcome are the same.
             never_seen: folds that the models must not know at all, not even to size leaves.
+
+        Raises:
+            DataError: workers that train one model together are to fit bags.
         """
+        if parameters.bags and not trains_alone():
+            raise DataError(
+                f"learners.bags = {parameters.bags}: workers that train one model together draw no bags;"
+                " let one worker hold all cells (cells_per_worker), or leave bags out"
+            )
         seen = cells.without(never_seen)
         return cls(
             seen,

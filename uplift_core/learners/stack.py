@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from uplift_core.cells import Cells, distinct
 from uplift_core.learner_names import LearnerName
 from uplift_core.learners.base import Learner
 from uplift_core.learners.nuisance import Fitter, Nuisances
+from uplift_core.learners.s import SLearner
+from uplift_core.learners.x import XLearner
 
 FOREST = "forest"
 
@@ -36,10 +38,25 @@ class StackLearner:
 
     name: ClassVar[LearnerName] = "stack"
 
-    def __init__(self, s: Learner, x: Learner, forest: xgboost.Booster) -> None:
+    def __init__(self, s: Learner, x: Learner, forest: xgboost.Booster, *, shared: bool = True) -> None:
+        """Combine the members; ``shared``: whether S and X are learners of their own, too."""
         self._s, self._x, self._forest = s, x, forest
-        self.boosters: Mapping[str, xgboost.Booster] = {FOREST: forest}
+        of_members = {} if shared else {m.name: m.boosters for m in (s, x)}
+        self.boosters: Mapping[str, xgboost.Booster] = {
+            **{f"{name}_{role}": b for name, roles in of_members.items() for role, b in roles.items()},
+            FOREST: forest,
+        }
         self.propensity = x.propensity
+
+    @classmethod
+    def from_boosters(cls, boosters: Mapping[str, xgboost.Booster], propensity: float) -> Self:
+        """Build a stack whose S and X are its alone from ``boosters``, which it inverts."""
+
+        def of(mark: str) -> dict[str, xgboost.Booster]:
+            return {k.removeprefix(mark): b for k, b in boosters.items() if k.startswith(mark)}
+
+        s, x = SLearner(of("s_"), propensity), XLearner(of("x_"), propensity)
+        return cls(s, x, boosters[FOREST], shared=False)
 
     def predict(self, x: Floats) -> Floats:
         """Predict the CATE of each row of raw features ``x`` (n, n_features) float32: (n,) float32."""

@@ -44,6 +44,7 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     folds: int = 5,
     salt: str = "uplift",
     parameters: LearnerParameters | Mapping[str, Any] | None = None,
+    bags: int | None = None,
     threads: int = 0,
     name: str = "library",
     verbose: bool | Log = False,
@@ -72,6 +73,9 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
         folds: number of folds for cross-fitting and for the comparison of learners, 3 to 20.
         salt: text that makes the split; another salt gives another split.
         parameters: parameters of the boosters, or those that differ from the defaults.
+        bags: number of bootstrap samples of users that the learner that decides is fitted on, 2 to 200;
+            its effects are then their means, and ``Model.effect_std_error`` knows how far they differ.
+            0 for none; by default that of ``parameters``.
         threads: number of threads; 0 means all cores.
         name: name of the experiment in what is saved, lower-case letters, digits and underscores.
         verbose: whether progress is written to the console, or a function that takes its messages.
@@ -91,6 +95,8 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     table = read_frame(frame, [*features, *design.columns])
     encoding = Encoding.learn(table, features)
     grown = LearnerParameters.model_validate(parameters or {})
+    if bags is not None:
+        grown = LearnerParameters.model_validate(grown.model_dump() | {"bags": bags})
     experiment = declare(
         table,
         design,
@@ -120,7 +126,7 @@ def fit_users(
     for arm in experiment.treatments:
         binned = train.contrast(experiment, arm, edges)
         log(f"{arm}: training on {len(binned.y):,} users, {len(binned.x):,} combinations of features")
-        total = fits_of_contrast(experiment.split.folds)
+        total = fits_of_contrast(experiment.split.folds, parameters.bags)
         with after_each(ProgressLog(log, f"{arm}: fits done", total)):
             models = OutcomeModels.of(binned.cells(), parameters, threads, of_control)
             contrasts[arm] = fit_learners(models)

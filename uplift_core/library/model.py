@@ -110,6 +110,26 @@ class Model:
         arm, learner = self._chosen(arm, learner)
         return self.contrasts[arm].predict(self._features(frame), learner)
 
+    def effect_std_error(self, frame: Frame, arm: str | None = None) -> Floats:
+        """Predict the standard error of each user's effect by the learner that decides: (n,) float32.
+
+        It says how far the effect would move if other users had been in the experiment. It does not say
+        how far the effect is from the truth: what the learner smooths away is not in it.
+
+        Args:
+            frame: a table with the columns of the features.
+            arm: name of the arm, or its value in the table; by default the first.
+
+        Raises:
+            DataError: the model was fitted without bags, or a column is missing or holds what training
+                did not see.
+        """
+        arm, learner = self._chosen(arm, None)
+        std_error = self.contrasts[arm].predict_std_error(self._features(frame), learner)
+        if std_error is None:
+            raise DataError("bags: the model was fitted without them; fit it with bags=10, for example")
+        return std_error
+
     def decide(
         self,
         frame: Frame,

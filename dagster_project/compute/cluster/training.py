@@ -69,7 +69,13 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """How the arm is trained."""
-        return Recipe(self.edges, self.parameters, self.limits.threads, with_rules=False)
+        return Recipe(
+            self.edges,
+            self.parameters,
+            self.limits.threads,
+            with_rules=False,
+            decides=self.folder.declaration.defaults.learner or "stack",
+        )
 
 
 def train_on_one(job: Job) -> tuple[Fitted, Judged]:

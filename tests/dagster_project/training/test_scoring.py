@@ -8,6 +8,7 @@ from dagster_project.training import scoring
 from dagster_project.training.scoring import LARGEST_ID, SMALLEST_ID, score_population
 from tests.support import make_table, memory_warehouse, small_simulation
 from uplift_core.learners import LEARNER_NAMES
+from uplift_core.learners.contrast import Predictions
 
 CHUNK = 7
 IDS = [SMALLEST_ID, -5, 0, *range(10, 400, 13), LARGEST_ID]
@@ -16,11 +17,9 @@ IDS = [SMALLEST_ID, -5, 0, *range(10, 400, 13), LARGEST_ID]
 class FirstFeature:
     """A model that scores every user by their first feature."""
 
-    def predict(self, x, _learner):
-        return x[:, 0]
-
-    def predict_response(self, x):
-        return x[:, 0] / 2
+    def predict_all(self, x):
+        score = x[:, 0]
+        return Predictions(score / 2, score * 1.5, dict.fromkeys(LEARNER_NAMES, score))
 
 
 @pytest.mark.parametrize("n", [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK, len(IDS)])

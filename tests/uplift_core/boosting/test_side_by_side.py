@@ -21,9 +21,9 @@ from uplift_core.learners.contrast import (
     ContrastModel,
     fit_contrast,
     fits_of_contrast,
-    sequential_fit,
 )
 from uplift_core.learners.nuisance import OutcomeModels
+from uplift_core.learners.sequential import sequential_fit
 
 LONG = BoostingParameters(rounds=1_000_000, max_depth=2, learning_rate=0.1, min_leaf_events=1)
 

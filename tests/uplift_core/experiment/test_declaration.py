@@ -264,6 +264,14 @@ def test_wrong_exposures_and_weights_are_refused(changes: dict[str, object], say
         Experiment.model_validate(declare(**changes))
 
 
+@pytest.mark.parametrize("unit", ["cluster", "weight"])
+def test_bags_do_not_go_with_clusters_and_weights(unit: str) -> None:
+    declared = declare(learners={"bags": 5}, defaults__arm="mens", **{unit: "household"})
+    declared["arms"] = [arm | {"share": 0.5} for arm in declared["arms"] if arm["name"] != "womens"]
+    with pytest.raises(ValidationError, match=f"bags = 5 draws single users.*leave out bags, or {unit}"):
+        Experiment.model_validate(declared)
+
+
 def test_weights_and_chances_that_differ_do_not_go_together() -> None:
     declared = declare(weight="s", propensity_column="p", defaults__arm="mens")
     declared["arms"] = [arm | {"share": 0.5} for arm in declared["arms"] if arm["name"] != "womens"]

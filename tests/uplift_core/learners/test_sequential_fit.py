@@ -7,8 +7,9 @@ from tests.uplift_core.learners.rct import PARAMETERS, make_rct
 from uplift_core.boosting.booster import fit_booster
 from uplift_core.errors import DataError
 from uplift_core.learners import LEARNER_NAMES, OutcomeModels
-from uplift_core.learners.contrast import LEARNERS, fit_contrast, fit_learners, sequential_fit
+from uplift_core.learners.contrast import LEARNERS, fit_contrast, fit_learners
 from uplift_core.learners.nuisance import Fitter, fit_nuisances, predict_at
+from uplift_core.learners.sequential import sequential_fit
 
 
 def raw(model):

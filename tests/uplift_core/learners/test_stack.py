@@ -12,7 +12,6 @@ from tests.uplift_core.learners.rct import PARAMETERS, Rct, make_rct
 from uplift_core.boosting.booster import predict_booster
 from uplift_core.boosting.forest import Halves, keys_of
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.cells import Cells
 from uplift_core.learners import ContrastModel, OutcomeModels, fit_contrast
 from uplift_core.learners.nuisance import Nuisances, fit_nuisances
 from uplift_core.learners.stack import RLossSums, half_of_users
@@ -83,17 +82,12 @@ def test_the_draw_does_not_depend_on_who_has_which_cells(rct: Rct) -> None:
         whole = RLossSums.of(cells, nuisances)
         labels, weights = half_of_users(cells, whole, 7)(3)
         mine = cells.cell % 2 == 0
-        part = select(cells, mine)
+        part = cells.at(mine)
         sums = RLossSums.of(part, replace(nuisances, m_oof=nuisances.m_oof[mine]))
         my_labels, my_weights = half_of_users(part, sums, 7)(3)
         at = np.isin(whole.rows, sums.rows)
         assert my_labels == pytest.approx(labels[at], abs=1e-12)
         assert my_weights == pytest.approx(weights[at], abs=1e-12)
-
-
-def select(cells: Cells, rows: np.ndarray) -> Cells:
-    names = ("cell", "w", "fold", "n", "y_sum", "events")
-    return replace(cells, **{name: getattr(cells, name)[rows] for name in names})
 
 
 def test_draws_are_binomial_and_independent_between_cells_and_trees() -> None:

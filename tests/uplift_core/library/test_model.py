@@ -151,3 +151,26 @@ def test_the_import_is_light_and_finds_every_name() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="has no attribute 'predict'"):
         uplift.predict  # noqa: B018 - the access is the test
+
+
+def test_standard_errors_of_effects_come_from_bags_and_survive_the_disk(
+    users: Columns, model: Model, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="bags: the model was fitted without them; fit it with bags=10"):
+        model.effect_std_error(users)
+    bagged = uplift.fit(users, **HOW, bags=3)
+    error, effect = bagged.effect_std_error(users), bagged.effect(users)
+    assert error.shape == effect.shape
+    assert error.min() > 0
+    assert bagged.experiment.learners.bags == 3
+    # A few bags of a learner differ about as much as the learner itself from their mean.
+    assert np.abs(effect - model.effect(users)).mean() < 3 * error.mean()
+    bagged.save(tmp_path)
+    loaded = uplift.load(tmp_path)
+    assert np.array_equal(loaded.effect_std_error(users), error)
+    assert np.array_equal(loaded.effect(users), effect)
+
+
+def test_bags_of_clusters_are_refused(users: Columns) -> None:
+    with pytest.raises(DataError, match=r"learners\.bags = 3 draws single users.*no cluster"):
+        uplift.fit(users, **HOW, bags=3, cluster="household")
