@@ -31,6 +31,9 @@ new-experiment: $(READY) ## declare an experiment of your own (FILE=campaign.csv
 check-experiment: $(READY) ## all problems of an experiment at once, without a run (NAME=spring_mail)
 	$(BIN)/uplift check "$(NAME)"
 
+notify: $(READY) ## send a message to the receivers of UPLIFT_NOTIFY, to see that it arrives
+	@$(BIN)/uplift notify
+
 doctor: $(READY) ## is all well: versions, experiments, home, disk, what is published; and what to do
 	$(BIN)/uplift doctor $(OPTIONS)
 

@@ -11,13 +11,16 @@ from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.automation import nightly_job, nightly_schedule, source_sensor
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.experiments import experiment_folders
+from dagster_project.notices import RunNotices, run_sensors
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from dagster_project.turns.executor import executor_in
 
 
-def build_definitions(folders: Sequence[BatchExperiment], engine: Engine) -> dg.Definitions:
-    """Define the assets and jobs of ``folders``; ``engine`` runs them."""
+def build_definitions(
+    folders: Sequence[BatchExperiment], engine: Engine, notices: RunNotices | None = None
+) -> dg.Definitions:
+    """Define the assets and jobs of ``folders``; ``engine`` runs them, ``notices`` tell of runs."""
     uplift_jobs = [_uplift_job(folder) for folder in folders]
     assets = [asset for f in folders for asset in experiment_assets(f, engine.first_night)]
     return dg.Definitions(
@@ -28,7 +31,10 @@ def build_definitions(folders: Sequence[BatchExperiment], engine: Engine) -> dg.
             (nightly := nightly_job(folders)),
         ],
         schedules=[nightly_schedule(nightly, folders, engine)],
-        sensors=[source_sensor(folders, uplift_jobs, engine)],
+        sensors=[
+            source_sensor(folders, uplift_jobs, engine),
+            *(run_sensors(notices) if notices else ()),
+        ],
         resources={"engine": engine},
         executor=executor_in(engine.paths.root),
     )
@@ -66,4 +72,8 @@ def _measuring_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefiniti
 
 
 SETTINGS = Settings()
-defs = build_definitions(experiment_folders(SETTINGS), Engine.from_settings(SETTINGS))
+defs = build_definitions(
+    experiment_folders(SETTINGS),
+    Engine.from_settings(SETTINGS),
+    RunNotices.from_settings(SETTINGS),
+)

@@ -18,8 +18,10 @@ from rich.console import Console
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
+from dagster_project.notices import RunNotices
 from dagster_project.reporting.run_progress import RunProgress
 from dagster_project.resources import WAITING, Engine
+from dagster_project.settings import Settings
 from dagster_project.turns.home_turn import NO_WAIT, TurnTakenError
 from dagster_project.turns.turn import turn_of_run
 from dagster_project.turns.waiting import Stopped, stoppable
@@ -142,6 +144,7 @@ def _materialize(context: RunContext, run: JobRun) -> bool:
             )
     if _interrupted(result):
         raise Stopped
+    RunNotices.from_settings(Settings()).tell(instance, run_id)
     for name, text in _warnings(result):
         console.print(f"  [yellow]warning of {name}[/yellow]: ", end="")
         console.print(text, markup=False)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from uplift_core.artifacts.home import CHECKOUT, project_folder
@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     cluster_ca: Path | None = None  # TLS: the authority's certificate, your certificate, and its key
     cluster_cert: Path | None = None
     cluster_key: Path | None = None
+    # Whom to tell of changes of state: URLs of apprise, separated by blanks; empty: nobody.
+    notify: SecretStr = SecretStr("")
+    notify_link: str = ""  # the address of the Dagster UI, for links in messages
     # True: a warehouse may lack published nights and suppressions of its experiments.
     new_ledger: bool = False
     download: bool = True  # true: source files may be downloaded from the network

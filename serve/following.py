@@ -13,12 +13,28 @@ from serve.errors import UnavailableError
 from serve.release import Release, load_release
 from serve.settings import Settings
 from serve.telemetry import Telemetry, age
+from uplift_core.artifacts.home import Home
+from uplift_core.artifacts.notices import Notice, Notices
 from uplift_core.artifacts.publication import POINTER, Pin, read_pin
 from uplift_core.errors import UpliftError
 
 LOG = logging.getLogger(__name__)
 # Errors of an altered, incomplete or foreign file; ValueError includes XGBoost's and pydantic's.
 BROKEN = (UpliftError, OSError, ValueError, KeyError, duckdb.Error)
+
+REFUSED = Notice(
+    "api/snapshot",
+    "refused",
+    "uplift: the API refuses what is published",
+    "It answers from the snapshot before, if there is one. Its log says why; `make run` publishes anew.",
+)
+ACCEPTED = Notice(
+    "api/snapshot",
+    "accepted",
+    "uplift: the API answers from what is published again",
+    "A newer snapshot could be loaded.",
+    is_news_at_first=False,
+)
 
 Stamp = tuple[int, int, int] | None  # time, inode and size of the pointer; None: there is no pointer
 
@@ -45,6 +61,7 @@ class Follower:
         self._settings = settings
         self._pointer = settings.published / POINTER
         self._telemetry = telemetry
+        self._notices = Notices(Home(settings.home.absolute()), settings.notify.get_secret_value())
         self._lock = threading.Lock()
         self._state = _State()
 
@@ -112,10 +129,12 @@ class Follower:
             still = f"still on {previous.snapshot.snapshot_id}" if previous else "nothing to answer from"
             self._telemetry.refused.inc()
             LOG.warning("cannot load what is published, %s: %s", still, error)
+            self._notices.tell(REFUSED)
             retry_at = time.monotonic() + self._settings.retry_seconds
             return _State(stamp, previous, failed=True, retry_at=retry_at)
         self._telemetry.published.set(release.published_at.timestamp())
         LOG.info("now on snapshot %s", release.snapshot.snapshot_id)
+        self._notices.tell(ACCEPTED)
         return _State(stamp, release, failed=False)
 
     def _answer(self) -> Release:

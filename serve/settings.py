@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from uplift_core.artifacts.home import Home, project_folder
@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     max_batch_users: Annotated[int, Field(ge=1)] = 100_000
     # Seconds in which a request must arrive whole, and each part of an answer be taken.
     request_seconds: Annotated[float, Field(gt=0)] = 60.0
+    # Whom to tell when a published snapshot is refused: URLs of apprise, separated by blanks.
+    notify: SecretStr = SecretStr("")
     # A file that decisions are appended to, one JSON line each; without attributes and, unless
     # `log_user_ids`, without user ids.
     decision_log: Path | None = None

@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": ("dagster_project.commands.rollback", "Make an earlier snapshot the current one."),
     "backup": ("dagster_project.commands.backup", "Back a home up, or restore it."),
     "carry-ledger": ("dagster_project.commands.carry_ledger", "Take over an earlier ledger."),
+    "notify": ("dagster_project.commands.notify", "Send a message to those who are to be told."),
     "doctor": ("dagster_project.commands.doctor", "Say whether all is well, and what to do."),
 }
 

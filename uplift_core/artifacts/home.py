@@ -79,6 +79,11 @@ class Home:
         return self.root / "register.sqlite"
 
     @property
+    def notices(self) -> Path:
+        """The states that people were told of: an SQLite file."""
+        return self.root / "notices.sqlite"
+
+    @property
     def id_key(self) -> Path:
         """The secret with which text ids are hashed."""
         return self.root / "id_key"
