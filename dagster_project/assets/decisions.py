@@ -29,6 +29,7 @@ from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.evaluation.estimate import BETTER
+from uplift_core.experiment.decision_rules import ArmQuota
 from uplift_core.experiment.design import Defaults
 from uplift_core.learner_names import LearnerName
 from uplift_core.targeting.budget import Budget
@@ -53,6 +54,13 @@ class ListConfig(dg.Config):
     override: str = Field(
         default="", description="reason to write the list even if a gate fails; recorded"
     )
+    max_users: dict[str, int] = Field(
+        default_factory=dict,
+        description="with arm = best: largest number of users by arm; the declared quotas if empty",
+    )
+    max_money: dict[str, float] = Field(
+        default_factory=dict, description="with arm = best: largest cost by arm"
+    )
 
     def order(self, date: str, defaults: Defaults) -> ListOrder:
         """Return the order of one date's list; the defaults fill what is empty."""
@@ -63,7 +71,15 @@ class ListConfig(dg.Config):
             campaign=self.campaign,
             learner="" if self.learner == "declared" else self.learner,
             override=self.override,
+            quotas=self.quotas(),
         )
+
+    def quotas(self) -> dict[str, ArmQuota]:
+        """Return the requested quotas; they take the place of the arm's declared one."""
+        return {
+            arm: ArmQuota(max_users=self.max_users.get(arm), max_money=self.max_money.get(arm))
+            for arm in {**self.max_users, **self.max_money}
+        }
 
     def requested_budget(self, default: float) -> Budget:
         """Return the requested budget; the default share if none is requested."""

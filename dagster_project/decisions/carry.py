@@ -30,6 +30,8 @@ KEYS = {
     ("decisions", "nights"): NIGHT,
     ("decisions", "gates"): NIGHT,
     ("decisions", "realised"): NIGHT,
+    ("decisions", "night_arms"): NIGHT,
+    ("decisions", "realised_arms"): NIGHT,
     ("models", "registry"): ("model_version", "arm", "learner"),
     ("models", "cards"): ("model_version",),
     ("models", "tuning"): ("experiment",),

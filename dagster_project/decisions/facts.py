@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
 from dagster_project.decisions.evidence import (
@@ -24,6 +25,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.provenance import versions_of
 from uplift_core.diagnostics.sample_ratio import SampleRatio, sample_ratio
 from uplift_core.evaluation.groups import ScoreGroups
+from uplift_core.experiment.decision_rules import ArmQuota
 from uplift_core.targeting.budget import Budget, Distribution
 
 
@@ -38,6 +40,7 @@ class ListOrder:
         campaign: the purpose of the list. Default: the arm's name.
         learner: the learner whose score decides. Default: the declared one, or the champion.
         override: the reason to write the list even if a gate fails; recorded.
+        quotas: with arm = best, the most that the list gives of each arm. Default: the declared ones.
     """
 
     decision_date: str
@@ -46,6 +49,7 @@ class ListOrder:
     campaign: str = ""
     learner: str = ""
     override: str = ""
+    quotas: Mapping[str, ArmQuota] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

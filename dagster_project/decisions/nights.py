@@ -10,7 +10,15 @@ import pyarrow as pa
 
 from dagster_project.decisions.facts import ListFacts
 from dagster_project.decisions.gates import Gate, write_answers
-from dagster_project.decisions.records import NIGHTS, REALISED, THIS_LIST, TREAT_LIST, ListKey, Night
+from dagster_project.decisions.records import (
+    NIGHTS,
+    REALISED,
+    REALISED_ARMS,
+    THIS_LIST,
+    TREAT_LIST,
+    ListKey,
+    Night,
+)
 from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -95,12 +103,13 @@ def write_night(db: Warehouse, key: ListKey, night: Night, gates: Sequence[Gate]
     """Replace a list's row of ``decisions.nights`` and its gates; what measured an earlier list goes."""
     db.replace_rows(NIGHTS, asdict(key), pa.Table.from_pylist([asdict(night)]))
     write_answers(db, key, gates)
-    db.rows(f"delete from {REALISED} where {THIS_LIST}", asdict(key))
+    for measured in (REALISED, REALISED_ARMS):
+        db.rows(f"delete from {measured} where {THIS_LIST}", asdict(key))
 
 
 def _changes(db: Warehouse, facts: ListFacts) -> tuple[int, int]:
     """Count the users who entered the list since the campaign's previous one, and those who left."""
-    changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
+    changes = render("decisions/changes.sql", treat_list=TREAT_LIST, arms=False)
     entered, exited = db.one(
         f"select count(*) filter (change = 'enter'), count(*) filter (change = 'exit') from ({changes})",
         asdict(facts.key) | {"previous_date": facts.previous_date},

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
-from dagster_project.decisions.records import REALISED, THIS_LIST, TREAT_LIST, ListKey
+from dagster_project.decisions.records import (
+    NIGHT_ARMS,
+    REALISED,
+    REALISED_ARMS,
+    THIS_LIST,
+    TREAT_LIST,
+    ListKey,
+)
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import read_held_out
 from dagster_project.inputs.clusters import cluster_column
@@ -66,15 +74,17 @@ def measure(
             f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
         )
     _number_users(db, experiment, file, outcomes, owners[0])
-    rows = []
+    rows, by_arm = [], []
     for key in campaigns(db, experiment.name, decision_date):
         _refuse_pruned(db, key)
         for outcome in outcomes:
             _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
             rows += _measure_outcome(db, experiment, key, outcome)
-    table = pa.Table.from_pylist(rows)
-    db.replace_rows(REALISED, {"experiment": experiment.name, "decision_date": decision_date}, table)
-    return table.num_rows
+            by_arm += _measure_arms(db, experiment, key, outcome)
+    of_date = {"experiment": experiment.name, "decision_date": decision_date}
+    db.replace_rows(REALISED, of_date, pa.Table.from_pylist(rows))
+    db.replace_rows(REALISED_ARMS, of_date, pa.Table.from_pylist(by_arm))
+    return len(rows)
 
 
 def _id_columns(experiment: BatchExperiment) -> list[str]:
@@ -195,58 +205,112 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
 def _measure_outcome(
     db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
 ) -> list[dict[str, object]]:
+    promises = _promises(db, experiment, key, outcome)
+    clustered = bool(experiment.declaration.cluster)
+    return [
+        _row(key, outcome, means, promises.get((means["comparison"], None)), clustered=clustered)
+        for means in _compared(db, experiment, key, by_arm=False)
+    ]
+
+
+def _measure_arms(
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
+) -> list[dict[str, object]]:
+    """Measure each arm of a list that chooses each user's arm; no row of arms that nobody got."""
+    if not db.rows(f"select 1 from {NIGHT_ARMS} where {THIS_LIST} limit 1", asdict(key)):
+        return []
+    promises = _promises(db, experiment, key, outcome)
+    return [
+        _row(key, outcome, means, promises.get((means["comparison"], means["arm"])), clustered=False)
+        for means in _compared(db, experiment, key, by_arm=True)
+        if means["n_treated"] > 1 and means["n_control"] > 1
+    ]
+
+
+def _compared(
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, *, by_arm: bool
+) -> list[dict[str, Any]]:
     sql = render(
         "decisions/realised.sql",
         treat_list=TREAT_LIST,
         outcome_rows=OUTCOMES,
         raw=experiment.target_users.raw,
         cluster=cluster_column(experiment),
+        by_arm=by_arm,
     )
-    rows = []
-    for means in db.arrow(sql, asdict(key)).to_pylist():
-        variances = [means.pop(f"variance_{side}") for side in ("treated", "control")]
-        treated = Sample(means["n_treated"], means["mean_treated"], variances[0])
-        control = Sample(means["n_control"], means["mean_control"], variances[1])
-        clusters = None
-        if experiment.declaration.cluster:
-            squares = [means.pop(name) for name in ("squares", "largest")]
-            clusters = ClusterSquares(means["clusters"], treated.n + control.n, *squares)
-        uplift = realised_uplift(treated, control, clusters)
-        promised = _promised(db, experiment, key, outcome, means["comparison"])
-        rows.append(
-            asdict(key)
-            | means
-            | {
-                "outcome": outcome.name,
-                "uplift": uplift.value,
-                "std_error": uplift.std_error,
-                "ci_low": uplift.ci_low,
-                "ci_high": uplift.ci_high,
-                "promised": promised.value if promised else None,
-                "promised_std_error": promised.std_error if promised else None,
-                "agrees": agree(uplift, promised) if promised else None,
-            }
-        )
-    return rows
+    return db.arrow(sql, asdict(key)).to_pylist()
 
 
-def _promised(
-    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome, comparison: str
-) -> Estimate | None:
-    """Return the promised uplift: of the list, or the mean effect for explorers; None if there is none.
+def _row(
+    key: ListKey,
+    outcome: Outcome,
+    means: dict[str, Any],
+    promised: Estimate | None,
+    *,
+    clustered: bool,
+) -> dict[str, object]:
+    variances = [means.pop(f"variance_{side}") for side in ("treated", "control")]
+    treated = Sample(means["n_treated"], means["mean_treated"], variances[0])
+    control = Sample(means["n_control"], means["mean_control"], variances[1])
+    clusters = None
+    if clustered:
+        squares = [means.pop(name) for name in ("squares", "largest")]
+        clusters = ClusterSquares(means["clusters"], treated.n + control.n, *squares)
+    uplift = realised_uplift(treated, control, clusters)
+    return (
+        asdict(key)
+        | means
+        | {
+            "outcome": outcome.name,
+            "uplift": uplift.value,
+            "std_error": uplift.std_error,
+            "ci_low": uplift.ci_low,
+            "ci_high": uplift.ci_high,
+            "promised": promised.value if promised else None,
+            "promised_std_error": promised.std_error if promised else None,
+            "agrees": agree(uplift, promised) if promised else None,
+        }
+    )
 
-    Only the default outcome has a promise.
+
+Promises = dict[tuple[str, str | None], Estimate]
+
+
+def _promises(db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome) -> Promises:
+    """Return the promised uplifts by comparison and arm; the arm is None for all users of the list.
+
+    Of explorers it is the mean effect. Only the default outcome has a promise.
     """
     if outcome.name != experiment.declaration.defaults.outcome or experiment.declaration.population:
-        return None
-    arm, promised, error = db.one(
-        "select arm, promised, promised_std_error from decisions.nights where experiment = "
-        "$experiment and campaign = $campaign and decision_date = $decision_date::date",
+        return {}
+    rows = db.rows(
+        "select null, arm, promised, promised_std_error from decisions.nights where experiment = "
+        "$experiment and campaign = $campaign and decision_date = $decision_date::date union all "
+        f"select arm, arm, promised, promised_std_error from {NIGHT_ARMS} where {THIS_LIST}",
         asdict(key),
     )
-    if comparison == "explore" and arm == BEST:  # chance gives explorers every arm alike
-        scores = read_held_out(db, experiment).scores[outcome.name]
-        return scores.gain(np.full(scores.phi.shape, 1 / scores.phi.shape[1]))
-    if comparison == "explore":
-        return average_effect(read_holdout(db, experiment, arm, outcome.name))
-    return Estimate(promised, error) if promised is not None else None
+    promises: Promises = {
+        ("list", of_arm): Estimate(promised, error)
+        for of_arm, _, promised, error in rows
+        if promised is not None
+    }
+    return promises | _mean_effects(db, experiment, outcome, [(a, arm) for a, arm, _, _ in rows])
+
+
+def _mean_effects(
+    db: Warehouse,
+    experiment: BatchExperiment,
+    outcome: Outcome,
+    arms: list[tuple[str | None, str]],
+) -> Promises:
+    """Return the mean effects of explorers' arms, of which chance gives each equally often."""
+    ((_, listed),) = [(a, arm) for a, arm in arms if a is None]
+    if listed != BEST:
+        effect = average_effect(read_holdout(db, experiment, listed, outcome.name))
+        return {("explore", None): effect}
+    scores, names = read_held_out(db, experiment).scores[outcome.name], experiment.declaration.treatments
+    every = np.ones(scores.phi.shape)
+    of_arm = {arm: every * (np.arange(len(names)) == a) for a, arm in enumerate(names)}
+    return {("explore", None): scores.gain(every / len(names))} | {
+        ("explore", arm): scores.gain(shares) for arm, shares in of_arm.items()
+    }

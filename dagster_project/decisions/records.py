@@ -10,6 +10,8 @@ TREAT_LIST = Identifier.of("decisions", "treat_list")
 NIGHTS = Identifier.of("decisions", "nights")
 GATES = Identifier.of("decisions", "gates")
 REALISED = Identifier.of("decisions", "realised")
+NIGHT_ARMS = Identifier.of("decisions", "night_arms")
+REALISED_ARMS = Identifier.of("decisions", "realised_arms")
 LIST_RULES = Identifier.of("decisions", "list_rules")
 THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
 
@@ -56,3 +58,4 @@ class Night:
     override: str | None
     reach: float | None = None
     reach_std_error: float | None = None
+    changed_arm: int | None = None

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
+from dagster_project.decisions.arm_offers import BEST_SCORES, ArmOffers
 from dagster_project.decisions.best_arm import (
-    BEST_SCORES,
-    ArmOffers,
     give_arms,
     order_of_best,
-    promise_of_arms,
+    promises_of_arms,
     read_best_facts,
 )
 from dagster_project.decisions.facts import ListFacts, ListOrder, feature_snapshot, read_facts
-from dagster_project.decisions.gates import judge_night, refuse_failures
+from dagster_project.decisions.gates import Gate, judge_night, refuse_failures
+from dagster_project.decisions.night_arms import ArmRows, describe_arms, quota_gate, write_arms
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
 from dagster_project.decisions.roles import (
@@ -60,6 +60,11 @@ def write_treat_list(
         order = order_of_best(db, experiment, order)
         if order.arm == BEST:
             return _write_best_list(db, experiment, order, assign_roles)
+    elif order.quotas:
+        raise DataError(
+            f"{experiment.name}: quotas of {list(order.quotas)} are for a list with arm = '{BEST}'; "
+            f"this one gives '{order.arm}' alone: ask for a number of users or for money instead"
+        )
     facts = read_facts(db, experiment, order)
     request = ListRequest(facts.key, order.arm, facts.learner, money=order.budget.kind == "money")
     plan = plan_list(db, facts.experiment, request, order.budget, assign_roles)
@@ -86,8 +91,9 @@ def _write_best_list(
     facts = read_best_facts(db, experiment, order)
     request = ListRequest(facts.key, BEST, BEST, money=False, scores=BEST_SCORES)
     roles = assign_roles(db, facts.experiment, request)
-    size, price = offers.cut(db, order.budget.amount, roles.counts)
-    plan = plan_roles(roles, size)
+    explore = facts.experiment.declaration.decisions.explore
+    cut = offers.cut(db, order.budget.amount, roles.counts, order.quotas, explore)
+    plan = plan_roles(roles, cut.size)
     threshold = facts.held_out_scores.threshold(plan.share)
     labels = {
         "arm": BEST,
@@ -97,26 +103,38 @@ def _write_best_list(
         "feature_snapshot": facts.feature_snapshot,
     }
     write_list(db, facts.experiment, facts.key, plan, labels)
-    offers.write_arms(db, experiment.declaration.treatments, price)
-    give_arms(db, facts)
+    give_arms(db, facts, offers)
     night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
-    promised = promise_of_arms(db, experiment, night, price)
+    promised, by_arm = promises_of_arms(db, facts.experiment, cut, threshold)
+    arms = describe_arms(db, facts, by_arm)
     night = replace(
         night,
         arm=BEST,
         promised=promised.value if promised else None,
         promised_std_error=promised.std_error if promised else None,
+        changed_arm=sum(row["changed"] for row in arms),
     )
-    return _finish(db, facts, plan, night)
+    places = dict(zip(offers.arms, offers.places(order.quotas).tolist(), strict=True))
+    quotas = (quota_gate(facts, arms, places),) if order.quotas else ()
+    return _finish(db, facts, plan, night, arms=arms, gates=quotas)
 
 
-def _finish(db: Warehouse, facts: ListFacts, plan: ListPlan, night: Night) -> Night:
-    """Judge a list that was written, and report it."""
+def _finish(  # noqa: PLR0913 - the list, and what is known of its arms
+    db: Warehouse,
+    facts: ListFacts,
+    plan: ListPlan,
+    night: Night,
+    *,
+    arms: ArmRows = (),
+    gates: tuple[Gate, ...] = (),
+) -> Night:
+    """Judge a list that was written, and report it; ``gates`` are checks beside those of every list."""
     allowed = plan.allowed_share(facts.experiment, night)
-    gates = judge_night(facts, night, allowed, plan.free_places)
+    gates = (*judge_night(facts, night, allowed, plan.free_places), *gates)
     night = refuse_failures(facts, night, gates)
     write_rules(db, facts.experiment, facts.key, plan.share)
     write_night(db, facts.key, night, gates)
+    write_arms(db, facts.key, arms)
     return night
 
 

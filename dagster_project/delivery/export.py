@@ -23,6 +23,7 @@ from dagster_project.decisions.ledger import parts_of
 from dagster_project.decisions.records import (
     GATES,
     LIST_RULES,
+    NIGHT_ARMS,
     NIGHTS,
     THIS_LIST,
     TREAT_LIST,
@@ -48,7 +49,7 @@ EVERY_FORMAT: Formats = dict.fromkeys(ORDERS, tuple(FORMATS))
 # The CSV of all users is nearly all of an export's bytes.
 CSV_OF_TREAT: Formats = dict.fromkeys(ORDERS, ("parquet",)) | {TREAT: tuple(FORMATS)}
 # Machines look users and lists up by these columns; other texts may come from any source.
-KEYS = frozenset({"user_id", "experiment", "campaign", "arm"})
+KEYS = frozenset({"user_id", "experiment", "campaign", "arm", "previous_arm"})
 FORMAT = 3
 MANIFEST, SUCCESS = "manifest.json", "_SUCCESS"
 
@@ -120,8 +121,10 @@ def _list_path(key: ListKey) -> str:
 
 def _sheets(db: Warehouse, key: ListKey, ids: UserIds | None) -> list[Sheet]:
     """Return the sheets to export; ``changes`` needs all users at once, the others work part by part."""
-    (previous,) = db.one(f"select previous_date::varchar from {NIGHTS} where {THIS_LIST}", asdict(key))
-    changes = render("decisions/changes.sql", treat_list=TREAT_LIST)
+    previous, arm = db.one(
+        f"select previous_date::varchar, arm from {NIGHTS} where {THIS_LIST}", asdict(key)
+    )
+    changes = render("decisions/changes.sql", treat_list=TREAT_LIST, arms=arm == BEST)
     selects = {
         TREAT: render("decisions/treated_users.sql", treat_list=TREAT_LIST),
         "decisions": render("decisions/exported_decisions.sql", treat_list=TREAT_LIST),
@@ -200,9 +203,15 @@ def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
         f'select gate, passed, value, "limit", message from {GATES} where {THIS_LIST} order by gate',
         asdict(key),
     ).to_pylist()
+    arms = db.arrow(
+        f"select * exclude (decision_date, experiment, campaign) from {NIGHT_ARMS} where {THIS_LIST} "
+        "order by arm",
+        asdict(key),
+    ).to_pylist()
     return {
         "format": FORMAT,
         **night,
+        **({"arms": arms} if arms else {}),
         "decisions": {d["decision"]: {"rows": d["rows"], "treated": d["treated"]} for d in decisions},
         "gates": gates,
         **evidence(db, night),

@@ -2,18 +2,17 @@
    of their draw. The propensity becomes that of getting this very arm: chance gives an explorer every arm alike, and
    the score gives a user one arm only.
    Grain: decision_date, experiment, campaign, user_id of decisions.treat_list.  Inputs: decisions.treat_list; the
-   night's roles; best_scores, each user's offer; best_arms, the arm of each offer; chance_arms, all arms by place.
+   night's roles; best_arms, each user's arm; chance_arms, all arms by place.
    Bound: $decision_date, $experiment, $campaign; $explore, share of explorers;
    $arm_count, number of arms. */
 with given as (
     select
-        best_scores.user_id,
+        best_arms.user_id,
         roles.role = 'explore' as explores,
         best_arms.arm as best_arm,
         if(explores, chance_arms.chance_arm, best_arms.arm) as arm,
         if(explores, chance_arms.chance_cost, best_arms.cost) as cost
-    from best_scores
-    inner join best_arms using (offer)
+    from best_arms
     inner join {{ roles }} as roles using (user_id)
     inner join chance_arms on chance_arms.place = floor(roles.draw * 1099511627776)::bigint % {{ bind.arm_count }}
 ),

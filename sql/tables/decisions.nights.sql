@@ -30,5 +30,6 @@ create table if not exists decisions.nights (
     override varchar, -- reason to overrule a failed gate
     reach double, -- share of users treated for their score whom the treatment will reach; null without exposure
     reach_std_error double,
+    changed_arm bigint, -- users treated now and in the previous list, with another arm; null if arms are not chosen
     primary key (decision_date, experiment, campaign)
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,6 +18,31 @@ class ContactCap(Declared):
 
     treatments: Annotated[int, Field(ge=1)]
     days: Annotated[int, Field(ge=1)]
+
+
+class ArmQuota(Declared):
+    """The most of one arm that a list may give which chooses each user's arm."""
+
+    max_users: Annotated[int | None, Field(ge=0)] = None
+    max_money: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+    def places(self, cost: float) -> float:
+        """Return the largest number of users, each at this cost above 0; infinite without a limit."""
+        users = math.inf if self.max_users is None else self.max_users
+        # A sum of costs that is equal to the money may differ by rounding.
+        paid = math.inf if self.max_money is None else math.floor(self.max_money / cost + 1e-9)
+        return min(users, paid)
+
+
+def quota_faults(quotas: Mapping[str, ArmQuota], costs: Mapping[str, float]) -> Iterator[str]:
+    """Tell what is wrong with quotas of arms, for the cost of one user by treatment arm."""
+    for arm, quota in quotas.items():
+        if arm not in costs:
+            yield f"'{arm}' is no treatment arm; choose one of {list(costs)}"
+        elif quota.max_money is not None and not costs[arm]:
+            yield f"max_money of '{arm}' needs the arm's cost; declare it, or set max_users"
+        elif quota == ArmQuota():
+            yield f"'{arm}' has neither max_users nor max_money; set one, or remove the quota"
 
 
 NO_CAP = 2**31 - 1  # more treatments than any user can have had
@@ -80,6 +107,8 @@ class Decisions(Declared):
     ``fill`` fills the budget even with users who are predicted to be not worth treating: their effect,
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
+
+    ``quotas`` are, by arm, the most that a list with ``arm = best`` gives of it, explorers included.
     """
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -97,6 +126,7 @@ class Decisions(Declared):
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()
+    quotas: dict[str, ArmQuota] = Field(default_factory=dict, exclude_if=lambda quotas: not quotas)
 
     def drawn_by_chance(self) -> Decisions:
         """Return these rules with chance instead of the score: all but the holdout group explore."""

@@ -21,7 +21,7 @@ from pydantic import (
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
-from uplift_core.experiment.decision_rules import Decisions, Unit
+from uplift_core.experiment.decision_rules import Decisions, Unit, quota_faults
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.exposure import exposure_faults
 from uplift_core.experiment.messages import readable
@@ -180,6 +180,14 @@ class Experiment(Declared):
                 "decisions.cut = 'threshold' compares the score of each user, and would tear clusters "
                 "apart; set cut = 'size', or unit = 'user'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _quotas_fit_arms(self) -> Self:
+        costs = {arm.name: arm.cost for arm in self.arms if arm.name != self.control}
+        faults = list(quota_faults(self.decisions.quotas, costs))
+        if faults:
+            raise ValueError(f"decisions.quotas: {'; '.join(faults)}")
         return self
 
     @model_validator(mode="after")

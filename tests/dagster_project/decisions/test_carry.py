@@ -49,6 +49,11 @@ REQUIRED_AT_FIRST = {
         "decision_date experiment campaign outcome comparison n_treated n_control mean_treated "
         "mean_control uplift std_error ci_low ci_high"
     ),
+    "decisions.night_arms": "decision_date experiment campaign arm treated explored spent changed",
+    "decisions.realised_arms": (
+        "decision_date experiment campaign outcome comparison arm n_treated n_control mean_treated "
+        "mean_control uplift std_error ci_low ci_high"
+    ),
     "models.registry": (
         "model_version experiment arm outcome learner parameters seed data_sha256 sql_sha256 "
         "bundle_sha256 libraries champion runner_up gate gate_reason budget gain_over_random "
