@@ -257,6 +257,9 @@ bench-learners: $(BENCH_READY) ## time and memory of five learners against the p
 bench-stack: $(BENCH_READY) ## how well the stack ranks users in ten simulated designs, beside each learner and the peers (SEEDS=20)
 	$(BENCH).stack --peers --seeds $(SEEDS) $(OPTIONS)
 
+bench-bags: $(READY) ## how often standard errors from bags hold the smoothed effect, and the true one, in simulated experiments
+	$(BIN)/python -m bench.bags $(OPTIONS)
+
 bench-arms: $(BENCH_READY) ## the policy over several arms that decides, beside the best arm alone and the oracle, in simulated designs (SEEDS=20)
 	$(BENCH).arms --seeds $(SEEDS) $(OPTIONS)
 

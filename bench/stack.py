@@ -1,124 +1,129 @@
 """Does the stack rank users as well as the best single learner, whichever that is?
 
-    python -m bench.stack --seeds 20 [--peers]
+    python -m bench.stack --seeds 20 [--peers] [--json FILE]
 
 Ten simulated designs with known effects. Users who trained nothing are scored by each learner, by the
-stack, by the champion (the single learner with the largest gain inside train, as the gate compares
-them), and with ``--peers`` by causalml's X and R and econml's CausalForestDML. For each design it prints
-the mean Spearman correlation with the true effect, and root mean squared error and regret at 30 %
-relative to the X-learner's; then the paired difference of each to the stack, with its standard error
-over seeds. Regret is the true value that treating another 30 % would have had.
+stack, in experiments of 2,000 users by the stack of ten bags, by the champion (the single learner with
+the largest gain inside train, as the gate compares them), by the members of the stack, T, R and DR with
+weights by Q-aggregation, and with ``--peers`` by causalml's X and R and econml's CausalForestDML. For
+each design it prints the mean Spearman correlation with the true effect, and paired differences to the
+stack, with their standard errors over seeds: of the correlation, of the root mean squared error (as a
+ratio), and of the regret at 30 %, in thousandths: the true value that treating the best 30 % would have
+had beyond that of the ranking. The last column is the share of runs whose calibration slope is within
+two standard errors of 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
+from bench.designs import DESIGNS, Design
+from bench.q_aggregation import q_weights
 from bench.simulated import cells_of, halves
 from uplift_core.arrays import Doubles, Floats
+from uplift_core.boosting.booster import predict_booster
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.evaluation.procedure import judge_experiment
-from uplift_core.learners import SINGLE_LEARNERS
-from uplift_core.learners.contrast import fit_contrast
-from uplift_core.simulation.rct import NieWagerSetup, Simulated, marketing_rct, nie_wager_rct
+from uplift_core.evaluation.effect_calibration import ScoredFold, calibrate
+from uplift_core.evaluation.gate import compare
+from uplift_core.evaluation.groups import user_terms
+from uplift_core.evaluation.procedure import binned_users, groups_by
+from uplift_core.learners import LEARNER_NAMES, SINGLE_LEARNERS
+from uplift_core.learners.contrast import ContrastModel, fit_contrast
+from uplift_core.learners.sequential import sequential_fit
+from uplift_core.simulation.rct import Simulated
+from uplift_core.targeting.effect_map import EffectMap
 
 BUDGET, HOLDOUT = 0.3, 0.3
-HALF = 0.5
-NOTHING = 1e-12  # a regret of rounding alone
-STACK, CHAMPION, BASE = "stack", "champion", "x"
+STACK, CHAMPION = "stack", "champion"
+CALIBRATED = "calibrated stack"
+BAGGED, BAGS, SMALL = "bagged stack", 10, 2_000
+Q = "Q-aggregation"
+FOREST = "forest"
+MEMBERS = (*SINGLE_LEARNERS, FOREST)
 Scores = dict[str, Doubles]
+Run = tuple[str, int]  # design and seed
 
 
-@dataclass(frozen=True)
-class Design:
-    """Simulated users; ``n`` of them, of whom 30 % are held out."""
+class Figures(NamedTuple):
+    """How near scores are to known effects.
 
-    draw: Callable[[int, int], Simulated]
-    n: int
-    e: float = 0.5
-    binary: bool = True
+    ``slope_z`` is the calibration slope on held-out users less 1, in standard errors.
+    """
 
-
-def _marketing(n: int, seed: int, *, e: float = 0.5, noise: int = 0) -> Simulated:
-    users = next(marketing_rct(n, seed, treated_share=e))
-    extra = np.random.default_rng([seed, n]).standard_normal((n, noise))
-    return Simulated(np.column_stack([users.x, extra]), users.w, users.y, users.mu0, users.mu1)
+    spearman: float
+    rmse: float
+    regret: float
+    slope_z: float
 
 
-def _nie_wager(n: int, seed: int, setup: NieWagerSetup) -> Simulated:
-    return next(nie_wager_rct(setup, n, seed, chunk=n))
-
-
-def _binary(rng: np.random.Generator, x: Doubles, p0: Doubles, p1: Doubles) -> Simulated:
-    w = rng.integers(0, 2, len(x)).astype(np.float64)
-    y = (rng.random(len(x)) < np.where(w == 1, p1, p0)).astype(np.float64)
-    return Simulated(x, w, y, p0, p1)
-
-
-def _rare(n: int, seed: int) -> Simulated:
-    """One user in a hundred has the outcome; the treatment multiplies the chance by .7 to 2.7."""
-    rng = np.random.default_rng([seed, n, 1])
-    x = rng.standard_normal((n, 8))
-    p0 = np.minimum(0.007 * np.exp(0.6 * x[:, 0] + 0.4 * x[:, 1]), 0.3)
-    return _binary(rng, x, p0, p0 * np.exp(0.3 + 0.7 * np.tanh(x[:, 2])))
-
-
-def _steps(n: int, seed: int) -> Simulated:
-    """Effects are steps of two features together."""
-    rng = np.random.default_rng([seed, n, 2])
-    x = rng.standard_normal((n, 8))
-    p0 = 0.15 + 0.1 * (x[:, 0] > 0) + 0.05 * (x[:, 1] > 1)
-    tau = 0.08 * ((x[:, 2] > 0) & (x[:, 3] > 0)) - 0.05 * ((x[:, 4] > HALF) & (x[:, 0] > 0))
-    return _binary(rng, x, p0, p0 + tau)
-
-
-DESIGNS: dict[str, Design] = {
-    "marketing, e = .5": Design(_marketing, 40_000),
-    "marketing, e = .85": Design(partial(_marketing, e=0.85), 40_000, e=0.85),
-    "marketing, n = 2,000": Design(_marketing, 2_000),
-    "marketing, 30 noise features": Design(partial(_marketing, noise=30), 20_000),
-    "rare events": Design(_rare, 40_000),
-    "steps": Design(_steps, 20_000),
-    "Nie & Wager A": Design(partial(_nie_wager, setup="A"), 2_000, binary=False),
-    "Nie & Wager B": Design(partial(_nie_wager, setup="B"), 2_000, binary=False),
-    "Nie & Wager C, one effect": Design(partial(_nie_wager, setup="C"), 2_000, binary=False),
-    "Nie & Wager D": Design(partial(_nie_wager, setup="D"), 2_000, binary=False),
-}
-
-
-def one_run(name: str, seed: int, *, peers: bool) -> dict[str, tuple[float, float, float]]:
-    """Return Spearman's correlation, RMSE and regret of every contender."""
+def one_run(name: str, seed: int, *, peers: bool) -> dict[str, Figures]:
+    """Return the figures of every contender in one experiment."""
     warnings.simplefilter("ignore")
     design = DESIGNS[name]
     train, held_out = halves(design.draw(design.n, seed), HOLDOUT)
     x = held_out.x.astype(np.float32)
-    model = fit_contrast(
-        cells_of(train, seed, propensity=design.e, binary=design.binary), LearnerParameters(), 1
-    )
-    scores: Scores = {k: v.astype(np.float64) for k, v in model.predict_all(x).cate.items()}
-    scores[CHAMPION] = scores[_champion(train, design)]
+    cells = cells_of(train, seed, propensity=design.e, binary=design.binary)
+    model = fit_contrast(cells, LearnerParameters(), 1)
+    scores = _members(model, x)
+    champion, weights, effect_map = _out_of_fold(train, design)
+    scores[CALIBRATED] = effect_map.level + effect_map.slope * scores[STACK]
+    scores[Q] = np.column_stack([scores[who] for who in MEMBERS]) @ weights
+    scores[CHAMPION] = scores[champion]
+    del scores[FOREST]
+    if design.n <= SMALL:
+        bagged = fit_contrast(cells, LearnerParameters(bags=BAGS), 1)
+        scores[BAGGED] = bagged.predict(x, "stack").astype(np.float64)
     if peers:
         scores |= _peers(train, x, design.e, seed)
+    phi = user_terms(
+        held_out.w,
+        held_out.y,
+        **dict(zip(("mu0", "mu1"), _outcomes(model, x), strict=True)),
+        propensity=design.e,
+    )["phi"]
     best = held_out.policy_value(held_out.cate, BUDGET)
     return {
-        who: (
+        who: Figures(
             _correlation(score, held_out.cate),
             float(np.sqrt(np.mean((score - held_out.cate) ** 2))),
             best - held_out.policy_value(score, BUDGET),
+            _slope_z(score, phi),
         )
         for who, score in scores.items()
     }
+
+
+def _members(model: ContrastModel, x: Floats) -> Scores:
+    scores = {str(k): v.astype(np.float64) for k, v in model.predict_all(x).cate.items()}
+    scores[FOREST] = predict_booster(model.boosters["stack_forest"], x).astype(np.float64)
+    return scores
+
+
+def _outcomes(model: ContrastModel, x: Floats) -> tuple[Doubles, Doubles]:
+    mu0, mu1 = model.predict_outcomes(x)
+    return mu0.astype(np.float64), mu1.astype(np.float64)
+
+
+def _slope_z(score: Doubles, phi: Doubles) -> float:
+    centred = score - score.mean()
+    spread = centred @ centred
+    if not spread:
+        return math.nan
+    slope = centred @ phi / spread
+    rest = phi - phi.mean() - slope * centred
+    return float((slope - 1) / (math.sqrt(centred**2 @ rest**2) / spread))
 
 
 def _correlation(score: Doubles, cate: Doubles) -> float:
@@ -128,16 +133,36 @@ def _correlation(score: Doubles, cate: Doubles) -> float:
     return float(spearmanr(score, cate).statistic) if np.ptp(score) else 0.0
 
 
-def _champion(train: Simulated, design: Design) -> str:
-    verdict = judge_experiment(
+def _out_of_fold(train: Simulated, design: Design) -> tuple[str, Doubles, EffectMap]:
+    """Return the champion, the members' weights by Q-aggregation of the R-loss, and the stack's map.
+
+    The map is that which calibrates effects of several arms. All three compare predictions by models of
+    the folds before, which a run makes in any case. Users of a fold count by the number of these folds.
+    """
+    users = binned_users(
         train,
         propensity=design.e,
         binary=design.binary,
-        budget=BUDGET,
-        parameters=LearnerParameters(),
+        max_bins=LearnerParameters().max_bins,
     )
-    candidates = verdict.comparison.candidates
-    return max(SINGLE_LEARNERS, key=lambda name: candidates[name].mean_gain)
+    groups, predicted, label, weight, scored = [], [], [], [], []
+    for k, model in sequential_fit(users.cells(), LearnerParameters(), 1):
+        rows = users.fold == k
+        groups.append(groups_by(model, users, rows))
+        by_stack, _ = groups[-1].by(STACK)
+        scored.append(
+            ScoredFold(by_stack.score, by_stack.n, by_stack.phi, by_stack.phi_sq, weight=float(k))
+        )
+        x = users.x[users.cell[rows]]
+        scores, (mu0, mu1) = _members(model, x), _outcomes(model, x)
+        residual = users.w[rows] - design.e
+        predicted.append(np.column_stack([scores[who] for who in MEMBERS]))
+        label.append((users.y[rows] - (design.e * mu1 + (1 - design.e) * mu0)) / residual)
+        weight.append(k * residual**2)
+    weights = q_weights(*map(np.concatenate, (predicted, label, weight)), users=len(train.y))
+    candidates = compare(groups, LEARNER_NAMES, BUDGET).candidates
+    champion = max(SINGLE_LEARNERS, key=lambda name: candidates[name].mean_gain)
+    return champion, weights, calibrate(scored).effect_map
 
 
 def _peers(train: Simulated, x: Floats, e: float, seed: int) -> Scores:
@@ -151,6 +176,8 @@ def _peers(train: Simulated, x: Floats, e: float, seed: int) -> Scores:
     scores: Scores = {}
     for name, peer in (("X", BaseXRegressor), ("R", BaseRRegressor)):
         fitted = peer(learner=XGBRegressor(random_state=seed, n_jobs=1))
+        # By default the R-learner starts processes of its own, with other folds each time.
+        fitted.cv_n_jobs, fitted.random_state = 1, seed
         fitted.fit(rows, w, train.y, p=share)
         known = {"p": np.full(len(x), e)} if name == "X" else {}
         scores[f"causalml {name}"] = fitted.predict(x, **known).ravel()
@@ -162,38 +189,94 @@ def _peers(train: Simulated, x: Floats, e: float, seed: int) -> Scores:
         random_state=seed,
         n_jobs=1,
     )
-    forest.fit(train.y, w, X=rows)
+    # In single precision its lasso takes rounding for a wrong matrix, and refuses it.
+    forest.fit(train.y, w, X=rows.astype(np.float64))
     return scores | {"econml forest": forest.effect(x).ravel()}
 
 
-def report(console: Console, name: str, runs: list[dict[str, tuple[float, float, float]]]) -> None:
+def report(console: Console, name: str, runs: list[dict[str, Figures]]) -> None:
     """Print one design's table."""
-    table = Table(title=f"{name}: {DESIGNS[name].n:,} users, {len(runs)} seeds", title_justify="left")
-    for heading in ("", "Spearman", "less the stack's", "RMSE / X", "regret / X"):
+    table = Table(title=f"{name}: {DESIGNS[name].n:,} users", title_justify="left")
+    headings = (
+        "",
+        "seeds",
+        "Spearman",
+        "less the stack's",
+        "RMSE / stack",
+        "regret less the stack's",
+        "slope",
+    )
+    for heading in headings:
         table.add_column(heading, justify="right" if heading else "left")
-    values = {who: np.array([run[who] for run in runs]) for who in runs[0]}
-    base = values[BASE].mean(axis=0)
-    for who, figures in values.items():
-        mean, gap = figures.mean(axis=0), figures[:, 0] - values[STACK][:, 0]
-        error = gap.std(ddof=1) / math.sqrt(len(gap))
-        ratios = (f"{a / b:.3f}" if b > NOTHING else "" for a, b in zip(mean[1:], base[1:], strict=True))
-        table.add_row(who, f"{mean[0]:.4f}", f"{gap.mean():+.4f} ± {error:.4f}", *ratios)
+    for who in dict.fromkeys(who for run in runs for who in run):
+        both = [(run[who], run[STACK]) for run in runs if who in run]
+        figures, stack = (np.array(of_runs) for of_runs in zip(*both, strict=True))
+        within = np.mean(np.abs(figures[:, 3][np.isfinite(figures[:, 3])]) <= 2)  # noqa: PLR2004
+        table.add_row(
+            who,
+            str(len(figures)),
+            f"{np.nanmean(figures[:, 0]):.4f}",
+            _paired(figures[:, 0] - stack[:, 0]),
+            _paired(figures[:, 1] / stack[:, 1], signed=""),
+            _paired(1000 * (figures[:, 2] - stack[:, 2]), digits=3),
+            f"{within:.0%}",
+        )
     console.print(table)
 
 
+def _paired(gap: Doubles, *, signed: str = "+", digits: int = 4) -> str:
+    gap = gap[np.isfinite(gap)]
+    error = gap.std(ddof=1) / math.sqrt(len(gap)) if len(gap) > 1 else math.nan
+    mean = gap.mean() if len(gap) else math.nan
+    return f"{mean:{signed}.{digits}f} ± {error:.{digits}f}"
+
+
+def finished(results: Path | None) -> dict[Run, dict[str, Figures]]:
+    """Read the runs that a file has, one a line, by design and seed."""
+    if results is None or not results.is_file():
+        return {}
+    lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return {
+        (line["design"], line["seed"]): {who: Figures(*f) for who, f in line["figures"].items()}
+        for line in lines
+    }
+
+
+def _in_processes(
+    missing: list[Run], processes: int, *, peers: bool
+) -> Iterator[tuple[Run, dict[str, Figures]]]:
+    if processes == 1:
+        for name, seed in missing:
+            yield (name, seed), one_run(name, seed, peers=peers)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        calls = {pool.submit(one_run, name, seed, peers=peers): (name, seed) for name, seed in missing}
+        for call in as_completed(calls):
+            yield calls[call], call.result()
+
+
 def main() -> None:
-    """Run the designs and print their tables."""
+    """Run the designs, seed after seed, and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
     parser.add_argument("--peers", action="store_true", help="also causalml and econml")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="file with a line for each run, which is not repeated")
     given = parser.parse_args()
-    console = Console(width=100)
-    with ProcessPoolExecutor(given.processes) as pool:
-        for name in given.designs:
-            one = partial(one_run, name, peers=given.peers)
-            report(console, name, list(pool.map(one, range(given.seeds))))
+    runs = finished(given.json)
+    missing = [
+        (name, seed) for seed in range(given.seeds) for name in given.designs if (name, seed) not in runs
+    ]
+    for (name, seed), figures in _in_processes(missing, given.processes, peers=given.peers):
+        runs[name, seed] = figures
+        if given.json:
+            line = {"design": name, "seed": seed, "figures": figures}
+            with given.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+    console = Console(width=120)
+    for name in given.designs:
+        report(console, name, [run for (design, _), run in sorted(runs.items()) if design == name])
 
 
 if __name__ == "__main__":
