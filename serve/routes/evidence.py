@@ -99,6 +99,10 @@ class Lists(BaseModel):
     counts: list[Row] = Field(description="Users of the newest night by decision and reason.")
     best: list[Row] = Field(description="The first ten users of each of the newest night's lists.")
     realised: list[Row] = Field(description="Measured effects of lists whose outcomes are known.")
+    arms: list[Row] = Field(
+        description="What the newest night's lists that choose each user's arm give and promise by arm."
+    )
+    realised_arms: list[Row] = Field(description="Measured effects by arm of such lists.")
 
 
 @router.get("/evidence")
@@ -224,6 +228,17 @@ def _lists(release: Release, name: str) -> Lists:
         realised=rows(
             "from decisions.realised where experiment = $experiment "
             "order by decision_date desc, campaign, outcome, comparison limit 60",
+            binds,
+        ),
+        arms=release.snapshot.rows_if_published(
+            "decisions.night_arms",
+            f"from decisions.night_arms {tonight} order by campaign, arm",
+            newest,
+        ),
+        realised_arms=release.snapshot.rows_if_published(
+            "decisions.realised_arms",
+            "from decisions.realised_arms where experiment = $experiment "
+            "order by decision_date desc, campaign, outcome, comparison, arm limit 180",
             binds,
         ),
     )

@@ -20,6 +20,15 @@ MEASURED = (
     *("decision_date", "campaign", "outcome", "promised", "agrees", "uplift", "ci_low", "ci_high"),
     *("comparison", "n_treated", "n_control", "mean_treated", "mean_control"),
 )
+BEST = "best"  # in place of the arm of a list that chooses each user's
+BY_ARM = (
+    *("arm", "treated", "explored", "spent", "promised", "promised_std_error", "changed"),
+    *("max_users", "max_money"),
+)
+MEASURED_BY_ARM = (
+    *("decision_date", "campaign", "arm", "outcome", "promised", "agrees", "uplift", "ci_low"),
+    *("ci_high", "comparison", "n_treated", "n_control"),
+)
 PLANNED = (
     *("decision_date", "campaign", "promised", "promised_std_error", "treated", "users"),
     *("realised_rate", "holdout", "suppressed", "explored", "entered", "exited", "budget_kind"),
@@ -35,7 +44,8 @@ def newest(nights: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def choose_list(choice: Choice, nights: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Choose the newest night's list for the treatment; if there is none, offer the others."""
     lists = newest(nights)
-    campaigns = {night["campaign"]: night for night in lists if night["arm"] == choice.arm}
+    shown = (choice.arm, BEST)  # a list of the best arm is about every treatment
+    campaigns = {night["campaign"]: night for night in lists if night["arm"] in shown}
     if len(campaigns) > 1:
         scope = f"{choice.experiment} {choice.arm}"
         names = list(campaigns)
@@ -64,7 +74,8 @@ def show_worth(client: ApiClient, choice: Choice, night: dict[str, Any]) -> None
     """Show whether the list pays off: the result of the learner's gate, and the promise of the list."""
     if night["chosen_by"] == "chance":
         st.info(BY_CHANCE, icon=":material/casino:")
-    warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
+    if night["arm"] != BEST:  # the check `evidence` has the verdict on the choice among arms
+        warn_of_gate(gate_of(client, choice, night["arm"], night["learner"]))
     outcome = choice.model["outcome"]
     promised = promise(night, outcome, binary=choice.is_binary(outcome))
     if promise_holds_nothing(night):
@@ -82,7 +93,10 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
     st.subheader("The first of the list")
     binary = choice.is_binary(choice.model["outcome"])
     best = [row | {"score": points(row["score"], binary=binary)} for row in best]
-    show_table(best, ["rank", "user_id", "decision", "score", "propensity"])
+    columns = ["rank", "user_id", "decision", "score", "propensity"]
+    if night["arm"] == BEST:
+        columns.insert(2, "arm")
+    show_table(best, columns)
     st.caption(
         "Users with equal predicted effects are ordered by a draw that is made once for good. The file "
         "`treat.csv` says whom to treat: these users, and explorers who drew the treatment. This "
@@ -96,9 +110,9 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
 
 def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night: dict[str, Any]) -> None:
     """Show one list: its size, whether it pays off, and the checks of the night."""
-    counts, gates, best = (
+    counts, gates, best, arms = (
         [row for row in answer[name] if row["campaign"] == night["campaign"]]
-        for name in ("counts", "gates", "best")
+        for name in ("counts", "gates", "best", "arms")
     )
     st.markdown(
         f"**{night['treated']:,} of {night['users']:,} users are treated** on {night['decision_date']} "
@@ -133,7 +147,25 @@ def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night:
             st.markdown(f"{icon} **{gate['gate'].replace('_', ' ')}**: {gate['message']}")
         if night["override"]:
             st.warning(f"Overruled: {night['override']}", icon=":material/gavel:")
+    show_arms(night, arms)
     show_first(choice, night, best)
+
+
+def show_arms(night: dict[str, Any], arms: list[dict[str, Any]]) -> None:
+    """Show what a list that chooses each user's arm gives of every arm."""
+    if night["arm"] != BEST or not arms:
+        return
+    st.subheader("By treatment")
+    limits = ("max_users", "max_money")
+    columns = [name for name in BY_ARM if name not in limits or any(row[name] for row in arms)]
+    show_table(arms, columns)
+    changed = f" {night['changed_arm']:,} users have another treatment than before." * bool(
+        night["previous_date"] and night["changed_arm"]
+    )
+    st.caption(
+        "Each user has the treatment with the most effect for its cost at this budget. The promise is "
+        f"per user who gets the treatment for its effect.{changed} {ONE_ERROR}"
+    )
 
 
 def show(client: ApiClient, choice: Choice) -> None:
@@ -149,7 +181,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     night = choose_list(choice, answer["nights"])
     if night is not None:
         show_night(client, choice, answer, night)
-    nights = [row for row in answer["nights"] if row["arm"] == choice.arm]
+    nights = [row for row in answer["nights"] if row["arm"] in {choice.arm, BEST}]
     campaigns = {row["campaign"] for row in nights}
     st.subheader("Promised and realised")
     realised = [row for row in answer["realised"] if row["campaign"] in campaigns]
@@ -159,6 +191,9 @@ def show(client: ApiClient, choice: Choice) -> None:
             "Measured effect per treated user against the holdout group, beside the promised effect, in "
             "units of the outcome: for a share, 0.01 is one percentage point."
         )
+        if answer["realised_arms"]:
+            show_table(answer["realised_arms"], MEASURED_BY_ARM)
+            st.caption("The same by treatment, of lists that choose each user's.")
     else:
         st.caption(
             f"No list for '{choice.arm}' has been measured yet. Once outcomes are known, run the job "

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from ui.arm_charts import choice_chart, nearest, shares_chart
 from ui.charts import against_random
 from ui.charts import show as show_chart
-from ui.client import ApiClient
+from ui.client import ApiClient, ApiRefusedError
 from ui.state import Choice, cached_get, forget_when_changed, gate_of, page, persist_choice, widget_key
 from ui.sweep_charts import incremental_chart, profit_chart, value_chart
 from ui.tables import show_table
@@ -230,6 +231,44 @@ def show(client: ApiClient, choice: Choice) -> None:
             "95 % interval. Enter a cost and a value to see profit.",
         )
     show_rows(question, rows, binary=binary)
+    if len(choice.model["arms"]) > 1:
+        show_best_arm(client, choice, question, binary=binary)
+
+
+def show_best_arm(client: ApiClient, choice: Choice, question: Question, *, binary: bool) -> None:
+    """Show how several treatments share the budget, and what choosing each user's adds."""
+    st.subheader("The best treatment for each user")
+    try:
+        answer = cached_get(client, choice, "/policy/arms", outcome=question.outcome)
+    except ApiRefusedError as error:
+        st.caption(f"Not known: {error}")
+        return
+    if not answer["rows"]:
+        st.caption("This outcome has not been evaluated over several treatments.")
+        return
+    budget = question.budget / 100
+    at = nearest(answer, budget)
+    alone = f"'{at['decider']}' decides alone"
+    decides = {"multi_arm": "each user's treatment is chosen", "nobody": "nobody is treated"}
+    proven = "shown" if at["word"] == "passed" else "not shown"
+    st.markdown(
+        f"With `arm = best`, at this budget **{decides.get(at['decider'], alone)}**: on train users, "
+        f"choosing is {proven} to beat every single treatment."
+    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_chart(
+            shares_chart(answer, budget),
+            "If each user's treatment is chosen: the one with the most effect for its cost comes first; "
+            "with a larger budget users move on to dearer ones. A budget is cost per user over the "
+            "dearest treatment's.",
+        )
+    with right:
+        show_chart(
+            choice_chart(answer, budget, question.outcome, binary=binary),
+            f"On {answer['n']:,} held-out users, against the single treatment that gains most on them. "
+            "The band is the 95 % interval at each budget.",
+        )
 
 
 page(show)
