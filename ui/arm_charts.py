@@ -67,8 +67,8 @@ def choice_chart(answer: dict[str, Any], budget: float, outcome: str, *, binary:
     format_ = "+.2%" if binary else "+,.3~g"
 
     def y(column: str) -> alt.Y:
-        title = f"{mean_of(outcome, binary=binary)}, more than by one treatment"
-        return alt.Y(f"{column}:Q", title=title, axis=alt.Axis(format=format_))
+        title = f"added {mean_of(outcome, binary=binary)}"
+        return alt.Y(f"{column}:Q", title=title, axis=alt.Axis(format="+.0%" if binary else "+,.3~g"))
 
     line = alt.Chart(rows).mark_line(color=BLUE).encode(x=x, y=y("difference"))
     zero = alt.Chart(pd.DataFrame({"difference": [0.0]})).mark_rule(color=GREY)

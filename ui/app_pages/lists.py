@@ -92,11 +92,12 @@ def show_first(choice: Choice, night: dict[str, Any], best: list[dict[str, Any]]
     """Show the first users of the list, and where its files are."""
     st.subheader("The first of the list")
     binary = choice.is_binary(choice.model["outcome"])
-    best = [row | {"score": points(row["score"], binary=binary)} for row in best]
-    columns = ["rank", "user_id", "decision", "score", "propensity"]
-    if night["arm"] == BEST:
-        columns.insert(2, "arm")
-    show_table(best, columns)
+    if night["arm"] == BEST:  # the score is an effect per cost, not an effect
+        best = [row | {"effect per cost": row["score"]} for row in best]
+        show_table(best, ["rank", "user_id", "arm", "decision", "effect per cost", "propensity"])
+    else:
+        best = [row | {"score": points(row["score"], binary=binary)} for row in best]
+        show_table(best, ["rank", "user_id", "decision", "score", "propensity"])
     st.caption(
         "Users with equal predicted effects are ordered by a draw that is made once for good. The file "
         "`treat.csv` says whom to treat: these users, and explorers who drew the treatment. This "
