@@ -47,6 +47,8 @@ def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             last_row = remember_rows(db, experiment)
             refuse_changed_hash(db, experiment)
             rows, sha256 = engine.compute.load(db, experiment, source)
+            if source.is_copy:
+                source.path.unlink()
             refuse_moved_rows(db, experiment, last_row)
             refuse_unhashed(db, experiment)
             entry = {

@@ -16,6 +16,7 @@ class SourceFile:
 
     path: Path
     sha256: str
+    is_copy: bool = False  # a copy of a table, which is removed once it is loaded
 
 
 def own_file(

@@ -20,6 +20,7 @@ from dagster_project.onboarding.shares import Shares
 from dagster_project.warehouse.sql import Identifier, literal
 from uplift_core.experiment.declaration import RESERVED
 from uplift_core.experiment.naming import slug
+from uplift_core.experiment.sources import TableSource
 
 PARQUET = ".parquet"
 USER_KEY = "user_key"  # the name in raw.sql of a text id that the file calls user_id
@@ -38,6 +39,7 @@ class Draft:
     shares: Shares
     in_one_arm: frozenset[str] = frozenset()  # outcomes that happen in one arm only
     chances: Chances = EQUAL
+    table: TableSource | None = None  # instead of the path
 
     @property
     def arms(self) -> dict[str, str]:
@@ -145,11 +147,24 @@ def toml(draft: Draft, features: Sequence[FeatureLine]) -> str:
         "budget = 0.3 # share of users to treat",
         "",
         "[source]",
-        'kind = "own_file"',
-        f"path = {_text(draft.path)} # relative to this folder; part-*.parquet names several",
+        *_source(draft),
         *_missing(features),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _source(draft: Draft) -> list[str]:
+    if draft.table:
+        variable = f"UPLIFT_CONNECTION_{draft.table.connection.upper()}"
+        return [
+            'kind = "table"',
+            f"connection = {_text(draft.table.connection)} # {variable} holds its URI",
+            f"table = {_text(draft.table.table)}",
+        ]
+    return [
+        'kind = "own_file"',
+        f"path = {_text(draft.path)} # relative to this folder; part-*.parquet names several",
+    ]
 
 
 def _chances(chances: Chances) -> list[str]:

@@ -22,6 +22,7 @@ from dagster_project.onboarding.vocabulary import (
 )
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.naming import split_name
+from uplift_core.experiment.sources import TableSource
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Options:
     exposure: str = ""
     weight: str = ""
     force: bool = False  # replace an earlier draft
+    table: TableSource | None = None  # where the file came from, if it is a copy of a table
 
 
 @dataclass(frozen=True)

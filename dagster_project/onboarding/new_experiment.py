@@ -11,8 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from uplift_core.errors import UpliftError
+from uplift_core.errors import ExperimentError, UpliftError
+
+if TYPE_CHECKING:
+    from uplift_core.experiment.sources import TableSource
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,24 +29,53 @@ def main(arguments: list[str] | None = None) -> int:
     from dagster_project.onboarding.guesses import Options  # noqa: PLC0415
     from dagster_project.onboarding.new_folder import new_experiment  # noqa: PLC0415
 
-    options = Options(
-        id=parsed.id,
-        arm=parsed.arm,
-        control=parsed.control,
-        outcomes=tuple(parsed.outcome),
-        ignore=tuple(parsed.ignore),
-        yes=tuple(parsed.yes),
-        shares=parsed.shares,
-        missing_is_zero=parsed.missing_is_zero,
-        cluster=parsed.cluster,
-        strata=tuple(name for name in parsed.strata.split(",") if name),
-        propensity=parsed.propensity,
-        exposure=parsed.exposure,
-        weight=parsed.weight,
-        force=parsed.force,
-    )
-    folder = new_experiment(Path(parsed.file), parsed.name, options, Console(highlight=False))
+    with TemporaryDirectory() as copies:
+        table = table_source(parsed.connection, parsed.file) if parsed.connection else None
+        options = Options(
+            id=parsed.id,
+            arm=parsed.arm,
+            control=parsed.control,
+            outcomes=tuple(parsed.outcome),
+            ignore=tuple(parsed.ignore),
+            yes=tuple(parsed.yes),
+            shares=parsed.shares,
+            missing_is_zero=parsed.missing_is_zero,
+            cluster=parsed.cluster,
+            strata=tuple(name for name in parsed.strata.split(",") if name),
+            propensity=parsed.propensity,
+            exposure=parsed.exposure,
+            weight=parsed.weight,
+            force=parsed.force,
+            table=table,
+        )
+        file = _copy(parsed.name, table, Path(copies)) if table else Path(parsed.file)
+        folder = new_experiment(file, parsed.name, options, Console(highlight=False))
     return 0 if folder.is_dir() else 1
+
+
+def table_source(connection: str, table: str) -> TableSource:
+    """Return the declared form of a table.
+
+    Raises:
+        ExperimentError: a name is not valid.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from uplift_core.experiment.sources import TableSource  # noqa: PLC0415
+
+    try:
+        return TableSource(kind="table", connection=connection, table=table)
+    except ValidationError as error:
+        raise ExperimentError(
+            f"--connection {connection} {table}: name a connection in lower-case letters, and a table "
+            "as schema.table, without quotes and blanks"
+        ) from error
+
+
+def _copy(name: str, table: TableSource, folder: Path) -> Path:
+    from dagster_project.inputs.sources.tables import copy_table  # noqa: PLC0415
+
+    return copy_table(name, table, folder).path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", help="CSV (also .csv.gz) or Parquet; a pattern names several parts")
     parser.add_argument("name", help="the experiment's name: lower-case letters, digits, underscores")
+    parser.add_argument(
+        "--connection",
+        default="",
+        metavar="NAME",
+        help="FILE is a table of this database; UPLIFT_CONNECTION_<NAME> holds its URI",
+    )
     parser.add_argument("--id", default="", metavar="COLUMN", help="the users' id, or row_number")
     parser.add_argument("--arm", default="", metavar="COLUMN", help="the assigned arm of each user")
     parser.add_argument("--control", default="", metavar="VALUE", help="the arm without treatment")

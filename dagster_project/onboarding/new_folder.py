@@ -65,13 +65,14 @@ def new_experiment(file: Path, name: str, options: Options, console: Console) ->
         shares = chances.shares or find_shares(units, options.shares)
         draft = drafts.Draft(
             name=name,
-            file=file.name,
+            file=options.table.table if options.table else file.name,
             path=os.path.relpath(file.expanduser().absolute(), folder),
             guess=guesses,
             columns=columns,
             shares=shares,
             in_one_arm=frozenset(in_one_arm),
             chances=chances,
+            table=options.table,
         )
         left_out = {
             c.name: why for c in guesses.features if (why := why_no_feature(c) or why_row_number(db, c))

@@ -16,10 +16,11 @@ from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.exposure import refuse_odd_exposures
 from dagster_project.inputs.features import check_features
-from dagster_project.inputs.own_files import own_file
+from dagster_project.inputs.own_files import SourceFile, own_file
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.raw import column_faults, create_by, load_history, read_users
+from dagster_project.inputs.sources.tables import copy_table
 from dagster_project.inputs.text_ids import refuse_unhashed
 from dagster_project.inputs.weights import refuse_odd_weights
 from dagster_project.settings import SQL_FOLDER, Settings
@@ -37,7 +38,7 @@ from uplift_core.experiment.declaration import (
     load_experiment,
 )
 from uplift_core.experiment.messages import lines
-from uplift_core.experiment.sources import OwnFile
+from uplift_core.experiment.sources import OwnFile, TableSource
 
 
 def folder_of(name: str) -> Path:
@@ -74,7 +75,7 @@ def problems_of(folder: Path) -> list[str]:
         if faults
         else BatchExperiment.read(experiment, folder)
     )
-    if isinstance(experiment.source, OwnFile):
+    if isinstance(experiment.source, OwnFile | TableSource):
         with _scratch() as db:
             _look_at_data(db, batch, problems, with_features=not faults)
     return problems
@@ -109,9 +110,8 @@ def _declaration(folder: Path, problems: list[str]) -> Experiment | None:
     return None
 
 
-def _look_at_data(
-    db: Warehouse, experiment: BatchExperiment, problems: list[str], *, with_features: bool
-) -> None:
+def _files(experiment: BatchExperiment, copies: Path, problems: list[str]) -> dict[str, SourceFile]:
+    """Return the declared files by their keys; those that are not there are problems."""
     declaration, name = experiment.declaration, experiment.name
     paths = {"source.path": declaration.source.path} if isinstance(declaration.source, OwnFile) else {}
     paths |= {f"tables.{table}.path": declared.path for table, declared in declaration.tables.items()}
@@ -121,11 +121,23 @@ def _look_at_data(
     for key, path in paths.items():
         with _collected(problems):
             files[key] = own_file(name, key, experiment.path, path)
-    if "source.path" not in files:
-        return
-    before = len(problems)
-    with _collected(problems):
-        read_users(db, experiment, files["source.path"].path)
+    if isinstance(declaration.source, TableSource):
+        with _collected(problems):
+            files["source.path"] = copy_table(name, declaration.source, copies)
+    return files
+
+
+def _look_at_data(
+    db: Warehouse, experiment: BatchExperiment, problems: list[str], *, with_features: bool
+) -> None:
+    declaration, name = experiment.declaration, experiment.name
+    with tempfile.TemporaryDirectory() as copies:
+        files = _files(experiment, Path(copies), problems)
+        if "source.path" not in files:
+            return
+        before = len(problems)
+        with _collected(problems):
+            read_users(db, experiment, files["source.path"].path)
     if len(problems) > before:
         return
     wrong = list(column_faults(db, experiment)) + list(_money_faults(db, experiment))

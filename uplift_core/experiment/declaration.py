@@ -37,6 +37,7 @@ from uplift_core.experiment.sources import (
     Population,
     Published,
     SimulationSource,
+    TableSource,
     Variant,
     check_histories,
     check_population,
@@ -67,7 +68,7 @@ class Experiment(Declared):
     arm_column: str
     arms: tuple[Arm, ...]
     outcomes: tuple[Outcome, ...]
-    source: Annotated[FileSource | SimulationSource | OwnFile, Field(discriminator="kind")]
+    source: Annotated[FileSource | SimulationSource | OwnFile | TableSource, Field(discriminator="kind")]
     published: Published | None = None
     variants: dict[str, Variant] = Field(default_factory=dict)
     split: Split
@@ -226,6 +227,10 @@ class Experiment(Declared):
             (
                 all(outcome.implies in {"", *binary} - {outcome.name} for outcome in self.outcomes),
                 f"outcomes.implies must name another of the binary outcomes {sorted(binary)}",
+            ),
+            (
+                not (self.has_row_numbers and isinstance(self.source, TableSource)),
+                "user_id = 'row_number': a table's rows have no order; name the column of the users' id",
             ),
             (
                 self._keeps_contacts,

@@ -64,6 +64,17 @@ class OwnFile(Declared):
     path: Path
 
 
+class TableSource(Declared):
+    """A table or view of a database, read whole at one moment.
+
+    ``connection`` names the URI, which the environment holds: ``UPLIFT_CONNECTION_<NAME>``.
+    """
+
+    kind: Literal["table"]
+    connection: Name
+    table: Annotated[str, StringConstraints(pattern=r"^[^.\"\s]+(\.[^.\"\s]+){0,2}$")]  # schema.table
+
+
 class HistoryTable(Declared):
     """A second file with values that became known over time, many rows per user.
 

@@ -11,10 +11,11 @@ from dagster_project.inputs.sources.download import download
 from dagster_project.inputs.sources.mirror import fetch_from_mirror
 from dagster_project.inputs.sources.remote import fetch_url, url_of
 from dagster_project.inputs.sources.simulated import write_simulation
+from dagster_project.inputs.sources.tables import copy_table
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
-from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource
+from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource, TableSource
 
 Log = Callable[[str], None]
 
@@ -39,7 +40,7 @@ def find_source(experiment: Experiment, places: SearchPlaces, *, folder: Path, l
 
     A published file is looked up in this order: the data folder, the cache, each URL, the mirror
     package. Each miss is logged in one line. The declaration in ``folder`` gives the path of a user's
-    file, on this machine or as an fsspec URL; a file behind a URL is copied.
+    file, on this machine or as an fsspec URL; a file behind a URL is copied, and so is a table.
 
     Raises:
         DataError: the file is not the declared one, or no source has it.
@@ -48,29 +49,35 @@ def find_source(experiment: Experiment, places: SearchPlaces, *, folder: Path, l
     if isinstance(source, SimulationSource):
         path = write_simulation(source, places.cache)
         return SourceFile(path, sha256_file(path))
+    if isinstance(source, TableSource):
+        return copy_table(experiment.name, source, places.cache)
     if isinstance(source, OwnFile):
         url = url_of(source.path)
         path = fetch_url(experiment.name, url, places.cache).absolute() if url else source.path
         return own_file(experiment.name, "source.path", folder, path)
-    for place, name in ((places.data_dir, "UPLIFT_DATA_DIR"), (places.cache, "the cache")):
+    return _published_file(experiment.name, source, places, log)
+
+
+def _published_file(name: str, source: FileSource, places: SearchPlaces, log: Log) -> SourceFile:
+    for place, label in ((places.data_dir, "UPLIFT_DATA_DIR"), (places.cache, "the cache")):
         if place is None:
-            log(f"{experiment.name}: {name} is not set")
+            log(f"{name}: {label} is not set")
         elif (path := place / source.filename).is_file():
             return _verified(path, source)
         else:
-            log(f"{experiment.name}: {name} ({place}) does not hold {source.filename}")
+            log(f"{name}: {label} ({place}) does not hold {source.filename}")
     if places.may_download:
         target = places.cache / source.filename
         for fetch, origin in _fetchers(source):
             try:
                 fetch(target)
             except DataError as error:
-                log(f"{experiment.name}: {origin}: {error}")
+                log(f"{name}: {origin}: {error}")
             else:
-                log(f"{experiment.name}: fetched from {origin}")
+                log(f"{name}: fetched from {origin}")
                 return _verified(target, source)
     raise DataError(
-        f"{experiment.name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
+        f"{name}: no source file. Put {source.filename} ({source.size:,} bytes, sha256 "
         f"{source.sha256}) into the folder that UPLIFT_DATA_DIR names, or into {places.cache}"
     )
 
