@@ -263,8 +263,8 @@ bench-bags: $(READY) ## how often standard errors from bags hold the smoothed ef
 bench-arms: $(BENCH_READY) ## the policy over several arms that decides, beside the best arm alone and the oracle, in simulated designs (SEEDS=20)
 	$(BENCH).arms --seeds $(SEEDS) $(OPTIONS)
 
-bench-hillstrom: $(BENCH_READY) ## policy value on Hillstrom's e-mail against the peers', 20 splits
-	$(BENCH).hillstrom_splits --json $(BENCH_RESULTS)/hillstrom.json
+bench-hillstrom: $(BENCH_READY) ## policy value on Hillstrom's e-mail against the peers', 50 splits
+	$(BENCH).hillstrom_splits --json $(BENCH_RESULTS)/hillstrom.jsonl
 
 $(BENCH_READY): requirements/bench.txt pyproject.toml $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH_VENV)

@@ -38,6 +38,7 @@ HOLDOUT, BUDGET, FOLDS = 0.3, 0.3, 5
 FOREST_TREES = 500
 RANDOM, RESPONSE = "random", "response model"
 FOREST, X_PEER = "econml CausalForestDML", "causalml X"
+STACK = "ours STACK"
 Array = npt.NDArray[np.float64]
 Scores = dict[str, Array]
 
@@ -185,21 +186,24 @@ def report(values: Mapping[str, Array]) -> str:
         f"{'paired difference':44} {'mean':>9} {'naive se':>9} {'corr. se':>9} {'better in':>10}",
     ]
     mine = [name for name in values if name.startswith("ours ")]
-    for peer in (FOREST, X_PEER, RESPONSE, RANDOM):
-        for name in mine:
-            gap = values[name] - values[peer]
-            naive, corrected = standard_errors(gap)
-            wins = f"{int((gap > 0).sum())} of {len(gap)}"
-            label = f"{name} - {peer}"
-            lines.append(f"{label:44} {gap.mean():+9.5f} {naive:9.5f} {corrected:9.5f} {wins:>10}")
+    pairs = [(STACK, name) for name in mine if name != STACK]
+    pairs += [(name, peer) for peer in (FOREST, X_PEER, RESPONSE, RANDOM) for name in mine]
+    for name, peer in pairs:
+        gap = values[name] - values[peer]
+        naive, corrected = standard_errors(gap)
+        wins = f"{int((gap > 0).sum())} of {len(gap)}"
+        label = f"{name} - {peer}"
+        lines.append(f"{label:44} {gap.mean():+9.5f} {naive:9.5f} {corrected:9.5f} {wins:>10}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Run all splits and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--json", type=Path, help="where the values of every split go")
+    parser.add_argument("--splits", type=int, default=50)
+    parser.add_argument(
+        "--json", type=Path, help="file with a line for each split, which is not repeated"
+    )
     given = parser.parse_args()
     warnings.filterwarnings("ignore", module="sklearn")
     users, rows = read_users(), []
@@ -207,16 +211,18 @@ def main() -> None:
         f"{len(users.y):,} users, {ARM} against the control, {OUTCOME}, e = {users.propensity}, "
         f"{given.splits} random {1 - HOLDOUT:.0%}/{HOLDOUT:.0%} splits, budget {BUDGET:.0%}"
     )
-    for seed in range(given.splits):
+    if given.json is not None and given.json.is_file():
+        rows = [json.loads(line) for line in given.json.read_text(encoding="utf-8").splitlines()]
+    for seed in range(len(rows), given.splits):
         began = time.perf_counter()
         rows.append(one_split(users, seed))
         took = time.perf_counter() - began
         print(f"  split {seed + 1} of {given.splits}: {took:.1f} s", file=sys.stderr, flush=True)
-    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    print(report(values))
-    if given.json is not None:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps({k: v.tolist() for k, v in values.items()}), encoding="utf-8")
+        if given.json is not None:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            with given.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+    print(report({name: np.array([row[name] for row in rows]) for name in rows[0]}))
 
 
 if __name__ == "__main__":
