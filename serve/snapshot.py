@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,12 @@ class Snapshot:
         """Run a query; return its rows as an Arrow table."""
         with self._con.cursor() as cursor:
             return cursor.sql(sql, params=dict(binds)).to_arrow_table()
+
+    @contextmanager
+    def reader(self, sql: str, binds: Mapping[str, object], rows: int) -> Iterator[pa.RecordBatchReader]:
+        """Run a query; yield its rows by batches, of which one at a time is in memory."""
+        with self._con.cursor() as cursor:
+            yield cursor.sql(sql, params=dict(binds)).to_arrow_reader(rows)
 
     def rows(self, sql: str, binds: Mapping[str, object] = {}) -> list[dict[str, Any]]:
         """Run a query; return its rows as one dict per row."""
@@ -229,6 +236,22 @@ class Snapshot:
             if rows := self.rows(sql, {"user": user}):
                 return str(rows[0]["own_id"])
         return None
+
+    def own_id_sql(self, experiment: Experiment, of: str) -> tuple[str, str]:
+        """Return the column of users' ids as the file writes them, and the joins that it needs, in SQL.
+
+        Both are empty if the file's id is ``user_id``. ``of`` is the table with the users' numbers.
+        """
+        if not experiment.id_column:
+            return "", ""
+        column = self.as_text(experiment.id_column)
+        joins = [
+            f'left join (select user_id as user_{i}, {column} as own_{i} from raw."{table}") '
+            f"as raw_{i} on user_{i} = {of}.user_id"
+            for i, table in enumerate(self._feature_tables(experiment.name))
+        ]
+        ids = ", ".join(f"own_{i}" for i in range(len(joins)))
+        return f'coalesce({ids}) as "{experiment.id_column}"', " ".join(joins)
 
     def smoke(self, experiment: str, names: Sequence[str]) -> tuple[Floats, list[dict[str, Any]]]:
         """Read the features of some users, and the scores by arm that the batch wrote for them."""

@@ -29,6 +29,7 @@ OPERATIONS = [
         "GET /features",
         "GET /evidence",
         "GET /lists",
+        "GET /lists/{experiment}/{campaign}/treat",
     ),
     *("POST /suppressions", "GET /suppressions/{experiment}/{user}"),
     *("GET /healthz", "GET /readyz", "GET /metrics"),
