@@ -237,9 +237,12 @@ def promises_of_arms(
 ) -> tuple[Estimate | None, dict[str, Estimate]]:
     """Estimate the uplift per user who is treated for their effects: of all, and by arm.
 
-    It is None where nobody is, and no arm is in the answer that nobody gets.
+    It is None where nobody is, and no arm is in the answer that nobody gets. Nothing is promised of a
+    separate population: a gain of held-out users does not hold for other users.
     """
     declaration = experiment.declaration
+    if declaration.population:
+        return None, {}
     users, arms = read_held_out(db, experiment), declaration.treatments
     chosen = cut.arms_of(users.effects[DECIDING], threshold)
     shares = (chosen[:, None] == np.arange(len(arms))).astype(np.float64)

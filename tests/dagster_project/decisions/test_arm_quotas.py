@@ -29,6 +29,7 @@ from tests.support import OFFER_COSTS, dicts, with_experiment
 from uplift_core.errors import DataError
 from uplift_core.experiment.decision_rules import ArmQuota, ContactCap
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.sources import Population
 from uplift_core.targeting.budget import Budget
 
 QUOTAS = {"call": ArmQuota(max_users=900), "mail": ArmQuota(max_users=2_000, max_money=600.0)}
@@ -201,6 +202,22 @@ def test_one_arm_that_decides_alone_keeps_to_its_quota(
         update={"quotas": {"gift": ArmQuota(max_money=25.0)}}
     )
     assert write(offers_db, with_experiment(offers, decisions=rules), share=0.1).treated == 100
+
+
+def test_a_population_gets_arms_and_no_promise(offers_db: Warehouse, offers: BatchExperiment) -> None:
+    population = Population(path="customers.csv", user_id="customer")
+    others = with_experiment(offers, population=population)
+    for layer in ("raw", "scores"):
+        offers_db.rows(
+            f"create table {layer}.offers_population as from {layer}.offers where user_id % 4 = 0"
+        )
+    night = write(offers_db, others, share=0.5, quotas={"call": ArmQuota(max_users=200)})
+    arms = {row["arm"]: row for row in dicts(offers_db, BY_ARM)}
+    assert 1_900 < night.users < 2_100
+    assert (night.promised, night.promised_std_error) == (None, None)
+    assert arms["call"]["treated"] == 200
+    assert all(row["promised"] is None for row in arms.values())
+    assert night.spent <= 0.5 * night.users
 
 
 def test_quotas_that_cannot_be_meant_are_refused(offers_db: Warehouse, offers: BatchExperiment) -> None:
