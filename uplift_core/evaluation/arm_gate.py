@@ -9,8 +9,9 @@ on the judged folds before it, so the test is valid however the models were lear
 The multi-arm policy decides if it is shown to beat *every* arm alone, each in a one-sided test of 5 %.
 No correction for the number of arms is needed: the largest of the arms' values is among them, so the
 policy is wrongly said to beat it in at most 5 % of experiments (an intersection-union test, Berger
-1982). Otherwise the arm with the largest gain decides alone. Nobody is treated if the decider is shown
-to lose.
+1982). Otherwise the arm that gains most alone decides. Which one that is, the measured gains tell with
+much noise where few users are treated, and the predicted ones with bias; their mean errs least. Nobody
+is treated if the decider is shown to lose.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class PolicyVerdict:
     Attributes:
         budget: cost per user of all users over the cost of the dearest arm.
         decider: MULTI_ARM, an arm's name, or NOBODY.
-        best_single: the arm with the largest gain alone.
+        best_single: the arm with the largest gain alone: the mean of the measured and the predicted one.
         word: ``passed`` if the multi-arm policy is shown to beat every arm alone.
         reason: some sentences for people.
         findings: the candidates, the multi-arm policy first.
@@ -221,12 +222,15 @@ def _judged(decided: Sequence[_Decided], design: ArmDesign, budget: float) -> Po
     leads: dict[str, list[tuple[float, Estimate]]] = {name: [] for name in parts}
     tests = {name: SequentialSums(1) for name in parts}
     given = {name: np.zeros(len(names)) for name in parts}
+    predicted = dict.fromkeys(parts, 0.0)
     for each in decided:
         fold, at = each.fold, _policies(each, design, budget)
         size, weight = float(each.users.n.sum()), float(fold.trained) ** 0.5
         for name, policy in at.items():
             parts[name].append((size, _gain(fold, policy, design).estimate))
             given[name] += each.users.n @ policy.shares
+            worth = each.effects - design.costs * _per_cost(design)
+            predicted[name] += float(each.users.n @ np.sum(policy.shares * worth, axis=1))
             moments = _gain(fold, at[MULTI_ARM].less(policy), design)
             leads[name].append((size, moments.estimate))
             tests[name].add_moments(size, moments.estimate.value, moments.squares, moments.cubes, weight)
@@ -242,7 +246,9 @@ def _judged(decided: Sequence[_Decided], design: ArmDesign, budget: float) -> Po
 
     findings = tuple(finding(name) for name in parts)
     events = int(np.min(np.sum([each.fold.events.sum(axis=0) for each in decided], axis=0)))
-    return _verdict(findings, budget, events, round(total))
+    gains = {each.policy: each.gain.value + predicted[each.policy] / total for each in findings[1:]}
+    best = max(findings[1:], key=lambda each: gains[each.policy])
+    return _verdict(findings, best, budget, events, round(total))
 
 
 def _policies(each: _Decided, design: ArmDesign, budget: float) -> dict[str, _At]:
@@ -293,9 +299,10 @@ def _gain(fold: ArmFold, policy: _At, design: ArmDesign) -> _Moments:
     return _Moments(Estimate(value, error), squares, float(np.sum(cubes)))
 
 
-def _verdict(findings: tuple[PolicyFinding, ...], budget: float, events: int, n: int) -> PolicyVerdict:
+def _verdict(
+    findings: tuple[PolicyFinding, ...], best: PolicyFinding, budget: float, events: int, n: int
+) -> PolicyVerdict:
     multi, *alone = findings
-    best = max(alone, key=lambda each: each.gain.value)
     tests = [(each.z, each.critical) for each in alone]
     word = status(tests, events)
     decider = multi if word == "passed" else best
