@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 
 import dagster as dg
 
+from dagster_project.decisions.published_lists import newest_dates
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.notices import Notice, Notices
@@ -29,16 +31,18 @@ class RunNotices:
     Attributes:
         notices: remembers and sends.
         link: the address of the Dagster UI; empty: messages have no link.
+        due: when today's lists must be published, in UTC; None: they are never late.
     """
 
     notices: Notices
     link: str = ""
+    due: time | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> RunNotices:
         """Build them from the settings."""
         notices = Notices(Home(settings.home.absolute()), settings.notify.get_secret_value())
-        return cls(notices, settings.notify_link.rstrip("/"))
+        return cls(notices, settings.notify_link.rstrip("/"), settings.list_due)
 
     def tell(self, instance: dg.DagsterInstance, run_id: str) -> None:
         """Tell of a run that has ended, if there is somebody to tell and something new."""
@@ -73,7 +77,40 @@ def run_sensors(notices: RunNotices) -> list[dg.SensorDefinition]:
     return [
         sensor("tell_of_stopped_runs", dg.DagsterRunStatus.FAILURE),
         sensor("tell_of_finished_runs", dg.DagsterRunStatus.SUCCESS),
+        *([_sensor_of_late_lists(notices.notices, notices.due)] if notices.due else ()),
     ]
+
+
+def _sensor_of_late_lists(notices: Notices, due: time) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="tell_of_late_lists",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=300,
+        description=f"Tells, once a day, which experiments have no list of today at {due:%H:%M} UTC.",
+    )
+    def tell(context: dg.SensorEvaluationContext) -> dg.SkipReason:  # noqa: ARG001 - Dagster wants it
+        late = [*late_lists(newest_dates(notices.home), due, datetime.now(UTC))]
+        for notice in late:
+            notices.tell(notice)
+        return dg.SkipReason(f"{len(late)} experiments have no list of today")
+
+    return tell
+
+
+def late_lists(newest: Mapping[str, date], due: time, now: datetime) -> Iterator[Notice]:
+    """Yield a notice of each experiment whose lists of today are due, and not published.
+
+    Args:
+        newest: the date of each experiment's newest published lists.
+        due: the time in UTC by which they must be published.
+        now: the moment, in UTC.
+    """
+    today = now.date()
+    for name, published in sorted(newest.items()):
+        if now.time() >= due and published < today:
+            text = f"Due at {due:%H:%M} UTC; the newest are of {published}. Run `uplift list {name}`."
+            title = f"uplift: {name}'s lists of {today} are late"
+            yield Notice(f"lists/{name}", f"late {today}", title, text)
 
 
 def _of_experiments(
@@ -97,9 +134,9 @@ def _of_experiments(
         if not failed and name != "proof":
             title = f"uplift: {kind} of {name} works again"
             yield Notice(f"{kind}/{name}", "works", title, where.strip(), is_news_at_first=False)
-    for name, date in _published_lists(events).items():
-        title = f"uplift: {name}'s lists of {date} are published"
-        yield Notice(f"lists/{name}", f"published {date}", title, where.strip())
+    for name, night in _published_lists(events).items():
+        title = f"uplift: {name}'s lists of {night} are published"
+        yield Notice(f"lists/{name}", f"published {night}", title, where.strip())
 
 
 def _failures(events: Sequence[dg.DagsterEvent]) -> Iterator[tuple[str, tuple[str, str]]]:

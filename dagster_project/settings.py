@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     cluster_key: Path | None = None
     # Whom to tell of changes of state: URLs of apprise, separated by blanks; empty: nobody.
     notify: SecretStr = SecretStr("")
+    list_due: time | None = None  # when today's lists must be published, HH:MM in UTC; None: whenever
     notify_link: str = ""  # the address of the Dagster UI, for links in messages
     # True: a warehouse may lack published nights and suppressions of its experiments.
     new_ledger: bool = False

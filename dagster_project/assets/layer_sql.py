@@ -32,7 +32,7 @@ MODULES = {
     "treat_list": (
         *("decisions/treat_list", "decisions/registered", "decisions/roles", "decisions/nights"),
         *("scores/score_groups", "evaluation/complier_effects"),
-        *("decisions/user_effects", "decisions/best_arm"),
+        *("decisions/user_effects", "decisions/best_arm", "decisions/night_arms"),
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),
     "realised": ("decisions/realised",),

@@ -30,7 +30,7 @@ from uplift_core.targeting.arm_choice import (
     least_price,
 )
 from uplift_core.targeting.arm_path import NO_ARM, Places, find_path
-from uplift_core.targeting.arm_quotas import ArmPrices, Assigned, apart, assign
+from uplift_core.targeting.arm_quotas import ArmPrices, Assigned, assign, without_ties
 from uplift_core.targeting.budget import list_size, rank_of
 
 BEST_SCORES = Identifier.of("best_scores")
@@ -83,7 +83,7 @@ class QuotaCut:
     def arms_of(self, effects: Doubles, threshold: float) -> Places:  # noqa: ARG002 - of the protocol
         """See ``ArmCut``; of users who tie at a quota, the whole group is on one side."""
         tie = np.full(len(effects), MIDDLE, dtype=np.uint32)
-        return self.prices.choose(apart(effects, tie), self.costs)
+        return self.prices.choose(without_ties(effects, tie), self.costs)
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class _QuotaList:
             earlier[arms == a] = np.arange(np.sum(arms == a))
         most = np.asarray([explorers_places(float(each), explore) for each in places])
         by_chance = np.where(earlier < most[arms], arms, NO_ARM)
-        effects = apart(offers.effects[offer], tie)
+        effects = without_ties(offers.effects[offer], tie)
         return cls(offers, roles, places, user, offer, ranked, effects, by_chance)
 
     def cut(self, db: Warehouse, share: float) -> QuotaCut:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -10,14 +11,25 @@ import duckdb
 from dagster_project.decisions.records import ListKey
 from dagster_project.warehouse.sql import Identifier, render_text
 from uplift_core.artifacts.home import Home
-from uplift_core.artifacts.publication import newest_pointer
+from uplift_core.artifacts.publication import NothingPublishedError, newest_pointer
 
 Row = dict[str, Any]
+NEWEST = "select experiment, max(decision_date) from decisions.nights group by experiment"
 ROWS = """
 from {{ table }} where experiment = $experiment and decision_date = $decision_date::date
     and ($campaign = '' or campaign = $campaign)
 order by all
 """
+
+
+def newest_dates(home: Home) -> dict[str, date]:
+    """Return the date of each experiment's newest published lists; empty if nothing is published."""
+    try:
+        file = home.published / newest_pointer(home.published).file
+    except NothingPublishedError:
+        return {}
+    with duckdb.connect(str(file), read_only=True) as con:
+        return dict(con.sql(NEWEST).fetchall())
 
 
 def published_rows(home: Home, table: Identifier, key: ListKey) -> list[Row]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 import pytest
 
+from dagster_project import notices as notices_module
 from dagster_project.commands import notify
 from dagster_project.decisions.gates import GateError
+from dagster_project.decisions.published_lists import newest_dates
 from dagster_project.decisions.records import ListKey
-from dagster_project.notices import SEE, RunNotices, run_sensors
+from dagster_project.notices import SEE, RunNotices, late_lists, run_sensors
 from dagster_project.resources import expected_errors
 from dagster_project.settings import Settings
 from tests.receiver import Receiver, receiver
@@ -119,3 +123,31 @@ def test_a_test_message_says_who_took_it(
     monkeypatch.delenv("UPLIFT_NOTIFY")
     with pytest.raises(UpliftError, match="UPLIFT_NOTIFY names no receiver"):
         notify.main([])
+
+
+def test_lists_that_are_due_are_late_until_they_are_published(
+    simulated_home: Path, tmp_path: Path
+) -> None:
+    newest = newest_dates(Home(simulated_home))
+    assert [*newest] == ["simulated"]
+    tomorrow = datetime.combine(newest["simulated"] + timedelta(days=1), time(6, 30), UTC)
+    assert not [*late_lists(newest, time(7), tomorrow)]
+    assert not [*late_lists(newest, time(6), tomorrow - timedelta(days=1))]
+    (late,) = late_lists(newest, time(6), tomorrow)
+    assert late.title == f"uplift: simulated's lists of {tomorrow.date()} are late"
+    assert f"the newest are of {newest['simulated']}" in late.text
+    assert newest_dates(Home(tmp_path)) == {}
+
+
+def test_late_lists_are_told_once(simulated_home: Path, tmp_path: Path, there: Receiver) -> None:
+    notices = RunNotices(Notices(Home(tmp_path), there.address), due=time(0))
+    sensor = run_sensors(notices)[-1]
+    assert sensor.name == "tell_of_late_lists"
+    (tmp_path / "published").symlink_to(simulated_home / "published")
+    with mock.patch.object(notices_module, "datetime", wraps=datetime) as clock:
+        clock.now.return_value = datetime.now(UTC) + timedelta(days=2)
+        for _ in range(2):
+            skipped = sensor(dg.build_sensor_context())
+            assert skipped.skip_message == "1 experiments have no list of today"
+    (title,) = there.until(1)
+    assert title.startswith("uplift: simulated's lists of ")

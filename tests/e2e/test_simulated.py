@@ -65,6 +65,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
     # Of several treatments alone, and of a declared exposure.
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list", "evaluation.complier_effects"}
     may_be_empty |= {"models.arm_policies", "models.arm_calibration"}
+    may_be_empty |= {"decisions.night_arms", "decisions.realised_arms"}
     assert sizes.pop("decisions.contacts") == 0  # of experiments with a contact cap
     assert sizes.pop("decisions.treat_list_parts") == 0  # of lists that a cluster made
     assert all(sizes[table] > 0 for table in sizes if table not in may_be_empty), sizes

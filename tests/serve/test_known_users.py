@@ -168,7 +168,8 @@ def test_arrow_says_the_same(served: Served) -> None:
             assert table.column(column).to_pylist() == in_json[name]
     of_this_answer = {"request_id", "decision_id"}
     assert in_json["arms"] is None, "a column where several arms are chosen from"
-    columns = {*names.values(), "arms"}
+    assert in_json["cate_std_errors"] is None, "a column where the model has bags"
+    columns = {*names.values(), "arms", "cate_std_errors"}
     assert {k: v for k, v in rest.items() if k not in of_this_answer} == {
         k: v for k, v in in_json.items() if k not in of_this_answer | columns
     }

@@ -65,7 +65,7 @@ class Notices:
             home: the home.
             addresses: apprise's URLs of the receivers, separated by blanks; empty: nobody is told.
         """
-        self._home, self._addresses = home, addresses
+        self.home, self._addresses = home, addresses
         self._remembered: dict[str, str] = {}  # where the home cannot be written
 
     def __bool__(self) -> bool:
@@ -89,14 +89,14 @@ class Notices:
     def _exchange(self, notice: Notice) -> str | None:
         """Remember a state; return the one before, None if there was none."""
         try:
-            return _exchange(self._home.notices, notice)
+            return _exchange(self.home.notices, notice)
         except (sqlite3.Error, OSError):  # a service may be unable to write its home
             before = self._remembered.get(notice.subject)
             self._remembered[notice.subject] = notice.state
             return before
 
     def _send(self, notice: Notice) -> None:
-        message = {"addresses": self._addresses, "log": str(self._home.notices.with_suffix(".log"))}
+        message = {"addresses": self._addresses, "log": str(self.home.notices.with_suffix(".log"))}
         try:
             process = subprocess.Popen(  # noqa: S603 - a module of this package
                 [sys.executable, "-m", SENDER],

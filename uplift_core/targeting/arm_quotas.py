@@ -56,7 +56,7 @@ class Assigned:
     prices: ArmPrices
 
 
-def apart(effects: Doubles, tie: npt.NDArray[np.uint32]) -> Doubles:
+def without_ties(effects: Doubles, tie: npt.NDArray[np.uint32]) -> Doubles:
     """Return effects (n_users, n_arms) in which users of equal effects differ: smaller ties come first.
 
     Arms differ in how much, so that the tie decides, too, who of them changes to another arm.
@@ -73,7 +73,7 @@ def assign(
     """Give users the arms that gain most in all, where neither a quota nor the money is exceeded.
 
     Args:
-        effects: (n_users, n_arms) effects; equal users must have been told ``apart``.
+        effects: (n_users, n_arms) effects; of equal users, see ``without_ties``.
         costs: (n_arms,) cost of treating one user, above 0.
         places: (n_arms,) largest number of users of each arm; infinite: no quota.
         amount: largest cost of all users together.
@@ -81,10 +81,10 @@ def assign(
     """
     effects = np.asfortranarray(effects)
     most = amount * (1 + ROUNDING)
-    found = _assigned_at(least, effects, costs, places, np.zeros(len(costs)))
-    spent = _spent(found, costs)
+    assigned = _assigned_at(least, effects, costs, places, np.zeros(len(costs)))
+    spent = _spent(assigned, costs)
     if spent <= most:
-        return found
+        return assigned
     low, high = least, max(float((effects / costs).max(initial=least)), least)
     too_much, too_little = spent - amount, -amount
     nobody = np.full(len(effects), NO_ARM, dtype=np.int64)
@@ -98,26 +98,26 @@ def assign(
         price = low + (high - low) * share
         if not low < price < high:
             price = (low + high) / 2
-        found = _assigned_at(price, effects, costs, places, found.prices.surcharges)
-        spent = _spent(found, costs)
+        assigned = _assigned_at(price, effects, costs, places, assigned.prices.surcharges)
+        spent = _spent(assigned, costs)
         if spent > most:
             low, too_much = price, spent - amount
         else:
-            high, too_little, gain = price, spent - amount, _gain(found, effects)
+            high, too_little, gain = price, spent - amount, _gain(assigned, effects)
             if gain >= most_gain:
-                within, most_gain = found, gain
+                within, most_gain = assigned, gain
             if amount - spent < costs.min() * (1 - ROUNDING):
                 break
     return within
 
 
-def _gain(found: Assigned, effects: Doubles) -> float:
-    on = np.flatnonzero(found.arm != NO_ARM)
-    return float(effects[on, found.arm[on]].sum())
+def _gain(assigned: Assigned, effects: Doubles) -> float:
+    on = np.flatnonzero(assigned.arm != NO_ARM)
+    return float(effects[on, assigned.arm[on]].sum())
 
 
-def _spent(found: Assigned, costs: Doubles) -> float:
-    return float(np.bincount(found.arm + 1, minlength=len(costs) + 1)[1:] @ costs)
+def _spent(assigned: Assigned, costs: Doubles) -> float:
+    return float(np.bincount(assigned.arm + 1, minlength=len(costs) + 1)[1:] @ costs)
 
 
 def _assigned_at(

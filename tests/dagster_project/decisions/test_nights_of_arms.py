@@ -38,7 +38,7 @@ def test_thirty_nights_keep_what_they_promise_by_arm(
     capped = with_experiment(offers, decisions=rules)
     contacts: dict[int, list[date]] = {}
     missed = dict.fromkeys((*ARMS, "all"), 0)
-    measured, apart, disagree = dict(missed), [], 0
+    measured, distances, disagree = dict(missed), [], 0
     for night in range(NIGHTS):
         day = date(2026, 3, 1) + timedelta(days=night)
         share = 0.3 + 0.1 * (night % 2)
@@ -67,13 +67,13 @@ def test_thirty_nights_keep_what_they_promise_by_arm(
         for row in figures:
             truth = lift[on & ((arms == row["arm"]) | (row["arm"] == "all"))].mean()
             missed[row["arm"]] += not row["ci_low"] <= truth <= row["ci_high"]
-            apart.append((row["promised"] - truth) / row["promised_std_error"])
+            distances.append((row["promised"] - truth) / row["promised_std_error"])
             disagree += not row["agrees"]
             measured[row["arm"]] += 1
     # The cap leaves nobody for an arm in some nights.
     assert all(10 <= n <= NIGHTS for n in measured.values()), measured
     for arm, n in measured.items():
         assert missed[arm] <= binom.ppf(0.999, n, 0.05), (arm, missed, measured)
-    assert max(np.abs(apart)) < 3.5
+    assert max(np.abs(distances)) < 3.5
     # One error of the promise is in all nights, so they do not disagree independently.
     assert disagree <= 0.2 * sum(measured.values())

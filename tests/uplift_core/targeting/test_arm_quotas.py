@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 from uplift_core.experiment.decision_rules import ArmQuota
 from uplift_core.targeting.arm_choice import arms_at
 from uplift_core.targeting.arm_path import NO_ARM
-from uplift_core.targeting.arm_quotas import TIES, apart, assign
+from uplift_core.targeting.arm_quotas import TIES, assign, without_ties
 
 BUDGETS = (0.05, 0.2, 0.45, 0.8)
 
@@ -27,7 +27,7 @@ def draw(seed: int, *, tied: bool, equal: bool) -> tuple[np.ndarray, ...]:
         effects = np.round(effects, 1)
     costs = np.ones(arms) if equal else rng.choice([1.0, 0.5, 0.25, 2.0], arms)
     places = np.where(rng.random(arms) < 0.7, rng.integers(0, n // 2 + 1, arms), np.inf)
-    return effects, apart(effects, rng.integers(0, 2**32, n).astype(np.uint32)), costs, places
+    return effects, without_ties(effects, rng.integers(0, 2**32, n).astype(np.uint32)), costs, places
 
 
 def best_gain(effects: np.ndarray, costs: np.ndarray, places: np.ndarray, amount: float) -> float:
@@ -49,17 +49,17 @@ def test_no_limit_is_exceeded_and_no_other_choice_gains_more(
     treated: list[set[int]] = [set()]
     for budget in BUDGETS:
         amount = budget * len(effects) * costs.max()
-        found = assign(different, costs, places, amount)
-        on = np.flatnonzero(found.arm != NO_ARM)
-        users = np.bincount(found.arm[on], minlength=len(costs))
+        assigned = assign(different, costs, places, amount)
+        on = np.flatnonzero(assigned.arm != NO_ARM)
+        users = np.bincount(assigned.arm[on], minlength=len(costs))
         assert np.all(users <= places)
         spent = float(users @ costs)
         assert spent <= amount * (1 + 1e-9)
-        assert np.all(effects[on, found.arm[on]] > 0)
+        assert np.all(effects[on, assigned.arm[on]] > 0)
         # What is left over would buy at most its price: the last user whom the money does not pay for.
-        gain = float(effects[on, found.arm[on]].sum())
+        gain = float(effects[on, assigned.arm[on]].sum())
         rounding = 4 * TIES * float(np.abs(effects).sum()) + 1e-9
-        left = found.prices.price * (amount - spent)
+        left = assigned.prices.price * (amount - spent)
         left += tied * effects.max()  # among many equal users, one more may stay without an arm
         assert gain >= best_gain(effects, costs, places, amount) - left - rounding
         treated.append(set(on.tolist()))
@@ -70,24 +70,26 @@ def test_no_limit_is_exceeded_and_no_other_choice_gains_more(
 @settings(max_examples=20, deadline=None)
 def test_without_quotas_the_arms_are_those_of_the_path(seed: int) -> None:
     effects, _, costs, places = draw(seed, tied=False, equal=False)
-    found = assign(effects, costs, np.full(len(places), np.inf), 0.4 * len(effects) * costs.max())
-    assert np.array_equal(found.arm, arms_at(effects, costs, found.prices.price * (1 + 1e-12) + 1e-15))
+    assigned = assign(effects, costs, np.full(len(places), np.inf), 0.4 * len(effects) * costs.max())
+    assert np.array_equal(
+        assigned.arm, arms_at(effects, costs, assigned.prices.price * (1 + 1e-12) + 1e-15)
+    )
 
 
 def test_a_full_arm_is_filled_to_its_last_place_and_ties_go_by_their_number() -> None:
     effects = np.full((100, 2), [0.3, 0.1])
     tie = np.random.default_rng(1).permutation(100).astype(np.uint32) * 40_000_000
-    found = assign(apart(effects, tie), np.ones(2), np.array([30.0, 50.0]), 100.0)
-    assert np.bincount(found.arm + 1).tolist() == [20, 30, 50]
+    assigned = assign(without_ties(effects, tie), np.ones(2), np.array([30.0, 50.0]), 100.0)
+    assert np.bincount(assigned.arm + 1).tolist() == [20, 30, 50]
     order = np.argsort(tie)
-    assert np.all(found.arm[order[80:]] == NO_ARM)
+    assert np.all(assigned.arm[order[80:]] == NO_ARM)
 
 
 def test_prices_choose_the_same_arms_for_others() -> None:
     effects, different, costs, places = draw(8, tied=False, equal=False)
-    found = assign(different, costs, places, 0.4 * len(effects) * costs.max())
-    by_price = found.prices.choose(different, costs)
-    assert np.sum(by_price != found.arm) <= len(costs)
+    assigned = assign(different, costs, places, 0.4 * len(effects) * costs.max())
+    by_price = assigned.prices.choose(different, costs)
+    assert np.sum(by_price != assigned.arm) <= len(costs)
 
 
 @pytest.mark.parametrize(
