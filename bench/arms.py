@@ -149,14 +149,16 @@ def main() -> None:
     """Run the designs and print a table of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, help="other seeds are other experiments")
     parser.add_argument("--users", type=int, default=16_000, help="train users of each experiment")
     parser.add_argument("--designs", nargs="+", choices=list(DESIGNS), default=list(DESIGNS))
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
     console = Console(width=110)
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
     with ProcessPoolExecutor(given.processes) as pool:
         for name in given.designs:
-            runs = list(pool.map(partial(one_run, name, n=given.users), range(given.seeds)))
+            runs = list(pool.map(partial(one_run, name, n=given.users), seeds))
             by_case: dict[tuple[str, float], list[Row]] = defaultdict(list)
             for run in runs:
                 for case, row in run.items():
