@@ -88,10 +88,10 @@ def run_jobs(
     """
     console = progress.console
     os.environ["DAGSTER_HOME"] = str(prepare_dagster_home(engine.paths))
-    definitions = build_definitions(folders, engine)
+    definitions, notices = build_definitions(folders, engine), RunNotices.from_settings(Settings())
     try:
         with stoppable(), _waits_shown(console), dg.DagsterInstance.get() as instance:
-            context = RunContext(progress, definitions, instance, engine.paths, wait)
+            context = RunContext(progress, definitions, instance, engine.paths, notices, wait)
             done = [run.experiment for run in runs if _materialize(context, run)]
     except Stopped as stop:
         console.print(str(stop), style="bold red")
@@ -111,6 +111,7 @@ class RunContext:
         definitions: the jobs.
         instance: records the runs.
         home: the home that the jobs write to.
+        notices: tells people of the runs.
         wait: whether to wait for another run that works in the home.
     """
 
@@ -118,6 +119,7 @@ class RunContext:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     home: Home
+    notices: RunNotices
     wait: bool
 
 
@@ -144,7 +146,7 @@ def _materialize(context: RunContext, run: JobRun) -> bool:
             )
     if _interrupted(result):
         raise Stopped
-    RunNotices.from_settings(Settings()).tell(instance, run_id)
+    context.notices.tell(instance, run_id)
     for name, text in _warnings(result):
         console.print(f"  [yellow]warning of {name}[/yellow]: ", end="")
         console.print(text, markup=False)

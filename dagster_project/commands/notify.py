@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="uplift notify", description=description).parse_args(arguments)
     settings, console = Settings(), Console(highlight=False, soft_wrap=True, markup=False)
     addresses = settings.notify.get_secret_value()
-    if not addresses.split():
+    if not (number := len(addresses.split())):
         raise UpliftError(
             "UPLIFT_NOTIFY names no receiver; set it to URLs of apprise, such as "
             "mailtos://user:password@example.com"
@@ -30,7 +30,5 @@ def main(arguments: list[str] | None = None) -> int:
     refused = [*send(addresses, "uplift: a test", text, pauses=(0.0,))]
     for name in refused:
         console.print(f"{name}: did not take the message; check its URL in UPLIFT_NOTIFY")
-    console.print(
-        f"sent to {len(addresses.split()) - len(refused)} of {len(addresses.split())} receivers"
-    )
+    console.print(f"sent to {number - len(refused)} of {number} receivers")
     return int(bool(refused))

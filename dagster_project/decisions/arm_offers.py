@@ -30,13 +30,12 @@ from uplift_core.targeting.arm_choice import (
     least_price,
 )
 from uplift_core.targeting.arm_path import NO_ARM, Places, find_path
-from uplift_core.targeting.arm_quotas import ArmPrices, Assigned, assign, without_ties
+from uplift_core.targeting.arm_quotas import ROUNDING, ArmPrices, Assigned, assign, without_ties
 from uplift_core.targeting.budget import list_size, rank_of
 
 BEST_SCORES = Identifier.of("best_scores")
 BEST_ARMS = Identifier.of("best_arms")
 OFFER_SHARES = Identifier.of("offer_shares")
-ROUNDING = 1e-9  # share of a budget by which sums may be off
 MIDDLE = 2**31  # a tie in the middle of all ties
 
 

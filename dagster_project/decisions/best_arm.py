@@ -114,8 +114,9 @@ def _within_quota(
     declaration = experiment.declaration
     cost = float(arm_costs(declaration)[declaration.treatments.index(arm)])
     places = order.quotas.get(arm, ArmQuota()).places(cost)
-    users = _users(db, experiment)
-    size = budget.size(users)
+    if math.isinf(places):
+        return budget
+    size = budget.size(_users(db, experiment))
     if size is None:
         size = math.floor(budget.amount / cost)
     return Budget(users=int(places)) if places < size else budget

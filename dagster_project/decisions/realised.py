@@ -79,8 +79,9 @@ def measure(
         _refuse_pruned(db, key)
         for outcome in outcomes:
             _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
-            rows += _measure_outcome(db, experiment, key, outcome)
-            by_arm += _measure_arms(db, experiment, key, outcome)
+            promises = _promises(db, experiment, key, outcome)
+            rows += _measure_outcome(db, experiment, key, outcome, promises)
+            by_arm += _measure_arms(db, experiment, key, outcome, promises)
     of_date = {"experiment": experiment.name, "decision_date": decision_date}
     db.replace_rows(REALISED, of_date, pa.Table.from_pylist(rows))
     db.replace_rows(REALISED_ARMS, of_date, pa.Table.from_pylist(by_arm))
@@ -202,10 +203,12 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         )
 
 
+Promises = dict[tuple[str, str | None], Estimate]
+
+
 def _measure_outcome(
-    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome, promises: Promises
 ) -> list[dict[str, object]]:
-    promises = _promises(db, experiment, key, outcome)
     clustered = bool(experiment.declaration.cluster)
     return [
         _row(key, outcome, means, promises.get((means["comparison"], None)), clustered=clustered)
@@ -214,12 +217,11 @@ def _measure_outcome(
 
 
 def _measure_arms(
-    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome, promises: Promises
 ) -> list[dict[str, object]]:
     """Measure each arm of a list that chooses each user's arm; no row of arms that nobody got."""
     if not db.rows(f"select 1 from {NIGHT_ARMS} where {THIS_LIST} limit 1", asdict(key)):
         return []
-    promises = _promises(db, experiment, key, outcome)
     return [
         _row(key, outcome, means, promises.get((means["comparison"], means["arm"])), clustered=False)
         for means in _compared(db, experiment, key, by_arm=True)
@@ -271,9 +273,6 @@ def _row(
             "agrees": agree(uplift, promised) if promised else None,
         }
     )
-
-
-Promises = dict[tuple[str, str | None], Estimate]
 
 
 def _promises(db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: Outcome) -> Promises:

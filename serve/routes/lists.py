@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -42,6 +42,20 @@ where listed.experiment = $experiment and listed.campaign = $campaign and listed
     )
 order by listed.rank, listed.user_id
 """
+
+
+class Form(NamedTuple):
+    """How rows are sent: the media type, the ending of the file's name, what makes a writer."""
+
+    media_type: str
+    ending: str
+    writer: Callable[[io.BytesIO, pa.Schema], Any]
+
+
+FORMS = {
+    "csv": Form(CSV, "csv", pa.csv.CSVWriter),
+    "arrow": Form(ARROW, "arrows", pa.ipc.new_stream),
+}
 router = APIRouter(tags=["lists"], responses=problems.COMMON)
 
 
@@ -79,14 +93,12 @@ async def users_to_treat(  # noqa: PLR0913, PLR0917 - what names a list, and how
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if tag in [each.strip() for each in (if_none_match or "").split(",")]:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    ending = {"csv": "csv", "arrow": "arrows"}[form]
-    name = f"{experiment}-{campaign}-{newest}-treat.{ending}"
+    sent_as = FORMS[form]
+    name = f"{experiment}-{campaign}-{newest}-treat.{sent_as.ending}"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    pieces = _pieces(release, model, form, {**binds, "kept_out": kept_out})
+    pieces = _pieces(release, model, sent_as, {**binds, "kept_out": kept_out})
     first = await run_in_threadpool(next, pieces)  # what cannot be read is an error, not half a file
-    return StreamingResponse(
-        chain([first], pieces), headers=headers, media_type=CSV if form == "csv" else ARROW
-    )
+    return StreamingResponse(chain([first], pieces), headers=headers, media_type=sent_as.media_type)
 
 
 def _kept_out(register: Register, model: PublishedModel) -> list[int]:
@@ -135,15 +147,14 @@ def _tag(
 
 
 def _pieces(
-    release: Release, model: PublishedModel, form: str, binds: Mapping[str, Any]
+    release: Release, model: PublishedModel, form: Form, binds: Mapping[str, Any]
 ) -> Iterator[bytes]:
     """Yield the rows, piece by piece, so that a list of any length needs little memory."""
     user_id, joins = release.snapshot.own_id_sql(model.experiment, "listed")
     sql = TREATED.format(user_id=user_id or "listed.user_id", joins=joins)
     buffer = io.BytesIO()
     with release.snapshot.reader(sql, binds, ROWS) as reader:
-        make = pa.csv.CSVWriter if form == "csv" else pa.ipc.new_stream
-        with make(buffer, reader.schema) as writer:
+        with form.writer(buffer, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
                 yield _taken(buffer)

@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from logging.handlers import RotatingFileHandler
 
 PAUSES = (0.0, 2.0, 20.0)  # seconds before each try
@@ -38,14 +39,16 @@ def send(addresses: str, title: str, text: str, *, pauses: tuple[float, ...] = P
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines name the URLs
     for address in addresses.split():
         receiver = Apprise()
-        if not receiver.add(address) or not any(_tries(receiver, title, text, pauses)):
+        if not receiver.add(address) or not any(
+            _tries(partial(receiver.notify, title=title, body=text), pauses)
+        ):
             yield address.partition(":")[0]
 
 
-def _tries(receiver: object, title: str, text: str, pauses: tuple[float, ...]) -> Iterator[bool]:
+def _tries(notify: Callable[[], object], pauses: tuple[float, ...]) -> Iterator[bool]:
     for pause in pauses:
         time.sleep(pause)
-        yield bool(receiver.notify(title=title, body=text))  # type: ignore[attr-defined]
+        yield bool(notify())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, cast
 
 from uplift_core.artifacts.home import Home
 
@@ -105,7 +105,7 @@ class Notices:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            with process.stdin or open(os.devnull, "wb") as pipe:  # noqa: PTH123
+            with cast("IO[bytes]", process.stdin) as pipe:
                 pipe.write(json.dumps(message | asdict(notice)).encode())
         except OSError as error:
             LOG.warning("a notice could not be sent: %s", error)

@@ -226,10 +226,10 @@ def _judged(decided: Sequence[_Decided], design: ArmDesign, budget: float) -> Po
     for each in decided:
         fold, at = each.fold, _policies(each, design, budget)
         size, weight = float(each.users.n.sum()), float(fold.trained) ** 0.5
+        worth = each.effects - design.costs * _per_cost(design)
         for name, policy in at.items():
             parts[name].append((size, _gain(fold, policy, design).estimate))
             given[name] += each.users.n @ policy.shares
-            worth = each.effects - design.costs * _per_cost(design)
             predicted[name] += float(each.users.n @ np.sum(policy.shares * worth, axis=1))
             moments = _gain(fold, at[MULTI_ARM].less(policy), design)
             leads[name].append((size, moments.estimate))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 
 from dagster_project.inputs.own_files import SourceFile
 from uplift_core.artifacts.files import sha256_file
+from uplift_core.artifacts.home import OTHERS
 from uplift_core.errors import DataError
 from uplift_core.experiment.sources import TableSource
 
@@ -95,7 +95,7 @@ def _in_file() -> Mapping[str, str]:
         return {}
     path = Path(named).expanduser()
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if path.stat().st_mode & OTHERS:
             raise DataError(f"{path}: other accounts may read it; run chmod 600 {path}")
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
