@@ -11,19 +11,14 @@ from dagster_project.assets.common import Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.average_effects import average_effect_rows
-from dagster_project.evaluation.complier_effects import complier_effect_rows
-from dagster_project.evaluation.contradiction import write_contradictions
 from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, comparable, read_sample
-from dagster_project.evaluation.figures import evaluate, few_clusters, summary_markdown
+from dagster_project.evaluation.figures import summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.pictures import png_markdown, svg
-from dagster_project.evaluation.placebo import placebo_rows
-from dagster_project.evaluation.rules import rule_rows
-from dagster_project.evaluation.segments import segment_rows
+from dagster_project.evaluation.step import write_evaluation
 from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosscheck
-from dagster_project.evaluation.stored_plots import plot_metadata, read_plots, write_plots
+from dagster_project.evaluation.stored_plots import plot_metadata, read_plots
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.training.registry import current_version
@@ -58,29 +53,23 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     ) -> Results:
         write = LayerWrite(context, engine, experiment, "evaluation")
         with write.transaction() as db:
-            result = evaluate(
-                db, experiment, lambda what: context.log.info(f"{experiment.name}: {what}")
+            step = write_evaluation(
+                db,
+                experiment,
+                placebo_runs=config.placebo_runs,
+                threads=engine.threads,
+                report=lambda what: context.log.info(f"{experiment.name}: {what}"),
             )
-            result["segments"] = segment_rows(db, experiment)
-            result["average_effects"] = average_effect_rows(db, experiment)
-            result["complier_effects"] = complier_effect_rows(db, experiment)
-            result["placebo"] = placebo_rows(db, experiment, config.placebo_runs, engine.threads)
-            result |= rule_rows(db, experiment)
-            for name, rows in result.items():
-                table = Identifier.of("evaluation", name)
-                db.replace_rows(table, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
             context.log.info(
-                f"{experiment.name}/evaluation: {len(result['metrics'])} figures on held-out users"
+                f"{experiment.name}/evaluation: {len(step.tables['metrics'])} figures on held-out users"
             )
-            if told := few_clusters(experiment, result):
-                context.log.warning(told)
-            for message in write_contradictions(db, experiment):
-                context.log.warning(f"{experiment.name}/evaluation: contradicted: {message}")
+            for warning in step.warnings:
+                context.log.warning(warning)
             metrics = describe_table(
                 db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
             )
-            summary = {"summary": dg.MetadataValue.md(summary_markdown(experiment, result))}
-            metadata = summary | plot_metadata(write_plots(db, experiment)) | metrics
+            summary = {"summary": dg.MetadataValue.md(summary_markdown(experiment, step.tables))}
+            metadata = summary | plot_metadata(step.plots) | metrics
         yield from write.results(metadata)
 
     return evaluation

@@ -22,16 +22,20 @@ def average_effect_rows(db: Warehouse, experiment: BatchExperiment) -> Rows:
     for outcome in declaration.outcomes:
         outcomes = _read(db, experiment, outcome.name)
         for arm in declaration.treatments:
+            averages = {
+                split: AverageEffect(treated, control)
+                for split in (*SPLITS, ALL)
+                if (treated := outcomes.get((arm, split)))
+                and (control := outcomes.get((declaration.control, split)))
+            }
+            if averages and (declaration.errors_by_unit or declaration.propensity_varies):
+                averages = _with_clusters(db, experiment, arm, outcome.name, averages)
             label = {"experiment": experiment.name, "arm": arm, "outcome": outcome.name}
-            for split in (ALL, *SPLITS):
-                treated, control = (outcomes.get((a, split)) for a in (arm, declaration.control))
-                if treated and control:
-                    average = AverageEffect(treated, control)
-                    where = label | {"split": split}
-                    if declaration.errors_by_unit or declaration.propensity_varies:
-                        clusters = _clusters(db, experiment, where, average)
-                        average = replace(average, clusters=clusters)
-                    rows.append(where | _row(average, clustered=bool(declaration.cluster)))
+            rows += [
+                label | {"split": split} | _row(averages[split], clustered=bool(declaration.cluster))
+                for split in (ALL, *SPLITS)
+                if split in averages
+            ]
     return rows
 
 
@@ -55,31 +59,39 @@ def _read(
     return parts
 
 
-def _clusters(
-    db: Warehouse, experiment: BatchExperiment, where: Mapping[str, str], average: AverageEffect
-) -> ClusterSquares:
-    """Read the influences on an average effect, added up by cluster; without clusters, by user."""
+def _with_clusters(
+    db: Warehouse,
+    experiment: BatchExperiment,
+    arm: str,
+    outcome: str,
+    averages: Mapping[str, AverageEffect],
+) -> dict[str, AverageEffect]:
+    """Add the influences, added up by cluster, or by user without clusters; ``ALL`` is the last key."""
     sql = render(
         "evaluation/cluster_effects.sql",
         assignment=experiment.tables.assignment,
-        outcome=experiment.outcome(where["outcome"]).name,
+        outcome=experiment.outcome(outcome).name,
         clustered=bool(experiment.declaration.cluster),
         varies=experiment.declaration.propensity_varies,
         weighted=bool(experiment.declaration.weight),
     )
-    users = average.treated.n_users + average.control.n_users
+    users = {split: a.treated.n_users + a.control.n_users for split, a in averages.items()}
     binds = {
-        "arm": where["arm"],
+        "arm": arm,
         "control": experiment.declaration.control,
-        "splits": list(SPLITS) if where["split"] == ALL else [where["split"]],
-        "users": users,
-        "n_treated": average.treated.n,
-        "n_control": average.control.n,
-        "mean_treated": average.treated.mean,
-        "mean_control": average.control.mean,
+        "splits": list(averages),
+        "users": list(users.values()),
+        "n_treated": [a.treated.n for a in averages.values()],
+        "n_control": [a.control.n for a in averages.values()],
+        "mean_treated": [a.treated.mean for a in averages.values()],
+        "mean_control": [a.control.mean for a in averages.values()],
     }
-    clusters, squares, largest = db.one(sql, binds)
-    return ClusterSquares(clusters, users, squares, largest)
+    return {
+        split: replace(
+            averages[split], clusters=ClusterSquares(clusters, users[split], squares, largest)
+        )
+        for split, clusters, squares, largest in db.rows(sql, binds)
+    }
 
 
 def _row(average: AverageEffect, *, clustered: bool) -> dict[str, object]:

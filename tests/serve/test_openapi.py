@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from serve.app import create_app
 from serve.settings import Settings
+from tests.serve.support import copy_home
 
 KEY = "a key for this test"
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "40"))  # requests of an operation, valid and not
@@ -37,10 +38,11 @@ OPERATIONS = [
 
 
 @pytest.fixture(scope="module")
-def app(hillstrom_served: Path) -> Iterator[FastAPI]:
+def app(hillstrom_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    # Its requests suppress users, so no other test may see this home.
     app = create_app(
         Settings(
-            home=hillstrom_served,
+            home=copy_home(hillstrom_home, tmp_path_factory.mktemp("openapi") / "hillstrom"),
             allowed_hosts=("testserver", "localhost"),
             api_keys=(hashlib.sha256(KEY.encode()).hexdigest(),),
         )
