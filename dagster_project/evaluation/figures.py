@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 
 from dagster_project.declared.experiment import BatchExperiment
@@ -41,7 +41,7 @@ def _without_clusters(tables: dict[str, Rows]) -> dict[str, Rows]:
     }
 
 
-def summary_markdown(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:
+def summary_markdown(experiment: BatchExperiment, tables: Mapping[str, Rows]) -> str:
     """Format policy value, Qini and AUTOC by arm and learner, for the default budget and outcome."""
     defaults = experiment.declaration.defaults
     rows = [
