@@ -26,7 +26,8 @@ influences as (
         cluster,
         split,
         case
-            when treated then (y - {{ bind.mean_treated }}[place]) * {{ bind.users }}[place] / {{ bind.n_treated }}[place]
+            when treated
+                then (y - {{ bind.mean_treated }}[place]) * {{ bind.users }}[place] / {{ bind.n_treated }}[place]
             else -(y - {{ bind.mean_control }}[place]) * {{ bind.users }}[place] / {{ bind.n_control }}[place]
         end * weighs as of_split,
         case
@@ -46,9 +47,15 @@ by_cluster as (
 ),
 
 by_split as (
-    select split, of_split as influence from by_cluster
+    select
+        split,
+        of_split as influence
+    from by_cluster
     union all
-    select 'all' as split, of_all as influence from by_cluster
+    select
+        'all' as split,
+        of_all as influence
+    from by_cluster
 )
 
 select
