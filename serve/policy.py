@@ -16,7 +16,7 @@ from serve.schemas.answers import EVIDENCE
 from serve.schemas.requests import Target
 from uplift_core.evaluation.estimate import Z95
 from uplift_core.evaluation.gate import EvidenceStatus
-from uplift_core.evaluation.profit import Prices, profit
+from uplift_core.evaluation.profit import Prices, profit_of_rows
 from uplift_core.targeting.budget import Distribution
 
 
@@ -174,13 +174,7 @@ class _Net:
 def _nets(figures: Sequence[Figures], cost: float, value: float | None) -> list[_Net]:
     if value is None or not figures:
         return [_Net() for _ in figures]
-    budget, incremental, error = (
-        [each[name] for each in figures] for name in ("budget", "incremental", "incremental_std_error")
-    )
-    prices, covariance = Prices(value, cost), None
-    if figures[0].get("incremental_covariance") is not None:
-        covariance = [each["incremental_covariance"] for each in figures]
-    net = profit(budget, incremental, error, int(figures[0]["n"]), prices, covariance=covariance)
+    net = profit_of_rows(figures, Prices(value, cost))
     columns = (net.value, net.std_error, net.behind, net.behind_std_error)
     return [_Net(*(float(column[i]) for column in columns)) for i in range(len(figures))]
 

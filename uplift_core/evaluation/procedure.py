@@ -78,11 +78,15 @@ def binned_users(users: Simulated, *, propensity: float, binary: bool, max_bins:
 
 
 def groups_by(
-    model: ContrastModel, users: BinnedUsers, rows: npt.NDArray[np.bool_] | slice = slice(None)
+    model: ContrastModel,
+    users: BinnedUsers,
+    rows: npt.NDArray[np.bool_] | slice = slice(None),
+    outcome: str | None = None,
 ) -> JointGroups:
     """Group users of a contrast by the scores of a model that never saw them; one group each.
 
-    Users with equal features are predicted once.
+    Users with equal features are predicted once. ``outcome`` names the users' outcome if it is not the
+    one that the learners learned: the scores are the same, and the models of that outcome narrow errors.
     """
     cell = users.cell[rows]
     present = distinct(cell)
@@ -90,10 +94,14 @@ def groups_by(
     place[present] = np.arange(len(present))
     at = place[cell]
     predictions = model.predict_all(users.x[present])
-    mu0, mu1 = (mu.astype(np.float64)[at] for mu in (predictions.mu0, predictions.mu1))
+    response = predictions.mu0.astype(np.float64)[at]
+    predicted = (predictions.mu0, predictions.mu1)
+    if outcome is not None:
+        predicted = model.predict_outcomes(users.x[present], outcome)
+    mu0, mu1 = (mu.astype(np.float64)[at] for mu in predicted)
     scores = {str(name): score.astype(np.float64)[at] for name, score in predictions.cate.items()}
     return joint_groups(
-        scores | {RESPONSE: mu0},
+        scores | {RESPONSE: response},
         users.w[rows].astype(np.float64),
         users.y[rows],
         mu0=mu0,

@@ -16,7 +16,9 @@ are treated at the larger budget only share clusters with the others. Then the c
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,3 +95,14 @@ def profit(  # noqa: PLR0913 - a curve, and the prices
         behind_std_error=abs(value) * np.sqrt(np.maximum(variance, 0.0)),
         best=best,
     )
+
+
+def profit_of_rows(rows: Sequence[Mapping[str, Any]], prices: Prices) -> Profit:
+    """Compute the profit of one ranking from its rows of ``policy_value``, ascending by budget."""
+    budget, incremental, error = (
+        [row[name] for row in rows] for name in ("budget", "incremental", "incremental_std_error")
+    )
+    covariance = None
+    if rows[0].get("incremental_covariance") is not None:
+        covariance = [row["incremental_covariance"] for row in rows]
+    return profit(budget, incremental, error, int(rows[0]["n"]), prices, covariance=covariance)

@@ -19,7 +19,8 @@ from uplift_core.evaluation.curves import qini_auc, uplift_at, uplift_by_decile
 from uplift_core.evaluation.estimate import Estimate, difference, spread
 from uplift_core.evaluation.gate import RESPONSE, Finding, Judged, compare, fewer_events, judge
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
-from uplift_core.evaluation.policy import gain_over_random, policy_value
+from uplift_core.evaluation.policy import gain_over_none, gain_over_random, policy_value
+from uplift_core.evaluation.profit import Prices
 from uplift_core.evaluation.rate import autoc
 
 Column = npt.ArrayLike
@@ -53,8 +54,8 @@ class Evaluation:
         budget: the share of users that is treated.
         n: number of users.
         figures: of each ranking policy value, gain over random targeting, AUTOC, uplift among the best,
-            Qini (both as scikit-uplift has them, Qini for binary outcomes) and calibration slope; and of
-            each pair the difference of gains.
+            Qini (both as scikit-uplift has them, Qini for binary outcomes), calibration slope and, if a
+            value is known, profit in money per user; and of each pair the difference of gains.
         deciles: rows of the uplift by tenth of each ranking, see ``evaluation.curves.Decile``.
         words: ranking -> what the gate of the engine says of it, with the reason; the response model is
             ``mu0``, so there are none without it. Of several rankings the best looks better than it is,
@@ -104,6 +105,8 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
     mu0: Column | None = None,
     mu1: Column | None = None,
     cluster: Column | None = None,
+    cost: float | None = None,
+    value: float | None = None,
 ) -> Evaluation:
     """Evaluate rankings of the users of a randomized experiment.
 
@@ -118,6 +121,9 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
             errors, and the gate compares rankings with it. Default: the mean of the control.
         mu1: (n,) predicted outcome under treatment, likewise.
         cluster: (n,) who was assigned together, or shares outcomes; errors then add up clusters.
+        cost: cost of treating a user, in money; default: 0.
+        value: value of one unit of the outcome, in money; with it there is the figure ``profit``, what
+            the list adds less what it costs, per user.
 
     Raises:
         DataError: names the column, the value and the remedy.
@@ -142,6 +148,7 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
         raise DataError(
             f"e: {chances.min():g} to {chances.max():g}; every chance must be between 0 and 1"
         )
+    prices = _prices(cost, value)
     varying = len(chances) > 1 and bool(np.ptp(chances))
     clusters = None if cluster is None else _clusters(cluster, n)
     joint = joint_groups(
@@ -165,11 +172,13 @@ def evaluate(  # noqa: PLR0913 - the columns of users, and the budget
     deciles = tuple(
         {"ranking": name} | asdict(row) for name in ranked for row in uplift_by_decile(joint.by(name)[0])
     )
-    figures = tuple(_figures(joint, budget, binary=binary))
+    figures = tuple(_figures(joint, budget, prices, binary=binary))
     return Evaluation(budget, n, figures, deciles, words)
 
 
-def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Figure]:
+def _figures(
+    joint: JointGroups, budget: float, prices: Prices | None, *, binary: bool
+) -> Iterator[Figure]:
     metrics: dict[str, Callable[[ScoreGroups], Estimate]] = {
         "policy_value": lambda groups: policy_value(groups, budget),
         "autoc": autoc,
@@ -178,6 +187,8 @@ def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Fig
     }
     if binary:
         metrics["qini_auc"] = qini_auc
+    if prices is not None:
+        metrics["profit"] = lambda groups: _profit(groups, budget, prices)
     gains: dict[str, Estimate] = {}
     for name in joint.scores:
         groups, place = joint.by(name)
@@ -188,6 +199,24 @@ def _figures(joint: JointGroups, budget: float, *, binary: bool) -> Iterator[Fig
         for other, its_gain in gains.items():
             if other != name:
                 yield _figure(name, GAIN, difference(joint, gain, its_gain), other)
+
+
+def _profit(groups: ScoreGroups, budget: float, prices: Prices) -> Estimate:
+    added = gain_over_none(groups, budget)
+    net = prices.value * added.value - prices.cost * budget
+    return Estimate(net, prices.value * added.std_error)
+
+
+def _prices(cost: float | None, value: float | None) -> Prices | None:
+    given = {"cost": 0.0 if cost is None else cost, "value": value}
+    wrong = [name for name, price in given.items() if price is not None and not 0 <= price < np.inf]
+    if wrong:
+        raise DataError(f"{wrong[0]}: {given[wrong[0]]} must be a number from 0, in money")
+    if value is None:
+        if cost is not None:
+            raise DataError("cost: says nothing without value=, the value of one unit of the outcome")
+        return None
+    return Prices(value, given["cost"] or 0.0)
 
 
 def _figure(ranking: str, metric: str, estimate: Estimate, other: str = "") -> Figure:

@@ -16,8 +16,8 @@ from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.naming import slug
-from uplift_core.experiment.strata import WHOLE
-from uplift_core.library.frames import complete, refuse, units
+from uplift_core.library.frames import complete, refuse, text_of, units
+from uplift_core.library.prices import Cost, Value, declared_costs, declared_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,12 +37,14 @@ class Design:
 
     arm: str
     control: Any
-    outcome: str
+    outcomes: tuple[str, ...]
     shares: Shares | Literal["counted"] | None
     propensity: str | float | None
     strata: str | Sequence[str] | None
     cluster: str | None
     id: str | None
+    cost: Cost | None = None
+    value: Value | None = None
 
     @property
     def strata_columns(self) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ class Design:
         """All columns but the features."""
         of_chance = [self.propensity] if isinstance(self.propensity, str) else []
         others = [name for name in (self.cluster, self.id) if name is not None]
-        return [self.arm, self.outcome, *self.strata_columns, *of_chance, *others]
+        return [self.arm, *self.outcomes, *self.strata_columns, *of_chance, *others]
 
 
 def declare(table: pa.Table, design: Design, *, name: str, budget: float, **settings: Any) -> Experiment:
@@ -84,7 +86,13 @@ def declare(table: pa.Table, design: Design, *, name: str, budget: float, **sett
     shares = _shares(design, counts, control)
     names = _names([*counts], "arm")
     strata, propensity = design.strata_columns, design.propensity
-    measured = _outcome(table, design.outcome)
+    costs = declared_costs(design.cost, [value for value in counts if value != control])
+    values = declared_values(design.value, design.outcomes)
+    called = _names(design.outcomes, "outcome")
+    outcomes = [
+        _outcome(table, column) | {"name": called[column], "value": values.get(column)}
+        for column in design.outcomes
+    ]
     first = next((names[value] for value in counts if value != control), "")
     declared: dict[str, Any] = {
         "name": name,
@@ -93,9 +101,15 @@ def declare(table: pa.Table, design: Design, *, name: str, budget: float, **sett
         "user_id": design.id or "row_number",
         "control": names[control],
         "arm_column": design.arm,
-        "arms": [{"name": names[v], "value": v, "share": shares[v]} for v in counts],
-        "outcomes": [measured],
-        "defaults": {"arm": first, "outcome": measured["name"], "budget": budget},
+        "arms": [
+            {"name": names[v], "value": v, "share": shares[v], "cost": costs.get(v, 0.0)} for v in counts
+        ],
+        "outcomes": outcomes,
+        "defaults": {"arm": first, "outcome": outcomes[0]["name"], "budget": budget},
+        "decisions": {
+            "cost_column": design.cost if isinstance(design.cost, str) else None,
+            "value_column": design.value if isinstance(design.value, str) else None,
+        },
         "source": {"kind": "own_file", "path": Path("frame")},
         "cluster": design.cluster or "",
         "strata": strata,
@@ -115,13 +129,6 @@ def declare(table: pa.Table, design: Design, *, name: str, budget: float, **sett
     (treated,) = experiment.treatments
     arms = [a.model_copy(update={"share": e if a.name == treated else 1 - e}) for a in experiment.arms]
     return experiment.model_copy(update={"arms": tuple(arms)})
-
-
-def text_of(value: object) -> str:
-    """Return a value of the caller as the text that the table's column gives it."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(value).lower()
-    return WHOLE.sub(r"\1", str(value))
 
 
 def arm_named(experiment: Experiment, arm: object = None) -> str:
@@ -209,11 +216,7 @@ def _strata(design: Design, names: Mapping[str, str]) -> dict[str, Any]:
 def _outcome(table: pa.Table, column: str) -> dict[str, Any]:
     values = complete(table, column)
     binary = bool(np.isin(values, (0, 1)).all())
-    return {
-        "name": slug(column, "outcome"),
-        "column": column,
-        "kind": "binary" if binary else "continuous",
-    }
+    return {"column": column, "kind": "binary" if binary else "continuous"}
 
 
 def chances_of(table: pa.Table, experiment: Experiment) -> Doubles | None:

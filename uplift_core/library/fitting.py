@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from uplift_core.boosting.parameters import LearnerParameters
-from uplift_core.boosting.side_by_side import after_each
-from uplift_core.cells import BinEdges
+from uplift_core.boosting.side_by_side import after_each, call_all
+from uplift_core.cells import BinEdges, Cells
 from uplift_core.errors import DataError
 from uplift_core.evaluation.procedure import judge_users
 from uplift_core.evaluation.tables import BUDGETS
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.learners.contrast import ContrastModel, fit_learners, fits_of_contrast
-from uplift_core.learners.nuisance import FittedModels, OutcomeModels
+from uplift_core.learners.nuisance import ArmModels, FittedModels, OutcomeModels
 from uplift_core.library.design import Design, Shares, declare
 from uplift_core.library.encoding import Encoding
 from uplift_core.library.evaluation import Evidence
 from uplift_core.library.frames import Frame, read_frame
 from uplift_core.library.model import Model
+from uplift_core.library.prices import Cost, Value
 from uplift_core.library.users import Users
 from uplift_core.progress import ProgressLog
 
@@ -31,7 +33,7 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     frame: Frame,
     *,
     arm: str,
-    outcome: str,
+    outcome: str | Sequence[str],
     features: Sequence[str],
     control: Any,
     shares: Shares | Literal["counted"] | None = None,
@@ -39,6 +41,8 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     strata: str | Sequence[str] | None = None,
     cluster: str | None = None,
     id: str | None = None,  # noqa: A002 - the name of the column
+    cost: Cost | None = None,
+    value: Value | None = None,
     budget: float = 0.3,
     holdout: float = 0.3,
     folds: int = 5,
@@ -55,7 +59,8 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
         frame: one row per user: a pandas, Polars or Arrow table, a DuckDB relation, columns by name, or
             the path of a Parquet file.
         arm: column of the arm that each user was assigned to.
-        outcome: column of the outcome, numbers; 0 and 1 alone are a binary outcome.
+        outcome: column of the outcome, numbers; 0 and 1 alone are a binary outcome. Of several columns
+            learners learn the first, and the others are evaluated under the same lists.
         features: columns that were known before the treatment: numbers, booleans, texts or categories;
             missing values are allowed.
         control: value of ``arm`` under control.
@@ -68,6 +73,10 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
             is counted, which is its design if users were drawn in blocks.
         cluster: column of the unit that was assigned as a whole, or shares outcomes, as a household.
         id: column with the users' ids. They decide the split; without them the row's number does.
+        cost: cost of treating a user, in money: one number, value of ``arm`` -> number, or the column
+            with each user's in the tables that ``Model.decide`` takes.
+        value: value of one unit of the outcome, in the same money: a number, column of an outcome ->
+            number, or a column, likewise.
         budget: share of users at which learners are compared, in whole percent.
         holdout: share of users who are held out for the evaluation.
         folds: number of folds for cross-fitting and for the comparison of learners, 3 to 20.
@@ -88,8 +97,11 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     """
     if abs(budget - round(budget, 2)) > SMALLEST_GAP or round(budget, 2) not in BUDGETS[:-1]:
         raise DataError(f"budget: {budget:g} must be a share in whole percent, from 0.01 to 0.99")
-    design = Design(arm, control, outcome, shares, propensity, strata, cluster, id)
-    taken = set(features) & {arm, outcome, cluster, id}
+    outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    if not outcomes or len(set(outcomes)) < len(outcomes):
+        raise DataError(f"outcome: {list(outcomes)} must name one column or more, each once")
+    design = Design(arm, control, outcomes, shares, propensity, strata, cluster, id, cost, value)
+    taken = set(features) & {arm, *outcomes, cluster, id}
     if taken:
         raise DataError(f"features: {sorted(taken)} are the arm, the outcome, the cluster or the id")
     table = read_frame(frame, [*features, *design.columns])
@@ -120,22 +132,36 @@ def fit_users(
         raise DataError("frame: has too few users to hold some of them out; give more users")
     parameters, budget = experiment.learners, experiment.defaults.budget
     edges = BinEdges.of(encoding.features, train.x, parameters.max_bins)
-    of_control: FittedModels = {}
+    of_control: dict[str, FittedModels] = {outcome.name: {} for outcome in experiment.outcomes}
     contrasts: dict[str, ContrastModel] = {}
     evidence: dict[str, Evidence] = {}
     for arm in experiment.treatments:
         binned = train.contrast(experiment, arm, edges)
         log(f"{arm}: training on {len(binned.y):,} users, {len(binned.x):,} combinations of features")
-        total = fits_of_contrast(experiment.split.folds, parameters.bags)
+        total = fits_of_contrast(experiment.split.folds, parameters.bags) + 2 * len(train.others)
         with after_each(ProgressLog(log, f"{arm}: fits done", total)):
-            models = OutcomeModels.of(binned.cells(), parameters, threads, of_control)
-            contrasts[arm] = fit_learners(models)
+            shared = of_control[experiment.defaults.outcome]
+            fitted = fit_learners(OutcomeModels.of(binned.cells(), parameters, threads, shared))
+            others = {}
+            for outcome in train.others:
+                of_outcome = train.contrast(experiment, arm, edges, outcome).cells()
+                others[outcome] = _fit_outcome(of_outcome, parameters, threads, of_control[outcome])
+            contrasts[arm] = replace(fitted, others=others)
             verdict = judge_users(
-                binned, budget=budget, parameters=parameters, threads=threads, of_control=of_control
+                binned, budget=budget, parameters=parameters, threads=threads, of_control=shared
             )
         evidence[arm] = Evidence.of(verdict)
         log(f"{arm}: {verdict.champion} decides; the gate: {verdict.word}")
     return Model(experiment, encoding, edges, contrasts, evidence, users.sha256, users)
+
+
+def _fit_outcome(
+    cells: Cells, parameters: LearnerParameters, threads: int, of_control: FittedModels
+) -> ArmModels:
+    """Fit both arms' models of an outcome that is evaluated, and not learned."""
+    models = OutcomeModels.of(cells, parameters, threads, of_control)
+    call_all(models.fits(pooled=False), models.fitter.workers)
+    return models.arms()
 
 
 def _to_console(message: str) -> None:

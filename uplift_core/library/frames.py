@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
 from uplift_core.errors import DataError, UpliftError
+from uplift_core.experiment.strata import WHOLE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +28,8 @@ KINDS = (
 )
 
 
-def read_frame(frame: Frame, names: Iterable[str]) -> pa.Table:
-    """Return the columns ``names`` of a table, each once.
+def read_frame(frame: Frame, names: Iterable[str], optional: Iterable[str] = ()) -> pa.Table:
+    """Return the columns ``names`` of a table, each once, and those of ``optional`` that it has.
 
     Raises:
         DataError: the table has no such column, has no rows, or is no table.
@@ -39,25 +40,31 @@ def read_frame(frame: Frame, names: Iterable[str]) -> pa.Table:
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
         raise UpliftError("tables need pyarrow: install the package with its extra 'library'") from error
-    wanted = list(dict.fromkeys(names))
+    needed, optional = list(dict.fromkeys(names)), list(optional)
     if isinstance(frame, (str, os.PathLike)):
         if not Path(frame).exists():
             raise DataError(f"frame: there is no file {frame}; {KINDS}")
         dataset = pq.ParquetDataset(frame)
-        _refuse_missing(wanted, dataset.schema.names)
-        table = dataset.read(columns=wanted)
+        there = dataset.schema.names
+        _refuse_missing(needed, there)
+        table = dataset.read(columns=_with(needed, optional, there))
     elif isinstance(frame, Mapping) or hasattr(frame, "__arrow_c_stream__"):
         try:
             table = pa.table(frame if hasattr(frame, "__arrow_c_stream__") else dict(frame))
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise DataError(f"frame: {str(error).splitlines()[0]}; {KINDS}") from error
-        _refuse_missing(wanted, table.column_names)
-        table = table.select(wanted)
+        _refuse_missing(needed, table.column_names)
+        table = table.select(_with(needed, optional, table.column_names))
     else:
         raise DataError(f"frame: a {type(frame).__name__} is no table; {KINDS}")
     if not table.num_rows:
         raise DataError("frame: has no rows; give one row per user")
     return table.unify_dictionaries()
+
+
+def _with(needed: Iterable[str], optional: Iterable[str], there: Iterable[str]) -> list[str]:
+    known = list(there)
+    return list(dict.fromkeys([*needed, *(name for name in optional if name in known)]))
 
 
 def _refuse_missing(wanted: Iterable[str], there: Iterable[str]) -> None:
@@ -137,6 +144,13 @@ def to_doubles(column: pa.ChunkedArray) -> Doubles:
         column = column.cast(pa.int8())
     values = column.cast(pa.float64(), safe=False).to_numpy()
     return np.asarray(values, dtype=np.float64)
+
+
+def text_of(value: object) -> str:
+    """Return a value of the caller as the text that the table's column gives it."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    return WHOLE.sub(r"\1", str(value))
 
 
 def refuse(name: str, wrong: npt.NDArray[np.bool_], what: str, remedy: str) -> None:

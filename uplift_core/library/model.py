@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from uplift_core.arrays import Doubles, Floats
 from uplift_core.artifacts import bundle
@@ -19,42 +19,21 @@ from uplift_core.cells import BinEdges
 from uplift_core.errors import BundleError, DataError
 from uplift_core.evaluation.procedure import groups_by
 from uplift_core.evaluation.tables import TABLES, Rows, evaluate_joint
+from uplift_core.experiment.decision_rules import Unit
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.splits import list_hashes
 from uplift_core.learner_names import LearnerName
 from uplift_core.learners.contrast import ContrastModel
+from uplift_core.library.deciding import Candidates, Decisions, choose
 from uplift_core.library.design import arm_named
 from uplift_core.library.encoding import Encoding
 from uplift_core.library.evaluation import Evidence, ModelEvaluation
-from uplift_core.library.frames import Frame, read_frame
-from uplift_core.library.users import Users, columns_of, ids_of
+from uplift_core.library.frames import Frame, read_frame, units
+from uplift_core.library.prices import Prices
+from uplift_core.library.users import Users, columns_of, ids_of, other_outcomes
 from uplift_core.targeting.budget import Budget
 
 EVIDENCE = "evidence.json"
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """Whom to treat, in the order of the table's rows.
-
-    Attributes:
-        treat: (n,) whether the user is treated.
-        score: (n,) float32 effect by the learner that decides.
-        rank: (n,) place of the user, from 1: the larger score first, and a salted hash of the id among
-            equal scores, as in the lists of a run.
-        threshold: the smallest score among treated users; infinite if nobody is treated.
-        arm: the arm that treated users get.
-        learner: the learner that decides.
-        evidence: the gate's word on it; None for a model that was loaded without it.
-    """
-
-    treat: npt.NDArray[np.bool_]
-    score: Floats
-    rank: npt.NDArray[np.int64]
-    threshold: float
-    arm: str
-    learner: str
-    evidence: Evidence | None
 
 
 @dataclass(frozen=True)
@@ -130,50 +109,89 @@ class Model:
             raise DataError("bags: the model was fitted without them; fit it with bags=10, for example")
         return std_error
 
-    def decide(
+    def decide(  # noqa: PLR0913 - the budget, and the rules of a list
         self,
         frame: Frame,
         budget: float | None = None,
         *,
         users: int | None = None,
+        money: float | None = None,
+        cost: float | str | None = None,
+        value: float | str | None = None,
+        fill: bool | None = None,
+        unit: Unit | None = None,
         arm: str | None = None,
         learner: LearnerName | None = None,
     ) -> Decisions:
-        """Choose whom to treat: a list of exact size, as a run makes it.
+        """Choose whom to treat: a list of exact size, as a run makes it, without draws.
 
-        The table has the features' columns, and the column of ids if one was given to ``fit``; a row's
-        number is its id otherwise.
+        Users with the largest scores come first. Where costs or values are columns, those come first
+        from whom treatment brings most, ``value * score - cost``; with ``money``, most for their cost,
+        ``value * score / cost``. A budget in money treats nobody who is not worth the cost.
+
+        The table has the features' columns, and the columns of ids and clusters if they were given to
+        ``fit``; a row's number is its id otherwise.
 
         Args:
             frame: the users.
             budget: share of users, from 0 to 1; by default the model's.
             users: number of users, instead of a share.
+            money: the most that the list may cost, instead of a share.
+            cost: cost of treating a user, a number or a column; by default that of ``fit``.
+            value: value of one unit of the outcome, a number or a column; by default that of ``fit``.
+            fill: whether a share or a number is filled with users who are predicted to be not worth
+                their cost, or not helped. By default it is, except in a run that declares otherwise.
+            unit: ``cluster`` treats a cluster as a whole or not at all, by its mean, and is the default
+                where there are clusters; the list ends before the first cluster that does not fit.
+                ``user`` chooses single users.
             arm: name of the arm, or its value in the table; by default the first.
             learner: by default the one that decides.
 
         Raises:
-            DataError: a column is missing, or the budget is out of range.
+            DataError: a column is missing, the budget is out of range, or a price is not known.
         """
         arm, learner = self._chosen(arm, learner)
-        share = self.experiment.defaults.budget if budget is None and users is None else budget
-        ids = () if self.experiment.has_row_numbers else (self.experiment.user_id,)
-        table = read_frame(frame, [*self.encoding.names, *ids])
+        nothing_said = budget is None and users is None and money is None
+        limit = Budget(self.experiment.defaults.budget if nothing_said else budget, users, money)
+        whole = (unit or self.experiment.decision_unit) == "cluster"
+        prices = Prices.of(self.experiment, arm, cost, value)
+        table = read_frame(frame, [*self.encoding.names, *self._units(whole=whole), *prices.columns])
         score = self.contrasts[arm].predict(self.encoding.encode(table), learner)
-        n = len(score)
-        size = Budget(share, users).size(n) or 0
-        ties = list_hashes(self.experiment.split.salt, ids_of(table, self.experiment))
-        order = np.lexsort((ties, -score))
-        rank = np.empty(n, dtype=np.int64)
-        rank[order] = np.arange(1, n + 1)
-        threshold = float(score[order[size - 1]]) if size else float("inf")
-        return Decisions(rank <= size, score, rank, threshold, arm, learner, self.evidence.get(arm))
+        costs, values = prices.read(table, money=limit.kind == "money")
+        ids, salt = ids_of(table, self.experiment), self.experiment.split.salt
+        candidates = Candidates(
+            score,
+            costs,
+            values,
+            user_id=np.asarray(ids),
+            hash=list_hashes(salt, units(table, self.experiment.cluster) if whole else ids),
+            by_cluster=whole,
+            own_prices=bool(prices.columns),
+        )
+        order, size = choose(
+            candidates, limit, fill=self.experiment.decisions.fill if fill is None else fill
+        )
+        rank = np.empty(len(score), dtype=np.int64)
+        rank[order.users] = np.arange(1, len(score) + 1)
+        treat = rank <= size
+        threshold = float(score[treat].min()) if size else float("inf")
+        spent, evidence = round(float(costs[treat].sum()), 6), self.evidence.get(arm)
+        return Decisions(treat, score, rank, threshold, spent, arm, learner, evidence)
+
+    def _units(self, *, whole: bool) -> list[str]:
+        """Return the columns of ids and, if clusters are treated as a whole, of clusters."""
+        if whole and not self.experiment.cluster:
+            raise DataError("unit: 'cluster' needs clusters; give cluster= to fit")
+        ids = "" if self.experiment.has_row_numbers else self.experiment.user_id
+        return [name for name in (ids, self.experiment.cluster if whole else "") if name]
 
     def evaluate(self, frame: Frame | None = None, *, unseen: bool = False) -> ModelEvaluation:
         """Evaluate all learners on users that trained none of them.
 
         Args:
-            frame: users with arm and outcome. By default those of ``fit``; of these, and of the same
-                table after ``load``, the split's held-out users are evaluated.
+            frame: users with arm and outcome; other outcomes are evaluated if the table has them. By
+                default the users of ``fit``. Of these, and of the same table after ``load``, the split's
+                held-out users are evaluated.
             unseen: whether no user of the frame trained the model, so that all of them are evaluated.
                 If users have ids, it can be left false: then only users whom the split holds out count.
 
@@ -191,9 +209,12 @@ class Model:
                 )
             users = users.at(users.holdout)
         tables: dict[str, Rows] = {name: [] for name in TABLES}
-        outcome = self.experiment.defaults.outcome
-        for arm, model in self.contrasts.items():
-            joint = groups_by(model, users.contrast(self.experiment, arm, self.edges)).merged()
+        learned = self.experiment.defaults.outcome
+        known = set.intersection(*(set(model.others) for model in self.contrasts.values()))
+        for arm, outcome in product(self.contrasts, [learned, *(o for o in users.others if o in known)]):
+            model, other = self.contrasts[arm], None if outcome == learned else outcome
+            binned = users.contrast(self.experiment, arm, self.edges, other)
+            joint = groups_by(model, binned, outcome=other).merged()
             label = {"arm": arm, "outcome": outcome}
             for name, rows in evaluate_joint(joint, self.experiment, arm, outcome).items():
                 tables[name] += [label | row for row in rows]
@@ -245,9 +266,9 @@ class Model:
         return self.encoding.encode(read_frame(frame, self.encoding.names))
 
     def _users(self, frame: Frame) -> Users:
-        return Users.of(
-            read_frame(frame, columns_of(self.experiment, self.encoding)), self.experiment, self.encoding
-        )
+        needed = columns_of(self.experiment, self.encoding)
+        table = read_frame(frame, needed, other_outcomes(self.experiment))
+        return Users.of(table, self.experiment, self.encoding)
 
 
 def load(path: str | Path) -> Model:

@@ -170,3 +170,17 @@ def test_a_wrong_column_is_named(changed: dict[str, object], message: str) -> No
     with pytest.raises(DataError) as refused:
         uplift.evaluate(**(good | changed))
     assert message in str(refused.value)
+
+
+def test_profit_is_the_worth_of_what_a_list_adds_less_its_cost() -> None:
+    plain, priced = evaluated(), evaluated(cost=0.02, value=5.0)
+    random = priced.figure("noise", "profit")
+    gain = plain.figure("effect", "gain_over_random", "noise")
+    profit = priced.figure("effect", "profit")
+    assert profit.value - random.value == pytest.approx(5.0 * gain.value)
+    free = evaluated(value=5.0).figure("effect", "profit")
+    assert free.value - profit.value == pytest.approx(0.02 * 0.3)
+    assert free.std_error == profit.std_error
+    for wrong, message in (({"cost": 1.0}, "cost: says nothing"), ({"value": -1.0}, "value: -1.0 must")):
+        with pytest.raises(DataError, match=message):
+            evaluated(**wrong)

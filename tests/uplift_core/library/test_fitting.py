@@ -15,7 +15,7 @@ import pytest
 
 import uplift_core as uplift
 from dagster_project.scores.predictions import SCORES
-from tests.support import Open, small_simulation
+from tests.support import Open, folder_of, small_simulation
 from tests.uplift_core.library.conftest import HOW, made_users
 from uplift_core.errors import DataError
 from uplift_core.learners import LEARNER_NAMES
@@ -104,6 +104,50 @@ def test_a_run_and_the_library_publish_the_same_figures(simulated_home: Path, sn
     assert gate == [astuple(model.evidence["treated"])]
 
 
+def test_on_hillstrom_all_figures_of_all_outcomes_are_those_of_a_run(
+    hillstrom_home: Path, hillstrom_file: Path, snapshot: Open
+) -> None:
+    customers = pd.read_csv(hillstrom_file)
+    for feature, column, levels in (
+        ("zip_urban", "zip_code", ["Urban"]),
+        ("zip_rural", "zip_code", ["Rural"]),
+        ("channel_web", "channel", ["Web", "Multichannel"]),
+        ("channel_phone", "channel", ["Phone", "Multichannel"]),
+    ):
+        customers[feature] = customers[column].isin(levels)
+    declared = folder_of("hillstrom").declaration
+    con = snapshot(hillstrom_home)
+    model = uplift.fit(
+        customers,
+        arm="segment",
+        control="No E-Mail",
+        outcome=["visit", "conversion", "spend"],
+        features=[
+            n for (n,) in con.sql("select name from features.registry order by position").fetchall()
+        ],
+        shares=dict.fromkeys(("No E-Mail", "Womens E-Mail", "Mens E-Mail"), "1/3"),
+        salt=declared.split.salt,
+    )
+    evaluation = model.evaluate()
+    arms = {"womens": "womens_e_mail", "mens": "mens_e_mail"}
+    stored = con.sql(
+        "select arm, outcome, learner, metric, value, std_error from evaluation.metrics"
+    ).fetchall()
+    ours = {
+        (row["arm"], row["outcome"], row["learner"], row["metric"]): (row["value"], row["std_error"])
+        for row in evaluation.table("metrics")
+    }
+    assert len(stored) == len(ours)
+    for arm, outcome, learner, metric, *figures in stored:
+        assert ours[arms[arm], outcome, learner, metric] == pytest.approx(figures, abs=1e-6)
+    words = con.sql("select arm, learner, gate, gate_reason from models.registry where champion")
+    assert {(arms[arm], *word) for arm, *word in words.fetchall()} == {
+        (arm, *astuple(word)) for arm, word in model.evidence.items()
+    }
+    shown = str(evaluation)
+    assert shown.count("  conversion ") == shown.count("  spend ") == 2
+
+
 def test_the_row_number_decides_the_split_without_ids_and_the_cluster_with_clusters(
     users: Columns,
 ) -> None:
@@ -182,6 +226,13 @@ def test_two_arms_share_the_control(users: Columns) -> None:
         ({"id": "household"}, "household: two users have the same id"),
         ({"cluster": "gap"}, "gap: is missing in 1 rows"),
         ({"name": "My Model"}, "name"),
+        ({"outcome": []}, "outcome: [] must name one column or more"),
+        ({"outcome": ["bought", "bought"]}, "must name one column or more, each once"),
+        ({"cost": -1}, "cost: -1 must be 0 or more, in money"),
+        ({"cost": {"none": 0, "offer": 1}}, "cost: given for ['none', 'offer'], and the treatments are"),
+        ({"value": {"spend": 2.0}}, "value: ['spend'] are none of the outcomes ['bought']"),
+        ({"value": 0}, "value: that of 'bought' must be above 0"),
+        ({"value": True}, "value: True must be a number, or the name of a column"),
     ],
 )
 def test_a_wrong_argument_is_named(users: Columns, changed: dict, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,95 @@ def test_equal_scores_are_ordered_by_the_id(users: Columns) -> None:
     turned = known.decide({name: column[::-1] for name, column in same.items()}, 0.5).treat
     assert first.sum() == 50
     assert np.array_equal(first, turned[::-1])
+
+
+def test_money_buys_the_users_who_are_worth_it_and_no_more(users: Columns, model: Model) -> None:
+    priced = model.decide(users, money=100.0, cost=0.5, value=20.0)
+    worth = 20.0 * priced.score.astype(float) > 0.5
+    assert (priced.treat.sum(), priced.spent) == (min(200, worth.sum()), 100.0)
+    assert np.array_equal(priced.treat, model.decide(users, users=200).treat)
+    rich = model.decide(users, money=1e6, cost=0.5, value=20.0)
+    assert np.array_equal(rich.treat, worth)
+    assert np.array_equal(rich.treat, model.decide(users, 1.0, cost=0.5, value=20.0, fill=False).treat)
+
+    postage = np.linspace(0.1, 2.0, len(worth)).round(2)
+    own = model.decide(users | {"postage": postage}, money=100.0, cost="postage", value=20.0)
+    assert own.spent == pytest.approx(postage[own.treat].sum())
+    following = postage[own.rank == own.treat.sum() + 1]
+    assert 100.0 - own.spent < following
+    per_cost = own.score / postage
+    assert per_cost[own.treat].min() >= per_cost[~own.treat & (20.0 * own.score > postage)].max()
+
+
+def test_prices_of_fit_are_kept_and_earn_a_profit(users: Columns, tmp_path: Path) -> None:
+    columns = users | {"spend": users["bought"] * 30.0}
+    how = HOW | {"outcome": ["bought", "spend"], "cost": {"offer": 0.5}, "value": {"spend": 0.1}}
+    model = uplift.fit(columns, **how)
+    model.save(tmp_path)
+    loaded = uplift.load(tmp_path)
+    with pytest.raises(DataError, match="money: needs the cost of a treatment and the value"):
+        loaded.decide(columns, money=10.0)  # the learned outcome has no value
+    assert loaded.decide(columns, money=10.0, value=50.0).spent == 10.0
+
+    evaluation = loaded.evaluate(columns)
+    assert str(evaluation) == str(model.evaluate())
+    rows = evaluation.table("profit", "spend")
+    assert rows == evaluation.table("profit")
+    figures = {
+        (row["learner"], row["budget"]): row
+        for row in evaluation.table("policy_value", "spend")
+        if row["estimator"] == "aipw"
+    }
+    for row in rows:
+        added = figures[row["learner"], row["budget"]]["incremental"]
+        assert row["profit"] == pytest.approx(0.1 * added - 0.5 * row["budget"])
+        assert row["behind"] >= 0
+    assert evaluation.table("summary", "spend") != evaluation.table()
+    assert isinstance(evaluation.plot("qini", outcome="spend"), alt.LayerChart)
+    with pytest.raises(DataError, match="outcome: 'visit' must be one of"):
+        evaluation.plot("qini", outcome="visit")
+    alone = loaded.evaluate({name: column for name, column in columns.items() if name != "spend"})
+    assert {row["outcome"] for row in alone.table("metrics")} == {"bought"}
+    with pytest.raises(DataError, match="profit: needs value="):
+        alone.table("profit")
+
+
+def test_households_are_treated_as_a_whole(users: Columns) -> None:
+    model = uplift.fit(users, **HOW, cluster="household")
+    whole = model.decide(users, users=501)
+    assert whole.treat.sum() == 500  # two users each
+    assert np.array_equal(whole.treat[::2], whole.treat[1::2])
+    mean = whole.score.reshape(-1, 2).mean(axis=1)
+    treated = whole.treat[::2]
+    assert mean[treated].min() >= mean[~treated].max()
+    assert model.decide(users, users=501, unit="user").treat.sum() == 501
+    alone = {name: column for name, column in users.items() if name != "household"}
+    with pytest.raises(DataError, match="has no column 'household'"):
+        model.decide(alone)
+    assert model.decide(alone, unit="user").treat.sum() == 900
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"money": 10.0}, "money: needs the cost of a treatment and the value"),
+        ({"money": 10.0, "budget": 0.1}, "budget: must be one of share, users or money"),
+        ({"money": -1.0, "cost": 1.0, "value": 2.0}, "must be 0 or more"),
+        (
+            {"money": 1.0, "cost": "gap", "value": 2.0},
+            "gap: is missing or not above 0",
+        ),
+        ({"money": 1.0, "cost": "city", "value": 2.0}, "city: holds"),
+        ({"unit": "cluster"}, "unit: 'cluster' needs clusters"),
+    ],
+)
+def test_a_budget_that_says_nothing_is_refused(
+    users: Columns, model: Model, options: dict, message: str
+) -> None:
+    gap = users["age"].astype(float)
+    gap[2] = np.nan
+    with pytest.raises(DataError, match=re.escape(message)):
+        model.decide(users | {"gap": gap}, **options)
 
 
 def test_an_arm_has_its_name_or_its_value(users: Columns, model: Model) -> None:
