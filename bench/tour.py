@@ -30,12 +30,14 @@ PAGES = {  # page -> its path, and the text that it shows last
     "sweep": ("sweep", "Download as CSV"),
     "evidence": ("evidence", "claims hold"),
     "lists": ("lists", "Nights"),
+    "realised": ("realised", "No list has been measured"),
     "model": ("model", "decides"),
 }
 TITLES = {
     "sweep": "Budget sweep",
     "evidence": "Evidence",
     "lists": "Tonight's list",
+    "realised": "Realised",
     "model": "Model",
     "score": "Score a user",
 }

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dagster_project.automation import LAYERS
 from dagster_project.decisions.published_lists import Row, published_rows
-from dagster_project.decisions.records import NIGHTS, REALISED, ListKey
+from dagster_project.decisions.records import NIGHTS, REALISED, REALISED_OVER_TIME, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import files_to_treat
 from dagster_project.inputs.experiments import experiment_folders
@@ -92,6 +92,9 @@ def measure_lists(  # noqa: PLR0913 - the lists, their outcomes, and how the run
         _print_json(rows)
     else:
         _describe_measurements(rows)
+        _describe_over_time(
+            published_rows(batch.engine.paths, REALISED_OVER_TIME, ListKey(day, name, ""))
+        )
     return 0
 
 
@@ -161,6 +164,13 @@ def _describe_night(night: Row, outcome: str, files: Sequence[str]) -> None:
         console.print(f"File               {file}")
 
 
+WHO = {
+    "list": "treated for their score against held out",
+    "explore": "treated by chance against held out",
+    "choosing": "treated for their score against treated by chance",
+}
+
+
 def _describe_measurements(rows: Sequence[Row]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for row in rows:
@@ -177,6 +187,20 @@ def _describe_measurements(rows: Sequence[Row]) -> None:
         "± one standard error; users treated for their score are compared with those of the holdout"
     )
     console.print("whom the list would have treated, explorers (by chance) with the whole holdout")
+
+
+def _describe_over_time(rows: Sequence[Row]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    over_time = [row for row in rows if row["nights"] > 1]
+    for row in over_time:
+        console.print(
+            f"{row['campaign']}, {row['outcome']}, {WHO[row['comparison']]}, "
+            f"{row['nights']} nights since {row['first_date']}:"
+        )
+        console.print(
+            f"  {row['uplift']:+.5f} ± {row['std_error']:.5f} per treatment, 95 % confidence sequence "
+            f"{row['sequence_low']:+.5f} to {row['sequence_high']:+.5f}{_beside_promise(row)}"
+        )
 
 
 def _beside_promise(row: Row) -> str:

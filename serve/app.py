@@ -19,7 +19,18 @@ from serve.dependencies import only_known_parameters
 from serve.errors import UnavailableError
 from serve.following import Follower
 from serve.guard import Guard
-from serve.routes import batch, evidence, explain, health, lists, models, policy, score, suppressions
+from serve.routes import (
+    batch,
+    evidence,
+    explain,
+    health,
+    lists,
+    models,
+    policy,
+    realised,
+    score,
+    suppressions,
+)
 from serve.schemas.requests import BatchRequest
 from serve.scorer import Scorer
 from serve.settings import Settings
@@ -60,7 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
     app.state.batches = CapacityLimiter(batch.MAX_CONCURRENT)
-    for routes in (score, batch, explain, policy, evidence, lists, models, suppressions, health):
+    for routes in (
+        *(score, batch, explain, policy, evidence, lists, realised, models, suppressions, health),
+    ):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     problems.install(app)

@@ -29,6 +29,7 @@ st.navigation(
         st.Page("app_pages/sweep.py", title="Budget sweep", icon=":material/tune:"),
         st.Page("app_pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
         st.Page("app_pages/lists.py", title="Tonight's list", icon=":material/checklist:"),
+        st.Page("app_pages/realised.py", title="Realised", icon=":material/monitoring:"),
         st.Page("app_pages/model.py", title="Model", icon=":material/deployed_code:"),
     ],
     position="top",

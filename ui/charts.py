@@ -46,7 +46,7 @@ def band(
     return alt.LayerChart(layer=[area, *edges])
 
 
-def _effect_axis(*, binary: bool) -> alt.Axis:
+def effect_axis(*, binary: bool) -> alt.Axis:
     """Make an axis of effects: in percentage points if the outcome is binary, else in its units."""
     return alt.Axis(labelExpr=POINTS) if binary else alt.Axis(format=",.3~g")
 
@@ -116,7 +116,7 @@ def decile_chart(deciles: pd.DataFrame, *, binary: bool, clustered: bool = False
     x = alt.X("decile:O", title="decile of the score, best first", axis=alt.Axis(labelAngle=0))
 
     def y(column: str) -> alt.Y:
-        return alt.Y(f"{column}:Q", title="uplift per user", axis=_effect_axis(binary=binary))
+        return alt.Y(f"{column}:Q", title="uplift per user", axis=effect_axis(binary=binary))
 
     marks = alt.Chart(frame).mark_point(color=BLUE, filled=True, size=70, opacity=1)
     rules = alt.Chart(frame).mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=y("low"), y2="high:Q")
@@ -145,7 +145,7 @@ def calibration_chart(rows: pd.DataFrame, *, binary: bool) -> alt.LayerChart:
     low, high = (
         f(rows["predicted"].agg(g), rows["effect"].agg(g)) for f, g in ((min, "min"), (max, "max"))
     )
-    axis, wide = _effect_axis(binary=binary), alt.Scale(zero=False, padding=12)
+    axis, wide = effect_axis(binary=binary), alt.Scale(zero=False, padding=12)
     x = alt.X("predicted:Q", title="predicted effect", axis=axis, scale=wide)
 
     def y(column: str) -> alt.Y:
@@ -192,7 +192,7 @@ def contributions_chart(explanation: dict[str, Any], *, binary: bool) -> alt.Lay
     x = alt.X(
         "start:Q",
         title="effect",
-        axis=_effect_axis(binary=binary),
+        axis=effect_axis(binary=binary),
         scale=alt.Scale(domain=[low, high + TEXT_SPACE * (high - low)], nice=False),
     )
     names = ["raises", "lowers", "whole"]

@@ -35,7 +35,7 @@ MODULES = {
         *("decisions/user_effects", "decisions/best_arm", "decisions/night_arms"),
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),
-    "realised": ("decisions/realised",),
+    "realised": ("decisions/realised", "decisions/over_time"),
     "export": ("delivery/export",),
     "published": ("delivery/known_users",),
 }

@@ -32,6 +32,8 @@ KEYS = {
     ("decisions", "realised"): NIGHT,
     ("decisions", "night_arms"): NIGHT,
     ("decisions", "realised_arms"): NIGHT,
+    ("decisions", "measured"): NIGHT,
+    ("decisions", "realised_over_time"): NIGHT,
     ("models", "registry"): ("model_version", "arm", "learner"),
     ("models", "cards"): ("model_version",),
     ("models", "tuning"): ("experiment",),

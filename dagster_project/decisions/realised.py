@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
+from dagster_project.decisions.over_time import forget_outcomes, keep_outcomes, measure_over_time
 from dagster_project.decisions.records import (
     NIGHT_ARMS,
     REALISED,
@@ -50,6 +51,8 @@ def measure(
 ) -> int:
     """Replace a date's rows of ``decisions.realised``, measured on a file of outcomes.
 
+    What was realised over time is computed again from that date on.
+
     Args:
         db: the warehouse.
         experiment: the experiment.
@@ -74,6 +77,7 @@ def measure(
             f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
         )
     _number_users(db, experiment, file, outcomes, owners[0])
+    forget_outcomes(db, experiment.name, decision_date)
     rows, by_arm = [], []
     for key in campaigns(db, experiment.name, decision_date):
         _refuse_pruned(db, key)
@@ -82,9 +86,11 @@ def measure(
             promises = _promises(db, experiment, key, outcome)
             rows += _measure_outcome(db, experiment, key, outcome, promises)
             by_arm += _measure_arms(db, experiment, key, outcome, promises)
+            keep_outcomes(db, experiment, key, outcome.name, OUTCOMES)
     of_date = {"experiment": experiment.name, "decision_date": decision_date}
     db.replace_rows(REALISED, of_date, pa.Table.from_pylist(rows))
     db.replace_rows(REALISED_ARMS, of_date, pa.Table.from_pylist(by_arm))
+    measure_over_time(db, experiment, decision_date)
     return len(rows)
 
 

@@ -12,6 +12,8 @@ GATES = Identifier.of("decisions", "gates")
 REALISED = Identifier.of("decisions", "realised")
 NIGHT_ARMS = Identifier.of("decisions", "night_arms")
 REALISED_ARMS = Identifier.of("decisions", "realised_arms")
+MEASURED = Identifier.of("decisions", "measured")
+REALISED_OVER_TIME = Identifier.of("decisions", "realised_over_time")
 LIST_RULES = Identifier.of("decisions", "list_rules")
 THIS_LIST = "decision_date = $decision_date::date and experiment = $experiment and campaign = $campaign"
 

@@ -48,6 +48,7 @@ KEEP = 7
 STORAGE = "v1.5.0"  # format of the files: analysts' clients are older than the batch
 NIGHTS = 2  # number of nights that are published: tonight's lists, and those they changed from
 MIGRATIONS = ("quality", "migrations")  # those of the warehouse that publishes
+MEASURED = ("decisions", "measured")  # outcomes of single users, of which figures are published
 TRAINING = "training"  # cells are used by the batch alone; nobody else reads them
 
 
@@ -190,7 +191,7 @@ def _tables(db: Warehouse, database: str) -> list[_Table]:
         "and schema_name = any($schemas) order by all",
         {"database": database, "schemas": [s for s in SCHEMAS if s != TRAINING]},
     )
-    return [_Table(database, str(schema), str(table)) for schema, table in rows]
+    return [_Table(database, schema, table) for schema, table in rows if (schema, table) != MEASURED]
 
 
 def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:

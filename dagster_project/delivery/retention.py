@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.decisions.records import NIGHTS
+from dagster_project.decisions.records import MEASURED, NIGHTS
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.old_runs import old_runs, remove_run
 from dagster_project.delivery.stores import Store
@@ -69,6 +69,7 @@ class Pruning:
         if not self.only_told:
             self.db.rows(f"delete from {table} {where}", binds)
             self.db.rows(f"delete from {PARTS} {where}", binds)
+            self.db.rows(f"delete from {MEASURED} {where}", binds)
             show_parts(self.db)
         return Removed("lists in the ledger", tuple(str(day) for (day,) in present), int(rows))
 

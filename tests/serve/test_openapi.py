@@ -30,6 +30,7 @@ OPERATIONS = [
         "GET /features",
         "GET /evidence",
         "GET /lists",
+        "GET /realised",
         "GET /lists/{experiment}/{campaign}/treat",
     ),
     *("POST /suppressions", "GET /suppressions/{experiment}/{user}"),

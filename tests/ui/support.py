@@ -24,6 +24,7 @@ PAGES = {
     "sweep": "Budget sweep",
     "evidence": "Evidence",
     "lists": "Tonight's list",
+    "realised": "Realised",
     "model": "Model",
 }
 ANSWER = {

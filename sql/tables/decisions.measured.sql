@@ -1,0 +1,14 @@
+/* Outcomes of measured lists, of the users who are compared: the treated, and the holdout group of the list.
+   What is realised over many nights is computed from these rows. They are not published.
+   Grain: decision_date, experiment, campaign, outcome, user_id. */
+create table if not exists decisions.measured (
+    decision_date date not null,
+    experiment varchar not null,
+    campaign varchar not null,
+    outcome varchar not null,
+    user_id bigint not null,
+    part varchar not null, -- treat: treated for their score; explore: treated whatever their score; holdout
+    selected boolean not null, -- true if the score chooses the user
+    y double not null, -- the outcome
+    expected double -- default outcome under control by the response models; null if the user has no score
+)
