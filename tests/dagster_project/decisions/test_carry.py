@@ -62,6 +62,12 @@ REQUIRED_AT_FIRST = {
     ),
     "models.cards": "model_version experiment card written_at",
     "models.tuning": "experiment arm outcome kind parameters loss std_error chosen",
+    "decisions.measured": "decision_date experiment campaign outcome user_id part selected y",
+    "decisions.realised_over_time": (
+        "decision_date experiment campaign outcome comparison first_date nights treatments n_treated "
+        "n_control uplift std_error ci_low ci_high sequence_low sequence_high unadjusted "
+        "unadjusted_std_error coefficient variance"
+    ),
 }
 
 
