@@ -160,6 +160,24 @@ def reason(decision: Decision, *, binary: bool = True) -> str:
     return f"It stays below {line}, the least uplift among {share}."
 
 
+def best_arm(answer: Mapping[str, Any]) -> str:
+    """Say which treatment the best-arm policy gives this user, and by which rule."""
+    policy, at = answer["best_arm"], percent(answer["budget"])
+    arm = f"'{answer['arm']}'"
+    gives = f"**Give {arm}**" if answer["decision"] == "treat" else "**Give none of them**"
+    if answer["role"] in {"holdout", "suppressed", "explore"}:
+        rule = f"the user's role, '{answer['role']}', decides before any score does"
+    elif policy["decider"] == "nobody":
+        rule = "treating nobody is best on the users who judged"
+    elif policy["decider"] != "multi_arm":
+        rule = f"'{policy['decider']}' decides alone, since choosing each user's is not shown to beat it"
+    elif policy["price"] is None:
+        rule = "the budget is too small to treat anybody"
+    else:
+        rule = "each user gets the treatment with the largest effect less its price, if that is above 0"
+    return f"{gives} at a budget of {at}: {rule}."
+
+
 def standing(decision: Decision) -> str:
     """Say which share of held-out users has this uplift or more."""
     return f"{percent(decision.top_share)} of users have this uplift or more."

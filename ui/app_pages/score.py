@@ -9,11 +9,13 @@ import streamlit as st
 
 from ui.charts import contributions_chart
 from ui.charts import show as show_chart
-from ui.client import ApiClient, Decision, JsonValue
+from ui.client import ApiClient, ApiRefusedError, Decision, JsonValue
 from ui.decisions import headline, is_to_be_treated, why
 from ui.state import Choice, choose_learner, gate_of, page, persist_choice, warn_of_gate, widget_key
+from ui.tables import show_table
 from ui.wording import (
     LEARNERS,
+    best_arm,
     effect,
     level,
     points,
@@ -99,6 +101,31 @@ def show_drivers(client: ApiClient, body: dict[str, Any], *, binary: bool) -> No
     )
 
 
+def show_best_arm(client: ApiClient, choice: Choice, body: dict[str, Any]) -> None:
+    """Show every treatment for this user, and which one, if any, the best-arm policy gives."""
+    try:
+        answer = client.post("/score", body | {"arm": "best", "learner": None})
+    except ApiRefusedError as error:
+        st.caption(f"The best treatment for each user cannot be decided: {error}")
+        return
+    binary = choice.is_binary(answer["outcome"])
+    st.subheader("The best treatment for this user")
+    st.markdown(best_arm(answer))
+    rows = [
+        {
+            "arm": each["arm"],
+            "effect": points(each["effect"], binary=binary),
+            "cost": each["cost"],
+            "net value": each["net_value"],
+        }
+        for each in answer["alternatives"]
+    ]
+    columns = [c for c in rows[0] if rows[0][c] is not None]
+    show_table(rows, columns, headings={"arm": "treatment", "effect": "calibrated effect"})
+    with st.expander("Which policy decides, and how that was judged"):
+        st.markdown(answer["best_arm"]["reason"])
+
+
 def show(client: ApiClient, choice: Choice) -> None:
     """Lay out the page."""
     st.title("Score a user")
@@ -114,12 +141,12 @@ def show(client: ApiClient, choice: Choice) -> None:
             text = st.text_input(
                 "User id",
                 key=widget_key("user", str(features["example_user"]), scope=choice.experiment),
-                help="As in the column user_id of the lists.",
-            )
+                help="As the file writes it, or the number in the column user_id of the lists.",
+            ).strip()
             persist_choice("user", text)
-            who = {"user_id": int(text)} if text.isdecimal() else {}
+            who = {"user_id": int(text) if text.isdecimal() else text} if text else {}
     if not who:
-        answered.warning("A user id is a whole number: user_id in the lists.", icon=":material/badge:")
+        answered.info("Enter a user's id.", icon=":material/badge:")
         return
     with answered:
         budget = st.slider(
@@ -140,6 +167,8 @@ def show(client: ApiClient, choice: Choice) -> None:
         warn_of_gate(gate_of(client, choice, decision.arm, decision.learner))
         show_decision(decision, binary=binary)
         show_drivers(client, body, binary=binary)
+        if len(choice.model["arms"]) > 1:
+            show_best_arm(client, choice, body)
         with st.expander("This request as curl"):
             text = json.dumps(body, indent=2)
             st.code(

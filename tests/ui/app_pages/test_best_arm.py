@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
+from tests.serve.support import query
 from tests.support import OFFER_COSTS, offers_experiment, run_job
 from tests.ui.support import metrics, real_api, run_page
 from ui.arm_charts import choice_title, nearest
 from ui.client import ApiClient
+from ui.wording import best_arm
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,25 @@ def test_the_sweep_says_how_arms_share_the_budget_and_what_choosing_adds(client:
     assert choice_title(at).replace(" %", "\N{NO-BREAK SPACE}%") in texts
     decides = "each user's treatment is chosen" if at["decider"] == "multi_arm" else at["decider"]
     assert decides in texts
+
+
+def test_a_user_is_told_every_treatment_and_which_one_is_best(
+    client: ApiClient, offers_home: Path
+) -> None:
+    told = set()
+    for row in query(offers_home, "select user_id from raw.offers order by user_id limit 40"):
+        user = row["user_id"]
+        answer = client.post("/score", {"user_id": user, "arm": "best", "experiment": "offers"})
+        if (answer["decision"], answer["role"]) in told:
+            continue
+        told.add((answer["decision"], answer["role"]))
+        app = run_page("score", user=str(user))
+        assert not app.exception
+        assert "The best treatment for this user" in [head.value for head in app.subheader]
+        texts = [text.value for text in app.markdown]
+        assert best_arm(answer) in texts
+        assert answer["best_arm"]["reason"] in texts
+    assert {decision for decision, _ in told} == {"treat", "no_treat"}
 
 
 def test_the_list_is_told_by_treatment(client: ApiClient) -> None:
