@@ -233,6 +233,9 @@ bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk
 bench-start: $(READY) ## seconds from the start of the API to its first answer (needs make run)
 	$(BIN)/python -m bench.start --home $(UPLIFT_HOME) $(OPTIONS)
 
+bench-containers: $(READY) ## compose.yaml started for real: health, a run, the API, the app (needs podman and podman-compose)
+	$(BIN)/python -m bench.containers $(OPTIONS)
+
 bench-fuzz: $(READY) ## 20,000 damaged Arrow streams against the API: no crash, no 5xx (needs make run)
 	$(BIN)/python -m bench.fuzz_arrow --home $(UPLIFT_HOME) --keep $(BENCH_RESULTS)/fuzz
 

@@ -21,6 +21,7 @@ from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import newest_pointer, read_pin
+from uplift_core.command_words import LIFT, spoken
 from uplift_core.evaluation.tables import NAMES
 
 
@@ -62,9 +63,10 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
         console.print(f"Whom to treat      {experiment.name}: {who}{where}", soft_wrap=True)
     console.print(f"Snapshot for SQL   {home.published}")
     if pin := read_pin(home.published):
-        console.print(f"Not current yet    {pin.told}; make rollback LIFT=1 ends that", soft_wrap=True)
-    console.print("Next               make dev (Dagster, port 3000) · make serve (API, port 8000)")
-    console.print("                   make ui (Streamlit, port 8501)")
+        console.print(f"Not current yet    {pin.told}; {LIFT} ends that", soft_wrap=True)
+    dev, api, app = (spoken(name, name) for name in ("dev", "serve", "ui"))
+    console.print(f"Next               {dev} (Dagster, port 3000) · {api} (API, port 8000)")
+    console.print(f"                   {app} (Streamlit, port 8501)")
 
 
 def _who_is_treated(home: Home, experiment: BatchExperiment, key: ListKey, summary: Summary) -> str:

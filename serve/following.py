@@ -16,6 +16,7 @@ from serve.telemetry import Telemetry, age
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.notices import Notice, Notices
 from uplift_core.artifacts.publication import POINTER, Pin, read_pin
+from uplift_core.command_words import RUN
 from uplift_core.errors import UpliftError
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ REFUSED = Notice(
     "api/snapshot",
     "refused",
     "uplift: the API refuses what is published",
-    "It answers from the snapshot before, if there is one. Its log says why; `make run` publishes anew.",
+    f"It answers from the snapshot before, if there is one. Its log says why; `{RUN}` publishes anew.",
 )
 ACCEPTED = Notice(
     "api/snapshot",
@@ -142,7 +143,7 @@ class Follower:
         if state.release is not None:
             return state.release
         if state.stamp is None:
-            raise UnavailableError("nothing is published yet; run `make run`, then ask again")
+            raise UnavailableError(f"nothing is published yet; run `{RUN}`, then ask again")
         raise UnavailableError(
-            "what is published cannot be loaded (the service's log says why); run `make run`"
+            f"what is published cannot be loaded (the service's log says why); run `{RUN}`"
         )

@@ -24,6 +24,7 @@ from uplift_core.artifacts.bundle import Bundle
 from uplift_core.artifacts.publication import PublishedExperiment, read_pointer
 from uplift_core.artifacts.register import Register
 from uplift_core.boosting.tree_arrays import TreeArrays, equal_trees
+from uplift_core.command_words import RUN
 from uplift_core.errors import BundleError
 from uplift_core.evaluation.gate import EvidenceStatus
 from uplift_core.experiment.declaration import Experiment
@@ -230,9 +231,9 @@ def _load_model(
     folder = settings.bundles / entry.model_version
     loaded = bundle.load(folder)
     if bundle.manifest_sha256(folder) != entry.bundle_sha256:
-        raise BundleError(f"{folder}: not the bundle that was published; restore it or run `make run`")
+        raise BundleError(f"{folder}: not the bundle that was published; restore it or run `{RUN}`")
     if loaded.manifest.experiment.name != name:
-        raise BundleError(f"{folder}: a bundle of another experiment than {name}; run `make run`")
+        raise BundleError(f"{folder}: a bundle of another experiment than {name}; run `{RUN}`")
     if entry.arm not in loaded.models or entry.learner not in loaded.models[entry.arm].learners:
         raise BundleError(f"{folder}: has no learner '{entry.learner}' for an arm '{entry.arm}'")
     nothing_known = np.full((1, len(loaded.manifest.features)), np.nan, dtype=np.float32)

@@ -17,6 +17,7 @@ from serve.errors import UnknownUserError
 from serve.prepared import PreparedQuery
 from uplift_core.arrays import Floats
 from uplift_core.artifacts.files import sha256_file
+from uplift_core.command_words import ROLLBACK, RUN
 from uplift_core.errors import UpliftError
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.experiment.user_ids import number_in
@@ -281,7 +282,7 @@ def open_snapshot(path: Path, snapshot_id: str, sha256: str) -> Snapshot:
     """
     if sha256_file(path) != sha256:
         raise UpliftError(
-            f"{path}: altered, its sha256 is not {sha256[:12]}… as the pointer says; run `make rollback`"
+            f"{path}: altered, its sha256 is not {sha256[:12]}… as the pointer says; run `{ROLLBACK}`"
         )
     snapshot = Snapshot(path, snapshot_id)
     rules = snapshot.rows(
@@ -292,6 +293,6 @@ def open_snapshot(path: Path, snapshot_id: str, sha256: str) -> Snapshot:
     if missing:
         raise UpliftError(
             f"{path}: published by an earlier version, without the rules of lists "
-            f"({', '.join(sorted(missing))}); publish again: make run"
+            f"({', '.join(sorted(missing))}); publish again: {RUN}"
         )
     return snapshot

@@ -91,8 +91,10 @@ def test_the_command_takes_the_arguments(name: str) -> None:
     default = yaml.safe_load(of_last_stage("CMD")[0])
     command, *arguments = SERVICES[name].get("command", default)
     uplift.commands[command].make_context(command, list(arguments))
-    checked = SERVICES[name].get("healthcheck", {}).get("test") or of_last_stage("HEALTHCHECK")
-    assert checked
+    assert of_last_stage("HEALTHCHECK")
+    # podman-compose before 1.1 makes another command of words with spaces or quotes.
+    checked = SERVICES[name].get("healthcheck", {}).get("test", [])
+    assert [word for word in checked if not re.fullmatch(r"[\w:/.-]+", word)] == []
 
 
 def test_every_setting_is_documented() -> None:

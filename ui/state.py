@@ -41,13 +41,15 @@ def page(show: Show) -> None:
         choice = _sidebar(client)
         if choice is None:
             st.info(
-                "Nothing is published yet. Run `make run`, then reload.", icon=":material/hourglass:"
+                "Nothing is published yet. Run `make run` (or `uplift run`), then reload.",
+                icon=":material/hourglass:",
             )
             return
         show(client, choice)
     except ApiDownError as error:
         st.error(
-            f"{error}\n\nStart it with `make serve`, or set `UPLIFT_API_URL` to where it runs.",
+            f"{error}\n\nStart it with `make serve` (or `uplift serve`), or set `UPLIFT_API_URL` to "
+            "where it runs.",
             icon=":material/cloud_off:",
         )
         st.button("Try again", icon=":material/refresh:")

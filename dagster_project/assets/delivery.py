@@ -15,6 +15,7 @@ from dagster_project.delivery.publish import publish
 from dagster_project.delivery.retention import Pruning, as_metadata, prune
 from dagster_project.resources import Engine
 from uplift_core.artifacts.publication import read_pin
+from uplift_core.command_words import LIFT
 
 
 class ExportConfig(dg.Config):
@@ -95,7 +96,7 @@ def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         context.log.info(f"{experiment.name}/published: {path}")
         pin = read_pin(engine.paths.published)
         if pin:
-            context.log.warning(f"{experiment.name}/published: waits, {pin.told}; make rollback LIFT=1")
+            context.log.warning(f"{experiment.name}/published: waits, {pin.told}; {LIFT}")
         yield from write.results(
             {
                 "snapshot": dg.MetadataValue.path(str(path)),

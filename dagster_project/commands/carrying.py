@@ -14,6 +14,7 @@ from dagster_project.settings import Settings
 from dagster_project.warehouse.migrations import ShapeError
 from dagster_project.warehouse.opening import open_warehouse
 from uplift_core.artifacts.home import Home
+from uplift_core.command_words import RUN
 from uplift_core.errors import UpliftError
 
 
@@ -38,7 +39,7 @@ def carry_ledger(source: Path, without: Sequence[str]) -> None:
         tables = carry(db, earlier, without=without)
     for each in tables:
         console.print(_summary(each))
-    console.print(f"{earlier} is unchanged. Next: make run, for each published experiment.")
+    console.print(f"{earlier} is unchanged. Next: {RUN}, for each published experiment.")
 
 
 def _summary(table: Carried) -> str:

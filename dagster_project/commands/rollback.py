@@ -12,6 +12,7 @@ from rich.console import Console
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home, account
 from uplift_core.artifacts.publication import Pin, read_pin, read_pointer, recorded_pointers
+from uplift_core.command_words import LIFT
 from uplift_core.errors import UpliftError
 
 
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     pointer = roll_back(home, chosen.to, None if chosen.until_next else pin)
     console.print(f"current is now {pointer.snapshot_id}; the service follows within seconds")
     if read_pin(home.published):
-        console.print("it stays current until make rollback LIFT=1; lists are still made and exported")
+        console.print(f"it stays current until {LIFT}; lists are still made and exported")
     return 0
 
 

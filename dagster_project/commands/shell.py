@@ -17,6 +17,7 @@ import duckdb
 from dagster_project.settings import Settings
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
+from uplift_core.command_words import RUN, spoken
 from uplift_core.errors import UpliftError
 
 SHELL = Path(sys.executable).with_name("duckdb")
@@ -43,9 +44,10 @@ def ask_warehouse(home: Home, query: str) -> str:
         UpliftError: there is no warehouse, a run has it open, or the query fails.
     """
     if not query:
-        raise UpliftError('the warehouse answers one query: make sql OF=warehouse Q="..."')
+        call = spoken('sql OF=warehouse Q="..."', 'sql --of warehouse -- "..."')
+        raise UpliftError(f"the warehouse answers one query: {call}")
     if not home.warehouse.is_file():
-        raise UpliftError(f"{home.warehouse} is missing; run `make run`")
+        raise UpliftError(f"{home.warehouse} is missing; run `{RUN}`")
     try:
         with duckdb.connect(str(home.warehouse), read_only=True) as con:
             result = con.sql(query)

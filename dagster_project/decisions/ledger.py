@@ -17,6 +17,7 @@ from dagster_project.warehouse.table_names import LEDGER, LEDGER_ROWS, VIEW
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import POINTER, read_pointer
 from uplift_core.artifacts.register import Register
+from uplift_core.command_words import spoken
 from uplift_core.errors import UpliftError
 
 NEVER = "infinity"  # DuckDB's date after all others
@@ -109,8 +110,9 @@ def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew
         raise UpliftError(
             f"{experiment}: {home.register} holds entries up to {known_entries}, but the published "
             f"lists obey entry {registered}: it was lost, or an older one is in its place. Take it from "
-            "a backup (`make restore` into another home brings it), or enter anew whom "
-            f"decisions.registered of {snapshot} names (make suppress FILE=...). "
+            f"a backup (`{spoken('restore', 'backup --from')}` into another home brings it), or enter "
+            f"anew whom decisions.registered of {snapshot} names "
+            f"({spoken('suppress FILE=...', 'suppress --file ...')}). "
             "UPLIFT_NEW_LEDGER=true goes on without: then "
             "these users are treated again"
         )
@@ -126,10 +128,11 @@ def refuse_lost_ledger(db: Warehouse, home: Home, experiment: str, *, start_anew
     if suppressed and not known and not suppressed_here:
         lost += [f"{suppressed} suppressed users"]
     if lost:
+        carry = spoken("carry-ledger FROM=", "carry-ledger ")
         raise UpliftError(
             f"{experiment}: {home.warehouse} lacks {' and '.join(lost)} that are published. Carry the "
-            "ledger over from the earlier warehouse: make carry-ledger FROM=<its file>; "
-            f"if that file is gone, from the published snapshot: make carry-ledger FROM={snapshot}. "
+            f"ledger over from the earlier warehouse: {carry}<its file>; "
+            f"if that file is gone, from the published snapshot: {carry}{snapshot}. "
             "UPLIFT_NEW_LEDGER=true starts without the earlier ledger: then users who had unsubscribed "
             "are treated again, and the next snapshot lacks the earlier nights"
         )

@@ -44,6 +44,7 @@ from uplift_core.artifacts.publication import (
     write_pointer,
 )
 from uplift_core.artifacts.register import Register, scopes_of
+from uplift_core.command_words import spoken
 from uplift_core.errors import DataError, UpliftError
 from uplift_core.experiment.user_ids import number_in, numbers_by
 
@@ -59,7 +60,8 @@ order by all
 ERASED_MARK = "-erased"  # in the name of a snapshot that was written anew
 OPTED_OUT = (
     "in the register, that this user_id said no to all experiments, without when and why. To remove "
-    "that, too, lift it (make suppress LIFT=1, without EXPERIMENT), and erase again"
+    f"that, too, lift it ({spoken('suppress LIFT=1', 'suppress --lift')}, without an experiment), and "
+    "erase again"
 )
 LONG = 10  # digits or characters from which on an id is searched for in all files
 

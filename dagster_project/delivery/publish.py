@@ -42,6 +42,7 @@ from uplift_core.artifacts.publication import (
     write_pin,
     write_pointer,
 )
+from uplift_core.command_words import ROLLBACK
 from uplift_core.errors import UpliftError
 
 KEEP = 7
@@ -119,7 +120,7 @@ def _previous(published: Path, experiment: str) -> Pointer | None:
     if {*pointer.experiments} - {experiment} and sha256_file(path) != pointer.sha256:
         raise UpliftError(
             f"{path}: damaged, and it holds other experiments' tables; point to an earlier snapshot "
-            "first (make rollback), or move CURRENT.json away to publish without them"
+            f"first ({ROLLBACK}), or move CURRENT.json away to publish without them"
         )
     return pointer
 

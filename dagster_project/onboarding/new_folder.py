@@ -32,6 +32,7 @@ from dagster_project.warehouse.id_keys import key_for_trial, use_id_key
 from dagster_project.warehouse.schema import ID_RULES, create_rules, create_schemas
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.boosting.without_scikit_learn import import_xgboost
+from uplift_core.command_words import spoken
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.declaration import DECLARATION, FEATURES_SQL, RAW_SQL, load_experiment
 from uplift_core.experiment.naming import slug
@@ -294,4 +295,4 @@ def _print_next_steps(console: Console, draft: drafts.Draft, folder: Path) -> No
     console.print(f"  {DECLARATION}   arms, shares, outcomes, budget: compare with the plan")
     console.print(f"  {RAW_SQL}           how the file is read")
     console.print(f"  {FEATURES_SQL}      may read only columns that were known before the treatment")
-    console.print(f"\nThen   make run EXPERIMENTS={draft.name}")
+    console.print(f"\nThen   {spoken(f'run EXPERIMENTS={draft.name}', f'run {draft.name}')}")

@@ -25,6 +25,7 @@ from dagster_project.warehouse.shape import Shape, differences, shape_of
 from dagster_project.warehouse.sql import Identifier, render_text
 from uplift_core.artifacts.files import sync_folder
 from uplift_core.artifacts.home import Home
+from uplift_core.command_words import spoken
 from uplift_core.errors import UpliftError
 
 RECORD = Identifier.of("quality", "migrations")
@@ -168,9 +169,10 @@ def refuse_other_shape(db: Warehouse, home: Home, wanted: Shape, what: str) -> N
     """
     if wrong := differences(wanted, shape_of(db)):
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        carry = spoken(f"carry-ledger FROM={home.warehouse}", f"carry-ledger {home.warehouse}")
         raise ShapeError(
             f"{home.warehouse} is not of {what}: {wrong[0]}{more}. An earlier version made it, or "
-            f"somebody altered it. Run `make carry-ledger FROM={home.warehouse}`: it puts the file "
+            f"somebody altered it. Run `{carry}`: it puts the file "
             "aside and carries lists, nights, suppressions, measured outcomes and models into a new "
             "one; then run again. The published snapshot does not change."
         )

@@ -16,6 +16,7 @@ from serve.following import Follower
 from serve.release import Release
 from serve.schemas.answers import Pinned
 from serve.telemetry import Telemetry
+from uplift_core.command_words import ROLLBACK, RUN
 
 router = APIRouter(tags=["health"])
 
@@ -68,8 +69,8 @@ def _ready(release: Release, follower: Follower, telemetry: Telemetry) -> Ready:
     snapshot_id, log = release.snapshot.snapshot_id, telemetry.log
     if follower.is_damaged(release):
         raise UnavailableError(
-            f"snapshot {snapshot_id}: its file was altered after it was loaded; run `make rollback`, or "
-            "`make run` to publish another"
+            f"snapshot {snapshot_id}: its file was altered after it was loaded; run `{ROLLBACK}`, or "
+            f"`{RUN}` to publish another"
         )
     trouble = log.trouble() if log else None
     if log and log.required and trouble:

@@ -175,7 +175,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     answer = client.get("/lists", experiment=choice.experiment)
     if not answer["nights"]:
         st.info(
-            "No list has been made yet. Run `make run`, or materialize treat_list.",
+            "No list has been made yet. Run `make run` (or `uplift run`), or materialize treat_list.",
             icon=":material/bedtime:",
         )
         return

@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uplift_core.artifacts.files import replace_file, sync_folder
+from uplift_core.command_words import RUN
 from uplift_core.errors import UpliftError
 
 POINTER = "CURRENT.json"
@@ -95,9 +96,9 @@ def read_pointer(published: Path) -> Pointer:
     try:
         return Pointer.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise NothingPublishedError(f"{path}: nothing is published yet; run `make run`") from error
+        raise NothingPublishedError(f"{path}: nothing is published yet; run `{RUN}`") from error
     except ValidationError as error:
-        raise NothingPublishedError(f"{path}: unreadable pointer: {error}; run `make run`") from error
+        raise NothingPublishedError(f"{path}: unreadable pointer: {error}; run `{RUN}`") from error
 
 
 def write_pointer(published: Path, pointer: Pointer) -> None:

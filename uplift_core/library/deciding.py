@@ -50,7 +50,7 @@ class Candidates:
         return np.where(np.isnan(self.value), score, self.value * score - self.cost)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decisions:
     """Whom to treat, in the order of the table's rows.
 
@@ -74,6 +74,14 @@ class Decisions:
     arm: str
     learner: str
     evidence: Evidence | None
+
+    def __repr__(self) -> str:
+        word = f" ({self.evidence.word})" if self.evidence else ""
+        cost = f" for {self.spent:,.2f}" if self.spent else ""
+        return (
+            f"<Decisions: {int(self.treat.sum()):,} of {len(self.treat):,} users get {self.arm}{cost}, "
+            f"by {self.learner}{word}, from a score of {self.threshold:.4g} on>"
+        )
 
 
 @dataclass(frozen=True)

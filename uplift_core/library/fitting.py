@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.boosting.side_by_side import after_each, call_all
@@ -14,6 +15,7 @@ from uplift_core.errors import DataError
 from uplift_core.evaluation.procedure import judge_users
 from uplift_core.evaluation.tables import BUDGETS
 from uplift_core.experiment.declaration import Experiment
+from uplift_core.experiment.messages import readable
 from uplift_core.learners.contrast import ContrastModel, fit_learners, fits_of_contrast
 from uplift_core.learners.nuisance import ArmModels, FittedModels, OutcomeModels
 from uplift_core.library.design import Design, Shares, declare
@@ -22,11 +24,10 @@ from uplift_core.library.evaluation import Evidence
 from uplift_core.library.frames import Frame, read_frame
 from uplift_core.library.model import Model
 from uplift_core.library.prices import Cost, Value
+from uplift_core.library.telling import Log, Teller, teller
 from uplift_core.library.users import Users
-from uplift_core.progress import ProgressLog
 
 SMALLEST_GAP = 1e-9  # between a budget and its whole percent
-Log = Callable[[str], None]
 
 
 def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
@@ -87,7 +88,7 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
             0 for none; by default that of ``parameters``.
         threads: number of threads; 0 means all cores.
         name: name of the experiment in what is saved, lower-case letters, digits and underscores.
-        verbose: whether progress is written to the console, or a function that takes its messages.
+        verbose: whether progress is shown on the console, or a function that takes messages of it.
 
     Returns:
         The fitted model.
@@ -106,9 +107,7 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
         raise DataError(f"features: {sorted(taken)} are the arm, the outcome, the cluster or the id")
     table = read_frame(frame, [*features, *design.columns])
     encoding = Encoding.learn(table, features)
-    grown = LearnerParameters.model_validate(parameters or {})
-    if bags is not None:
-        grown = LearnerParameters.model_validate(grown.model_dump() | {"bags": bags})
+    grown = _parameters(parameters, bags)
     experiment = declare(
         table,
         design,
@@ -119,12 +118,22 @@ def fit(  # noqa: PLR0913 - the columns of a table, and what a declaration holds
     )
     users = Users.of(table, experiment, encoding)
     users.refuse_other_shares(experiment)
-    log: Log = verbose if callable(verbose) else (_to_console if verbose else _to_nobody)
-    return fit_users(users, experiment, encoding, threads=threads, log=log)
+    return fit_users(users, experiment, encoding, threads=threads, tell=teller(verbose))
+
+
+def _parameters(
+    given: LearnerParameters | Mapping[str, Any] | None, bags: int | None
+) -> LearnerParameters:
+    try:
+        parameters = LearnerParameters.model_validate(given or {})
+        changed = {} if bags is None else {"bags": bags}
+        return LearnerParameters.model_validate(parameters.model_dump() | changed)
+    except ValidationError as error:
+        raise DataError(f"parameters: {readable(error, LearnerParameters)}") from error
 
 
 def fit_users(
-    users: Users, experiment: Experiment, encoding: Encoding, *, threads: int, log: Log
+    users: Users, experiment: Experiment, encoding: Encoding, *, threads: int, tell: Teller
 ) -> Model:
     """Fit and judge the learners of every arm on the train users, as ``training.fitting`` of a run."""
     train = users.at(~users.holdout)
@@ -137,9 +146,11 @@ def fit_users(
     evidence: dict[str, Evidence] = {}
     for arm in experiment.treatments:
         binned = train.contrast(experiment, arm, edges)
-        log(f"{arm}: training on {len(binned.y):,} users, {len(binned.x):,} combinations of features")
+        tell.say(
+            f"{arm}: training on {len(binned.y):,} users, {len(binned.x):,} combinations of features"
+        )
         total = fits_of_contrast(experiment.split.folds, parameters.bags) + 2 * len(train.others)
-        with after_each(ProgressLog(log, f"{arm}: fits done", total)):
+        with tell.step(arm, total) as done, after_each(done):
             shared = of_control[experiment.defaults.outcome]
             fitted = fit_learners(OutcomeModels.of(binned.cells(), parameters, threads, shared))
             others = {}
@@ -151,7 +162,7 @@ def fit_users(
                 binned, budget=budget, parameters=parameters, threads=threads, of_control=shared
             )
         evidence[arm] = Evidence.of(verdict)
-        log(f"{arm}: {verdict.champion} decides; the gate: {verdict.word}")
+        tell.say(f"{arm}: {verdict.champion} decides; the gate: {verdict.word}")
     return Model(experiment, encoding, edges, contrasts, evidence, users.sha256, users)
 
 
@@ -162,11 +173,3 @@ def _fit_outcome(
     models = OutcomeModels.of(cells, parameters, threads, of_control)
     call_all(models.fits(pooled=False), models.fitter.workers)
     return models.arms()
-
-
-def _to_console(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
-
-
-def _to_nobody(message: str) -> None:
-    """Drop a message."""

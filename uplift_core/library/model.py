@@ -53,7 +53,7 @@ class Explanation:
     effect: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """All learners of every arm of one experiment.
 
@@ -74,6 +74,14 @@ class Model:
     evidence: Mapping[str, Evidence]
     data_sha256: str
     users: Users | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        experiment, words = self.experiment, self.evidence
+        told = [f"{arm} ({words[arm].word})" if arm in words else arm for arm in self.contrasts]
+        return (
+            f"<Model: effect of {', '.join(told)} against {experiment.control} on "
+            f"'{experiment.defaults.outcome}', by {len(self.edges.features)} features>"
+        )
 
     def effect(self, frame: Frame, arm: str | None = None, learner: LearnerName | None = None) -> Floats:
         """Predict how much an arm changes the outcome of each user, against the control: (n,) float32.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple
 from pathlib import Path
 
@@ -226,6 +227,8 @@ def test_two_arms_share_the_control(users: Columns) -> None:
         ({"id": "household"}, "household: two users have the same id"),
         ({"cluster": "gap"}, "gap: is missing in 1 rows"),
         ({"name": "My Model"}, "name"),
+        ({"parameters": {"effect": {"round": 5}}}, "parameters: unknown key 'effect.round' = 5; "),
+        ({"bags": 1000}, "parameters: key 'bags' = 1000: must be 200 or less"),
         ({"outcome": []}, "outcome: [] must name one column or more"),
         ({"outcome": ["bought", "bought"]}, "must name one column or more, each once"),
         ({"cost": -1}, "cost: -1 must be 0 or more, in money"),
@@ -256,6 +259,16 @@ def test_a_wrong_argument_is_named(users: Columns, changed: dict, message: str) 
 def test_what_is_no_table_is_refused(frame: object, message: str) -> None:
     with pytest.raises(DataError, match=message.replace(".", r"\.")):
         uplift.fit(frame, **HOW)
+
+
+def test_a_bar_shows_the_progress(users: Columns, capsys: pytest.CaptureFixture[str]) -> None:
+    uplift.fit(users, **HOW, verbose=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    total = re.search(r"offer .*?(\d+)/(\d+)", shown.err)
+    assert total is not None
+    assert total[1] == total[2]
+    assert "offer: stack decides; the gate: " in shown.err
 
 
 def test_progress_is_told(users: Columns) -> None:

@@ -35,6 +35,13 @@ def test_a_list_has_its_exact_size_and_treats_the_largest_effects(users: Columns
     assert np.array_equal(decisions.score, model.effect(users))
 
 
+def test_a_model_and_its_decisions_are_shown_in_a_line(users: Columns, model: Model) -> None:
+    word = model.evidence["offer"].word
+    assert repr(model).startswith(f"<Model: effect of offer ({word}) against none on 'bought', by ")
+    shown = repr(model.decide(users, users=17, cost=0.5))
+    assert shown.startswith(f"<Decisions: 17 of 3,000 users get offer for 8.50, by stack ({word}), from")
+
+
 def test_equal_scores_are_ordered_by_the_id(users: Columns) -> None:
     known = uplift.fit(users, **HOW, id="customer")
     same = {name: np.repeat(column[:1], 100) for name, column in users.items()}
