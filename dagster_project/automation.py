@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
 
+from dagster_project.decisions.arrivals import files_of
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.resources import Engine
 from uplift_core.artifacts.publication import NothingPublishedError, newest_pointer
@@ -63,6 +65,8 @@ def nightly_schedule(
 def _keys(experiment: BatchExperiment) -> list[dg.AssetKey]:
     several = len(experiment.declaration.treatments) > 1
     layers = (*LAYERS, "multi_arm_list") if several else LAYERS
+    if experiment.declaration.arrivals:  # before the list, whose checks read them
+        layers = ("outcomes", *layers)
     if experiment.declaration.retention.prunes:
         layers = (*layers, "retention")
     if experiment.declaration.population:  # its users may change every night
@@ -109,6 +113,49 @@ def source_sensor(
     return source_changed
 
 
+def outcomes_sensor(
+    folders: Sequence[BatchExperiment], jobs: Sequence[dg.UnresolvedAssetJobDefinition]
+) -> dg.SensorDefinition:
+    """Define a sensor of new files of outcomes; it is off until somebody turns it on.
+
+    The first check asks for a run, too: files that were read before change nothing.
+    """
+
+    @dg.sensor(
+        name="outcomes_arrived",
+        jobs=list(jobs),
+        minimum_interval_seconds=EVERY,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Reads files of outcomes when they arrive, measures their nights and publishes.",
+    )
+    def outcomes_arrived(
+        context: dg.SensorEvaluationContext,
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+        now = {
+            folder.name: state_of(files_of(folder, folder.declaration.arrivals))
+            for folder in folders
+            if folder.declaration.arrivals
+        }
+        changed = [name for name, state in now.items() if state and known.get(name) != state]
+        context.update_cursor(json.dumps(now))
+        if not changed:
+            yield dg.SkipReason("no file of outcomes arrived")
+        for name in changed:
+            yield dg.RunRequest(
+                run_key=f"{name}-outcomes-{sha256(now[name].encode()).hexdigest()[:16]}",
+                job_name=f"outcomes_{name}",
+                tags={"experiment": name},
+            )
+
+    return outcomes_arrived
+
+
+def state_of(files: Sequence[Path]) -> str:
+    """Return size and time of files, in order; empty if there are none."""
+    return " ".join(f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in files)
+
+
 def _state(experiment: BatchExperiment, engine: Engine) -> str:
     """Return size and time of an experiment's file, or of all its parts; empty if there is none."""
     source = experiment.declaration.source
@@ -122,4 +169,4 @@ def _state(experiment: BatchExperiment, engine: Engine) -> str:
         present = [file for file in files if file.is_file()][:1]
     else:
         present = []
-    return " ".join(f"{file.stat().st_size}-{file.stat().st_mtime_ns}" for file in present)
+    return state_of(present)

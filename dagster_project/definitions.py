@@ -8,7 +8,7 @@ import dagster as dg
 
 from dagster_project.assets import experiment_assets
 from dagster_project.assets.proof import EVALUATOR, evaluator
-from dagster_project.automation import nightly_job, nightly_schedule, source_sensor
+from dagster_project.automation import nightly_job, nightly_schedule, outcomes_sensor, source_sensor
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.experiments import experiment_folders
 from dagster_project.notices import RunNotices, run_sensors
@@ -28,11 +28,13 @@ def build_definitions(
         jobs=[
             *uplift_jobs,
             *(job(folder) for folder in folders for job in (_tuning_job, _measuring_job)),
+            *(outcomes_jobs := [_outcomes_job(f) for f in folders if f.declaration.arrivals]),
             (nightly := nightly_job(folders)),
         ],
         schedules=[nightly_schedule(nightly, folders, engine)],
         sensors=[
             source_sensor(folders, uplift_jobs, engine),
+            *([outcomes_sensor(folders, outcomes_jobs)] if outcomes_jobs else []),
             *(run_sensors(notices) if notices else ()),
         ],
         resources={"engine": engine},
@@ -56,6 +58,17 @@ def _tuning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
         name=f"tune_{experiment.name}",
         selection=dg.AssetSelection.assets([experiment.name, "tuning"]),
         description="Searches a grid of parameters by cross-validated loss; needs the cells.",
+        tags={"experiment": experiment.name},
+    )
+
+
+def _outcomes_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name=f"outcomes_{experiment.name}",
+        selection=dg.AssetSelection.assets(
+            [experiment.name, "outcomes"], [experiment.name, "published"]
+        ),
+        description="Reads the files of outcomes that arrived, measures their nights, and publishes.",
         tags={"experiment": experiment.name},
     )
 

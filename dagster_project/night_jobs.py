@@ -44,7 +44,8 @@ def make_list(  # noqa: PLR0913 - the list, and how the run shows itself
     """
     batch = _Batch.here()
     experiment = batch.published(name, day)
-    run = JobRun(experiment, "nightly_decisions", day, LAYERS, {"treat_list": config} if config else {})
+    layers = ("outcomes", *LAYERS) if experiment.declaration.arrivals else LAYERS
+    run = JobRun(experiment, "nightly_decisions", day, layers, {"treat_list": config} if config else {})
     code = batch.run(run, verbose=verbose, wait=wait, as_json=as_json)
     if code:
         return code

@@ -116,11 +116,12 @@ def run_job(  # noqa: PLR0913 - each test needs a few
     night = decision_date or datetime.now(UTC).date().isoformat()
     selection = [dg.AssetKey([experiment.name, layer]) for layer in only] or None
     dates = {PARTITION_START: night, PARTITION_END: until} if until else {}
+    has_date = not (until or job.startswith("outcomes_") or (only and not NIGHTLY & set(only)))
     return chosen.execute_in_process(
         run_config=QUIET | {"ops": ops},
         raise_on_error=raise_on_error,
         asset_selection=selection,
-        partition_key=None if until or (only and not NIGHTLY & set(only)) else night,
+        partition_key=night if has_date else None,
         tags=dates,
     )
 

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_project.assets.common import nights_from
 from dagster_project.assets.decisions import (
     multi_arm_list_asset,
+    outcomes_asset,
     realised_asset,
     thresholds_asset,
     treat_list_asset,
@@ -58,6 +59,8 @@ def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.
     assets += [layer(experiment, nights) for layer in NIGHTLY_LAYERS]
     if len(experiment.declaration.treatments) > 1:
         assets += [multi_arm_asset(experiment), multi_arm_list_asset(experiment, nights)]
+    if arrivals := experiment.declaration.arrivals:
+        assets.append(outcomes_asset(experiment, arrivals))
     if experiment.declaration.retention.prunes:
         assets.append(retention_asset(experiment))
     if experiment.declaration.population:

@@ -15,11 +15,12 @@ from dagster_project.assets.common import NIGHTLY, Results, asset_options
 from dagster_project.assets.layer import LayerWrite
 from dagster_project.checks.dagster_checks import WORTH
 from dagster_project.checks.findings import Finding
+from dagster_project.decisions.arrivals import measure_arrived, read_arrivals
 from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.gates import GateError, record_refusal
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.decisions.realised import measure
-from dagster_project.decisions.records import REALISED, TREAT_LIST, Night
+from dagster_project.decisions.records import OUTCOMES, REALISED, TREAT_LIST, Night
 from dagster_project.decisions.registered import read_register
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.decisions.treat_list import write_treat_list
@@ -29,6 +30,7 @@ from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.evaluation.estimate import BETTER
+from uplift_core.experiment.arrivals import Arrivals
 from uplift_core.experiment.decision_rules import ArmQuota
 from uplift_core.experiment.design import Defaults
 from uplift_core.learner_names import LearnerName
@@ -99,6 +101,7 @@ def treat_list_asset(
     """Define the asset of the users to treat within the budget."""
     defaults = experiment.declaration.defaults
     deps = [*score_layers(experiment), "thresholds", "evaluation"]
+    deps += ["outcomes"] if experiment.declaration.arrivals else []
 
     @dg.asset(
         **asset_options(experiment, "treat_list", deps, partitions=nights),
@@ -181,6 +184,31 @@ def realised_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition)
         yield from write.results(metadata)
 
     return realised
+
+
+def outcomes_asset(experiment: BatchExperiment, arrivals: Arrivals) -> dg.AssetsDefinition:
+    """Define the asset of the outcomes that arrive in the declared files."""
+
+    @dg.asset(
+        **asset_options(experiment, "outcomes"),
+        description="Outcomes that arrived since the last run, and the nights that they measure. One "
+        "row per outcome, user and moment.",
+    )
+    def outcomes(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, experiment, "outcomes")
+        with write.transaction() as db:
+            arrived = read_arrivals(db, experiment, arrivals)
+            nights = measure_arrived(db, experiment, arrivals, arrived.since)
+            metadata = describe_table(db, OUTCOMES, experiment=experiment.name)
+        context.log.info(
+            f"{experiment.name}/outcomes: {arrived.files} files brought {arrived.new:,} outcomes and "
+            f"corrected {arrived.corrected:,}; measured nights: {', '.join(nights) or 'none'}"
+        )
+        counts = {"files": arrived.files, "new": arrived.new, "corrected": arrived.corrected}
+        metadata |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+        yield from write.results(metadata)
+
+    return outcomes
 
 
 def _report(nights: list[Night]) -> dg.MetadataValue:

@@ -81,6 +81,8 @@ def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         "export",
         "realised",
     ]
+    if experiment.declaration.arrivals:
+        before += ["outcomes"]
     if len(experiment.declaration.treatments) > 1:
         before += ["multi_arm", "multi_arm_list"]
 

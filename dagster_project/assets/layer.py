@@ -20,7 +20,7 @@ from dagster_project.warehouse.provenance import record_layer, refuse_mixed_laye
 
 # Layers that leave the warehouse must be made of layers that belong together.
 CLOSED = frozenset({"treat_list", "multi_arm_list", "export", "published"})
-LEDGER = frozenset({"realised"})  # not compared, since it measures lists of any night
+LEDGER = frozenset({"realised", "outcomes"})  # not compared: they measure lists of any night
 # The steps of these layers refuse a warehouse whose ledger was lost.
 NEED_LEDGER = frozenset({"raw", "treat_list", "published"})
 

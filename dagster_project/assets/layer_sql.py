@@ -36,6 +36,7 @@ MODULES = {
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),
     "realised": ("decisions/realised", "decisions/over_time"),
+    "outcomes": ("decisions/arrivals", "decisions/realised", "decisions/over_time"),
     "export": ("delivery/export",),
     "published": ("delivery/known_users",),
 }

@@ -29,7 +29,8 @@ here.
 Tables of one experiment are named after it, `<layer>.<experiment>`; this page shows those of
 {experiments}. All other tables hold every experiment, identified by the column
 `experiment`. The warehouse, which only the batch opens, also has the schema `training` (bins, cells
-and their predictions) and `decisions.measured` (outcomes of single users on measured lists).
+and their predictions) and outcomes of single users: `decisions.outcomes`, as they arrived,
+and `decisions.measured`, on measured lists.
 
 Tables marked as personal have rows about single users; `make erase` goes through them. All others hold
 sums, figures and names.

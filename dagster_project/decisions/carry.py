@@ -32,6 +32,8 @@ KEYS = {
     ("decisions", "realised"): NIGHT,
     ("decisions", "night_arms"): NIGHT,
     ("decisions", "realised_arms"): NIGHT,
+    ("decisions", "outcomes"): ("experiment", "outcome", "user_id", "moment"),
+    ("decisions", "outcome_files"): ("experiment", "file", "sha256"),
     ("decisions", "measured"): NIGHT,
     ("decisions", "realised_over_time"): NIGHT,
     ("models", "registry"): ("model_version", "arm", "learner"),

@@ -24,6 +24,7 @@ from uplift_core.evaluation.clusters import refuse_one_cluster
 from uplift_core.evaluation.gate import RESPONSE
 from uplift_core.evaluation.over_time import AddedOutcomes, Squares, agrees_always, sequence_radius
 
+LIST_OUTCOMES = Identifier.of("realised_outcomes")  # temporary: user_id and y of one list
 CAMPAIGN = "experiment = $experiment and campaign = $campaign and outcome = $outcome"
 # A sequence begins anew where its first nights were removed ([retention] ledger_days).
 EARLIER = (
@@ -35,30 +36,34 @@ EARLIER = (
 PROMISED = (
     "select if(count(*) = count(promised), sum(n_treated * promised) / sum(n_treated), null), "
     f"sum(n_treated * promised_std_error) / sum(n_treated) from {REALISED} where {CAMPAIGN} "
-    "and comparison = $comparison and decision_date between $first_date and $decision_date::date"
+    "and comparison = $comparison and not coalesce(provisional, false) "
+    "and decision_date between $first_date and $decision_date::date"
 )
 
 
 def keep_outcomes(
-    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: str, outcome_rows: Identifier
+    db: Warehouse, experiment: BatchExperiment, key: ListKey, outcome: str, *, provisional: bool
 ) -> None:
     """Insert the outcomes of a list's compared users, with what models expect without treatment.
 
     Args:
-        db: the warehouse.
+        db: the warehouse; ``LIST_OUTCOMES`` has a row for each user of the list.
         experiment: the experiment.
         key: the list.
         outcome: name of the outcome.
-        outcome_rows: table of user_id and y, a row for each user of the list.
+        provisional: whether the outcome's window has not closed yet; such nights are not added up.
     """
     sql = render(
         "decisions/measured.sql",
         treat_list=TREAT_LIST,
-        outcome_rows=outcome_rows,
+        outcome_rows=LIST_OUTCOMES,
         scores=experiment.target_users.scores,
         response=Identifier.of(SCORES[RESPONSE]),
     )
-    db.rows(f"insert into {MEASURED} by name {sql}", asdict(key) | {"outcome": outcome})
+    db.rows(
+        f"insert into {MEASURED} by name {sql}",
+        asdict(key) | {"outcome": outcome, "provisional": provisional},
+    )
 
 
 def forget_outcomes(db: Warehouse, experiment: str, decision_date: str) -> None:
@@ -82,7 +87,8 @@ def measure_over_time(db: Warehouse, experiment: BatchExperiment, since: str) ->
     )
     lists = db.rows(
         f"select distinct decision_date::varchar, campaign, outcome from {MEASURED} "
-        "where experiment = $experiment and decision_date >= $since::date order by all",
+        "where experiment = $experiment and decision_date >= $since::date "
+        "and not coalesce(provisional, false) order by all",
         binds,
     )
     written = 0

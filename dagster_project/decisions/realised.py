@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.nights import campaigns
-from dagster_project.decisions.over_time import forget_outcomes, keep_outcomes, measure_over_time
+from dagster_project.decisions.outcome_files import FILE, id_columns, number_users, read_file
+from dagster_project.decisions.over_time import (
+    LIST_OUTCOMES,
+    forget_outcomes,
+    keep_outcomes,
+    measure_over_time,
+)
 from dagster_project.decisions.records import (
     NIGHT_ARMS,
     REALISED,
@@ -23,14 +30,6 @@ from dagster_project.decisions.records import (
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import read_held_out
 from dagster_project.inputs.clusters import cluster_column
-from dagster_project.inputs.reading import (
-    READERS,
-    TEXT,
-    read_with_ids,
-    refuse_changed,
-    refuse_floats,
-    whole_number,
-)
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
@@ -41,9 +40,6 @@ from uplift_core.evaluation.policy import average_effect
 from uplift_core.evaluation.realised import Sample, agree, realised_uplift
 from uplift_core.experiment.design import Outcome
 from uplift_core.targeting.arm_choice import BEST
-
-FILE = Identifier.of("realised_file")
-OUTCOMES = Identifier.of("realised_outcomes")
 
 
 def measure(
@@ -67,8 +63,8 @@ def measure(
     Raises:
         DataError: there is no such list, or the file is invalid: names column, user and remedy.
     """
-    known = _id_columns(experiment)
-    columns = _read(db, file, known)
+    known = id_columns(experiment)
+    columns = read_file(db, file, known)
     outcomes = [outcome for outcome in experiment.declaration.outcomes if outcome.name in columns]
     owners = [column for column in known if column in columns]
     if not owners or not outcomes:
@@ -76,95 +72,48 @@ def measure(
         raise DataError(
             f"{file.name}: needs {' or '.join(known)} and one of {declared}; it has {list(columns)}"
         )
-    _number_users(db, experiment, file, outcomes, owners[0])
+    number_users(db, experiment, file, [outcome.name for outcome in outcomes], owners[0])
+
+    def load(key: ListKey, outcome: Outcome) -> bool:
+        _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
+        return False
+
+    rows = measure_date(db, experiment, decision_date, outcomes, load)
+    measure_over_time(db, experiment, decision_date)
+    return rows
+
+
+Load = Callable[[ListKey, Outcome], bool]
+"""Writes a list's outcomes to the table ``LIST_OUTCOMES``; returns whether they are provisional."""
+
+
+def measure_date(
+    db: Warehouse,
+    experiment: BatchExperiment,
+    decision_date: str,
+    outcomes: Sequence[Outcome],
+    load: Load,
+) -> int:
+    """Replace the figures of a date's lists, and the outcomes that are kept; return the number of rows.
+
+    Raises:
+        DataError: there is no such list, its rows were removed, or a side has too few users.
+    """
     forget_outcomes(db, experiment.name, decision_date)
     rows, by_arm = [], []
     for key in campaigns(db, experiment.name, decision_date):
         _refuse_pruned(db, key)
         for outcome in outcomes:
-            _check(db, key, outcome, file, absent_is_zero=absent_is_zero)
+            provisional = load(key, outcome)
             promises = _promises(db, experiment, key, outcome)
-            rows += _measure_outcome(db, experiment, key, outcome, promises)
+            measured = _measure_outcome(db, experiment, key, outcome, promises)
+            rows += [row | {"provisional": provisional} for row in measured]
             by_arm += _measure_arms(db, experiment, key, outcome, promises)
-            keep_outcomes(db, experiment, key, outcome.name, OUTCOMES)
+            keep_outcomes(db, experiment, key, outcome.name, provisional=provisional)
     of_date = {"experiment": experiment.name, "decision_date": decision_date}
     db.replace_rows(REALISED, of_date, pa.Table.from_pylist(rows))
     db.replace_rows(REALISED_ARMS, of_date, pa.Table.from_pylist(by_arm))
-    measure_over_time(db, experiment, decision_date)
     return len(rows)
-
-
-def _id_columns(experiment: BatchExperiment) -> list[str]:
-    """List the columns that may identify a file's users, the declared id first."""
-    population = experiment.declaration.population
-    names = [experiment.declaration.id_column, population.user_id if population else "", "user_id"]
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def _number_users(
-    db: Warehouse, experiment: BatchExperiment, file: Path, outcomes: list[Outcome], owner: str
-) -> None:
-    """Translate the file's ids to user numbers, unless the file has the numbers."""
-    refuse_floats(db, FILE, owner, file.name, "write whole numbers or texts")
-    id_column, raw = experiment.declaration.id_column, experiment.target_users.raw
-    numbers = not id_column or (owner == "user_id" and _holds_numbers(db, raw, id_column))
-    if numbers or _types(db, raw)[id_column] != TEXT:
-        _trim(db, owner)
-    if numbers:
-        refuse_changed(db, FILE, owner, file.name, "write user_id as the list has it")
-        return
-    names = ", ".join(f"file.{Identifier.of(outcome.name)}" for outcome in outcomes)
-    db.create_temporary(
-        FILE,
-        f"select ids.user_id, file.{Identifier.of(owner)} as _id_in_file, {names} from {FILE} as file "
-        f"left join {raw} as ids on file.{Identifier.of(owner)}::varchar = "
-        f"ids.{Identifier.of(id_column)}::varchar",
-    )
-    unknown, first = db.one(f"select count(*), min(_id_in_file) from {FILE} where user_id is null")
-    if unknown:
-        raise DataError(
-            f"{file.name}: '{owner}' = {first!r} and {unknown - 1} more are not users "
-            f"of {experiment.target_users.name}; remove them, or write the ids as "
-            "the experiment's file does"
-        )
-
-
-def _holds_numbers(db: Warehouse, raw: Identifier, id_column: str) -> bool:
-    """Return true if the file's user_id holds the list's user numbers, not the declared ids.
-
-    Both can look alike; the one that matches more rows decides.
-    """
-    known_numbers, known_ids, whole = db.one(
-        f"select count(numbers.user_id), count(ids.user_id), "
-        f"bool_and({whole_number('trim(file.user_id::varchar)')}) from {FILE} as file "
-        f"left join {raw} as numbers on try_cast(file.user_id as bigint) = numbers.user_id "
-        f"left join {raw} as ids on file.user_id::varchar = ids.{Identifier.of(id_column)}::varchar"
-    )
-    return bool(whole and known_numbers >= known_ids)
-
-
-def _read(db: Warehouse, file: Path, ids: list[str]) -> dict[str, str]:
-    """Read the file into a temporary table; return its columns with their types.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    if file.suffix not in READERS or not file.is_file():
-        raise DataError(f"{file}: needs to be a CSV or Parquet file that exists")
-    read = read_with_ids(db, file, ids)
-    db.create_temporary(FILE, f"from {read}", {"source": str(file)})
-    return _types(db, FILE)
-
-
-def _types(db: Warehouse, table: Identifier) -> dict[str, str]:
-    return {str(row[0]): str(row[1]) for row in db.rows(f"describe {table}")}
-
-
-def _trim(db: Warehouse, column: str) -> None:
-    """Remove spaces around numbers, as people write one after a comma; a text id is not trimmed."""
-    if _types(db, FILE)[column] == TEXT:
-        name = Identifier.of(column)
-        db.rows(f"update {FILE} set {name} = trim({name})")
 
 
 def _refuse_pruned(db: Warehouse, key: ListKey) -> None:
@@ -179,11 +128,11 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
     column = Identifier.of(outcome.name)
     try:
         db.create_temporary(
-            OUTCOMES, f"select user_id::bigint as user_id, {column}::double as y from {FILE}"
+            LIST_OUTCOMES, f"select user_id::bigint as user_id, {column}::double as y from {FILE}"
         )
     except duckdb.Error as error:
         raise DataError(f"{file.name}: user_id and '{outcome.name}' must be numbers: {error}") from error
-    sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=OUTCOMES)
+    sql = render("decisions/outcome_faults.sql", treat_list=TREAT_LIST, outcome_rows=LIST_OUTCOMES)
     kinds = {"binary": outcome.kind == "binary", "counted": outcome.kind == "count"}
     binds = asdict(key) | kinds
     repeated, unknown, first_unknown, odd, first_odd, absent = db.one(sql, binds)
@@ -202,9 +151,8 @@ def _check(db: Warehouse, key: ListKey, outcome: Outcome, file: Path, *, absent_
         )
     if absent:
         db.rows(
-            f"insert into {OUTCOMES} select user_id, 0 from {TREAT_LIST} where experiment = $experiment "
-            "and campaign = $campaign and decision_date = $decision_date::date "
-            f"and user_id not in (select user_id from {OUTCOMES})",
+            f"insert into {LIST_OUTCOMES} select user_id, 0 from {TREAT_LIST} where {THIS_LIST} "
+            f"and user_id not in (select user_id from {LIST_OUTCOMES})",
             asdict(key),
         )
 
@@ -241,7 +189,7 @@ def _compared(
     sql = render(
         "decisions/realised.sql",
         treat_list=TREAT_LIST,
-        outcome_rows=OUTCOMES,
+        outcome_rows=LIST_OUTCOMES,
         raw=experiment.target_users.raw,
         cluster=cluster_column(experiment),
         by_arm=by_arm,

@@ -49,7 +49,8 @@ KEEP = 7
 STORAGE = "v1.5.0"  # format of the files: analysts' clients are older than the batch
 NIGHTS = 2  # number of nights that are published: tonight's lists, and those they changed from
 MIGRATIONS = ("quality", "migrations")  # those of the warehouse that publishes
-MEASURED = ("decisions", "measured")  # outcomes of single users, of which figures are published
+# Outcomes of single users, of which figures are published.
+OUTCOMES = frozenset({("decisions", "measured"), ("decisions", "outcomes")})
 TRAINING = "training"  # cells are used by the batch alone; nobody else reads them
 
 
@@ -192,7 +193,7 @@ def _tables(db: Warehouse, database: str) -> list[_Table]:
         "and schema_name = any($schemas) order by all",
         {"database": database, "schemas": [s for s in SCHEMAS if s != TRAINING]},
     )
-    return [_Table(database, schema, table) for schema, table in rows if (schema, table) != MEASURED]
+    return [_Table(database, schema, table) for schema, table in rows if (schema, table) not in OUTCOMES]
 
 
 def _views(db: Warehouse, database: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.decisions.records import MEASURED, NIGHTS
+from dagster_project.decisions.records import MEASURED, NIGHTS, OUTCOMES, TREAT_LIST
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.old_runs import old_runs, remove_run
 from dagster_project.delivery.stores import Store
@@ -71,6 +71,11 @@ class Pruning:
             self.db.rows(f"delete from {PARTS} {where}", binds)
             self.db.rows(f"delete from {MEASURED} {where}", binds)
             show_parts(self.db)
+            self.db.rows(
+                f"delete from {OUTCOMES} where experiment = $experiment and moment < "
+                f"(select min(decision_date) from {TREAT_LIST} where experiment = $experiment)",
+                {"experiment": self.experiment.name},
+            )
         return Removed("lists in the ledger", tuple(str(day) for (day,) in present), int(rows))
 
     def exports(self) -> Removed:

@@ -1,6 +1,6 @@
 /* Outcomes of one list's compared users, with the default outcome that the response models expect of each.
    Grain: user_id.  Inputs: decisions.treat_list, the night's outcomes (user_id, y), and the users' scores.
-   Bound: $decision_date, $experiment, $campaign, $outcome.
+   Bound: $decision_date, $experiment, $campaign, $outcome; $provisional, true before the window has closed.
    Each arm has a response model. Their mean is taken, so that treated and holdout users are
    predicted alike, whatever arm the list has for them. */
 with compared as (
@@ -39,7 +39,8 @@ select
     compared.decision as part,
     compared.selected,
     compared.y,
-    predicted.expected
+    predicted.expected,
+    {{ bind.provisional }}::boolean as provisional
 from compared
 left join predicted using (user_id)
 order by compared.user_id

@@ -21,6 +21,7 @@ with measured as (
     where outcomes.experiment = {{ bind.experiment }}
         and outcomes.campaign = {{ bind.campaign }}
         and outcomes.outcome = {{ bind.outcome }}
+        and not coalesce(outcomes.provisional, false)
         and outcomes.decision_date <= {{ bind.decision_date }}::date
 ),
 

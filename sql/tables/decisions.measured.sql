@@ -10,5 +10,6 @@ create table if not exists decisions.measured (
     part varchar not null, -- treat: treated for their score; explore: treated whatever their score; holdout
     selected boolean not null, -- true if the score chooses the user
     y double not null, -- the outcome
-    expected double -- default outcome under control by the response models; null if the user has no score
+    expected double, -- default outcome under control by the response models; null if the user has no score
+    provisional boolean -- true before the outcome's window has closed
 )

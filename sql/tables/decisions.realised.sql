@@ -18,5 +18,6 @@ create table if not exists decisions.realised (
     promised_std_error double,
     agrees boolean, -- true if promise and measurement differ by no more than chance allows in 95 % of cases
     clusters bigint,
+    provisional boolean, -- true before the outcome's window has closed; null if a file was given by hand
     primary key (decision_date, experiment, campaign, outcome, comparison)
 )

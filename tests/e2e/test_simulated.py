@@ -62,6 +62,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
         "decisions.registered",
         "decisions.realised",
         "decisions.realised_over_time",
+        "decisions.outcome_files",
     }
     # Of several treatments alone, and of a declared exposure.
     may_be_empty |= {"evaluation.multi_arm", "decisions.multi_arm_list", "evaluation.complier_effects"}

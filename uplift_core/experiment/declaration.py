@@ -21,6 +21,7 @@ from pydantic import (
 
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
+from uplift_core.experiment.arrivals import Arrivals
 from uplift_core.experiment.decision_rules import Decisions, Unit, quota_faults
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.exposure import exposure_faults
@@ -96,6 +97,8 @@ class Experiment(Declared):
     quality: QualityLimits = QualityLimits()
     # Not written to manifests, so that models keep their version.
     retention: Retention = Field(Retention(), exclude=True)
+    # Outcomes that arrive after lists were made. Not written to manifests.
+    arrivals: Arrivals | None = Field(None, exclude=True)
     assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
     # Whether the arms' shares come from the design, or were counted: counted shares have no guarantee.
     propensities: Literal["design", "estimate"] = "design"
@@ -181,6 +184,14 @@ class Experiment(Declared):
                 "decisions.cut = 'threshold' compares the score of each user, and would tear clusters "
                 "apart; set cut = 'size', or unit = 'user'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _arrivals_are_outcomes(self) -> Self:
+        if self.arrivals:
+            faults = list(self.arrivals.faults({outcome.name for outcome in self.outcomes}))
+            if faults:
+                raise ValueError(f"arrivals: {'; '.join(faults)}")
         return self
 
     @model_validator(mode="after")
@@ -274,6 +285,7 @@ class Experiment(Declared):
         data = self.model_dump() | {
             "source": source.model_dump(),
             "retention": self.retention,  # which a dump leaves out
+            "arrivals": self.arrivals,  # likewise
             "published": published.model_dump() if published else None,
             "arms": [arm.model_dump() | {"share": shares[arm.name]} for arm in self.arms],
         }

@@ -18,8 +18,9 @@ class Retention(Declared):
         exports_days: exported lists, with all their files.
         full_csv: whether the exported sheets of all users are written as CSV, too. ``treat`` always is,
             and Parquet files always hold all sheets.
-        ledger_days: rows by user in ``decisions.treat_list`` and ``decisions.measured``. The counts,
-            gates and realised uplift of the night stay. Must cover the days of the contact cap.
+        ledger_days: rows by user in ``decisions.treat_list`` and ``decisions.measured``, and arrived
+            outcomes. The counts, gates and realised uplift of the night stay. Must cover the days of
+            the contact cap.
         models_days: bundles and model cards that no kept snapshot names and that decided no list in
             these days. Their rows in ``models.registry`` stay.
         runs_days: finished runs in Dagster's store, with events and logs, once anything of this table is

@@ -68,6 +68,10 @@ REQUIRED_AT_FIRST = {
         "n_control uplift std_error ci_low ci_high sequence_low sequence_high unadjusted "
         "unadjusted_std_error coefficient variance"
     ),
+    "decisions.outcomes": "experiment outcome user_id moment y recorded",
+    "decisions.outcome_files": (
+        "experiment file sha256 outcomes new_outcomes corrected unknown_users read_at"
+    ),
 }
 
 
