@@ -33,6 +33,7 @@ MODULES = {
         *("decisions/treat_list", "decisions/registered", "decisions/roles", "decisions/nights"),
         *("scores/score_groups", "evaluation/complier_effects"),
         *("decisions/user_effects", "decisions/best_arm", "decisions/night_arms"),
+        "decisions/guardrails",
         *("compute/cluster/lists", "compute/cluster/list_tasks"),
     ),
     "realised": ("decisions/realised", "decisions/over_time"),

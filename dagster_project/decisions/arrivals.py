@@ -111,7 +111,7 @@ def measure_arrived(
     }
     waiting = render("decisions/waiting_nights.sql", treat_list=TREAT_LIST)
     dates = [str(date) for (date,) in db.rows(waiting, binds)]
-    outcomes = [o for o in experiment.declaration.outcomes if o.name in arrivals.within_days]
+    outcomes = experiment.declaration.arriving_outcomes
 
     def load(key: ListKey, outcome: Outcome) -> bool:
         days = arrivals.within_days[outcome.name]
@@ -136,7 +136,7 @@ def _read(db: Warehouse, experiment: BatchExperiment, arrivals: Arrivals, file: 
     ids = [arrivals.user] if arrivals.user else id_columns(experiment)
     columns = read_file(db, file, ids)
     owners = [column for column in ids if column in columns]
-    outcomes = [o for o in experiment.declaration.outcomes if o.name in arrivals.within_days]
+    outcomes = experiment.declaration.arriving_outcomes
     named = [o for o in outcomes if o.name in columns]
     times = [column for column in (arrivals.moment, arrivals.recorded) if column]
     missing = [column for column in times if column not in columns]

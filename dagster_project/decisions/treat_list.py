@@ -16,6 +16,7 @@ from dagster_project.decisions.best_arm import (
 )
 from dagster_project.decisions.facts import ListFacts, ListOrder, feature_snapshot, read_facts
 from dagster_project.decisions.gates import Gate, judge_night, refuse_failures
+from dagster_project.decisions.guardrails import judge_guardrails
 from dagster_project.decisions.night_arms import ArmRows, describe_arms, quota_gate, write_arms
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
@@ -130,7 +131,7 @@ def _finish(  # noqa: PLR0913 - the list, and what is known of its arms
 ) -> Night:
     """Judge a list that was written, and report it; ``gates`` are checks beside those of every list."""
     allowed = plan.allowed_share(facts.experiment, night)
-    gates = (*judge_night(facts, night, allowed, plan.free_places), *gates)
+    gates = (*judge_night(facts, night, allowed, plan.free_places), *judge_guardrails(db, facts), *gates)
     night = refuse_failures(facts, night, gates)
     write_rules(db, facts.experiment, facts.key, plan.share)
     write_night(db, facts.key, night, gates)

@@ -4,7 +4,7 @@ create table if not exists decisions.gates (
     decision_date date not null,
     experiment varchar not null,
     campaign varchar not null,
-    gate varchar not null, -- sample_ratio, list_change, realised_rate, evidence, treating_nobody or threshold_rate
+    gate varchar not null, -- name of the check, such as sample_ratio, threshold_rate or guardrail_<event>
     passed boolean not null,
     value double, -- measured value; null: nothing to compare with
     "limit" double not null, -- allowed value

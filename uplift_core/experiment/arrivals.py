@@ -19,7 +19,8 @@ class Arrivals(Declared):
     Attributes:
         path: the files, relative to the experiment's folder; a pattern names several.
         within_days: outcome -> its window. A night's outcome of a user is what happened from the list's
-            date on, in this many days. Outcomes that are not named are not read.
+            date on, in this many days. Outcomes that are not named are not read. An event of
+            ``decisions.guardrails`` may be named, too.
         user: column with the users' id; default: the experiment's column, or ``user_id``.
         moment: column: when the outcome happened.
         recorded: column: when the row was written. Of two rows about one user, outcome and moment, the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -51,6 +51,29 @@ NO_CAP = 2**31 - 1  # more treatments than any user can have had
 def cap_binds(treatments: int | None = None, days: int | None = None) -> dict[str, int]:
     """Return the values that ``sql/rules/excluded_users.sql`` takes for a contact cap, or for none."""
     return {"cap": treatments or NO_CAP, "cap_days": days or 1}
+
+
+class Guardrail(Declared):
+    """The largest accepted share of treatments after which an unwanted event happens."""
+
+    max: Annotated[float, Field(gt=0, lt=1)]
+
+
+def guardrail_faults(
+    guardrails: Collection[str], kinds: Mapping[str, str], arriving: Collection[str]
+) -> Iterator[str]:
+    """Tell what is wrong with guardrails.
+
+    Args:
+        guardrails: their names.
+        kinds: outcome -> its kind, of the experiment's outcomes.
+        arriving: names of outcomes that arrive in files.
+    """
+    for name in guardrails:
+        if kinds.get(name, "binary") != "binary":
+            yield f"'{name}' is {kinds[name]}; a guardrail is an event: name a binary outcome"
+        elif name not in kinds and name not in arriving:
+            yield f"'{name}' is no outcome; say where it arrives, in arrivals.within_days"
 
 
 class GateLimits(Declared):
@@ -108,6 +131,9 @@ class Decisions(Declared):
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
 
+    ``guardrails`` are, by event, such as to unsubscribe, the largest accepted share of treatments after
+    which it happens: if it is shown to be exceeded, the next list is refused.
+
     ``quotas`` are, by arm, the most that a list with ``arm = best`` gives of it, explorers included.
     """
 
@@ -126,6 +152,7 @@ class Decisions(Declared):
     cost_column: str | None = None
     value_column: str | None = None
     gates: GateLimits = GateLimits()
+    guardrails: dict[str, Guardrail] = Field(default_factory=dict, exclude_if=lambda rails: not rails)
     quotas: dict[str, ArmQuota] = Field(default_factory=dict, exclude_if=lambda quotas: not quotas)
 
     def drawn_by_chance(self) -> Decisions:

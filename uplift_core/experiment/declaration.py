@@ -22,7 +22,7 @@ from pydantic import (
 from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.arrivals import Arrivals
-from uplift_core.experiment.decision_rules import Decisions, Unit, quota_faults
+from uplift_core.experiment.decision_rules import Decisions, Unit, guardrail_faults, quota_faults
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.exposure import exposure_faults
 from uplift_core.experiment.messages import readable
@@ -187,12 +187,25 @@ class Experiment(Declared):
         return self
 
     @model_validator(mode="after")
-    def _arrivals_are_outcomes(self) -> Self:
+    def _arrivals_and_guardrails_are_outcomes(self) -> Self:
+        kinds = {outcome.name: outcome.kind for outcome in self.outcomes}
+        guardrails = self.decisions.guardrails
+        arriving = self.arrivals.within_days if self.arrivals else {}
+        faults = [
+            f"decisions.guardrails: {fault}" for fault in guardrail_faults(guardrails, kinds, arriving)
+        ]
         if self.arrivals:
-            faults = list(self.arrivals.faults({outcome.name for outcome in self.outcomes}))
-            if faults:
-                raise ValueError(f"arrivals: {'; '.join(faults)}")
+            faults += [f"arrivals: {f}" for f in self.arrivals.faults({*kinds, *guardrails})]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def arriving_outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes that arrive in files: declared ones, and events of guardrails alone."""
+        windows = self.arrivals.within_days if self.arrivals else {}
+        declared = {outcome.name: outcome for outcome in self.outcomes}
+        return tuple(declared.get(name) or Outcome(name=name, kind="binary") for name in windows)
 
     @model_validator(mode="after")
     def _quotas_fit_arms(self) -> Self:
