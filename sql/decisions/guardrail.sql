@@ -1,8 +1,8 @@
 /* How often an event befell the treated users of a campaign, by what was measured before a date.
    Grain: one row.  Inputs: decisions.measured.
    Bound: $experiment, $campaign, $outcome; $decision_date, the date; $limit, the accepted share of treatments.
-   Nights count before their windows have closed, too: they can only have more events later. A user's deviations from the
-   limit are added up before they are squared. */
+   Nights count before their windows have closed, too: they can only have more events later. A user's deviations from
+   the limit are added up before they are squared. */
 with treatments as (
     select
         user_id,
