@@ -233,6 +233,9 @@ bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk
 bench-start: $(READY) ## seconds from the start of the API to its first answer (needs make run)
 	$(BIN)/python -m bench.start --home $(UPLIFT_HOME) $(OPTIONS)
 
+bench-library: $(READY) ## the wheel in an empty environment: three lines on Hillstrom, seconds; equal to what is published (needs make run)
+	$(BIN)/python -m bench.library --data "$(UPLIFT_DATA_DIR)" --home $(UPLIFT_HOME) $(OPTIONS)
+
 bench-containers: $(READY) ## compose.yaml started for real: health, a run, the API, the app (needs podman and podman-compose)
 	$(BIN)/python -m bench.containers $(OPTIONS)
 
@@ -253,6 +256,9 @@ tour: $(READY) ## the app in headless Chromium, checked, timed, pictured (needs 
 
 pictures: $(READY) ## take the README's pictures (needs chromium, and make run)
 	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --readme docs/pictures
+
+bench-scores: $(BENCH_READY) ## causalml's and econml's scores of Hillstrom judged by uplift.evaluate, beside scikit-uplift's figures
+	$(BENCH).scores --data "$(UPLIFT_DATA_DIR)" $(OPTIONS)
 
 bench-learners: $(BENCH_READY) ## time and memory of five learners against the peers' (ROWS="1000000 5000000")
 	$(BENCH).learners --rows $(ROWS) --repeats $(REPEATS) --folder $(BENCH_RESULTS) --json $(BENCH_RESULTS)/learners.json

@@ -65,7 +65,9 @@ def _report(console: Console, engine: Engine, chosen: list[BatchExperiment], ton
     if pin := read_pin(home.published):
         console.print(f"Not current yet    {pin.told}; {LIFT} ends that", soft_wrap=True)
     dev, api, app = (spoken(name, name) for name in ("dev", "serve", "ui"))
-    console.print(f"Next               {dev} (Dagster, port 3000) · {api} (API, port 8000)")
+    console.print(
+        f"Next               {dev} (Dagster, port 3000) · {api} (API, port 8000)", soft_wrap=True
+    )
     console.print(f"                   {app} (Streamlit, port 8501)")
 
 
