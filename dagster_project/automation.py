@@ -64,14 +64,21 @@ def nightly_schedule(
 
 def _keys(experiment: BatchExperiment) -> list[dg.AssetKey]:
     several = len(experiment.declaration.treatments) > 1
-    layers = (*LAYERS, "multi_arm_list") if several else LAYERS
-    if experiment.declaration.arrivals:  # before the list, whose checks read them
-        layers = ("outcomes", *layers)
+    layers = list_layers(experiment)
+    layers = (*layers, "multi_arm_list") if several else layers
     if experiment.declaration.retention.prunes:
         layers = (*layers, "retention")
     if experiment.declaration.population:  # its users may change every night
         layers = ("population", "population_scores", *layers)
     return [dg.AssetKey([experiment.name, layer]) for layer in layers]
+
+
+def list_layers(experiment: BatchExperiment) -> tuple[str, ...]:
+    """Return the layers that make, export, deliver and publish a list."""
+    declaration = experiment.declaration
+    before = ("outcomes",) if declaration.arrivals else ()  # the list's checks read them
+    after = ("delivered",) if declaration.delivery else ()
+    return (*before, *LAYERS, *after)
 
 
 EVERY = 300  # seconds between two checks

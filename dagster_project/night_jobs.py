@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic_core import to_json
 from rich.console import Console
 
-from dagster_project.automation import LAYERS
+from dagster_project.automation import list_layers
 from dagster_project.decisions.published_lists import Row, published_rows
 from dagster_project.decisions.records import NIGHTS, REALISED, REALISED_OVER_TIME, ListKey
 from dagster_project.declared.experiment import BatchExperiment
@@ -44,8 +44,8 @@ def make_list(  # noqa: PLR0913 - the list, and how the run shows itself
     """
     batch = _Batch.here()
     experiment = batch.published(name, day)
-    layers = ("outcomes", *LAYERS) if experiment.declaration.arrivals else LAYERS
-    run = JobRun(experiment, "nightly_decisions", day, layers, {"treat_list": config} if config else {})
+    ordered = {"treat_list": config} if config else {}
+    run = JobRun(experiment, "nightly_decisions", day, list_layers(experiment), ordered)
     code = batch.run(run, verbose=verbose, wait=wait, as_json=as_json)
     if code:
         return code

@@ -12,7 +12,12 @@ from dagster_project.assets.decisions import (
     thresholds_asset,
     treat_list_asset,
 )
-from dagster_project.assets.delivery import export_asset, published_asset, retention_asset
+from dagster_project.assets.delivery import (
+    delivered_asset,
+    export_asset,
+    published_asset,
+    retention_asset,
+)
 from dagster_project.assets.evaluation import (
     crosscheck_asset,
     evaluation_asset,
@@ -61,6 +66,8 @@ def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.
         assets += [multi_arm_asset(experiment), multi_arm_list_asset(experiment, nights)]
     if arrivals := experiment.declaration.arrivals:
         assets.append(outcomes_asset(experiment, arrivals))
+    if experiment.declaration.delivery:
+        assets.append(delivered_asset(experiment, nights))
     if experiment.declaration.retention.prunes:
         assets.append(retention_asset(experiment))
     if experiment.declaration.population:

@@ -1,4 +1,4 @@
-"""The assets export and published: files for campaign tools, and the snapshot that others read."""
+"""The assets export, delivered and published: files for tools, and the snapshot that others read."""
 
 from datetime import UTC, datetime
 
@@ -10,9 +10,11 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.decisions.nights import campaigns
 from dagster_project.decisions.treat_list import refuse_other_files
 from dagster_project.declared.experiment import BatchExperiment
+from dagster_project.delivery.deliver import Delivered, Deliveries
 from dagster_project.delivery.export import CSV_OF_TREAT, EVERY_FORMAT, UserIds, export_treat_list
 from dagster_project.delivery.publish import publish
 from dagster_project.delivery.retention import Pruning, as_metadata, prune
+from dagster_project.reporting.markdown import markdown_table
 from dagster_project.resources import Engine
 from uplift_core.artifacts.publication import read_pin
 from uplift_core.command_words import LIFT
@@ -67,6 +69,35 @@ def export_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -
         yield from write.results({"manifest": dg.MetadataValue.path(manifest)})
 
     return export
+
+
+def delivered_asset(experiment: BatchExperiment, nights: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """Define the asset that delivers a date's lists to the declared targets."""
+
+    @dg.asset(
+        **asset_options(experiment, "delivered", ["export"], ("parquet",), nights),
+        **NIGHTLY,
+        description="A date's lists where [[delivery]] of the declaration says: tables, folders, tools "
+        "that are told. Each list is delivered once; one that is there already is left.",
+    )
+    def delivered(context: dg.AssetExecutionContext, engine: Engine) -> Results:
+        write = LayerWrite(context, engine, experiment, "delivered")
+        done: list[Delivered] = []
+        failures: list[str] = []
+        for date in context.partition_keys:
+            with write.transaction() as db:
+                deliveries = Deliveries(db, experiment, engine.store, engine.paths)
+                of_date, failed = deliveries.deliver(date)
+            for each in of_date:
+                context.log.info(f"{experiment.name}/delivered: {each}")
+            done, failures = done + of_date, failures + failed
+        if failures:
+            raise dg.Failure("\n".join(failures))
+        rows = [(d.key.decision_date, d.key.campaign, d.delivery, d.users) for d in done]
+        told = markdown_table(["date", "campaign", "delivery", "rows (none: were there)"], rows)
+        yield from write.results({"deliveries": dg.MetadataValue.md(told)})
+
+    return delivered
 
 
 def published_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:

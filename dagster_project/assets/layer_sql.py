@@ -39,6 +39,7 @@ MODULES = {
     "realised": ("decisions/realised", "decisions/over_time"),
     "outcomes": ("decisions/arrivals", "decisions/realised", "decisions/over_time"),
     "export": ("delivery/export",),
+    "delivered": ("delivery/targets/delivered", "delivery/export"),
     "published": ("delivery/known_users",),
 }
 # Layer -> further files, which no module renders; rules are macros of the database.

@@ -34,6 +34,7 @@ from dagster_project.delivery.stores import Store, prepared
 from dagster_project.training.arm_policies import ARM_POLICIES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
+from uplift_core.errors import DataError
 from uplift_core.targeting.arm_choice import BEST
 
 TREAT = "treat"
@@ -77,7 +78,7 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
     users become the first column of every file. If the list is in parts, a cluster's workers write one
     file per part, ``treat-00000.csv`` and so on; in the manifest's order, they are the whole list.
     """
-    path = _list_path(key)
+    path = list_path(key)
     with prepared(store) as folder:
         files = [
             file
@@ -106,32 +107,58 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
 
 def files_to_treat(store: Store, key: ListKey, ending: str = "csv") -> list[str]:
     """List the addresses of the ``treat`` files from the manifest; none if the list was not exported."""
-    content = store.read(f"{_list_path(key)}/{MANIFEST}")
+    content = store.read(f"{list_path(key)}/{MANIFEST}")
     names = [Path(entry["path"]) for entry in json.loads(content)["files"]] if content else []
     return [
-        store.url(f"{_list_path(key)}/{name.as_posix()}")
+        store.url(f"{list_path(key)}/{name.as_posix()}")
         for name in names
         if name.suffix == f".{ending}" and name.stem.partition("-")[0] == TREAT
     ]
 
 
-def _list_path(key: ListKey) -> str:
+def manifest_digest(store: Store, key: ListKey) -> str:
+    """Return the sha256 of a list's manifest.
+
+    Raises:
+        DataError: the list was not exported.
+    """
+    content = store.read(f"{list_path(key)}/{SUCCESS}")
+    if content is None:
+        raise DataError(
+            f"{key.experiment}: the list of {key.decision_date}, campaign '{key.campaign}', was not "
+            "exported; materialize export for its date first"
+        )
+    return content.decode()
+
+
+def url_of_manifest(store: Store, key: ListKey) -> str:
+    """Return the address of a list's manifest."""
+    return store.url(f"{list_path(key)}/{MANIFEST}")
+
+
+def list_path(key: ListKey) -> str:
+    """Return the folder of a list in a store."""
     return f"{key.experiment}/{key.decision_date}/{key.campaign}"
 
 
-def _sheets(db: Warehouse, key: ListKey, ids: UserIds | None) -> list[Sheet]:
-    """Return the sheets to export; ``changes`` needs all users at once, the others work part by part."""
+def select_users(db: Warehouse, key: ListKey, sheet: str) -> tuple[str, dict[str, object]]:
+    """Return the query of a sheet's users by ``user_id``, in the sheet's order, and its binds."""
+    binds: dict[str, object] = {**asdict(key)}
+    if sheet == TREAT:
+        return render("decisions/treated_users.sql", treat_list=TREAT_LIST), binds
+    if sheet == "decisions":
+        return render("decisions/exported_decisions.sql", treat_list=TREAT_LIST), binds
+    if sheet == "holdout":
+        return render("decisions/holdout_users.sql", treat_list=TREAT_LIST), binds
     previous, arm = db.one(
         f"select previous_date::varchar, arm from {NIGHTS} where {THIS_LIST}", asdict(key)
     )
     changes = render("decisions/changes.sql", treat_list=TREAT_LIST, arms=arm == BEST)
-    selects = {
-        TREAT: render("decisions/treated_users.sql", treat_list=TREAT_LIST),
-        "decisions": render("decisions/exported_decisions.sql", treat_list=TREAT_LIST),
-        "changes": f"from ({changes}) as listed order by {ORDERS['changes']}",
-        "holdout": render("decisions/holdout_users.sql", treat_list=TREAT_LIST),
-    }
-    binds = {"changes": asdict(key) | {"previous_date": previous}}
+    return f"from ({changes}) as listed order by {ORDERS[sheet]}", binds | {"previous_date": previous}
+
+
+def _sheets(db: Warehouse, key: ListKey, ids: UserIds | None) -> list[Sheet]:
+    """Return the sheets to export; ``changes`` needs all users at once, the others work part by part."""
     reads = {ids.table: db.files_of(ids.table)} if ids else {}
     parts = _parts(db, key) if all(reads.values()) else {}
     sheets = [
@@ -139,12 +166,13 @@ def _sheets(db: Warehouse, key: ListKey, ids: UserIds | None) -> list[Sheet]:
             experiment=key.experiment,
             name=name,
             select=select,
-            binds=binds.get(name, asdict(key)),
+            binds=binds,
             keys=KEYS | ({ids.column} if ids else set()),
             parts=parts.get(name, ()),
             reads=reads,
         )
-        for name, select in selects.items()
+        for name in ORDERS
+        for select, binds in [select_users(db, key, name)]
     ]
     return [_with_declared_id(db, sheet, ids) for sheet in sheets] if ids else sheets
 
@@ -251,5 +279,5 @@ def _parent(store: Store, key: ListKey, previous: str | None) -> dict[str, str] 
     """Return the manifest that ``changes`` starts from; None if that list was never exported."""
     if previous is None:
         return None
-    digest = store.sha256(f"{_list_path(ListKey(previous, key.experiment, key.campaign))}/{MANIFEST}")
+    digest = store.sha256(f"{list_path(ListKey(previous, key.experiment, key.campaign))}/{MANIFEST}")
     return {"decision_date": previous, "sha256": digest} if digest else None

@@ -36,6 +36,10 @@ class Store(ABC):
         """Write or replace a file atomically."""
 
     @abstractmethod
+    def replace_by_file(self, name: str, local: Path) -> None:
+        """Write or replace a file atomically by one of this machine."""
+
+    @abstractmethod
     def read(self, name: str) -> bytes | None:
         """Return a file's content, or None if there is no such file."""
 
@@ -87,6 +91,14 @@ class LocalStore(Store):
         replace_file(self.root / name, content)
 
     @override
+    def replace_by_file(self, name: str, local: Path) -> None:
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sync_file(local)
+        local.replace(target)  # the workspace is of the same file system
+        sync_folder(target.parent)
+
+    @override
     def read(self, name: str) -> bytes | None:
         path = self.root / name
         return path.read_bytes() if path.is_file() else None
@@ -135,6 +147,10 @@ class ObjectStore(Store):
     @override
     def replace(self, name: str, content: bytes) -> None:
         self.files.pipe_file(f"{self.root}/{name}", content)
+
+    @override
+    def replace_by_file(self, name: str, local: Path) -> None:
+        self.files.put_file(str(local), f"{self.root}/{name}")
 
     @override
     def read(self, name: str) -> bytes | None:

@@ -23,6 +23,7 @@ from uplift_core.boosting.parameters import LearnerParameters
 from uplift_core.errors import ExperimentError
 from uplift_core.experiment.arrivals import Arrivals
 from uplift_core.experiment.decision_rules import Decisions, Unit, guardrail_faults, quota_faults
+from uplift_core.experiment.deliveries import Delivery, check_deliveries
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.exposure import exposure_faults
 from uplift_core.experiment.messages import readable
@@ -104,6 +105,13 @@ class Experiment(Declared):
     propensities: Literal["design", "estimate"] = "design"
     tables: dict[Name, HistoryTable] = Field(default_factory=dict)  # read as raw.<experiment>_<name>
     population: Population | None = None  # read as raw.<experiment>_population
+    # Where lists go besides the exports. Not written to manifests, so that models keep their version.
+    delivery: tuple[Delivery, ...] = Field((), exclude=True)
+
+    @model_validator(mode="after")
+    def _deliveries_have_names(self) -> Self:
+        check_deliveries(self.delivery)
+        return self
 
     @model_validator(mode="after")
     def _tables_can_be_joined(self) -> Self:

@@ -64,6 +64,10 @@ class OwnFile(Declared):
     path: Path
 
 
+# Such as campaign, sales.campaign or shop.sales.campaign.
+TableName = Annotated[str, StringConstraints(pattern=r"^[^.\"\s]+(\.[^.\"\s]+){0,2}$")]
+
+
 class TableSource(Declared):
     """A table or view of a database, read whole at one moment.
 
@@ -72,7 +76,7 @@ class TableSource(Declared):
 
     kind: Literal["table"]
     connection: Name
-    table: Annotated[str, StringConstraints(pattern=r"^[^.\"\s]+(\.[^.\"\s]+){0,2}$")]  # schema.table
+    table: TableName
 
 
 class HistoryTable(Declared):

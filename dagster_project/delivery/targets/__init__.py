@@ -1,0 +1,1 @@
+"""Targets of deliveries, and what is delivered to them."""
