@@ -15,6 +15,7 @@ from rich.console import Console
 
 from dagster_project.commands.run_options import declared_names
 from dagster_project.settings import Settings
+from dagster_project.turns.home_turn import who_works
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.artifacts.home import OTHERS, Home
 from uplift_core.artifacts.publication import NothingPublishedError, read_pin, read_pointer
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> list[Answer]:
         _versions,
         lambda: _experiments(settings),
         lambda: _home(home),
+        lambda: _turn(home),
         lambda: _disk(home),
         lambda: _published(home),
         lambda: _pin(home),
@@ -75,6 +77,10 @@ def _home(home: Home) -> Answer:
     if home.root.stat().st_mode & OTHERS:
         return Answer("home", f"{home.root} is open to other accounts", f"chmod 700 {home.root}")
     return Answer("home", str(home.root))
+
+
+def _turn(home: Home) -> Answer:
+    return Answer("turn", who_works(home.root) or "no run works in this home")
 
 
 def _disk(home: Home) -> Answer:

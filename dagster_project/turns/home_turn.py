@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from dagster_project.turns.file_lock import FileLock
+from dagster_project.turns.file_lock import FileLock, is_locked
 from dagster_project.turns.waiting import Log, utc_text, wait_while
 from uplift_core.artifacts.files import replace_file
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
+LOCK, CARD = "turn.lock", "turn.json"
+ANOTHER = "another run of this home"
 NO_WAIT = 75  # exit code of who does not wait: EX_TEMPFAIL, try again later
 
 
@@ -61,6 +63,13 @@ class Worker:
         )
 
 
+def who_works(home: Path) -> str:
+    """Return who has the turn to work in ``home``; empty if nobody has."""
+    if not is_locked(home / LOCK):
+        return ""
+    return str(Worker.read(home / CARD) or ANOTHER)
+
+
 @contextmanager
 def home_turn(home: Path, worker: Worker, log: Log, *, wait: bool = True) -> Iterator[None]:
     """Wait for the turn to work in ``home``, then keep it.
@@ -76,10 +85,10 @@ def home_turn(home: Path, worker: Worker, log: Log, *, wait: bool = True) -> Ite
         UpliftError: the home cannot be written.
     """
     Home(home).require_writable()
-    lock, card = FileLock(home / "turn.lock"), home / "turn.json"
+    lock, card = FileLock(home / LOCK), home / CARD
 
     def blocker() -> str:
-        return "" if lock.take() else str(Worker.read(card) or "another run of this home")
+        return "" if lock.take() else str(Worker.read(card) or ANOTHER)
 
     try:
         if wait:

@@ -25,6 +25,7 @@ from dagster_project.commands import doctor
 from dagster_project.commands.cli import COMMANDS, uplift
 from dagster_project.commands.project_folder import FILES, create_project
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
+from dagster_project.turns.home_turn import Worker, home_turn
 from tests.e2e.own_experiments import offers
 from tests.support import share_proof
 from uplift_core.errors import UpliftError
@@ -198,6 +199,12 @@ def test_the_doctor_says_what_to_do(
     answers = {row["question"]: row for row in json.loads(capsys.readouterr().out)["answers"]}
     assert answers["disk"]["state"].endswith("GiB are free")
     assert "hillstrom" in answers["experiments"]["state"]
+    assert answers["turn"] == {"question": "turn", "state": "no run works in this home", "remedy": ""}
+    with home_turn(home, Worker.here("run of hillstrom", ""), print):
+        assert doctor.main(["--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)["answers"]
+    (turn,) = [row for row in shown if row["question"] == "turn"]
+    assert turn["state"].startswith(f"run of hillstrom (process {os.getpid()} on ")
 
 
 def test_a_finished_home_is_well(
