@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ from dagster_project.decisions.ledger import refuse_lost_ledger
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.stores import Store, open_store
 from dagster_project.inputs.own_files import SourceFile
-from dagster_project.inputs.sources import Log, SearchPlaces, find_source
+from dagster_project.inputs.sources import Log, SearchPlaces, find_source, provided_file
 from dagster_project.settings import Settings
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.opening import open_warehouse
@@ -86,7 +86,7 @@ class Engine(dg.ConfigurableResource):
             dagster.Failure: a cluster is configured, but Dask is not installed.
         """
         if not self.cluster:
-            return LocalCompute(self.threads)
+            return LocalCompute(self.threads, self.paths.sources)
         try:  # Dask is an extra, and its import takes seconds
             from dagster_project.compute.cluster.cluster import Cluster  # noqa: PLC0415
             from dagster_project.compute.cluster.dask_client import Address  # noqa: PLC0415
@@ -148,6 +148,11 @@ class Engine(dg.ConfigurableResource):
                 may_download=self.download,
             )
             return find_source(experiment.declaration, places, folder=experiment.path, log=log)
+
+    def population(self, experiment: BatchExperiment) -> AbstractContextManager[SourceFile]:
+        """Find the file of the users to decide about; a table's copy is removed at the end."""
+        cache, folder = self.paths.sources, experiment.path
+        return provided_file(experiment.declaration, "population", cache=cache, folder=folder)
 
 
 @contextmanager

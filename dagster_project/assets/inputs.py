@@ -14,7 +14,6 @@ from dagster_project.inputs.assignment import assignment_query
 from dagster_project.inputs.clusters import refuse_missing_clusters
 from dagster_project.inputs.exposure import refuse_odd_exposures
 from dagster_project.inputs.features import register_features
-from dagster_project.inputs.own_files import own_file
 from dagster_project.inputs.population import compute_features, load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.row_numbers import refuse_moved_rows, remember_rows
@@ -46,9 +45,11 @@ def raw_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
         with write.transaction() as db:
             last_row = remember_rows(db, experiment)
             refuse_changed_hash(db, experiment)
-            rows, sha256 = engine.compute.load(db, experiment, source)
-            if source.is_copy:
-                source.path.unlink()
+            try:
+                rows, sha256 = engine.compute.load(db, experiment, source)
+            finally:
+                if source.is_copy:
+                    source.path.unlink(missing_ok=True)
             refuse_moved_rows(db, experiment, last_row)
             refuse_unhashed(db, experiment)
             entry = {
@@ -134,8 +135,7 @@ def _raw_tables(experiment: BatchExperiment) -> dict[str, dg.AssetKey]:
 
 def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Define the asset of the users to decide about, with their features."""
-    declared, tables = experiment.declaration.population, experiment.tables.population
-    path = declared.path if declared else experiment.path
+    tables = experiment.tables.population
 
     @dg.asset(
         **asset_options(experiment, "population", ["raw", "features", "models"]),
@@ -145,8 +145,8 @@ def population_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     def population(context: dg.AssetExecutionContext, engine: Engine) -> Results:
         write = LayerWrite(context, engine, experiment, "population")
         with write.transaction() as db:
-            file = own_file(experiment.name, "population.path", experiment.path, path)
-            load_population(db, experiment, file)
+            with engine.population(experiment) as file:
+                load_population(db, experiment, file)
             rows = compute_features(db, experiment)
             context.log.info(f"{experiment.name}/population: {rows:,} users from {file.path.name}")
             write.besides = {"file": file.sha256}

@@ -31,13 +31,15 @@ class LocalCompute(Compute):
 
     Attributes:
         threads: number of threads to train with; 0: all cores.
+        cache: folder of copies of tables; None: the folder of temporary files.
     """
 
     threads: int = 0
+    cache: Path | None = None
 
     def load(self, db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
         """See ``Compute.load``."""
-        return load_raw(db, experiment, source)
+        return load_raw(db, experiment, source, self.cache)
 
     def per_user(self, db: Warehouse, experiment: BatchExperiment, query: LayerQuery) -> int:
         """See ``Compute.per_user``."""

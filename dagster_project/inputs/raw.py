@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.inputs.own_files import SourceFile, own_file
+from dagster_project.inputs.own_files import SourceFile
 from dagster_project.inputs.reading import TEXT, read_with_ids, refuse_floats
 from dagster_project.inputs.signs import with_signs
+from dagster_project.inputs.sources import provided_file
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from dagster_project.warehouse.tombstones import leave_out_erased
@@ -22,8 +24,16 @@ TIMES = ("TIMESTAMP", "DATE")
 REASON = 400  # largest number of characters of DuckDB's message
 
 
-def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> tuple[int, str]:
+def load_raw(
+    db: Warehouse, experiment: BatchExperiment, source: SourceFile, cache: Path | None = None
+) -> tuple[int, str]:
     """Write ``raw.<experiment>`` and its history tables.
+
+    Args:
+        db: the warehouse.
+        experiment: the experiment.
+        source: the users' file.
+        cache: folder of copies of histories; None: the folder of temporary files.
 
     Returns:
         The number of users, and the sha256 of all files that were read.
@@ -37,9 +47,10 @@ def load_raw(db: Warehouse, experiment: BatchExperiment, source: SourceFile) -> 
     leave_out_erased(db, experiment.name, experiment.tables.raw)
     rows = db.count(experiment.tables.raw)
     digests = [source.sha256]
-    for name, table in experiment.declaration.tables.items():
-        file = own_file(experiment.name, f"tables.{name}.path", experiment.path, table.path)
-        load_history(db, experiment, name, file)
+    places = {"cache": cache or Path(tempfile.gettempdir()), "folder": experiment.path}
+    for name in experiment.declaration.tables:
+        with provided_file(experiment.declaration, f"tables.{name}", **places) as file:
+            load_history(db, experiment, name, file)
         digests.append(file.sha256)
     whole = (
         source.sha256 if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
@@ -151,7 +162,7 @@ def load_history(db: Warehouse, experiment: BatchExperiment, name: str, file: So
         db.create_temporary(incoming, with_signs(db, sql, binds), binds)
         columns = {row[0]: row[1] for row in db.rows(f"describe {incoming}")}
     except duckdb.Error as error:
-        raise DataError(f"{where}.path = '{table.path}' cannot be read: {error}") from error
+        raise DataError(f"{where}.{table.origin} cannot be read: {error}") from error
     for key, column in {"user_id": owner, "available_at": table.available_at}.items():
         if column not in columns:
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from dagster_project.inputs.own_files import SourceFile, own_file
 from dagster_project.inputs.population import load_population
 from dagster_project.inputs.propensities import refuse_unfit_propensities, refuse_unknown_propensities
 from dagster_project.inputs.raw import column_faults, create_by, load_history, read_users
+from dagster_project.inputs.sources import fetch_provided, provided_by
 from dagster_project.inputs.sources.tables import copy_table
 from dagster_project.inputs.text_ids import refuse_unhashed
 from dagster_project.inputs.weights import refuse_odd_weights
@@ -39,6 +40,8 @@ from uplift_core.experiment.declaration import (
 )
 from uplift_core.experiment.messages import lines
 from uplift_core.experiment.sources import OwnFile, TableSource
+
+SOURCE = "source"
 
 
 def folder_of(name: str) -> Path:
@@ -113,31 +116,39 @@ def _declaration(folder: Path, problems: list[str]) -> Experiment | None:
 def _files(experiment: BatchExperiment, copies: Path, problems: list[str]) -> dict[str, SourceFile]:
     """Return the declared files by their keys; those that are not there are problems."""
     declaration, name = experiment.declaration, experiment.name
-    paths = {"source.path": declaration.source.path} if isinstance(declaration.source, OwnFile) else {}
-    paths |= {f"tables.{table}.path": declared.path for table, declared in declaration.tables.items()}
-    if declaration.population:
-        paths["population.path"] = declaration.population.path
-    files = {}
-    for key, path in paths.items():
+    source, files = declaration.source, {}
+    for key in provided_by(declaration):
         with _collected(problems):
-            files[key] = own_file(name, key, experiment.path, path)
-    if isinstance(declaration.source, TableSource):
-        with _collected(problems):
-            files["source.path"] = copy_table(name, declaration.source, copies)
+            files[key] = fetch_provided(declaration, key, cache=copies, folder=experiment.path)
+    with _collected(problems):
+        if isinstance(source, OwnFile):
+            files[SOURCE] = own_file(name, "source.path", experiment.path, source.path)
+        if isinstance(source, TableSource):
+            files[SOURCE] = copy_table(name, source, copies)
     return files
 
 
 def _look_at_data(
     db: Warehouse, experiment: BatchExperiment, problems: list[str], *, with_features: bool
 ) -> None:
-    declaration, name = experiment.declaration, experiment.name
     with tempfile.TemporaryDirectory() as copies:
         files = _files(experiment, Path(copies), problems)
-        if "source.path" not in files:
-            return
-        before = len(problems)
-        with _collected(problems):
-            read_users(db, experiment, files["source.path"].path)
+        if SOURCE in files:
+            _look_at_files(db, experiment, files, problems, with_features=with_features)
+
+
+def _look_at_files(
+    db: Warehouse,
+    experiment: BatchExperiment,
+    files: Mapping[str, SourceFile],
+    problems: list[str],
+    *,
+    with_features: bool,
+) -> None:
+    declaration, name = experiment.declaration, experiment.name
+    before = len(problems)
+    with _collected(problems):
+        read_users(db, experiment, files[SOURCE].path)
     if len(problems) > before:
         return
     wrong = list(column_faults(db, experiment)) + list(_money_faults(db, experiment))
@@ -155,17 +166,17 @@ def _look_at_data(
         refuse_odd_weights(db, experiment)
     _look_at_chances(db, experiment, problems)
     for table in declaration.tables:
-        if f"tables.{table}.path" in files:
+        if f"tables.{table}" in files:
             with _collected(problems):
-                load_history(db, experiment, table, files[f"tables.{table}.path"])
+                load_history(db, experiment, table, files[f"tables.{table}"])
     if with_features and len(problems) == before:
         with _collected(problems):
             where = f"{name}: {FEATURES_SQL}"
             create_by(db, experiment.tables.features, experiment.features_sql.text, where=where)
             check_features(db, experiment)
-    if "population.path" in files:
+    if "population" in files:
         with _collected(problems):
-            load_population(db, experiment, files["population.path"])
+            load_population(db, experiment, files["population"])
 
 
 def _money_faults(db: Warehouse, experiment: BatchExperiment) -> Iterator[str]:

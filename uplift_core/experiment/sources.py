@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 
 def _share(value: object) -> object:
@@ -79,25 +86,50 @@ class TableSource(Declared):
     table: TableName
 
 
-class HistoryTable(Declared):
-    """A second file with values that became known over time, many rows per user.
+class Provided(Declared):
+    """Rows beside the experiment's: a file, or a table or view of a database.
+
+    ``path`` is relative to the experiment's folder, or an fsspec URL; a pattern names several parts.
+    ``connection`` and ``table`` are those of ``TableSource``.
+    """
+
+    path: Path | None = Field(None, exclude_if=lambda path: path is None)
+    connection: Name | None = Field(None, exclude_if=lambda name: name is None)
+    table: TableName | None = Field(None, exclude_if=lambda name: name is None)
+
+    @model_validator(mode="after")
+    def _is_a_file_or_a_table(self) -> Self:
+        is_table = self.connection is not None and self.table is not None
+        partly = (self.connection is None) != (self.table is None)
+        if partly or is_table == (self.path is not None):
+            raise ValueError("declare path, or connection and table together, and not both")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """The declared path or table as messages name it."""
+        if self.path is not None:
+            return f"path = '{self.path}'"
+        return f"table = '{self.table}'"
+
+
+class HistoryTable(Provided):
+    """Values that became known over time, many rows per user.
 
     Features read it as ``raw.<experiment>_<name>``, which holds what was known about each user at the
     user's assignment: a row with a later ``available_at`` is never used.
     """
 
-    path: Path  # relative to the experiment's folder
     user_id: str = ""  # column with the users' id in the file; default: the experiment's column
     available_at: str  # column: when the row became known
 
 
-class Population(Declared):
+class Population(Provided):
     """Users to decide about instead of the experiment's; they have features, but no arm and no outcome.
 
     They are scored and listed, but not evaluated. Thresholds come from the experiment's held-out users.
     """
 
-    path: Path  # relative to the experiment's folder
     user_id: str = ""  # column with the users' id in the file; default: the experiment's column
 
 

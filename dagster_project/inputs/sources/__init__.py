@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dagster_project.inputs.sources.tables import copy_table
 from uplift_core.artifacts.files import sha256_file
 from uplift_core.errors import DataError
 from uplift_core.experiment.declaration import Experiment
-from uplift_core.experiment.sources import FileSource, OwnFile, SimulationSource, TableSource
+from uplift_core.experiment.sources import FileSource, OwnFile, Provided, SimulationSource, TableSource
 
 Log = Callable[[str], None]
 
@@ -52,10 +53,54 @@ def find_source(experiment: Experiment, places: SearchPlaces, *, folder: Path, l
     if isinstance(source, TableSource):
         return copy_table(experiment.name, source, places.cache)
     if isinstance(source, OwnFile):
-        url = url_of(source.path)
-        path = fetch_url(experiment.name, url, places.cache).absolute() if url else source.path
-        return own_file(experiment.name, "source.path", folder, path)
+        return _file_of(experiment.name, "source", source.path, places.cache, folder)
     return _published_file(experiment.name, source, places, log)
+
+
+@contextmanager
+def provided_file(
+    experiment: Experiment, key: str, *, cache: Path, folder: Path
+) -> Iterator[SourceFile]:
+    """Yield the file of ``fetch_provided``; a table's copy is removed at the end."""
+    file = fetch_provided(experiment, key, cache=cache, folder=folder)
+    try:
+        yield file
+    finally:
+        if file.is_copy:
+            file.path.unlink(missing_ok=True)
+
+
+def fetch_provided(experiment: Experiment, key: str, *, cache: Path, folder: Path) -> SourceFile:
+    """Find the file of a population or a history; a table, or a file behind a URL, is copied.
+
+    Args:
+        experiment: the experiment.
+        key: the declaration's key: one of ``provided_by``.
+        cache: folder of copies.
+        folder: the experiment's, which paths are relative to.
+
+    Raises:
+        DataError: there is no such file or table: names the key, the value and the remedy.
+    """
+    declared = provided_by(experiment)[key]
+    if declared.path is not None:
+        return _file_of(experiment.name, key, declared.path, cache, folder)
+    table = TableSource.model_validate(
+        {"kind": "table", "connection": declared.connection, "table": declared.table}
+    )
+    return copy_table(experiment.name, table, cache, key=key)
+
+
+def provided_by(experiment: Experiment) -> dict[str, Provided]:
+    """Return what a declaration reads beside its source, by key."""
+    declared: dict[str, Provided] = {f"tables.{name}": t for name, t in experiment.tables.items()}
+    return declared | ({"population": experiment.population} if experiment.population else {})
+
+
+def _file_of(name: str, key: str, declared: Path, cache: Path, folder: Path) -> SourceFile:
+    url = url_of(declared)
+    path = fetch_url(name, url, cache, key=key).absolute() if url else declared
+    return own_file(name, f"{key}.path", folder, path)
 
 
 def _published_file(name: str, source: FileSource, places: SearchPlaces, log: Log) -> SourceFile:

@@ -24,7 +24,7 @@ def url_of(path: Path) -> str:
     return f"{scheme[1]}{slashes}{str(path)[scheme.end() :]}"
 
 
-def fetch_url(name: str, url: str, cache: Path) -> Path:
+def fetch_url(name: str, url: str, cache: Path, *, key: str = "source") -> Path:
     """Copy the file, or all files of a pattern, again; return the copy's path or pattern.
 
     Raises:
@@ -41,11 +41,11 @@ def fetch_url(name: str, url: str, cache: Path) -> Path:
             store.get_file(file, str(aside / PurePosixPath(file).name))
     except (OSError, ImportError, ValueError) as error:
         raise DataError(
-            f"{name}: source.path = '{url}' cannot be read: {error}; correct the URL, or install the "
+            f"{name}: {key}.path = '{url}' cannot be read: {error}; correct the URL, or install the "
             "package that its store needs"
         ) from error
     if not files:
-        raise DataError(f"{name}: source.path = '{url}' names no file; correct it")
+        raise DataError(f"{name}: {key}.path = '{url}' names no file; correct it")
     shutil.rmtree(folder, ignore_errors=True)
     aside.replace(folder)
     return folder / PurePosixPath(pattern).name

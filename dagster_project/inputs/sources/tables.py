@@ -29,22 +29,23 @@ SQLITE, DUCKDB = "sqlite", "duckdb"
 ONE_SNAPSHOT = "set transaction isolation level repeatable read read only"
 
 
-def copy_table(name: str, source: TableSource, cache: Path) -> SourceFile:
+def copy_table(name: str, source: TableSource, cache: Path, *, key: str = "source") -> SourceFile:
     """Copy a table into a Parquet file of ``cache``, batch by batch, all of it at one moment.
 
     Args:
         name: the experiment.
         source: the connection and the table.
+        key: the table of the declaration that names them.
         cache: folder of the file.
 
     Raises:
         DataError: the connection is unknown or fails, or there is no such table: names the connection,
             the table and the remedy, and no password.
     """
-    uri = uri_of(f"{name}: source.connection", source.connection)
-    where = f"{name}: source.connection = '{source.connection}', source.table = '{source.table}'"
-    path = cache / f"{name}.parquet"
-    aside = cache / f".{name}.parquet.part"
+    uri = uri_of(f"{name}: {key}.connection", source.connection)
+    where = f"{name}: {key}.connection = '{source.connection}', {key}.table = '{source.table}'"
+    file = f"{name}.parquet" if key == "source" else f"{name}-{key}.parquet"
+    path, aside = cache / file, cache / f".{file}.part"
     cache.mkdir(parents=True, exist_ok=True)
     try:
         with (
