@@ -102,7 +102,7 @@ $(READY): requirements/all.txt requirements/bootstrap.txt pyproject.toml
 	@touch $(READY)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --override requirements/overrides.txt
-IMAGE_EXTRAS := batch cluster crosscheck databases library s3 serve ui
+IMAGE_EXTRAS := batch cluster crosscheck databases library lineage s3 serve ui
 lock: $(READY) ## pin all dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) --all-extras pyproject.toml -o requirements/all.txt
