@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
+import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -249,6 +251,24 @@ def test_a_folder_has_one_file_and_success_after_it(
     (folder / "treat.csv").unlink()
     (mended,), _ = deliver(root, experiment)
     assert mended.users == first.users
+
+
+def test_an_object_store_gets_the_file_once(
+    root: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPLIFT_CONNECTION_BUCKET", s3)
+    bucket = {"name": "bucket", "kind": "folder", "connection": "bucket", "format": "parquet"}
+    missing = bucket | {"name": "missing", "connection": "missing"}
+    monkeypatch.setenv("UPLIFT_CONNECTION_MISSING", "s3://nobody/lists")
+    (first,), (failure,) = deliver(root, shop(root, missing, bucket))
+    assert "delivery 'missing': connection 'missing'" in failure
+    files = fsspec.filesystem("s3")
+    folder = f"bucket/lists/shop/{newest(root)}/mail"
+    assert [Path(name).name for name in files.ls(folder)] == ["_SUCCESS", "treat.parquet"]
+    with files.open(f"{folder}/treat.parquet") as file:
+        assert set(pq.read_table(file).column("customer").to_pylist()) == treated(root)
+    (again,), _ = deliver(root, shop(root, bucket))
+    assert (first.users, again.users) == (len(treated(root)), None)
 
 
 def test_hashed_addresses_are_those_of_trimmed_lower_case(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import duckdb
+import fsspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dagster_project.declared.experiment import BatchExperiment
@@ -74,6 +77,31 @@ def test_a_population_may_be_a_table_or_behind_a_url(
     compute_features(db, experiment)
     assert db.rows(f"from {experiment.tables.population.features}") == features
     assert [path.suffix for path in cache.iterdir()] == ([] if declared == IN_TABLE else [""])
+
+
+def test_an_object_store_is_read_by_pattern(db: Warehouse, tmp_path: Path, s3: str) -> None:
+    of_file = load_others(db, write(tmp_path, LISTED))
+    features = db.rows(f"from {of_file.tables.population.features}")
+    files = fsspec.filesystem("s3")
+    for i, customer in enumerate(CRM["customer"]):
+        part = {name: values[i : i + 1] for name, values in CRM.items()} | {"customer": [customer]}
+        with files.open(f"{s3}/crm-{i}.parquet", "wb") as file:
+            pq.write_table(pa.table(part), file)
+    (tmp_path / "s3").mkdir()
+    place = write(tmp_path / "s3", LISTED.replace('"crm.csv"', f'"{s3}/crm-*.parquet"'))
+    experiment = load(db, place)
+    read = partial(provided_file, experiment.declaration, "population", folder=place)
+    with read(cache=tmp_path / "cache") as file:
+        load_population(db, experiment, file)
+    compute_features(db, experiment)
+    assert db.rows(f"from {experiment.tables.population.features}") == features
+    for file in files.ls(s3):
+        files.rm(file)
+    with (
+        pytest.raises(DataError, match=r"population\.path = 's3://.*' names no file; correct it"),
+        read(cache=tmp_path / "cache"),
+    ):
+        pass
 
 
 def test_a_missing_table_names_key_and_connection(tmp_path: Path, crm: Path) -> None:
