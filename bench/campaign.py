@@ -40,7 +40,7 @@ from uplift_core.targeting.budget import Budget
 
 FIRST = date(2026, 1, 1)
 TRUTH = (
-    "select comparison, avg(true_cate) as truth from ("
+    "select comparison, count(*), avg(true_cate) as truth from ("
     "select case when decision = 'treat' then 'list' else 'explore' end as comparison, true_cate "
     "from decisions.treat_list as list join raw.simulated "
     "using (user_id) where decision_date = $date::date and list.treated) group by comparison"
@@ -54,15 +54,26 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=10)
     parser.add_argument("--nights", type=int, default=30)
     parser.add_argument("--users", type=int, default=40_000)
+    parser.add_argument("--draws", type=int, default=1, help="campaigns of each experiment's models")
     chosen = parser.parse_args()
-    rows = []
+    rows, campaigns = [], []
     for seed in track(range(chosen.experiments), description="experiments"):
-        rows += _campaign(chosen.folder / "campaign", seed, chosen.nights, chosen.users)
+        experiment = _experiment(chosen.folder / "campaign", seed, chosen.users)
+        for draw in range(chosen.draws):
+            by_night, over_time = _campaign(chosen.folder / "campaign", experiment, draw, chosen.nights)
+            rows += by_night
+            campaigns.append(over_time)
     for comparison in ("list", "explore"):
         _report(comparison, [row for row in rows if row["comparison"] == comparison])
+    for comparison in ("list", "explore", "choosing"):
+        _report_over_time(comparison, [c[comparison] for c in campaigns])
 
 
-def _campaign(root: Path, seed: int, nights: int, users: int) -> list[dict[str, float]]:
+Rows = list[dict[str, float]]
+
+
+def _experiment(root: Path, seed: int, users: int) -> BatchExperiment:
+    """Train an experiment's models."""
     shutil.rmtree(root, ignore_errors=True)
     folder = with_experiment(
         folder_of("simulated", n_users=users, seed=1000 + seed),
@@ -70,17 +81,49 @@ def _campaign(root: Path, seed: int, nights: int, users: int) -> list[dict[str, 
     )
     layers = ("raw", "features", "assignment", "cells", "models", "scores", "evaluation", "thresholds")
     run_job(folder, root, only=layers)
+    return folder
+
+
+def _campaign(
+    root: Path, trained: BatchExperiment, draw: int, nights: int
+) -> tuple[Rows, dict[str, Rows]]:
+    """Return what was realised by night, and by comparison what was realised until each night.
+
+    Each draw of one experiment has its own holdout group, explorers and outcomes.
+    """
+    split = trained.declaration.split
+    folder = with_experiment(trained, split=split.model_copy(update={"salt": f"{split.salt}/{draw}"}))
     rows = []
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([trained.declaration.source.seed, draw])
     with open_warehouse(Home(root), memory_limit="2GB", threads=0) as db:
+        for table in ("treat_list", "nights", *("realised", "measured", "realised_over_time")):
+            db.rows(f"delete from decisions.{table}")
         for night in range(nights):
             rows += _night(db, folder, root, (FIRST + timedelta(days=night)).isoformat(), rng)
-    return rows
+        over_time = db.arrow("from decisions.realised_over_time order by decision_date").to_pylist()
+    return rows, _with_truth(over_time, rows)
+
+
+def _with_truth(over_time: Rows, rows: Rows) -> dict[str, Rows]:
+    """Add the true effect per treatment until each night, by comparison."""
+    true = {(row["comparison"], row["decision_date"]): (row["n_true"], row["truth"]) for row in rows}
+    dates = sorted({date for _, date in true})
+    told: dict[str, Rows] = {"list": [], "explore": [], "choosing": []}
+    for row in over_time:
+        until = [date for date in dates if date <= row["decision_date"]]
+        side = "explore" if row["comparison"] == "explore" else "list"
+        weights = [true[side, date][0] for date in until]
+        effects = [
+            true[side, date][1] - (row["comparison"] == "choosing") * true["explore", date][1]
+            for date in until
+        ]
+        told[str(row["comparison"])].append(row | {"truth": float(np.average(effects, weights=weights))})
+    return told
 
 
 def _night(
     db: Warehouse, experiment: BatchExperiment, root: Path, day: str, rng: np.random.Generator
-) -> list[dict[str, float]]:
+) -> Rows:
     write_treat_list(
         db,
         experiment,
@@ -100,12 +143,15 @@ def _night(
     file = root / "outcomes.parquet"
     pq.write_table(pa.table({"user_id": users.column("user_id"), "converted": outcome}), file)
     measure(db, experiment, decision_date=day, file=file, absent_is_zero=False)
-    truth = dict(db.rows(TRUTH, {"date": day}))
+    truth = {row[0]: row[1:] for row in db.rows(TRUTH, {"date": day})}
     rows = db.arrow("from decisions.realised where decision_date = $date::date", {"date": day})
-    return [row | {"truth": truth[row["comparison"]]} for row in rows.to_pylist()]
+    return [
+        row | dict(zip(("n_true", "truth"), truth[row["comparison"]], strict=True))
+        for row in rows.to_pylist()
+    ]
 
 
-def _report(comparison: str, rows: list[dict[str, float]]) -> None:
+def _report(comparison: str, rows: Rows) -> None:
     def mean(values: list[float]) -> str:
         return f"{np.mean(values):.4f}"
 
@@ -127,6 +173,31 @@ def _report(comparison: str, rows: list[dict[str, float]]) -> None:
         f"{share([r['ci_low'] <= r['truth'] <= r['ci_high'] for r in rows])}"
     )
     print(f"  promise and measurement agree: {share([bool(r['agrees']) for r in rows])}")
+
+
+def _report_over_time(comparison: str, campaigns: list[Rows]) -> None:
+    """Print how often a campaign's intervals hold its truth: on its last night, and on all of them."""
+
+    def told(flags: list[bool]) -> str:
+        p = float(np.mean(flags))
+        return f"{p:.3f} ± {np.sqrt(p * (1 - p) / len(flags)):.3f}"
+
+    def hold(row: dict[str, float], low: str, high: str) -> bool:
+        return row[low] <= row["truth"] <= row[high]
+
+    print(f"{comparison} over time: {len(campaigns)} campaigns, ± one standard error")
+    one = [hold(nights[-1], "ci_low", "ci_high") for nights in campaigns]
+    every = [all(hold(row, "ci_low", "ci_high") for row in nights) for nights in campaigns]
+    always = [all(hold(row, "sequence_low", "sequence_high") for row in nights) for nights in campaigns]
+    print(f"  95 % intervals that hold the truth on the last night: {told(one)}, on all: {told(every)}")
+    print(f"  confidence sequences that hold it on all nights: {told(always)}")
+    last = [nights[-1] for nights in campaigns]
+    narrower = [row["std_error"] / row["unadjusted_std_error"] for row in last]
+    wider = [(row["sequence_high"] - row["uplift"]) / (row["ci_high"] - row["uplift"]) for row in last]
+    print(
+        f"  the adjusted interval is {np.mean(narrower):.3f} times as wide as the plain one, "
+        f"the sequence {np.mean(wider):.2f} times as wide as the interval (means of last nights)"
+    )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class JobRun:
     Attributes:
         experiment: the experiment.
         job: name of the job.
-        date: the date of the lists, ISO 8601.
+        date: the date of the lists, ISO 8601; empty for a job without a date.
         layers: the experiment's assets to materialize; none: all assets of the job.
         config: configuration by layer; a layer that is left out has its defaults.
     """
@@ -140,7 +140,7 @@ def _materialize(context: RunContext, run: JobRun) -> bool:
                 instance=instance,
                 run_config=run.run_config,
                 raise_on_error=False,
-                partition_key=run.date,
+                partition_key=run.date or None,
                 asset_selection=run.assets,
                 run_id=run_id,
             )

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from rich.console import Console
 
 from dagster_project.automation import list_layers
-from dagster_project.decisions.published_lists import Row, published_rows
+from dagster_project.decisions.published_lists import Row, newest_measured, published_rows
 from dagster_project.decisions.records import NIGHTS, REALISED, REALISED_OVER_TIME, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import files_to_treat
@@ -99,6 +99,45 @@ def measure_lists(  # noqa: PLR0913 - the lists, their outcomes, and how the run
     return 0
 
 
+def measure_arrivals(name: str, *, verbose: bool, wait: bool, as_json: bool) -> int:
+    """Read the declared files of outcomes that arrived, measure their nights and publish the figures.
+
+    Args:
+        name: the experiment.
+        verbose: print what the steps say, too.
+        wait: if false and another run works in the home, return ``NO_WAIT`` at once.
+        as_json: print the rows of ``decisions.realised`` of the newest measured date as a JSON list.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ExperimentError: the experiment declares no such files, or has no scores yet.
+    """
+    batch = _Batch.here()
+    experiment = batch.scored(name)
+    if not experiment.declaration.arrivals:
+        raise ExperimentError(
+            f"{name} declares no files of outcomes; declare [arrivals] in its experiment.toml, or name "
+            "a file and --date"
+        )
+    code = batch.run(
+        JobRun(experiment, f"outcomes_{name}", ""), verbose=verbose, wait=wait, as_json=as_json
+    )
+    if code:
+        return code
+    home = batch.engine.paths
+    day = newest_measured(home, name)
+    key = ListKey(day, name, "")
+    rows = published_rows(home, REALISED, key) if day else []
+    if as_json:
+        _print_json(rows)
+    elif day:
+        _describe_measurements(rows)
+        _describe_over_time(published_rows(home, REALISED_OVER_TIME, key))
+    return 0
+
+
 @dataclass(frozen=True)
 class _Batch:
     """The batch's environment and all declared experiments."""
@@ -125,6 +164,10 @@ class _Batch:
                 f"--date {day}: lists bear dates from {first} to {today} (UTC); choose one of these, "
                 "or set UPLIFT_FIRST_NIGHT before the home's first run"
             )
+        return self.scored(name)
+
+    def scored(self, name: str) -> BatchExperiment:
+        """Return the experiment, if it has scores."""
         try:
             known = newest_pointer(self.engine.paths.published).experiments
         except NothingPublishedError:
@@ -165,6 +208,7 @@ def _describe_night(night: Row, outcome: str, files: Sequence[str]) -> None:
         console.print(f"File               {file}")
 
 
+PROVISIONAL = "; provisional: the window of outcomes has not closed"
 WHO = {
     "list": "treated for their score against held out",
     "explore": "treated by chance against held out",
@@ -183,6 +227,7 @@ def _describe_measurements(rows: Sequence[Row]) -> None:
         console.print(
             f"  {row['uplift']:+.5f} ± {row['std_error']:.5f} per treated user, 95 % interval "
             f"{row['ci_low']:+.5f} to {row['ci_high']:+.5f}{_beside_promise(row)}"
+            f"{PROVISIONAL if row['provisional'] else ''}"
         )
     console.print(
         "± one standard error; users treated for their score are compared with those of the holdout"

@@ -1,4 +1,7 @@
-"""Measure what the lists of a date did: ``uplift measure hillstrom outcomes.csv --date 2026-11-01``."""
+"""Measure what lists did: ``uplift measure hillstrom outcomes.csv --date 2026-11-01``.
+
+Without a file: by what arrived in the declared files.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,18 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="uplift measure",
         description="Measure all lists of a date on their users' outcomes: treated users against the "
-        "holdout group, beside what was promised. Earlier figures of that date are replaced.",
+        "holdout group, beside what was promised. Earlier figures of that date are replaced. Without a "
+        "file: read the files of outcomes that are declared ([arrivals]), and measure their nights.",
     )
     made.add_argument("experiment", choices=declared_names(Settings()))
     made.add_argument(
         "file",
+        nargs="?",
         type=Path,
         help="CSV or Parquet: the users' id as the experiment's file has it, or user_id, and a column "
         "per outcome",
     )
-    made.add_argument("--date", type=iso_date, required=True, help="date of the lists, YYYY-MM-DD")
+    made.add_argument("--date", type=iso_date, help="date of the lists, YYYY-MM-DD; with a file")
     made.add_argument(
         "--absent-is-zero", action="store_true", help="users that the file lacks had an outcome of 0"
     )
@@ -41,11 +46,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure the lists that the command names; return the exit code."""
-    chosen = parser().parse_args(arguments)
+    chosen = (command := parser()).parse_args(arguments)
+    if bool(chosen.file) != bool(chosen.date):
+        command.error("a file and --date go together; without both, what arrived is measured")
+    if chosen.absent_is_zero and not chosen.file:
+        command.error("--absent-is-zero is about a file; who has no row in arrived files had no outcome")
     # Dagster and XGBoost take seconds to import, so --help and wrong arguments are answered first.
     import_xgboost()
-    from dagster_project.night_jobs import measure_lists  # noqa: PLC0415
+    from dagster_project.night_jobs import measure_arrivals, measure_lists  # noqa: PLC0415
 
+    if not chosen.file:
+        code = measure_arrivals(chosen.experiment, as_json=chosen.json, **run_options(chosen))
+        return finish(code)
     code = measure_lists(
         chosen.experiment,
         chosen.date,

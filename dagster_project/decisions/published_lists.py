@@ -32,6 +32,14 @@ def newest_dates(home: Home) -> dict[str, date]:
         return dict(con.sql(NEWEST).fetchall())
 
 
+def newest_measured(home: Home, experiment: str) -> str:
+    """Return the newest date of an experiment whose lists are measured, or empty."""
+    file = home.published / newest_pointer(home.published).file
+    sql = "select max(decision_date)::varchar from decisions.realised where experiment = $experiment"
+    with duckdb.connect(str(file), read_only=True) as con:
+        return str(con.execute(sql, {"experiment": experiment}).fetchall()[0][0] or "")
+
+
 def published_rows(home: Home, table: Identifier, key: ListKey) -> list[Row]:
     """Read a list's rows of a table; an empty campaign stands for all campaigns of the date."""
     file = home.published / newest_pointer(home.published).file

@@ -10,12 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dagster_project import night_jobs
 from dagster_project.commands import make_list, measure_lists
 from dagster_project.decisions.first_night import remember_first_night
-from tests.support import SMALL
+from tests.support import SMALL, small_simulation, with_experiment
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.publication import read_pointer
 from uplift_core.errors import ExperimentError
+from uplift_core.experiment.arrivals import Arrivals
 
 
 @pytest.fixture
@@ -122,3 +124,33 @@ def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         make_list.main(arguments)
     assert ended.value.code == 2
+
+
+def test_what_arrived_is_measured_without_naming_a_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ExperimentError, match=r"declares no files of outcomes; declare \[arrivals\]"):
+        measure_lists.main(["simulated"])
+    arrivals = Arrivals(path=tmp_path / "outcomes-*.csv", within_days={"converted": 7})
+    experiment = with_experiment(small_simulation(), arrivals=arrivals)
+    monkeypatch.setattr(night_jobs, "experiment_folders", lambda _: [experiment])
+    rows = "".join(f"{user},{today()} 06:00:00,{user % 2}\n" for user in range(1, SMALL + 1))
+    (tmp_path / "outcomes-1.csv").write_text(f"user_id,moment,converted\n{rows}")
+    assert measure_lists.main(["simulated", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["comparison"], row["provisional"]) for row in told] == [
+        ("explore", True),
+        ("list", True),
+    ]
+    assert measure_lists.main(["simulated"]) == 0
+    assert "provisional: the window of outcomes has not closed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["outcomes.csv"], ["--date", "2026-01-01"], ["--absent-is-zero"]], ids=str
+)
+def test_a_file_and_a_date_go_together(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        measure_lists.main(["simulated", *arguments])
+    assert stopped.value.code == 2
+    assert "go together" in capsys.readouterr().err or "--absent-is-zero" in arguments
