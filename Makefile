@@ -225,7 +225,10 @@ bench-alarms: $(READY) ## twenty fair experiments through all checks: how many a
 	$(BIN)/python -m bench.false_alarms --folder $(BENCH_RESULTS)
 
 bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and known truth
-	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS)
+	$(BIN)/python -m bench.campaign --folder $(BENCH_RESULTS) $(OPTIONS)
+
+bench-realised: $(READY) ## how often intervals and confidence sequences over nights hold a known truth
+	$(BIN)/python -m bench.realised $(OPTIONS)
 
 bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk, and make run)
 	$(BIN)/python -m bench.serve --folder $(UPLIFT_HOME)
