@@ -32,6 +32,7 @@ OPERATIONS = [
         "GET /lists",
         "GET /realised",
         "GET /lists/{experiment}/{campaign}/treat",
+        "GET /lists/{experiment}/{campaign}/changes",
     ),
     *("POST /suppressions", "GET /suppressions/{experiment}/{user}"),
     *("GET /healthz", "GET /readyz", "GET /metrics"),

@@ -1,4 +1,4 @@
-"""The stream of users to treat: the export's file, without whom the register keeps out since."""
+"""The streams of a list: users to treat, and changes, without whom the register keeps out since."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from serve.routes import lists
 from serve.routes.batch import ARROW
-from tests.serve.support import api_of, copy_home, query
+from tests.serve.support import api_of, copy_home, publish_again, query
 from uplift_core.artifacts.home import Home
 from uplift_core.artifacts.register import Register, Wish
 
@@ -92,3 +92,51 @@ def test_the_stream_names_users_as_the_file_does(households_home: Path, tmp_path
     rows = in_csv(answer.text)
     (export,) = (Path(households_home) / "exports" / "households").glob("*/*/*/treat.csv")
     assert rows == in_csv(export.read_text())
+
+
+def test_changes_are_between_the_newest_list_and_the_one_before(
+    simulated_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(simulated_home, tmp_path / "home")
+    first, second, third, *rest = (row["user_id"] for row in listed(home))
+    (left, *_) = query(
+        home, "select user_id from decisions.listed where not treated and decision = 'no_treat' limit 1"
+    )
+    publish_again(
+        home,
+        "with-a-list-before",
+        "insert into decisions.treat_list select * replace (decision_date - 1 as decision_date) "
+        f"from decisions.treat_list where treated and user_id not in ({first}, {second})",
+        "insert into decisions.treat_list select * replace (decision_date - 1 as decision_date, "
+        f"true as treated) from decisions.treat_list where user_id = {left['user_id']}",
+        f"update decisions.treat_list set arm = 'other' where user_id = {third} "
+        "and decision_date < (select max(decision_date) from decisions.treat_list)",
+        "update decisions.nights set previous_date = decision_date - 1",
+    )
+    url = "/lists/simulated/treated/changes"
+    with api_of(home) as api:
+        answer = api.get(url)
+        rows = {int(row["user_id"]): row for row in in_csv(answer.text)}
+        assert {user: row["change"] for user, row in rows.items()} == {
+            first: "enter",
+            second: "enter",
+            third: "arm",
+            left["user_id"]: "exit",
+        }
+        assert (rows[third]["arm"], rows[third]["previous_arm"]) == ("treated", "other")
+        assert (rows[first]["previous_arm"], rows[left["user_id"]]["arm"]) == ("", "")
+        assert "-changes.csv" in answer.headers["content-disposition"]
+        assert answer.headers["etag"] != api.get(URL).headers["etag"]
+        register = Register(Home(home).register)
+        register.enter([Wish(u, "simulated", "suppress", "no", "Ann") for u in (first, rest[0])])
+        now = {int(row["user_id"]): row["change"] for row in in_csv(api.get(url).text)}
+    assert now == {second: "enter", third: "arm", left["user_id"]: "exit", rest[0]: "exit"}
+
+
+def test_everybody_enters_the_first_list(simulated_served: Path) -> None:
+    with api_of(simulated_served) as api:
+        rows = in_csv(api.get("/lists/simulated/treated/changes").text)
+    assert {row["change"] for row in rows} == {"enter"}
+    assert sorted(int(row["user_id"]) for row in rows) == sorted(
+        row["user_id"] for row in listed(simulated_served)
+    )
