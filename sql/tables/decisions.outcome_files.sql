@@ -7,6 +7,6 @@ create table if not exists decisions.outcome_files (
     new_outcomes bigint not null, -- those of them that no earlier file had
     corrected bigint not null, -- those that replaced an outcome of an earlier file
     unknown_users bigint not null, -- rows of users whom the experiment does not know, which are left out
-    read_at timestamp not null,
+    read_at timestamp not null, -- when the run read the file (UTC)
     primary key (experiment, file, sha256)
 )
