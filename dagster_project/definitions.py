@@ -54,32 +54,28 @@ def _uplift_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
 
 
 def _tuning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
-    return dg.define_asset_job(
-        name=f"tune_{experiment.name}",
-        selection=dg.AssetSelection.assets([experiment.name, "tuning"]),
-        description="Searches a grid of parameters by cross-validated loss; needs the cells.",
-        tags={"experiment": experiment.name},
-    )
+    description = "Searches a grid of parameters by cross-validated loss; needs the cells."
+    return _job_of(experiment, "tune", ["tuning"], description)
 
 
 def _outcomes_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
-    return dg.define_asset_job(
-        name=f"outcomes_{experiment.name}",
-        selection=dg.AssetSelection.assets(
-            [experiment.name, "outcomes"], [experiment.name, "published"]
-        ),
-        description="Reads the files of outcomes that arrived, measures their nights, and publishes.",
-        tags={"experiment": experiment.name},
-    )
+    description = "Reads the files of outcomes that arrived, measures their nights, and publishes."
+    return _job_of(experiment, "outcomes", ["outcomes", "published"], description)
 
 
 def _measuring_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
+    description = "Measures a date's list on a file of its users' outcomes, and publishes the result."
+    return _job_of(experiment, "measure", ["realised", "published"], description)
+
+
+def _job_of(
+    experiment: BatchExperiment, verb: str, layers: Sequence[str], description: str
+) -> dg.UnresolvedAssetJobDefinition:
+    """Define the job ``<verb>_<experiment>`` of some layers."""
     return dg.define_asset_job(
-        name=f"measure_{experiment.name}",
-        selection=dg.AssetSelection.assets(
-            [experiment.name, "realised"], [experiment.name, "published"]
-        ),
-        description="Measures a date's list on a file of its users' outcomes, and publishes the result.",
+        name=f"{verb}_{experiment.name}",
+        selection=dg.AssetSelection.assets(*([experiment.name, layer] for layer in layers)),
+        description=description,
         tags={"experiment": experiment.name},
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from dagster_project.decisions.nights import campaigns
@@ -17,20 +17,15 @@ from dagster_project.decisions.records import NIGHTS, THIS_LIST, ListKey
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export import list_path, manifest_digest, url_of_manifest
 from dagster_project.delivery.stores import Store, open_store
-from dagster_project.delivery.targets.delivered import rows_of
+from dagster_project.delivery.targets.delivered import RowsDelivery, rows_of
 from dagster_project.delivery.targets.folder import deliver_to_folder
 from dagster_project.delivery.targets.table import deliver_to_table
 from dagster_project.delivery.targets.webhook import tell
-from dagster_project.inputs.connections import VARIABLE, missing_driver, reason_of, uri_of
+from dagster_project.inputs.connections import VARIABLE, missing_driver, reason_without_secrets, uri_of
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import DataError
-from uplift_core.experiment.deliveries import (
-    TABLE_KEY,
-    Delivery,
-    TableDelivery,
-    WebhookDelivery,
-)
+from uplift_core.experiment.deliveries import Delivery, TableDelivery, WebhookDelivery
 
 
 @dataclass(frozen=True)
@@ -92,48 +87,50 @@ class Deliveries:
         """Deliver one list; errors name the delivery, and no password."""
         where = f"{self.experiment.name}: delivery '{delivery.name}'"
         uri = uri_of(f"{where}: connection", delivery.connection)
-        digest = _digest(manifest_digest(self.exports, key), delivery)
+        manifest = manifest_digest(self.exports, key)
+        digest = _digest(manifest, delivery)
         try:
-            users = self._to_target(key, delivery, uri, digest)
+            if isinstance(delivery, WebhookDelivery):
+                users = self._tell(key, delivery, uri, digest, manifest)
+            else:
+                users = self._bring_rows(key, delivery, uri, digest)
         except DataError as error:
-            told = str(error)
-            raise DataError(told if told.startswith(where) else f"{where}: {told}") from error
+            raise DataError(f"{where}: {error}") from error
         except ModuleNotFoundError as error:
             raise DataError(f"{where}: {missing_driver(error)}") from error
         except Exception as error:  # noqa: BLE001 - each driver and store has errors of its own
             raise DataError(
                 f"{where}: connection '{delivery.connection}', campaign '{key.campaign}' of "
-                f"{key.decision_date}: cannot be delivered: {reason_of(error, uri)}; correct the "
-                f"target, or the URI in {VARIABLE}{delivery.connection.upper()}, and materialize "
-                "delivered again"
+                f"{key.decision_date}: cannot be delivered: {reason_without_secrets(error, uri)}; "
+                f"correct the target, or the URI in {VARIABLE}{delivery.connection.upper()}, and "
+                "materialize delivered again"
             ) from None  # the cause may show the password
         self._record(key, delivery, digest, users)
         return users
 
-    def _to_target(self, key: ListKey, delivery: Delivery, uri: str, digest: str) -> int | None:
-        if isinstance(delivery, WebhookDelivery):
-            return self._tell(key, delivery, uri, digest)
+    def _bring_rows(self, key: ListKey, delivery: RowsDelivery, uri: str, digest: str) -> int | None:
         rows = rows_of(self.db, self.experiment, key, delivery)
         if isinstance(delivery, TableDelivery):
             return deliver_to_table(self.db, rows, delivery, uri, digest)
         store = open_store(uri, self.home.scratch)
         return deliver_to_folder(self.db, rows, delivery, store, digest)
 
-    def _tell(self, key: ListKey, delivery: WebhookDelivery, url: str, digest: str) -> int | None:
+    def _tell(
+        self, key: ListKey, delivery: WebhookDelivery, url: str, digest: str, manifest: str
+    ) -> int | None:
         before = self.exports.read(_record_path(key, delivery))
         if before and json.loads(before)["digest"] == digest:
             return None
-        where = {name: getattr(key, name) for name in TABLE_KEY}
         arm, users, treated = self.db.one(
-            f"select arm, users, treated from {NIGHTS} where {THIS_LIST}", where
+            f"select arm, users, treated from {NIGHTS} where {THIS_LIST}", asdict(key)
         )
         message = {
-            **where,
+            **asdict(key),
             "arm": arm,
             "users": users,
             "treated": treated,
             "manifest": url_of_manifest(self.exports, key),
-            "manifest_sha256": manifest_digest(self.exports, key),
+            "manifest_sha256": manifest,
         }
         tell(url, message, digest)
         return int(treated)

@@ -87,7 +87,7 @@ def quoted(table: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
 
 
-def reason_of(error: Exception, uri: str) -> str:
+def reason_without_secrets(error: Exception, uri: str) -> str:
     """Return a driver's message in one line, without the URI and its password."""
     text = " ".join(str(error).split())
     secrets = {uri, urlsplit(uri).password or "", unquote(urlsplit(uri).password or "")}

@@ -109,10 +109,9 @@ class Warehouse:
         """Return the rows of a query as an Arrow table."""
         return self.con.sql(sql, params=dict(binds)).to_arrow_table()
 
-    @contextmanager
-    def batches(self, sql: str, binds: Mapping[str, object] = {}) -> Iterator[pa.RecordBatchReader]:
-        """Yield the rows of a query by Arrow batches; nothing else can run until the end."""
-        yield self.con.sql(sql, params=dict(binds)).to_arrow_reader()
+    def batches(self, sql: str, binds: Mapping[str, object] = {}) -> pa.RecordBatchReader:
+        """Return the rows of a query by Arrow batches; close the reader before anything else runs."""
+        return self.con.sql(sql, params=dict(binds)).to_arrow_reader()
 
     def replace_rows(self, table: Identifier, key: Mapping[str, object], rows: pa.Table) -> None:
         """Delete the rows that match ``key`` and insert ``rows`` by column name."""

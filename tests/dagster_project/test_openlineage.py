@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,30 +13,22 @@ import pytest
 from dagster_project.definitions import build_definitions
 from dagster_project.instance import prepare_dagster_home
 from dagster_project.resources import Engine
+from tests.receiver import Call, json_server
 from tests.support import small_simulation
 from uplift_core.artifacts.home import Home
 from uplift_core.errors import UpliftError
 
 
 @contextmanager
-def receiver(delay: float = 0.0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def receiver(delay: float = 0.0) -> Iterator[tuple[str, list[Call]]]:
     """A receiver of events that answers after ``delay`` seconds, and what it was sent."""
-    events: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            time.sleep(delay)
-            self.send_response(201)
-            self.end_headers()
+    def answer(_: int) -> int:
+        time.sleep(delay)
+        return 201
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", events
-        server.shutdown()
+    with json_server(answer) as (port, calls):
+        yield f"http://127.0.0.1:{port}", calls
 
 
 def materialize(home: Path, *layers: str) -> dg.ExecuteInProcessResult:
@@ -57,9 +45,10 @@ def materialize(home: Path, *layers: str) -> dg.ExecuteInProcessResult:
 
 
 def test_events_name_inputs_outputs_and_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with receiver() as (url, events):
+    with receiver() as (url, calls):
         monkeypatch.setenv("OPENLINEAGE_URL", url)
         assert materialize(tmp_path / "home", "raw", "features").success
+    events = [call.body for call in calls]
     outputs = {
         (output["namespace"], output["name"]): output.get("facets", {})
         for event in events

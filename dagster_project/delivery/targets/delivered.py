@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from dagster_project.decisions.records import NIGHTS, THIS_LIST, ListKey
@@ -58,7 +58,7 @@ def rows_of(
     """Return the rows that a delivery brings of a list.
 
     Raises:
-        DataError: a declared column does not exist: names the delivery, the column and the remedy.
+        DataError: a declared column does not exist: names the column and the remedy.
     """
     users = _users_of(db, experiment, key, delivery)
     everything = {column: column for column in users.items}
@@ -83,8 +83,8 @@ def rows_of(
         return DeliveredRows(key, select, users.binds)
     if unknown := [column for column in delivery.columns if column not in users.items]:
         raise DataError(
-            f"{experiment.name}: delivery '{delivery.name}': columns names '{unknown[0]}', which form = "
-            f"'{delivery.form}' does not have; choose among {list(users.items)}, or add it"
+            f"columns names '{unknown[0]}', which form = '{delivery.form}' does not have; choose among "
+            f"{list(users.items)}, or add it"
         )
     columns = dict(delivery.columns) or everything
     if of_table:
@@ -109,10 +109,7 @@ def _users_of(
     email = delivery.email if isinstance(delivery, FolderDelivery) else ""
     for column in filter(None, (*delivery.add, email)):
         if column not in known:
-            raise DataError(
-                f"{experiment.name}: delivery '{delivery.name}': '{column}' is no column of {raw}; "
-                f"choose among {sorted(known)}"
-            )
+            raise DataError(f"'{column}' is no column of {raw}; choose among {sorted(known)}")
         items.setdefault(column, f"users.{Identifier.of(column)}")
     # A sheet may leave out what all its rows have in common.
     of_list = {name: f"${name}" for name in TABLE_KEY} | {"decision_date": "$decision_date::date"}
@@ -125,6 +122,5 @@ def _treatment(db: Warehouse, key: ListKey, users: _Users) -> tuple[Identifier, 
     """Return the SQL of each user's treatment, null for those who left, and what it binds."""
     if "arm" in users.items:
         return Identifier.of("arm"), {}
-    where = {name: getattr(key, name) for name in TABLE_KEY}
-    (arm,) = db.one(f"select arm from {NIGHTS} where {THIS_LIST}", where)
+    (arm,) = db.one(f"select arm from {NIGHTS} where {THIS_LIST}", asdict(key))
     return Identifier("case when change = 'enter' then $arm end"), {"arm": arm}

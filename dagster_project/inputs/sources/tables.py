@@ -17,7 +17,7 @@ from dagster_project.inputs.connections import (
     is_postgres,
     missing_driver,
     quoted,
-    reason_of,
+    reason_without_secrets,
     uri_of,
 )
 from dagster_project.inputs.own_files import SourceFile
@@ -59,8 +59,8 @@ def copy_table(name: str, source: TableSource, cache: Path, *, key: str = "sourc
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own
         aside.unlink(missing_ok=True)
         raise DataError(
-            f"{where}: cannot be read: {reason_of(error, uri)}; correct the table's name, or the URI in "
-            f"{VARIABLE}{source.connection.upper()}"
+            f"{where}: cannot be read: {reason_without_secrets(error, uri)}; correct the "
+            f"table's name, or the URI in {VARIABLE}{source.connection.upper()}"
         ) from None  # the cause may show the password
     aside.replace(path)
     return SourceFile(path, sha256_file(path), is_copy=True)
