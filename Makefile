@@ -188,6 +188,9 @@ bench-complier: $(READY) ## how often intervals of the complier average effect h
 bench-cluster-cost: $(READY) ## the evaluation of 5M look-alike users in clusters of about 2 beside independent ones
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.cluster_cost --folder $(BENCH_RESULTS) $(OPTIONS)
 
+bench-carried-rules: $(READY) ## exported rules in DuckDB, PostgreSQL, JSON and Python for 1M users, beside the engine (needs make run)
+	$(BIN)/python -m bench.carried_rules --home $(UPLIFT_HOME) $(OPTIONS)
+
 bench-bands: $(READY) ## how often a band holds the whole true curve (RUNS=500)
 	$(BIN)/python -m bench.bands --runs $(RUNS) $(OPTIONS)
 

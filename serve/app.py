@@ -28,6 +28,7 @@ from serve.routes import (
     models,
     policy,
     realised,
+    rules,
     score,
     suppressions,
 )
@@ -72,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.follower, app.state.scorer, app.state.telemetry = follower, scorer, telemetry
     app.state.batches = CapacityLimiter(batch.MAX_CONCURRENT)
     for routes in (
-        *(score, batch, explain, policy, evidence, lists, realised, models, suppressions, health),
+        *(score, batch, explain, policy, evidence, rules, lists, realised, models, suppressions, health),
     ):
         app.include_router(routes.router, dependencies=[Depends(only_known_parameters)])
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)

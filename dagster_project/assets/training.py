@@ -23,6 +23,7 @@ from dagster_project.training.binning import binned_select
 from dagster_project.training.bundle import Learned, write_bundle
 from dagster_project.training.cells import cells_select, read_cells, read_edges
 from dagster_project.training.registry import REGISTRY, current_version, registry_rows, write_registry
+from dagster_project.training.rule_texts import ArmRules, write_rule_texts
 from dagster_project.training.rules import write_rules
 from dagster_project.training.tuning import TUNING, tuned_parameters, tuning_rows
 from dagster_project.warehouse.sql import sql_sha256
@@ -107,6 +108,8 @@ def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
                 db, experiment, version, registry_rows(experiment, version, path, used, verdicts)
             )
             write_rules(db, experiment, version, {arm: each.rules for arm, each in trained.items()})
+            texts = {arm: ArmRules(each.model, each.rules) for arm, each in trained.items()}
+            write_rule_texts(db, experiment, version, edges, texts)
             for at in write_arm_verdict(db, experiment, version, of_arms):
                 log(at.reason)
             write_profile(db, experiment, edges)

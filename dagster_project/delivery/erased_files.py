@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.delivery.export import MANIFEST, SUCCESS
+from dagster_project.delivery.export import MANIFEST, SUCCESS, folders_of
 from dagster_project.delivery.export_files import FORMATS
 from dagster_project.delivery.stores import Store, prepared
 from dagster_project.warehouse.connection import Warehouse
@@ -77,7 +77,7 @@ def _erase_from_list(  # noqa: PLR0913, PLR0917 - the list and the user
         content = json.dumps(manifest, indent=2, allow_nan=False).encode()
         store.replace(f"{path}/{MANIFEST}", content)
         store.replace(f"{path}/{SUCCESS}", hashlib.sha256(content).hexdigest().encode())
-    named = {Path(file["path"]).parts[0] for file in manifest["files"]}
+    named = folders_of(manifest)
     for old in store.folders(path):
         if old not in named:
             store.remove_folder(f"{path}/{old}")

@@ -30,6 +30,7 @@ from dagster_project.decisions.records import (
     ListKey,
 )
 from dagster_project.delivery.export_files import FORMATS, Sheet, WriteSheet
+from dagster_project.delivery.exported_rules import export_rules
 from dagster_project.delivery.stores import Store, prepared
 from dagster_project.training.arm_policies import ARM_POLICIES
 from dagster_project.warehouse.connection import Warehouse
@@ -79,6 +80,8 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
     file per part, ``treat-00000.csv`` and so on; in the manifest's order, they are the whole list.
     """
     path = list_path(key)
+    night = _night(db, key)
+    rules = export_rules(db, store, path, key, night)
     with prepared(store) as folder:
         files = [
             file
@@ -86,8 +89,10 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
             for file in write_sheet(db, sheet, folder, formats[sheet.name])
         ]
         version = hashlib.sha256("".join(f["sha256"] for f in files).encode()).hexdigest()[:12]
-        manifest = _manifest(db, store, key) | {
-            "files": [file | {"path": f"{version}/{file['path']}"} for file in files]
+        manifest = _manifest(db, store, key, night) | {
+            "files": [file | {"path": f"{version}/{file['path']}"} for file in files],
+            "rules": rules.files,
+            "score_rule": rules.score,
         }
         if not all(store.sha256(f"{path}/{f['path']}") == f["sha256"] for f in manifest["files"]):
             store.put_folder(folder, f"{path}/{version}")
@@ -96,13 +101,17 @@ def export_treat_list(  # noqa: PLR0913 - list, target and format
     store.replace(f"{path}/{MANIFEST}", content)
     store.replace(f"{path}/{SUCCESS}", hashlib.sha256(content).hexdigest().encode())
     # A reader that has just read the previous manifest can still read its files.
-    versions_to_keep = {version} | {
-        f["path"].partition("/")[0] for f in json.loads(before or b'{"files": []}')["files"]
-    }
+    folders_to_keep = folders_of(manifest) | folders_of(json.loads(before or b"{}"))
     for old in store.folders(path):
-        if old not in versions_to_keep:
+        if old not in folders_to_keep:
             store.remove_folder(f"{path}/{old}")
     return store.url(f"{path}/{MANIFEST}")
+
+
+def folders_of(manifest: Mapping[str, Any]) -> set[str]:
+    """Return the folders of the files that a manifest names; earlier versions export no rules."""
+    named = [*manifest.get("files", ()), *manifest.get("rules", ())]
+    return {file["path"].partition("/")[0] for file in named}
 
 
 def files_to_treat(store: Store, key: ListKey, ending: str = "csv") -> list[str]:
@@ -214,14 +223,19 @@ def _with_declared_id(db: Warehouse, sheet: Sheet, ids: UserIds) -> Sheet:
     )
 
 
-def _manifest(db: Warehouse, store: Store, key: ListKey) -> dict[str, Any]:
+def _night(db: Warehouse, key: ListKey) -> dict[str, Any]:
+    """Read the night's report; a date as text."""
     (night,) = db.arrow(
         f"select * replace (decision_date::varchar as decision_date, "
         f"previous_date::varchar as previous_date) from {NIGHTS} where {THIS_LIST}",
         asdict(key),
     ).to_pylist()
+    return dict(night)
+
+
+def _manifest(db: Warehouse, store: Store, key: ListKey, night: Mapping[str, Any]) -> dict[str, Any]:
     if not math.isfinite(night["threshold"]):  # a list without users; JSON has no infinity
-        night["threshold"] = None
+        night = {**night, "threshold": None}
     decisions = db.arrow(
         f"select decision, count(*) as rows, count(*) filter (treated) as treated from {TREAT_LIST} "
         f"where {THIS_LIST} group by all order by decision",

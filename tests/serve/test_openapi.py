@@ -29,6 +29,7 @@ OPERATIONS = [
         "GET /models/{version}",
         "GET /features",
         "GET /evidence",
+        "GET /rules",
         "GET /lists",
         "GET /realised",
         "GET /lists/{experiment}/{campaign}/treat",

@@ -94,7 +94,7 @@ def equal_trees(boosters: Iterable[xgboost.Booster], x: Floats) -> dict[int, Tre
     """
     equal = {}
     for booster in boosters:
-        arrays = _arrays(booster)
+        arrays = tree_arrays(booster)
         if arrays is not None:
             rows = _rows_of(booster, arrays, x)
             expected = booster.inplace_predict(rows)
@@ -118,7 +118,7 @@ def _rows_of(booster: xgboost.Booster, arrays: TreeArrays, x: Floats) -> Floats:
     return np.vstack([rows, *at_splits, np.full((1, rows.shape[1]), np.nan, np.float32)])
 
 
-def _arrays(booster: xgboost.Booster) -> TreeArrays | None:
+def tree_arrays(booster: xgboost.Booster) -> TreeArrays | None:
     """Read the trees of a booster; None if it has another form than the learners' boosters."""
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     logistic = learner["objective"]["name"] == "binary:logistic"

@@ -19,7 +19,7 @@ from uplift_core.arrays import Doubles, Floats
 from uplift_core.boosting.booster import Rows
 from uplift_core.cells import Cells
 from uplift_core.learner_names import LearnerName
-from uplift_core.learners.base import Learner
+from uplift_core.learners.base import Learner, Term
 
 
 class BaggedLearner:
@@ -60,6 +60,10 @@ class BaggedLearner:
         squares = _sum([(values - mean) ** 2 for values in predicted])
         scale = np.float32((1 + 1 / bags) / (bags - 1))
         return mean, np.sqrt(squares * scale)
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
+        return [term.times(1 / len(self.bags)) for bag in self.bags for term in bag.terms()]
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import xgboost
@@ -16,6 +17,25 @@ from uplift_core.learners.nuisance import Fitter, Nuisances
 
 MU0 = "mu0"
 MU1 = "mu1"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a CATE: what one booster predicts, times a weight.
+
+    Attributes:
+        weight: the weight.
+        booster: the booster.
+        arm: value of the booster's last feature, the arm; None if the arm is none of its features.
+    """
+
+    weight: float
+    booster: xgboost.Booster
+    arm: int | None = None
+
+    def times(self, factor: float) -> Term:
+        """Return the term with another weight."""
+        return replace(self, weight=self.weight * factor)
 
 
 class Learner(Protocol):
@@ -43,6 +63,10 @@ class Learner(Protocol):
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""
+        ...
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
         ...
 
 

@@ -9,7 +9,7 @@ from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learner_names import LearnerName
-from uplift_core.learners.base import _Base
+from uplift_core.learners.base import Term, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
 
@@ -34,6 +34,10 @@ class RLearner(_Base):
     def predict_rows(self, rows: Rows) -> Floats:
         """Predict the CATE of each row of raw features: (n,) float32."""
         return rows.predict(self.boosters["tau"])
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
+        return [Term(1.0, self.boosters["tau"])]
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

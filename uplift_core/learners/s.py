@@ -14,7 +14,7 @@ from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import fix_feature, shapley_values
 from uplift_core.cells import Cells, Regression, add_up
 from uplift_core.learner_names import LearnerName
-from uplift_core.learners.base import _Base
+from uplift_core.learners.base import Term, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances
 
 
@@ -42,6 +42,10 @@ class SLearner(_Base):
         both = np.vstack([_with_arm(rows.x, 1), _with_arm(rows.x, 0)])  # one call costs less than two
         treated, control = np.split(Rows(both, rows.trees).predict(self.boosters["f"]), 2)
         return treated - control
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
+        return [Term(1.0, self.boosters["f"], arm=1), Term(-1.0, self.boosters["f"], arm=0)]
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64.

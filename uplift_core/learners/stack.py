@@ -22,7 +22,7 @@ from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.boosting.workers import sum_over_workers
 from uplift_core.cells import Cells, distinct
 from uplift_core.learner_names import LearnerName
-from uplift_core.learners.base import Learner
+from uplift_core.learners.base import Learner, Term
 from uplift_core.learners.nuisance import Fitter, Nuisances
 from uplift_core.learners.s import SLearner
 from uplift_core.learners.x import XLearner
@@ -69,6 +69,11 @@ class StackLearner:
     def combine(self, rows: Rows, s: Floats, x: Floats) -> Floats:
         """Predict from what the S- and the X-learner predicted for the same rows: (n,) float32."""
         return (s + x + rows.predict(self._forest)) / np.float32(3)
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
+        of_members = [*self._s.terms(), *self._x.terms(), Term(1.0, self._forest)]
+        return [term.times(1 / 3) for term in of_members]
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

@@ -11,7 +11,7 @@ from uplift_core.boosting.booster import Rows
 from uplift_core.boosting.tree_shap import shapley_values
 from uplift_core.cells import Cells, merge
 from uplift_core.learner_names import LearnerName
-from uplift_core.learners.base import _Base
+from uplift_core.learners.base import Term, _Base
 from uplift_core.learners.nuisance import Fitter, Nuisances, predict_at
 
 
@@ -53,6 +53,11 @@ class XLearner(_Base):
         tau0 = rows.predict(self.boosters["tau0"])
         tau1 = rows.predict(self.boosters["tau1"])
         return e * tau0 + (np.float32(1) - e) * tau1
+
+    def terms(self) -> list[Term]:
+        """Return the terms that add up to the CATE, which ``predict`` computes in float32."""
+        e = float(np.float32(self.propensity))
+        return [Term(e, self.boosters["tau0"]), Term(1 - e, self.boosters["tau1"])]
 
     def contributions(self, x: Floats) -> Doubles:
         """Compute what each feature adds to each CATE, and the bias: (n, n_features + 1) float64."""

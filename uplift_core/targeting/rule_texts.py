@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uplift_core.boosting.tree_texts import STANDARD, SqlDialect, limit, number
 from uplift_core.targeting.policy_tree import Condition, Leaf, Node, PolicyTree
 
 NEARLY_NOBODY, NEARLY_EVERYBODY = 0.01, 0.99  # beyond these, a share is told with a decimal
@@ -45,19 +46,17 @@ def _of_feature(feature: str, conditions: Sequence[Condition]) -> str:
     return known if upper == math.inf else f"{known}, below {upper:g}"
 
 
-def sql_case(tree: PolicyTree) -> str:
-    """Return the rule as a SQL expression of a user's features: the chance of the treatment, 0 to 1.
-
-    It is standard SQL; names are in quotation marks. Values are those of float32 numbers, so features
-    that are REAL or DOUBLE compare exactly as in the engine.
-    """
+def sql_case(tree: PolicyTree, dialect: SqlDialect = STANDARD) -> str:
+    """Return the rule as a SQL expression of a user's features: the chance of the treatment, 0 to 1."""
 
     def written(node: Node, indent: str) -> str:
         if isinstance(node, Leaf):
-            return _number(node.treated)
-        name, deeper = '"' + node.feature.replace('"', '""') + '"', indent + "    "
+            return number(node.treated)
+        name, deeper = dialect.quote(node.feature), indent + "    "
         missing = f"{name} is null"
-        below = missing if node.value == -math.inf else f"{name} < {_number(node.value)} or {missing}"
+        below = (
+            missing if node.value == -math.inf else f"{name} < {number(limit(node.value))} or {missing}"
+        )
         return (
             f"case\n{deeper}when {below} then {written(node.below, deeper)}"
             f"\n{deeper}else {written(node.above, deeper)}\n{indent}end"
@@ -66,8 +65,25 @@ def sql_case(tree: PolicyTree) -> str:
     return written(tree.root, "")
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+def python_function(tree: PolicyTree) -> str:
+    """Return a Python module with ``chance(user)``; a user maps features to numbers or None."""
+
+    def written(node: Node, indent: str) -> str:
+        if isinstance(node, Leaf):
+            return f"{indent}return {number(node.treated)}\n"
+        value = number(limit(node.value)) if math.isfinite(node.value) else 'float("-inf")'
+        return (
+            f"{indent}if _reaches(user[{node.feature!r}], {value}):\n"
+            f"{written(node.above, indent + '    ')}{written(node.below, indent)}"
+        )
+
+    return (
+        "def chance(user):\n"
+        '    """Return the chance of the treatment, 0 to 1; None is a missing feature."""\n'
+        f"{written(tree.root, '    ')}\n\n"
+        "def _reaches(value, limit):\n"
+        "    return value is not None and value >= limit\n"
+    )
 
 
 def json_conditions(tree: PolicyTree) -> list[dict[str, Any]]:
@@ -78,7 +94,7 @@ def json_conditions(tree: PolicyTree) -> list[dict[str, Any]]:
     """
 
     def written(condition: Condition) -> dict[str, Any]:
-        value = condition.value if math.isfinite(condition.value) else None
+        value = limit(condition.value) if math.isfinite(condition.value) else None
         return {"feature": condition.feature, "below" if condition.below else "from": value}
 
     return [{"if": [written(c) for c in path], "treat": leaf.treated} for path, leaf in tree.leaves()]
@@ -94,6 +110,6 @@ def decide(conditions: Sequence[Mapping[str, Any]], user: Mapping[str, float | N
 
 def _holds(condition: Mapping[str, Any], value: float | None) -> bool:
     missing = value is None or math.isnan(value)
-    limit = condition.get("below", condition.get("from"))
-    reaches = not missing and (limit is None or value >= limit)
+    edge = condition.get("below", condition.get("from"))
+    reaches = not missing and (edge is None or value >= edge)
     return reaches if "from" in condition else not reaches
