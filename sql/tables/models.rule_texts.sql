@@ -9,6 +9,6 @@ create table if not exists models.rule_texts (
     model_version varchar not null,
     learner varchar, -- the learner whose score it is; null of a readable rule
     error double, -- largest difference of the score from the engine's, among drawn users; null of a readable rule
-    text varchar not null,
+    text varchar not null, -- the expression, the JSON or the module
     primary key (experiment, arm, rule, form)
 )
