@@ -154,7 +154,8 @@ def test_no_file_names_the_user_afterwards_and_nobody_else_changes(
 def test_exports_are_as_they_were_without_the_user(home: Home) -> None:
     def lists() -> dict[str, list[list[str]]]:
         (manifest,) = home.exports.rglob("manifest.json")
-        files = json.loads(manifest.read_bytes())["files"]
+        said = json.loads(manifest.read_bytes())
+        files = said["files"]
         content = {}
         for file in files:
             path = manifest.parent / file["path"]
@@ -164,7 +165,9 @@ def test_exports_are_as_they_were_without_the_user(home: Home) -> None:
                 assert len(content[path.name]) == file["rows"] + 1
         done = (manifest.parent / "_SUCCESS").read_text()
         assert done == hashlib.sha256(manifest.read_bytes()).hexdigest()
-        assert len([path for path in manifest.parent.iterdir() if path.is_dir()]) == 1
+        folders = {path.name for path in manifest.parent.iterdir() if path.is_dir()}
+        assert folders == {Path(entry["path"]).parts[0] for entry in (*files, *said["rules"])}
+        assert len(folders) == 2
         return content
 
     before = lists()

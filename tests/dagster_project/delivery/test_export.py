@@ -73,11 +73,21 @@ def files_of(manifest: Path) -> dict[str, Path]:
     return {Path(entry["path"]).name: manifest.parent / entry["path"] for entry in entries}
 
 
+def entries_of(manifest: Path) -> list[dict[str, Any]]:
+    """The entries of all files, those of the rules included."""
+    content = strict(manifest.read_text())
+    return [*content["files"], *content["rules"]]
+
+
+def folders_of(manifest: Path) -> set[str]:
+    return {Path(entry["path"]).parts[0] for entry in entries_of(manifest)}
+
+
 def is_whole(manifest: Path) -> bool:
     """Return true if every file agrees with the manifest."""
     return all(
         hashlib.sha256((manifest.parent / entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
-        for entry in strict(manifest.read_text())["files"]
+        for entry in entries_of(manifest)
     )
 
 
@@ -179,7 +189,7 @@ def test_a_changed_list_replaces_the_export_and_who_reads_the_old_one_may_finish
     path = manifest_of(home.root)
     first = files_of(path)
     for share in (0.1, 0.2):
-        before = files_of(path)
+        before, folders = files_of(path), folders_of(path)
         write(home, simulated, date_of(path), share)
         export(home, date_of(path))
         assert strict(path.read_text())["treated"] == share * SMALL
@@ -187,7 +197,7 @@ def test_a_changed_list_replaces_the_export_and_who_reads_the_old_one_may_finish
     assert not any(file.exists() for file in first.values())
     assert {p.name for p in path.parent.iterdir()} == {
         *("manifest.json", "_SUCCESS"),
-        *(file.parent.name for file in [*files_of(path).values(), *before.values()]),
+        *(folders | folders_of(path)),
     }
 
 
@@ -389,14 +399,14 @@ def test_an_object_store_holds_the_same_files(
     place = f"simulated/{key.decision_date}/treated"
     assert store.read(f"{place}/manifest.json") == local.read_bytes()
     assert store.read(f"{place}/_SUCCESS") == (local.parent / "_SUCCESS").read_bytes()
-    for entry in strict(local.read_text())["files"]:
+    for entry in entries_of(local):
         assert store.sha256(f"{place}/{entry['path']}") == entry["sha256"]
     assert store.read("no such file") is store.sha256("no such file") is None
     for share in (0.1, 0.2):
         write(home, simulated, key.decision_date, share)
         with opened(home) as db:
             export_treat_list(db, store, key, write_sheet=write_whole)
-    assert len(store.folders(place)) == 2
+    assert len(store.folders(place)) == 4  # files and rules, of this list and of the one before
     assert not list(home.scratch.glob(".export-*"))
 
 
