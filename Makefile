@@ -168,6 +168,9 @@ bench-evaluation: $(BENCH_READY) ## all figures of 14M scored users against one 
 bench-coverage: $(READY) ## how often the evaluator's intervals hold a known truth
 	$(BIN)/python -m bench.coverage
 
+bench-hard: $(READY) ## intervals and tests where outcomes are hard: heavy tails, few events, large effects
+	$(BIN)/python -m bench.hard_outcomes $(OPTIONS)
+
 RUNS ?= 100
 USERS ?= 3000
 bench-gate: $(READY) ## how often the gate opens, in six designs without anything to choose and in four with (RUNS=100 USERS=3000)

@@ -35,7 +35,7 @@ from tests.support import (
 def pytest_configure() -> None:
     """Make tests independent of how busy the machine is, and of who started them."""
     os.environ.setdefault("UPLIFT_ID_KEY_FILE", str(ID_KEY))  # text ids get the same numbers each time
-    settings.register_profile("no deadline", deadline=None)
+    settings.register_profile("no deadline", deadline=None, max_examples=40)
     settings.load_profile("no deadline")
     # Tests send SIGINT, which a shell lets the jobs that it starts in the background ignore.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

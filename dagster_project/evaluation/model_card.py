@@ -144,6 +144,12 @@ def _average_effect(rows: Rows) -> list[str]:
     )
     if held_out["unreliable"]:
         text += f" **Intervals of {outcome} are unreliable**: {_reason(held_out)}."
+    text += "".join(
+        f" With {outcome} capped at {row['cap_high']:g}, the effect is "
+        f"{with_error(row['capped_effect'], row['capped_std_error'], sign=True)} per user of {who}."
+        for row, who in ((everybody, "all users"), (held_out, "the held-out ones"))
+        if row["capped_effect"] is not None
+    )
     return [text]
 
 

@@ -97,8 +97,10 @@ def version_of(db: Warehouse) -> int:
     return 1 if shape_of(db) else 0
 
 
-def upgrade(db: Warehouse, home: Home, tell: Tell, migrations: Sequence[Migration]) -> None:
-    """Run the migrations that the warehouse lacks, after a copy of its file; an empty one needs none.
+def upgrade(db: Warehouse, home: Home, tell: Tell, migrations: Sequence[Migration]) -> int:
+    """Run the migrations that the warehouse lacks, after a copy of its file; return its version.
+
+    An empty warehouse needs none: its version is 0.
 
     Args:
         db: the warehouse, without an open transaction.
@@ -114,7 +116,7 @@ def upgrade(db: Warehouse, home: Home, tell: Tell, migrations: Sequence[Migratio
     if before > newest:
         raise UpliftError(_too_new(db, home, before, newest))
     if before in {0, newest}:
-        return
+        return before
     if not db.kind(RECORD):
         refuse_other_shape(db, home, shape_after(migrations[:1]), "version 1")
     copy = copy_aside(db, home, before)
@@ -124,6 +126,7 @@ def upgrade(db: Warehouse, home: Home, tell: Tell, migrations: Sequence[Migratio
             migration.run(db)
         tell(f"{home.warehouse} is of version {migration.number} ({migration.name})")
     db.rows("checkpoint")
+    return newest
 
 
 def _first(db: Warehouse, before: int) -> int:

@@ -133,10 +133,10 @@ def open_warehouse(
     db = Warehouse(con)
     try:
         with signals_kept():
-            upgrade(db, home, log or UPGRADES.warning, read_migrations())
+            version = upgrade(db, home, log or UPGRADES.warning, read_migrations())
             use_id_key(db, make_id_key(home, Settings().id_key_file))
             db.rows("begin")
-            _ensure_tables(db, home)
+            _ensure_tables(db, home, version)
             yield db
             db.rows("commit")
     finally:  # closing rolls uncommitted writes back
@@ -168,12 +168,13 @@ def _config(
     return config
 
 
-def _ensure_tables(db: Warehouse, home: Home) -> None:
+def _ensure_tables(db: Warehouse, home: Home, version: int) -> None:
     """Create the tables of an empty warehouse, and bring rules and comments to this version."""
-    if not version_of(db):
+    if not version:
         create_tables(db)
         record(db, read_migrations())
-    refuse_other_shape(db, home, declared_shape(), f"version {version_of(db)}")
+        version = version_of(db)
+    refuse_other_shape(db, home, declared_shape(), f"version {version}")
     create_contacts_and_rules(db)
     for statement in comment_statements(declared_here(db), db.columns()):
         db.rows(statement)

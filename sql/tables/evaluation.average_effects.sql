@@ -15,5 +15,9 @@ create table if not exists evaluation.average_effects (
     unreliable boolean not null, -- intervals are too narrow: largest_share is above 0.1 (clusters: 0.2, or below 40)
     n bigint not null, -- users of the arm and the control
     clusters bigint,
+    cap_low double, -- where unreliable: outcomes below it count as it, those above cap_high as cap_high
+    cap_high double, -- outcomes above it count as it
+    capped_effect double, -- effect on the capped outcome, which a few users cannot decide
+    capped_std_error double, -- standard error of capped_effect
     primary key (experiment, arm, outcome, split)
 )

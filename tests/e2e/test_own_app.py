@@ -84,7 +84,14 @@ def test_another_experiment_starts_with_a_user_of_its_own(client: ApiClient) -> 
     assert widget(app, "text_input", "User id").value == str(first)
 
 
-def test_an_id_that_is_no_number_is_an_answer_in_words(client: ApiClient) -> None:
-    app = run_page("score", experiment="offers", user="c-00012")
-    assert "whole number" in app.warning[0].value
+def test_an_id_is_taken_as_the_file_writes_it(client: ApiClient) -> None:
+    app = run_page("score", experiment="offers", user="c-00012", arm="gift")
+    assert not app.error
+    said = client.post("/score", {"experiment": "offers", "arm": "gift", "user_id": "c-00012"})
+    assert metrics(app)["Uplift"] == points(said["score"], binary=False)
+
+
+def test_an_id_that_no_file_has_is_an_answer_in_words(client: ApiClient) -> None:
+    app = run_page("score", experiment="offers", user="nobody")
+    assert "nobody" in app.warning[0].value
     assert not app.error

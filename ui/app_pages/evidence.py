@@ -73,6 +73,14 @@ def show_average_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> N
             f"**Intervals of this outcome are unreliable.** {unreliable_because(held_out)}: "
             "intervals hold the truth less often than they say."
         )
+    for row, who in ((everybody, "all users"), (held_out, "the held-out ones")):
+        if row.get("capped_effect") is not None:
+            low, high = (row["capped_effect"] + z * row["capped_std_error"] for z in (-Z95, Z95))
+            st.markdown(
+                f"With each user's outcome capped at {row['cap_high']:g}, the effect is "
+                f"{interval(row['capped_effect'], low, high, binary=binary)} per user of {who}: a few "
+                "large values cannot decide it."
+            )
 
 
 def show_complier_effect(rows: Sequence[Mapping[str, Any]], *, binary: bool) -> None:

@@ -6,6 +6,7 @@ No model is judged by it, so it may use all users, train and holdout.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,7 @@ from uplift_core.evaluation.clusters import LEAST_CLUSTERS, ClusterSquares
 from uplift_core.evaluation.estimate import Estimate
 
 UNRELIABLE = 0.1  # share of one user in an arm's variance; above it, 95 % intervals cover 82 to 94 %
+LEAST_CAPPED, LEAST_CAPPED_SHARE = 20, 0.001  # users of the smallest arm, share of all, beyond a cap
 UNRELIABLE_CLUSTER = 0.2  # of one cluster in the variance; chance gives one of 60 equal clusters .1
 
 
@@ -116,3 +118,17 @@ class AverageEffect:
             few = self.clusters.clusters < LEAST_CLUSTERS
             return few or self.largest_share > UNRELIABLE_CLUSTER
         return self.largest_share > UNRELIABLE
+
+
+def share_to_cap(averages: Iterable[AverageEffect]) -> float:
+    """Compute the share of users whose outcomes are capped, at either end, where a few users decide.
+
+    Outcomes are capped at quantiles of all arms together, so that caps do not depend on who was
+    treated. Of the smallest arm at least 20 users are expected beyond a cap: then none of them decides
+    an effect. The effect on capped outcomes is another quantity than that on the outcomes.
+
+    Args:
+        averages: the effects that are to be computed on capped outcomes, of each split.
+    """
+    smallest = min(min(a.treated.n_users, a.control.n_users) for a in averages)
+    return min(max(LEAST_CAPPED_SHARE, LEAST_CAPPED / smallest), 0.5)

@@ -3,7 +3,8 @@
 Learners are fitted once on a simulated RCT. Their rankings then have fixed true values, which are
 integrals over the population. Many small, fresh experiments estimate these values, and a 95 % interval
 must contain the truth in 95 % of the experiments. A test of two equally good rankings must reject in
-5 %. Where no effect differs between users, learners are fitted and judged on the same experiment: they
+5 %. Of spend that a few users decide, the interval of the effect on capped spend must hold it.
+Where no effect differs between users, learners are fitted and judged on the same experiment: they
 may beat random targeting in at most 5 % of the experiments, and the response model in at most 5 %.
 """
 
@@ -16,9 +17,11 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from uplift_core.arrays import Doubles
 from uplift_core.boosting.parameters import LearnerParameters
+from uplift_core.evaluation.average_effect import ArmOutcomes, AverageEffect, share_to_cap
 from uplift_core.evaluation.curves import auuc, qini_auc
 from uplift_core.evaluation.estimate import Z95, Estimate, difference, spread
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
@@ -45,6 +48,8 @@ NULL_SHARE = 0.1  # share of the replications, because each fits 34 boosters
 NULL_PARAMETERS = LearnerParameters.model_validate(
     {kind: {"rounds": 10, "learning_rate": 0.5} for kind in ("outcome", "effect")}
 )
+BUYERS, SIGMA = 0.013, 1.5  # of whom few spend most: lognormal spend
+SPENDERS_PER_USER = 10  # as many times the users: of 2,000 some 26 buy
 MARGIN = 3.0  # Monte-Carlo standard errors
 EXPERIMENTS_PER_CALL = 50  # predicted together: the call itself costs as much as 2,000 rows
 
@@ -104,6 +109,7 @@ def proof_parts(
         partial(_listed, _coverage, 0.5, replications, n_users, seed, threads),
         partial(_listed, _coverage, 0.85, replications, n_users, seed, threads),
         partial(_listed, _no_difference, replications, n_users, seed),
+        partial(_listed, _heavy_tails, replications, SPENDERS_PER_USER * n_users, seed),
     ]
 
 
@@ -152,6 +158,48 @@ def _no_difference(replications: int, n_users: int, seed: int) -> Iterator[Proof
             sides.append(spread(gain_over_random(groups, BUDGET), place))
         rejected.append(abs(difference(joint, *sides).z) > Z95)
     yield _proof("constant effect", "paired test rejects", rejected, 0.05)
+
+
+def _heavy_tails(replications: int, n_users: int, seed: int) -> Iterator[Proof]:
+    """Count how often intervals of the effect on capped spend hold the truth: it is 0 for all."""
+    covered, effects = [], []
+    for k in range(replications):
+        rng = np.random.default_rng(seed + 30_000 + k)
+        average = capped_effect(few_spend_most(n_users, rng), rng.integers(0, 2, n_users) == 1)
+        if average is None:
+            continue
+        covered.append(abs(average.effect.value) <= Z95 * average.effect.std_error)
+        effects.append(average.effect.value)
+    proof = _proof("few spend most", "covers capped effect", covered, 0.95)
+    yield replace(proof, truth=0.0, mean=float(np.mean(effects)))
+
+
+def few_spend_most(n_users: int, rng: np.random.Generator) -> Doubles:
+    """Draw the spend of users of whom 1.3 % buy, and a few of these for very much."""
+    return np.where(rng.random(n_users) < BUYERS, rng.lognormal(0, SIGMA, n_users), 0.0)
+
+
+def capped_effect(y: Doubles, treated: npt.NDArray[np.bool_]) -> AverageEffect | None:
+    """Compute the average effect on capped outcomes; None if the caps leave one value.
+
+    Args:
+        y: (n,) outcomes.
+        treated: (n,) whether the user is in the treatment's arm.
+    """
+    share = share_to_cap([_average(y, treated)])
+    low, high = np.quantile(y, [share, 1 - share], method="inverted_cdf")
+    if low == high:
+        return None
+    return _average(np.clip(y, low, high), treated)
+
+
+def _average(y: Doubles, treated: npt.NDArray[np.bool_]) -> AverageEffect:
+    return AverageEffect(arm_outcomes(y[treated]), arm_outcomes(y[~treated]))
+
+
+def arm_outcomes(y: Doubles) -> ArmOutcomes:
+    """Add up the outcomes of the users of an arm: (n,)."""
+    return ArmOutcomes(float(len(y)), float(y.sum()), float(y @ y), float(y.min()), float(y.max()))
 
 
 def _nothing_to_find(replications: int, n_users: int, seed: int, threads: int) -> Iterator[Proof]:

@@ -10,7 +10,7 @@ import pytest
 from dagster_project.assets.layer_sql import BESIDES, MODULES, PACKAGE, sql_of
 from dagster_project.settings import SQL_FOLDER
 from dagster_project.warehouse import sql
-from tests.support import run_job, small_simulation
+from tests.support import few_rounds, run_job, small_simulation
 
 # Files of experiments' folders, of tables and migrations, and of checks.
 NO_LAYERS = {"experiments", "tables", "migrations", "quality"}
@@ -43,10 +43,11 @@ def test_what_a_layer_renders_is_part_of_its_version(
         return get_template(name)
 
     monkeypatch.setattr(sql._environment, "get_template", record)
-    run_job(small_simulation(), tmp_path, only=["raw"])
+    simulated = few_rounds(small_simulation())
+    run_job(simulated, tmp_path, only=["raw"])
     for layer in LAYERS:
         current = layer
-        run_job(small_simulation(), tmp_path, only=[layer])
+        run_job(simulated, tmp_path, only=[layer])
     always = {"decisions/contacts.sql"}  # a view of every warehouse that is opened
     made = {
         layer: {name for name in names - always if not name.startswith("quality/")}

@@ -31,6 +31,7 @@ BASE = folder_of("hillstrom")
 SHARED = memory_warehouse()  # for examples that replace the tables that they read
 NIGHT = "2026-01-01"
 NO_DRAWS = Decisions(holdout=0, explore=0)
+DRAWS = 100  # of explorers and ties, by salts
 Rows = list[dict[str, object]]
 
 
@@ -268,14 +269,14 @@ def test_propensities_are_how_often_users_are_treated_over_draws(db) -> None:
     many(db, 300)
     rules = Decisions(holdout=0.1, explore=0.2)
     counts, promised = np.zeros(300), np.zeros(300)
-    for salt in range(200):
+    for salt in range(DRAWS):
         for r in make(db, experiment(rules, salt=f"salt {salt}"), Budget(users=90)):
             counts[r["user_id"] - 1] += r["treated"]
             promised[r["user_id"] - 1] += r["propensity"]
-    assert counts.sum() == 90 * 200
+    assert counts.sum() == 90 * DRAWS
     assert promised.sum() == pytest.approx(counts.sum(), rel=0.02)
-    # Tied users share one chance; over 200 draws a user's count is within four standard errors of it.
-    error = np.sqrt(200 * 0.25)
+    # Tied users share one chance; over many draws a user's count is within four standard errors of it.
+    error = np.sqrt(DRAWS * 0.25)
     assert np.abs(counts - promised).max() < 4 * error
     assert np.abs(counts - promised).mean() < error
 
@@ -351,12 +352,12 @@ def test_propensities_of_a_threshold_are_how_often_users_are_treated_over_draws(
     many(db, 300)
     rules = Decisions(holdout=0.1, explore=0.2, cut="threshold")
     counts, promised = np.zeros(300), np.zeros(300)
-    for salt in range(200):
+    for salt in range(DRAWS):
         for r in make(db, experiment(rules, salt=f"salt {salt}"), Budget(share=0.3)):
             counts[r["user_id"] - 1] += r["treated"]
             promised[r["user_id"] - 1] += r["propensity"]
     assert promised.sum() == pytest.approx(counts.sum(), rel=0.02)
-    assert np.abs(counts - promised).max() < 4 * np.sqrt(200 * 0.25)
+    assert np.abs(counts - promised).max() < 4 * np.sqrt(DRAWS * 0.25)
 
 
 def test_effects_that_are_not_worth_their_cost_are_not_bought(db) -> None:

@@ -77,10 +77,11 @@ def named_in(home: Home, texts: list[str]) -> set[str]:
             else:
                 continue
             for source in sources:
-                rows = con.sql(f"from {source}").to_arrow_table()
-                for column in rows.columns:
-                    values = {str(value) for value in column.to_pylist()}
-                    places |= {f"{name}: {source}" for text in texts if text in values}
+                names = con.sql(f"from {source}").columns
+                cells = ", ".join(f'"{column}"::varchar' for column in names)
+                named = f"select 1 from {source} where list_has_any([{cells}], $texts) limit 1"
+                if con.execute(named, {"texts": texts}).fetchall():
+                    places.add(f"{name}: {source}")
     return places
 
 

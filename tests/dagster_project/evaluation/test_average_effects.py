@@ -9,7 +9,7 @@ import statsmodels.api as sm
 
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.average_effects import average_effect_rows
-from tests.support import memory_warehouse, with_experiment
+from tests.support import folder_of, memory_warehouse, with_experiment
 
 
 def test_errors_are_those_of_a_regression_with_errors_by_cluster(simulated: BatchExperiment) -> None:
@@ -50,3 +50,44 @@ def test_errors_are_those_of_a_regression_with_errors_by_cluster(simulated: Batc
         assert plain[name]["clusters"] is None
     assert rows["all"]["std_error"] > 1.1 * plain["all"]["std_error"]
     assert [rows[name]["unreliable"] for name in ("all", "train", "holdout")] == [False, False, True]
+
+
+def test_where_few_users_decide_an_effect_that_on_capped_outcomes_stands_beside_it() -> None:
+    hillstrom = folder_of("hillstrom")
+    rng = np.random.default_rng(0)
+    n, arms = 30_000, [arm.name for arm in hillstrom.declaration.arms]
+    arm = rng.choice(arms, n)
+    bought = rng.random(n) < 0.02
+    spend = np.where(bought, rng.lognormal(4, 2, n).round(2), 0.0)
+    split = np.where(rng.random(n) < 0.3, "holdout", "train")
+    columns = {
+        "user_id": np.arange(n),
+        "arm": arm.tolist(),
+        "split": split.tolist(),
+        "visit": bought.astype(np.int32),
+        "conversion": bought.astype(np.int32),
+        "spend": spend,
+    }
+    db = memory_warehouse()
+    with db.relation("given", pa.table(columns)):
+        db.rows("create table assignment.hillstrom as from given")
+    rows = average_effect_rows(db, hillstrom)
+    db.con.close()
+    smallest = min(np.count_nonzero((arm == name) & (split == "holdout")) for name in arms)
+    share = 20 / smallest  # as many held-out users of the smallest arm are expected to be capped
+    high = np.quantile(spend, 1 - share, method="inverted_cdf")
+    control = arm == hillstrom.declaration.control
+    assert any(row["unreliable"] for row in rows if row["split"] != "all")
+    for row in rows:
+        some = np.ones(n, bool) if row["split"] == "all" else split == row["split"]
+        treated = arm == row["arm"]
+        if row["outcome"] != "spend" or not row["unreliable"]:
+            assert row["capped_effect"] is None
+            continue
+        assert row["cap_high"] == pytest.approx(high, rel=0.05)
+        capped = np.clip(spend, row["cap_low"], row["cap_high"])
+        assert (spend > row["cap_high"]).sum() >= 20
+        one, other = capped[some & treated], capped[some & control]
+        assert row["capped_effect"] == pytest.approx(one.mean() - other.mean(), rel=1e-9)
+        expected = np.sqrt(one.var() / len(one) + other.var() / len(other))
+        assert row["capped_std_error"] == pytest.approx(expected, rel=1e-9)

@@ -28,7 +28,10 @@ def by_claim() -> dict[tuple[str, str], coverage.Proof]:
 def test_every_figure_is_proven_at_both_shares(by_claim) -> None:
     designs = {"marketing, e = 0.5", "marketing, e = 0.85"}
     covers = {f"covers {name}" for name in coverage.FIGURES}
-    tests = {("constant effect", "paired test rejects")}
+    tests = {
+        ("constant effect", "paired test rejects"),
+        ("few spend most", "covers capped effect"),
+    }
     nothing = {
         (coverage.NULL, claim)
         for claim in ("learner beats random", "learner beats response", "gate opens")
