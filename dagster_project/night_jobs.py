@@ -212,6 +212,7 @@ PROVISIONAL = "; provisional: the window of outcomes has not closed"
 WHO = {
     "list": "treated for their score against held out",
     "explore": "treated by chance against held out",
+    "usual": "treated for their score against treated as usual",
     "choosing": "treated for their score against treated by chance",
 }
 

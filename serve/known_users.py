@@ -20,11 +20,11 @@ from serve.errors import UnavailableError
 from serve.prepared import ROWS
 from serve.snapshot import Snapshot
 from uplift_core.artifacts.register import Register, RegisterError, scopes_of
-from uplift_core.experiment.decision_rules import cap_binds
+from uplift_core.experiment.decision_rules import RANDOM, RESPONSE, cap_binds
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
 
-Role = Literal["ranked", "explore", "holdout", "suppressed"]
+Role = Literal["ranked", "explore", "holdout", "suppressed", "usual"]
 CONTACT_CAP = "contact_cap"  # the reason of the batch's rule
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
 NOBODY = np.iinfo(np.int64).max  # the number of a user who is not in the snapshot: after all others
@@ -59,11 +59,19 @@ CALL = "$experiment, $campaign, $today::date, $cap::integer, $cap_days::integer"
 ROLES = """
 select
     decisions.draw_of(list_hash) as draw,
-    decisions.role_of(draw, is_excluded, true, getvariable('holdout'), getvariable('explore')) as role
+    decisions.role_of(
+        draw, is_excluded, true, getvariable('holdout'), getvariable('explore'){usual}
+    ) as role
 from (
     select *, decisions.list_hash(getvariable('salt'), {drawn}) as list_hash
     from {rows}
 ) as hashed
+"""
+USUAL = ", usual_share := getvariable('usual')"  # rules of earlier versions do not know it
+USUAL_USERS = """
+select count(*) as users, count(rank) as able
+from decisions.listed
+where experiment = $experiment and campaign = $campaign and decision = 'usual'
 """
 LISTED = (
     "select user_id, decision, treated, rank, reason from decisions.listed "
@@ -149,12 +157,18 @@ class Known:
         return np.asarray([role in {"ranked", None} for role in self.role], np.bool_)
 
     def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
-        """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else."""
+        """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else.
+
+        Where the old rule decides, the newest list says what it decided.
+        """
         treat: npt.NDArray[np.bool_] = score_treats & self.by_score
         treat[self.followed] = self.listed["treated"][self.followed].astype(np.bool_)
         explores = self.role == "explore"
         if explores.any():
             treat[explores] = self._drawn(budget)[explores]
+        as_usual = self.role == "usual"
+        if as_usual.any():
+            treat[as_usual] = [bool(treated) for treated in self.listed["treated"][as_usual]]
         return treat
 
     def reasons(self, score_treats: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
@@ -205,14 +219,14 @@ class KnownUsers:
         self._cap = cap_binds(rules["contact_cap"], rules["cap_days"])
         self._shares = float(rules["holdout_share"]), float(rules["explore"])
         self._explorers = _explorers(snapshot, row, rules, experiment) if row else None
-        names = ("salt", "holdout", "explore")
-        values = (rules["salt"], *self._shares)
+        names = ("salt", "holdout", "explore", "usual")
+        values = (rules["salt"], *self._shares, float(rules["usual"]))
         # What the draws hash: a number, or the text of the declared cluster.
         self._name = experiment.name
         self.cluster: str | None = rules["cluster"]  # raw column; None: users are drawn
         self._drawn_type = pa.string() if self.cluster else pa.int64()
         schema = pa.schema([("drawn", self._drawn_type), ("is_excluded", pa.bool_())])
-        sql = ROLES.format(drawn="drawn", rows=ROWS)
+        sql = ROLES.format(drawn="drawn", rows=ROWS, usual=USUAL if rules["usual"] else "")
         variables = dict(zip(names, values, strict=True))
         self._roles = snapshot.prepared(sql, schema.empty_table(), variables)
 
@@ -342,13 +356,15 @@ def _newest(row: Mapping[str, Any]) -> NewestList:
 def _rules(row: Mapping[str, Any] | None, experiment: Experiment, campaign: str) -> Mapping[str, Any]:
     """Return the values that users are drawn with: the newest list's, else those declared."""
     if row is not None and row["salt"] is not None:
-        # Earlier versions publish no column `cluster`.
-        return {**row, "cluster": row.get("cluster"), "unit": row.get("unit") or "user"}
+        # Earlier versions publish no columns `cluster` and `usual`.
+        later = {"cluster": row.get("cluster"), "unit": row.get("unit") or "user"}
+        return {**row, **later, "usual": row.get("usual_share") or 0.0}
     declared, cap = experiment.decisions, experiment.decisions.contact_cap
     return {
         "salt": experiment.list_salt(campaign),
         "holdout_share": declared.holdout,
         "explore": declared.explore,
+        "usual": declared.usual,
         "cluster": experiment.cluster or None,
         "unit": experiment.decision_unit,
         "contact_cap": cap.treatments if cap else None,
@@ -370,8 +386,18 @@ def _explorers(
         drawn_by = snapshot.as_text(rules["cluster"])
         users += f" join {snapshot.listed_users(experiment.name)} using (user_id)"
     drawn = snapshot.columns(EXPLORERS.format(drawn=drawn_by, users=users), binds)
-    filled = row["users"] - row["holdout"] - row["suppressed"]
-    able = filled if experiment.decisions.fill else row["eligible"]
+    usual = {"users": 0, "able": 0}
+    if rules["usual"]:
+        usual = snapshot.rows(USUAL_USERS, {name: binds[name] for name in ("experiment", "campaign")})[0]
+    filled = row["users"] - row["holdout"] - row["suppressed"] - usual["users"]
+    able = filled if experiment.decisions.fill else row["eligible"] - usual["able"]
     ranked = able - len(drawn["draw"])
-    whole = rules["unit"] == "cluster"
-    return Explorers(drawn["draw"], drawn["user_id"], row["users"], ranked, whole)
+    return Explorers(
+        drawn["draw"],
+        drawn["user_id"],
+        row["users"],
+        ranked,
+        whole_clusters=rules["unit"] == "cluster",
+        usual=usual["able"],
+        usual_first=rules.get("usual_rule") not in {None, "", RANDOM, RESPONSE},
+    )

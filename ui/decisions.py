@@ -8,6 +8,7 @@ from ui.wording import LEARNERS, by_score, percent
 NEVER_TREATED = {"holdout": "held out", "suppressed": "suppressed"}
 HELD_OUT = "This user is held out for good, so that the effect of the lists can be measured."
 EXPLORES = "Chance decides about this user, an explorer, instead of the score."
+USUAL = "This user is treated as usual: the old rule decides, so that the gain over it can be measured."
 CONTACT_CAP = "This user has been treated as often as the contact cap allows."
 SUPPRESSED = "This user has been put on the list of those who are not to be contacted"
 TWO_RULES = (
@@ -47,6 +48,7 @@ def why(decision: Decision) -> str | None:
     explanation = {
         "holdout": HELD_OUT,
         "explore": EXPLORES,
+        "usual": USUAL,
         "suppressed": CONTACT_CAP if decision.reason == "contact_cap" else _suppressed(decision),
     }.get(decision.role or "")
     if explanation is None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dagster_project.decisions.roles import ListRequest, Roles
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import Roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet
 from dagster_project.inputs.own_files import SourceFile

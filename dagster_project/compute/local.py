@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.compute import Compute, LayerQuery, Log
-from dagster_project.decisions.roles import ListRequest, Roles, assign_roles
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import Roles, assign_roles
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile

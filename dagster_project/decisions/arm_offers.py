@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.decisions.roles import ROLES, Counts
+from dagster_project.decisions.role_counts import ROLES, Counts
 from dagster_project.decisions.user_effects import USER_EFFECTS, read_offers
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse

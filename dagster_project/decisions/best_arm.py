@@ -18,7 +18,7 @@ from dagster_project.decisions.arm_offers import ArmCut, ArmOffers, explorers_pl
 from dagster_project.decisions.evidence import GainsOverNobody, ListEvidence
 from dagster_project.decisions.facts import ListFacts, ListOrder, read_facts
 from dagster_project.decisions.records import TREAT_LIST
-from dagster_project.decisions.roles import ROLES
+from dagster_project.decisions.role_counts import ROLES
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import DECIDING, read_held_out
 from dagster_project.training.arm_policies import ARM_POLICIES
@@ -152,6 +152,7 @@ def _refuse_what_is_not_carried(db: Warehouse, experiment: BatchExperiment) -> N
         "[decisions] cut = 'threshold', as no threshold of one score says which arm a user gets": (
             rules.cut == "threshold"
         ),
+        "[decisions] usual, as an old rule says of one arm alone whom it treats": rules.usual > 0,
         "a ledger on Dask's workers": db.kind(TREAT_LIST) == VIEW,
     }
     refused = [what for what, declared in faults.items() if declared]

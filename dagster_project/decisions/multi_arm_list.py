@@ -8,13 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.roles import (
-    ROLES,
-    ListRequest,
-    treats_whole_clusters,
-    write_excluded,
-    write_roles,
-)
+from dagster_project.decisions.role_counts import ROLES, ListRequest
+from dagster_project.decisions.roles import treats_whole_clusters, write_excluded, write_roles
 from dagster_project.decisions.user_effects import USER_EFFECTS, read_offers
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.complier_effects import with_expected_costs

@@ -63,3 +63,4 @@ class Night:
     reach: float | None = None
     reach_std_error: float | None = None
     changed_arm: int | None = None
+    usual: int | None = None

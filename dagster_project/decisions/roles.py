@@ -1,7 +1,8 @@
 """The role of each user in one list; sizes, cut and ranks follow from the roles.
 
 A role is one of: ranked (the score decides), explore (treated or not by chance), holdout (in the holdout
-group of the list: never treated), suppressed (never treated), no_value (not worth the cost).
+group of the list: never treated), usual (treated or not by the old rule), suppressed (never treated),
+no_value (not worth the cost).
 ``LocalRoles`` stores roles in a table; a cluster stores
 them in parts (``compute/cluster/lists.py``). Both use the same SQL files.
 """
@@ -15,77 +16,36 @@ from typing import Protocol
 
 from dagster_project.decisions.ledger import write_rows
 from dagster_project.decisions.records import ListKey
+from dagster_project.decisions.role_counts import (
+    ROLES,
+    Counts,
+    ListRequest,
+    count_roles,
+    count_scores,
+    refuse_faults,
+)
+from dagster_project.decisions.usual import (
+    LAST_TIE,
+    cut_by_choice,
+    cut_by_column,
+    usual_binds,
+    usual_names,
+)
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.clusters import cluster_column
-from dagster_project.scores.predictions import SCORES
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.errors import DataError
-from uplift_core.experiment.decision_rules import cap_binds
+from uplift_core.experiment.decision_rules import RESPONSE, Decisions, cap_binds
 from uplift_core.targeting.budget import Quota
 
 EXCLUDED = Identifier.of("excluded")
-ROLES = Identifier.of("roles")
 PLACES = Identifier.of("places")
-LAST_TIE = 2**32 - 1  # the largest value of a tie
 
 NOBODY = Quota(0, 0)
 
+NO_RULES = Decisions()
+
 Binds = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class ListRequest:
-    """Which list to assign roles for.
-
-    Attributes:
-        key: the list's key.
-        arm: the arm to treat with.
-        learner: the learner that scores and so ranks the users.
-        money: true if the budget is an amount of money.
-        scores: a table of scores instead of the experiment's, for a list over several arms: its ``arm``
-            is no declared one, and users are worth treating whose score is above 0.
-    """
-
-    key: ListKey
-    arm: str
-    learner: str
-    money: bool
-    scores: Identifier | None = None
-
-    @property
-    def column(self) -> Identifier:
-        """The column of the scores."""
-        return Identifier.of(f"cate_{self.learner}" if self.scores else SCORES[self.learner])
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Users whose value is invalid: their count and the smallest user_id."""
-
-    users: int = 0
-    first: int | None = None
-
-    def __add__(self, other: Fault) -> Fault:
-        """Combine two counts; keep the smaller first user_id."""
-        firsts = [first for first in (self.first, other.first) if first is not None]
-        return Fault(self.users + other.users, min(firsts, default=None))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of users by role, and of users with invalid values."""
-
-    users: int = 0
-    ranked: int = 0
-    explorers: int = 0
-    score: Fault = Fault()
-    cost: Fault = Fault()
-    value: Fault = Fault()
-
-    def __add__(self, other: Counts) -> Counts:
-        """Combine the counts of two sets of users."""
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__annotations__))
 
 
 @dataclass(frozen=True)
@@ -126,6 +86,10 @@ class Roles(Protocol):
         """Return the end of the list if ``treated`` ranked users are treated, see ``cut_binds``."""
         ...
 
+    def usual_cut(self, treated: int) -> Binds:
+        """Return whom the old rule treats if that are ``treated`` users, see ``usual_binds``."""
+        ...
+
     def write_list(self, binds: Binds) -> None:
         """Replace the list in the ledger, see ``sql/decisions/treat_list.sql``."""
         ...
@@ -142,6 +106,7 @@ class LocalRoles:
     key: ListKey
     counts: Counts
     whole_clusters: bool = False
+    rules: Decisions = NO_RULES
 
     def affordable(self, amount: float) -> int:
         """See ``Roles.affordable``."""
@@ -176,24 +141,40 @@ class LocalRoles:
 
     def cut(self, treated: int) -> Binds:
         """See ``Roles.cut``."""
-        rows = self.db.rows(render("decisions/cut.sql", roles=ROLES), {"treated": treated})
-        return cut_binds(*rows[0]) if rows else cut_binds()
+        return cut_binds(*self._last("ranked", "priority", treated))
+
+    def usual_cut(self, treated: int) -> Binds:
+        """See ``Roles.usual_cut``."""
+        if self.rules.usual_column:
+            cut = cut_by_column(self.key, self.rules, self.counts, treated)
+        elif self.rules.usual_rule == RESPONSE:
+            cut = cut_by_choice(*self._last("usual", "usual_choice", treated))
+        else:
+            cut = {"usual_share": treated / self.counts.usual if self.counts.usual else 0.0}
+        return usual_binds(self.rules, treated, **cut)
+
+    def _last(self, lane: str, priority: str, treated: int) -> tuple[float, int, float] | tuple[()]:
+        """Return the end of the treated users of a lane; empty if none is treated."""
+        sql = render("decisions/cut.sql", roles=ROLES, priority=Identifier.of(priority))
+        rows = self.db.rows(sql, {"treated": treated, "lane": lane})
+        return rows[0] if rows else ()
 
     def write_list(self, binds: Binds) -> None:
         """See ``Roles.write_list``."""
         if self.whole_clusters:  # ``fit`` ordered the users
             write_rows(self.db, self.key, list_select(Identifier(f"from {PLACES}")), binds)
         else:
-            sql = list_select(Identifier(self._select))
+            sql = list_select(Identifier(self._select), self.rules)
             write_rows(self.db, self.key, sql, {**binds, **self._places})
 
     @property
     def _select(self) -> str:
-        return places_select(whole_clusters=self.whole_clusters)
+        return places_select(self.rules, whole_clusters=self.whole_clusters)
 
     @property
     def _places(self) -> Binds:
-        return places_binds(self.counts)
+        usual = {"usual_users": self.counts.usual} if self.rules.usual else {}
+        return {**places_binds(self.counts), **usual}
 
 
 def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> LocalRoles:
@@ -206,9 +187,10 @@ def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListReques
     refuse_faults(experiment, request, score)
     write_excluded(db, experiment, request.key)
     write_roles(db, experiment, request)
-    counts = score + count_roles(db, request)
+    rules = experiment.declaration.decisions
+    counts = score + count_roles(db, request, usual_given=bool(rules.usual_column))
     refuse_faults(experiment, request, counts)
-    return LocalRoles(db, request.key, counts, treats_whole_clusters(experiment))
+    return LocalRoles(db, request.key, counts, treats_whole_clusters(experiment), rules)
 
 
 def treats_whole_clusters(experiment: BatchExperiment) -> bool:
@@ -240,6 +222,7 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         cluster=cluster_column(experiment),
         whole_clusters=treats_whole_clusters(experiment),
         all_worth=rules.fill and not request.money,
+        **usual_names(rules),
         **declared_columns,
     )
     binds: dict[str, object] = {
@@ -250,6 +233,8 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
+    if rules.usual:
+        binds["usual"] = rules.usual
     if request.scores:
         binds |= {"cost": 0.0, "value": None}
     elif not rules.cost_column:
@@ -259,64 +244,11 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
     db.create_temporary(ROLES, sql, binds)
 
 
-def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Counts:
-    """Count the scored users, and the users whose score is not finite."""
-    column, scores = request.column, request.scores or experiment.target_users.scores
-    users, odd, first = db.one(
-        f"select count(*), count(*) filter (not odd.finite), min(user_id) filter (not odd.finite) from ("
-        f"select user_id, coalesce(isfinite({column}), false) as finite "
-        f"from {scores} where arm = $arm) as odd",
-        {"arm": request.arm},
+def places_select(rules: Decisions | None = None, *, whole_clusters: bool = False) -> str:
+    """Return the SQL that orders users who can be treated, see ``sql/decisions/places.sql``."""
+    return render(
+        "decisions/places.sql", roles=ROLES, whole_clusters=whole_clusters, **usual_names(rules)
     )
-    return Counts(users, score=Fault(odd, first))
-
-
-def count_roles(db: Warehouse, request: ListRequest) -> Counts:
-    """Count the users of each role, and the users whose cost or value is invalid."""
-    ranked, explorers = db.one(
-        f"select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore') from {ROLES}"
-    )
-    wrong = {}
-    for name in ("cost", "value"):
-        where = f"{name} is null or not isfinite({name}) or {name} < 0"
-        if request.money:
-            where += f" or {name} = 0"
-        wrong[name] = Fault(*db.one(f"select count(*), min(user_id) from {ROLES} where {where}"))
-    return Counts(0, ranked, explorers, **wrong)
-
-
-def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Counts) -> None:
-    """Refuse invalid scores, costs and values; only a budget in money needs every cost and value.
-
-    Raises:
-        DataError: names the column and the first user.
-    """
-    if counts.score.users:
-        raise DataError(
-            f"{experiment.name}: column '{SCORES[request.learner]}' of {counts.score.users} users, the "
-            f"first of them user_id {counts.score.first}, is not finite; correct the features or the "
-            "model and materialize scores again"
-        )
-    rules = experiment.declaration.decisions
-    faults = {"cost": (counts.cost, rules.cost_column), "value": (counts.value, rules.value_column)}
-    for name, (fault, column) in faults.items():
-        if fault.users and column:
-            least = "above 0, which money needs" if request.money else "0 or more"
-            raise DataError(
-                f"{experiment.name}: column '{column}', the {name} of treating a user, is missing or "
-                f"not {least} at user_id {fault.first} and {fault.users - 1} more; correct the file "
-                "or the declaration"
-            )
-        if fault.users and request.money:
-            raise DataError(
-                f"{experiment.name}: a budget in money needs the arm's cost and the outcome's value, "
-                "both above 0; declare them in experiment.toml"
-            )
-
-
-def places_select(*, whole_clusters: bool = False) -> str:
-    """Return the SQL that orders ranked users and explorers, see ``sql/decisions/places.sql``."""
-    return render("decisions/places.sql", roles=ROLES, whole_clusters=whole_clusters)
 
 
 def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int = 0) -> Binds:
@@ -329,12 +261,14 @@ def places_binds(counts: Counts, ranked_before: int = 0, explorers_before: int =
     }
 
 
-def list_select(ordered_users: Identifier) -> str:
+def list_select(ordered_users: Identifier, rules: Decisions | None = None) -> str:
     """Return the SQL of the ledger's rows, see ``sql/decisions/treat_list.sql``.
 
     ``ordered_users`` is a table or a query: users with the ranks of ``places_select``.
     """
-    return render("decisions/treat_list.sql", roles=ROLES, ordered_users=ordered_users)
+    return render(
+        "decisions/treat_list.sql", roles=ROLES, ordered_users=ordered_users, **usual_names(rules)
+    )
 
 
 def cut_binds(priority: float = math.inf, tie: int = 0, share: float = 0.0) -> Binds:

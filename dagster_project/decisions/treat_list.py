@@ -20,19 +20,13 @@ from dagster_project.decisions.guardrails import judge_guardrails
 from dagster_project.decisions.night_arms import ArmRows, describe_arms, quota_gate, write_arms
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
-from dagster_project.decisions.roles import (
-    NOBODY,
-    AssignRoles,
-    Binds,
-    ListRequest,
-    Roles,
-    threshold_binds,
-)
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import NOBODY, AssignRoles, Binds, Roles, threshold_binds
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import DataError
 from uplift_core.targeting.arm_choice import BEST
-from uplift_core.targeting.budget import Budget, Quota, quota
+from uplift_core.targeting.budget import Budget, Quota, quota_with_usual
 
 
 def write_treat_list(
@@ -185,7 +179,8 @@ class ListPlan:
         share = self.share
         if self.threshold is not None:
             # Apply the held-out share to the ranked users only: the score decides about no others.
-            share = (self.roles.counts.ranked * night.expected_rate + night.explored) / night.users
+            by_others = night.explored + (night.usual or 0)
+            share = (self.roles.counts.ranked * night.expected_rate + by_others) / night.users
         if not experiment.declaration.decisions.fill:
             # The list holds no more users than are worth treating.
             share = min(share, night.eligible / night.users)
@@ -223,14 +218,19 @@ def plan_list(
     size = budget.size(counts.users)
     if size is None:
         size = roles.affordable(budget.amount)
-    return plan_roles(roles, size, budget.share)
+    usual_first = bool(experiment.declaration.decisions.usual_column)
+    return plan_roles(roles, size, budget.share, usual_first=usual_first)
 
 
-def plan_roles(roles: Roles, size: int, share: float | None = None) -> ListPlan:
+def plan_roles(
+    roles: Roles, size: int, share: float | None = None, *, usual_first: bool = False
+) -> ListPlan:
     """Divide a list's places; ``share`` is its share of all users, if the budget gives it."""
     counts = roles.counts
     share = size / counts.users if share is None else share
-    places = quota(size, counts.ranked, counts.explorers)
+    places = quota_with_usual(
+        size, counts.ranked, counts.explorers, counts.usual, usual_first=usual_first
+    )
     fit = roles.fit(places)
     return ListPlan(roles, size, share, fit.treated, places, fit.next_users)
 
@@ -256,6 +256,7 @@ def write_list(
         **asdict(key),
         **labels,
         **plan.cut(),
+        **plan.roles.usual_cut(treated.usual),
         "budget": plan.share,
         "ranked_places": treated.ranked,
         "explorer_places": treated.explorers,
@@ -290,6 +291,8 @@ def write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share:
         "cluster": experiment.declaration.cluster or None,
         "contact_cap": cap.treatments if cap else None,
         "cap_days": cap.days if cap else None,
+        "usual_share": rules.usual,
+        "usual_rule": rules.usual_rule or None,
     }
     db.replace_rows(LIST_RULES, asdict(key), pa.Table.from_pylist([row]))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from dagster_project.decisions.roles import ROLES, treats_whole_clusters
+from dagster_project.decisions.role_counts import ROLES
+from dagster_project.decisions.roles import treats_whole_clusters
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES
 from dagster_project.training.arm_policies import calibrated

@@ -119,9 +119,9 @@ def _number(db: Warehouse, experiment: BatchExperiment, owner: str, where: str) 
 
 
 def _needed_columns(experiment: BatchExperiment) -> list[str]:
-    """List the raw columns that features.sql, costs and values are computed from, and the cluster."""
+    """List the raw columns that features.sql and lists read, and the cluster."""
     declaration, rules = experiment.declaration, experiment.declaration.decisions
-    others = (rules.cost_column, rules.value_column, declaration.cluster)
+    others = (rules.cost_column, rules.value_column, rules.usual_column, declaration.cluster)
     return list(dict.fromkeys([*experiment.features_sql.raw_columns, *filter(None, others)]))
 
 

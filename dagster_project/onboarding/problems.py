@@ -182,7 +182,12 @@ def _look_at_files(
 def _money_faults(db: Warehouse, experiment: BatchExperiment) -> Iterator[str]:
     columns = {str(row[0]) for row in db.rows(f"describe {experiment.tables.raw}")}
     rules = experiment.declaration.decisions
-    for key, column in (("cost_column", rules.cost_column), ("value_column", rules.value_column)):
+    named = {
+        "cost_column": rules.cost_column,
+        "value_column": rules.value_column,
+        "usual_rule": rules.usual_column,
+    }
+    for key, column in named.items():
         if column and column not in columns:
             yield (
                 f"{experiment.name}: decisions.{key} = '{column}' is no column of "

@@ -36,8 +36,8 @@ class Realised(BaseModel):
         description=f"Cumulative figures until each measured night, at most the newest {NIGHTS}. "
         "ci_low and ci_high hold the truth in 95 % of campaigns at one night, sequence_low and "
         "sequence_high on all nights at once. comparison is list (treated for their score against the "
-        "holdout group), explore (treated by chance against the holdout group) or choosing (list less "
-        "explore)."
+        "holdout group), explore (treated by chance against the holdout group), choosing (list less "
+        "explore) or usual (list less the old rule)."
     )
 
 

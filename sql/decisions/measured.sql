@@ -8,6 +8,7 @@ with compared as (
         list.user_id,
         list.decision,
         list.selected,
+        list.usual_selected,
         outcomes.y
     from {{ treat_list }} as list
     inner join {{ outcome_rows }} as outcomes using (user_id)
@@ -18,6 +19,9 @@ with compared as (
             (list.decision = 'treat' and list.selected)
             or (list.decision = 'explore' and list.treated)
             -- Explorers reach their cap whatever their score, so a holdout user's cap is ignored.
+            -- Users about whom old rule and score agree have the same outcome under both, and would be noise.
+            or (list.decision = 'usual' and coalesce(list.usual_selected <> list.selected, list.treated))
+            or (list.decision = 'no_treat' and list.usual_selected and not list.selected)
             or (list.decision = 'holdout' and list.reason in ('holdout', 'contact_cap'))
         )
 ),
@@ -36,8 +40,9 @@ select
     {{ bind.campaign }}::varchar as campaign,
     {{ bind.outcome }}::varchar as outcome,
     compared.user_id,
-    compared.decision as part,
+    if(compared.decision = 'no_treat', 'untreated', compared.decision) as part,
     compared.selected,
+    compared.usual_selected,
     compared.y,
     predicted.expected,
     {{ bind.provisional }}::boolean as provisional

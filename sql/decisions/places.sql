@@ -1,10 +1,12 @@
 /* The order in which users are treated as the budget grows: ranked users by priority, and explorers spread evenly
    among them. The k-th of E explorers comes when (k - 1/2) / E of all places are passed. Example: with 4 ranked
    users and 1 explorer, the explorer gets rank 3 of 5.
+   Users who are treated as usual are spread among all of these in the same way, by draw or by the response model; if a
+   column holds the old system's choices, the users whom it chooses come before all others.
    Where whole clusters are treated, the members of each have neighbouring places.
-   Grain: user_id of ranked users and explorers.  Inputs: the night's roles, or a range of them.
+   Grain: user_id of users who can be treated.  Inputs: the night's roles, or a range of them.
    Bound: $ranked and $explorers, the numbers of these users; $ranked_before and $explorers_before, their numbers
-   before the range. */
+   before the range; $usual_users, the number of users who are treated as usual. */
 with ordered as (
     select
         *,
@@ -21,16 +23,50 @@ with ordered as (
         ) + {{ bind.explorers_before }}::bigint as place
     from {{ roles }}
     where role = 'explore'
+),
+
+among_both as (
+    select
+        *,
+        case
+            when role = 'ranked'
+                then place
+                    + (2 * (place - 1) * {{ bind.explorers }} + {{ bind.ranked }} + {{ bind.explorers }})
+                    // (2 * {{ bind.ranked }})
+            else ((2 * place - 1) * ({{ bind.ranked }} + {{ bind.explorers }}) + 2 * {{ bind.explorers }} - 1)
+                // (2 * {{ bind.explorers }})
+        end as rank
+    from ordered
 )
 
-select
-    *,
-    case
-        when role = 'ranked'
-            then place
-                + (2 * (place - 1) * {{ bind.explorers }} + {{ bind.ranked }} + {{ bind.explorers }})
-                // (2 * {{ bind.ranked }})
-        else ((2 * place - 1) * ({{ bind.ranked }} + {{ bind.explorers }}) + 2 * {{ bind.explorers }} - 1)
-            // (2 * {{ bind.explorers }})
-    end as rank
-from ordered
+{% if not usual %}
+    from among_both
+{% else %}
+    select * replace (
+        {% if usual_column %}
+            rank + {{ bind.usual_users }}
+        {% else %}
+            rank
+            + (
+                2 * (rank - 1) * {{ bind.usual_users }}
+                + {{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }}
+            )
+            // (2 * ({{ bind.ranked }} + {{ bind.explorers }}))
+        {% endif %} as rank
+    )
+    from among_both
+    union all by name
+    select
+        *,
+        row_number() over (order by {% if usual_response %}usual_choice desc, tie{% else %}draw{% endif %}, user_id)
+            as place,
+        {% if usual_column %}
+            place
+        {% else %}
+            ((2 * place - 1) * ({{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }})
+            + 2 * {{ bind.usual_users }} - 1)
+            // (2 * {{ bind.usual_users }})
+        {% endif %} as rank
+    from {{ roles }}
+    where role = 'usual'{% if usual_column %} and usual_choice = 1{% endif %}
+{% endif %}

@@ -2,6 +2,10 @@
    Grain: comparison.  Inputs: decisions.measured, and the users' raw table where the experiment declares clusters.
    Bound: $decision_date, the last night; $experiment, $campaign, $outcome.
 
+   The comparison `usual`: users about whom the score and the old rule differ, under the score (side `engine`) against
+   those under the old rule (`usual`); where the old rule is chance, what the list adds to the holdout group less what
+   chance adds to it (`drawn`).
+
    A night's effect is a sum of its sides' mean outcomes with signs; nights are weighted by their treatments.  A user's
    influence on the added outcomes is summed over all nights before it is squared, so a user counts once; where clusters
    are declared, so does a cluster.  `alone` sums square each night by itself. */
@@ -12,6 +16,7 @@ with measured as (
         {% if cluster %}coalesce(users.{{ cluster }}::varchar, 'user ' || outcomes.user_id) as unit,{% endif %}
         outcomes.part,
         outcomes.selected,
+        outcomes.usual_selected,
         outcomes.y,
         coalesce(
             outcomes.expected, avg(outcomes.expected) over (partition by outcomes.decision_date), 0
@@ -27,17 +32,29 @@ with measured as (
 
 sided as (
     select
-        * exclude (part, selected),
+        * exclude (part, selected, usual_selected),
         {% if not cluster %}user_id as unit,{% endif %}
         part as side
     from measured
+    where part in ('treat', 'explore', 'holdout')
     union all
     select
-        * exclude (part, selected),
+        * exclude (part, selected, usual_selected),
         {% if not cluster %}user_id as unit,{% endif %}
         'selected' as side
     from measured
     where part = 'holdout' and selected
+    union all
+    select
+        * exclude (part, selected, usual_selected),
+        {% if not cluster %}user_id as unit,{% endif %}
+        case
+            when part <> 'usual' then 'engine'
+            when usual_selected is null then 'drawn'
+            else 'usual'
+        end as side
+    from measured
+    where part = 'usual' or (part in ('treat', 'untreated') and usual_selected <> selected)
 ),
 
 means as (
@@ -52,37 +69,42 @@ means as (
     having count(*) > 1 -- a variance needs two
 ),
 
--- What a comparison adds and subtracts, and whose number weighs the night.
+-- What a comparison adds and subtracts, whose number weighs the night, and whose are its treatments.
 signs as (
     select listed.*
     from
         (values
-            ('list', 2, 'treat', 1, 'treat'), ('list', 2, 'selected', -1, 'treat'),
-            ('explore', 2, 'explore', 1, 'explore'), ('explore', 2, 'holdout', -1, 'explore'),
-            ('choosing', 4, 'treat', 1, 'treat'), ('choosing', 4, 'selected', -1, 'treat'),
-            ('choosing', 4, 'explore', -1, 'treat'), ('choosing', 4, 'holdout', 1, 'treat')
-        ) as listed (comparison, sides, side, sign, weigher)
+            ('list', 2, 'treat', 1, 'treat', 'treat'), ('list', 2, 'selected', -1, 'treat', 'treat'),
+            ('explore', 2, 'explore', 1, 'explore', 'explore'), ('explore', 2, 'holdout', -1, 'explore', 'explore'),
+            ('choosing', 4, 'treat', 1, 'treat', 'treat'), ('choosing', 4, 'selected', -1, 'treat', 'treat'),
+            ('choosing', 4, 'explore', -1, 'treat', 'treat'), ('choosing', 4, 'holdout', 1, 'treat', 'treat'),
+            ('usual', 3, 'engine', 1, 'engine', 'treat'), ('usual', 3, 'usual', -1, 'engine', 'treat'),
+            ('usual', 3, 'treat', 0, 'engine', 'treat'), -- not compared: says how many treatments there are
+            ('usual', 4, 'treat', 1, 'treat', 'treat'), ('usual', 4, 'selected', -1, 'treat', 'treat'),
+            ('usual', 4, 'drawn', -1, 'treat', 'treat'), ('usual', 4, 'holdout', 1, 'treat', 'treat')
+        ) as listed (comparison, sides, side, sign, weigher, treatments_of)
 ),
 
 complete as (
     select
         signs.comparison,
+        signs.sides,
         means.decision_date
     from signs
     inner join means using (side)
-    group by signs.comparison, means.decision_date
-    having count(*) = max(signs.sides)
+    group by signs.comparison, signs.sides, means.decision_date
+    having count(*) = signs.sides
 ),
 
 weighted as (
     select
         signs.comparison,
         signs.sign,
-        signs.side = signs.weigher as weighs,
+        signs.side = signs.treatments_of as counts,
         means.*,
         signs.sign * weighers.n as weight
     from complete
-    inner join signs using (comparison)
+    inner join signs using (comparison, sides)
     inner join means using (decision_date, side)
     inner join means as weighers on complete.decision_date = weighers.decision_date and signs.weigher = weighers.side
 ),
@@ -91,8 +113,8 @@ totals as (
     select
         comparison,
         min(decision_date) as first_date,
-        count(*) filter (weighs) as nights,
-        sum(n) filter (weighs)::bigint as treatments,
+        count(*) filter (counts) as nights,
+        sum(n) filter (counts)::bigint as treatments,
         sum(weight * mean_y) as added,
         sum(weight * mean_expected) as added_expected
     from weighted
@@ -160,9 +182,16 @@ unit_sums as (
 people as (
     select
         weighted.comparison,
-        count(distinct sided.user_id) filter (weighted.side = 'treat' or weighted.side = weighted.comparison)
-            as n_treated,
-        count(distinct sided.user_id) filter (weighted.side in ('selected', 'holdout')) as n_control
+        count(distinct sided.user_id) filter (
+            weighted.side = 'treat' or (weighted.side = 'explore' and weighted.comparison = 'explore')
+        ) as n_treated,
+        count(distinct sided.user_id) filter (
+            if(
+                weighted.comparison = 'usual',
+                weighted.side in ('usual', 'drawn'),
+                weighted.side in ('selected', 'holdout')
+            )
+        ) as n_control
     from sided
     inner join weighted using (decision_date, side)
     group by weighted.comparison

@@ -2,10 +2,11 @@
    Grain: user_id.  Inputs: scores.<experiment>; raw.<experiment> if a column holds the users' costs or values;
    the night's excluded users with the reason.
    Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $fill, true if other
-   budgets are filled with users who are not worth treating; $holdout and $explore, shares of users.
+   budgets are filled with users who are not worth treating; $holdout, $explore and $usual, shares of users.
 
-   One salted md5 of the user id permanently draws the holdout group, which is never treated, and the
-   explorers, about whom chance decides.  The rule is in sql/rules.  Where clusters are declared, the md5 is that of
+   One salted md5 of the user id permanently draws the holdout group, which is never treated, the explorers, about
+   whom chance decides, and the users about whom the old rule decides: by usual_choice, where it is not chance.
+   The rule is in sql/rules.  Where clusters are declared, the md5 is that of
    the cluster; only ties between users are decided by the user id.  Where whole clusters are treated, a
    cluster's rank and worth follow from the means over its members who may be treated. */
 with drawn as (
@@ -18,9 +19,12 @@ with drawn as (
             decisions.list_hash({{ bind.salt }}, scores.user_id) as hash,
         {% endif %}
         {% if cost_column %}raw.{{ cost_column }}{% else %}{{ bind.cost }}{% endif %}::double as cost,
-        {% if value_column %}raw.{{ value_column }}{% else %}{{ bind.value }}{% endif %}::double as value
+        {% if value_column %}raw.{{ value_column }}{% else %}{{ bind.value }}{% endif %}::double as value,
+        {{ usual_value }}::double as usual_choice
     from {{ scores }} as scores
-    {% if cost_column or value_column or cluster %}inner join {{ raw }} as raw using (user_id){% endif %}
+    {% if cost_column or value_column or cluster or usual_column %}
+        inner join {{ raw }} as raw using (user_id)
+    {% endif %}
     where scores.arm = {{ bind.arm }}
 ),
 
@@ -93,6 +97,7 @@ select
     score,
     cost,
     value,
+    usual_choice,
     excluded_for,
     priority,
     worth,
@@ -104,5 +109,6 @@ select
     decisions.draw_of(hash) as draw,
     decisions.role_of(
         draw, is_excluded, worth, {{ bind.holdout }}, {{ bind.explore }}
-    )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value') as role
+        {%- if usual %}, usual_share := {{ bind.usual }}{% endif %}
+    )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value', 'usual') as role
 from valued

@@ -4,7 +4,9 @@
    of users), $threshold; $ranked_places and $explorer_places, how many ranked users and explorers are treated;
    $by_threshold, true if ranked users are treated from the threshold up instead; $cut_priority and $cut_tie, the
    last treated ranked user; $cut_share, treated share of the users with that priority; $explore_share, treated share
-   of the explorers; $holdout and $explore, shares of users. */
+   of the explorers; $holdout, $explore and $usual, shares of users; $usual_places, how many users are treated as usual;
+   $usual_share, their treated share where chance decides; $usual_cut and $usual_cut_tie, the last user whom the old
+   rule treats, and $usual_cut_share, the treated share of users with that choice. */
 with placed as (
     select *
     from ({{ ordered_users }})
@@ -14,7 +16,8 @@ with placed as (
         null::bigint as place,
         null::bigint as rank
     from {{ roles }}
-    where role not in ('ranked', 'explore')
+    where role not in ('ranked', 'explore'{% if usual %}, 'usual'{% endif %})
+        {%- if usual_column %} or (role = 'usual' and usual_choice = 0){% endif %}
 ),
 
 decided as (
@@ -24,7 +27,19 @@ decided as (
             priority > {{ bind.cut_priority }}::double
             or (priority = {{ bind.cut_priority }}::double and tie <= {{ bind.cut_tie }}::uinteger)
         ) as selected,
-        if(role = 'ranked', {{ bind.ranked_places }}, {{ bind.explorer_places }}) as places,
+        {% if usual_column or usual_response %}
+            excluded_for is null and (
+                usual_choice > {{ bind.usual_cut }}::double
+                or (usual_choice = {{ bind.usual_cut }}::double and tie <= {{ bind.usual_cut_tie }}::uinteger)
+            )
+        {% else %}
+            null::boolean
+        {% endif %} as usual_selected,
+        case role
+            when 'ranked' then {{ bind.ranked_places }}
+            when 'explore' then {{ bind.explorer_places }}
+            {% if usual %}when 'usual' then {{ bind.usual_places }}{% endif %}
+        end as places,
         role = 'ranked' and {{ bind.by_threshold }}::boolean as threshold_decides,
         if(threshold_decides, selected, coalesce(place <= places, false)) as treated
     from placed
@@ -45,21 +60,33 @@ select
         when role = 'holdout' then coalesce(excluded_for, 'holdout')
         when role = 'suppressed' then excluded_for
         when role = 'no_value' then 'not_worth_its_cost'
+        when role = 'usual' then if(treated, 'as_usual', 'not_as_usual')
         when threshold_decides then if(treated, 'above_threshold', 'below_threshold')
         else if(treated, 'within_budget', 'beyond_budget')
     end as reason,
     treated,
     selected,
+    usual_selected,
     score,
     rank,
     {{ bind.threshold }}::float as threshold,
     {{ bind.budget }}::double as budget,
     cost,
     value,
-    -- Draws decide the holdout, the explorers and ties; everything else follows from the score.
+    -- Draws decide the holdout, the explorers, who is treated as usual, and ties; all else follows from scores.
     case
         when excluded_for is not null then 0
-        else {{ bind.explore }} * {{ bind.explore_share }} + (1 - {{ bind.holdout }} - {{ bind.explore }}) * case
+        else {{ bind.explore }} * {{ bind.explore_share }}
+            {% if usual_column or usual_response %}
+                + {{ bind.usual }} * case
+                    when usual_choice > {{ bind.usual_cut }}::double then 1
+                    when usual_choice = {{ bind.usual_cut }}::double then {{ bind.usual_cut_share }}
+                    else 0
+                end
+            {% elif usual %}
+                + {{ bind.usual }} * {{ bind.usual_share }}
+            {% endif %}
+            + (1 - {{ bind.holdout }} - {{ bind.explore }}{% if usual %} - {{ bind.usual }}{% endif %}) * case
             when not worth then 0
             when priority > {{ bind.cut_priority }}::double then 1
             when priority = {{ bind.cut_priority }}::double then {{ bind.cut_share }}

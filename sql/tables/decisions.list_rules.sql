@@ -13,5 +13,7 @@ create table if not exists decisions.list_rules (
     unit varchar, -- who is treated as a whole: user or cluster; null: user
     cluster varchar, -- raw column whose values the draws hash; null: they hash the user id
     cap_days integer, -- days that the contact cap looks back, including the list's date
+    usual_share double, -- share of users about whom the old rule decides; null in lists of earlier versions
+    usual_rule varchar, -- the old rule: random, response or a raw column; null: none
     primary key (decision_date, experiment, campaign)
 )

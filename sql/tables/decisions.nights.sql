@@ -31,5 +31,6 @@ create table if not exists decisions.nights (
     reach double, -- share of users treated for their score whom the treatment will reach; null without exposure
     reach_std_error double,
     changed_arm bigint, -- users treated now and in the previous list, with another arm; null if arms are not chosen
+    usual bigint, -- treated users about whom the old rule decides; null in lists of earlier versions
     primary key (decision_date, experiment, campaign)
 )

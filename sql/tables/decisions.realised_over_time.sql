@@ -6,12 +6,12 @@ create table if not exists decisions.realised_over_time (
     experiment varchar not null,
     campaign varchar not null,
     outcome varchar not null,
-    comparison varchar not null, -- list and explore as in decisions.realised; choosing: list less explore
+    comparison varchar not null, -- list, explore: as in decisions.realised; choosing: list less explore; usual: docs
     first_date date not null, -- the first of the nights
     nights bigint not null, -- measured nights on which both sides have two users or more
     treatments bigint not null, -- treatments on these nights; a user has one a night
     n_treated bigint not null, -- users treated at least once
-    n_control bigint not null, -- users of the holdout group who are compared at least once
+    n_control bigint not null, -- users of the other side who are compared at least once: held out, or treated as usual
     uplift double not null, -- uplift per treatment, adjusted by the expected outcomes
     std_error double not null,
     ci_low double not null,

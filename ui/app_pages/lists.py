@@ -138,8 +138,8 @@ def show_night(client: ApiClient, choice: Choice, answer: dict[str, Any], night:
     with left:
         show_chart(
             counts_chart(pd.DataFrame(counts)),
-            "Chance decides about explorers, not the score. Users who are held out or suppressed must "
-            "not be treated.",
+            "Chance decides about explorers, and the old rule about users who are treated as usual. "
+            "Users who are held out or suppressed must not be treated.",
         )
     with right:
         st.subheader("Checks of the night", help="A list that fails one is written only with a reason.")

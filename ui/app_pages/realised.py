@@ -14,6 +14,7 @@ from ui.tables import show_table
 COMPARISONS = {
     "list": "treated for their score, against the holdout group",
     "explore": "treated by chance, against the holdout group",
+    "usual": "treated for their score, against business as usual",
     "choosing": "treated for their score, against those treated by chance",
 }
 COLUMNS = (

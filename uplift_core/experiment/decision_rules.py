@@ -95,6 +95,7 @@ class GateLimits(Declared):
     threshold_rate: Fraction = 0.05
 
 
+RANDOM, RESPONSE = "random", "response"  # old rules that need no column
 WhenNotProven = Literal["list", "explore", "stop"]
 Unit = Literal["user", "cluster"]
 Draws = Literal["experiment", "campaign"]
@@ -131,6 +132,11 @@ class Decisions(Declared):
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
 
+    ``usual`` is the share of users about whom the old rule decides, drawn once for good as well, so that
+    the gain over business as usual can be measured. ``usual_rule`` names the old rule: ``random``,
+    ``response`` (the largest predicted outcome without treatment), or the raw column that says, by 1 or
+    0, whom the old system chooses.
+
     ``guardrails`` are, by event, such as to unsubscribe, the largest accepted share of treatments after
     which it happens: if it is shown to be exceeded, the next list is refused.
 
@@ -139,8 +145,10 @@ class Decisions(Declared):
 
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    # The defaults are not written to manifests, so that models keep their version.
+    usual: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, exclude_if=lambda share: not share)
+    usual_rule: str = Field("", exclude_if=lambda rule: not rule)
     contact_cap: ContactCap | None = None
-    # The default is not written to manifests, so that models keep their version.
     cut: Literal["size", "threshold"] = Field("size", exclude_if=lambda cut: cut == "size")
     when_not_proven: WhenNotProven = Field("list", exclude_if=lambda choice: choice == "list")
     # Default: the cluster where one is declared, else the user; see ``Experiment.decision_unit``.
@@ -157,13 +165,34 @@ class Decisions(Declared):
 
     def drawn_by_chance(self) -> Decisions:
         """Return these rules with chance instead of the score: all but the holdout group explore."""
-        return self.model_copy(update={"explore": 1 - self.holdout})
+        return self.model_copy(update={"explore": 1 - self.holdout, "usual": 0.0})
+
+    @property
+    def usual_column(self) -> str:
+        """The raw column with the old system's choices; empty if the old rule is another one."""
+        return "" if self.usual_rule in {"", RANDOM, RESPONSE} else self.usual_rule
 
     @model_validator(mode="after")
     def _leaves_users_to_rank(self) -> Self:
-        if self.holdout + self.explore >= 1:
+        if self.holdout + self.explore + self.usual >= 1:
             raise ValueError(
-                "holdout and explore must leave users to rank: their sum is 1 or more; make one smaller"
+                "holdout, explore and usual must leave users to rank: their sum is 1 or more; make one "
+                "smaller"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _usual_has_a_rule(self) -> Self:
+        if bool(self.usual) != bool(self.usual_rule):
+            raise ValueError(
+                "usual and usual_rule go together: the share of users about whom the old rule decides, "
+                f"and the rule: '{RANDOM}', '{RESPONSE}' or a column; add the other, or remove both"
+            )
+        if self.usual and self.contact_cap:
+            raise ValueError(
+                "usual beside contact_cap: past treatments would keep other users out under the old "
+                "rule than under the new one, and their difference would be no fair comparison; remove "
+                "one of them"
             )
         return self
 

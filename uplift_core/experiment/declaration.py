@@ -187,6 +187,11 @@ class Experiment(Declared):
             raise ValueError(
                 "decisions.unit = 'cluster' needs clusters: declare cluster = '<column>', or remove it"
             )
+        if self.decision_unit == "cluster" and self.decisions.usual:
+            raise ValueError(
+                "decisions.usual: an old rule chooses single users, and would tear clusters apart; set "
+                "unit = 'user', or remove usual"
+            )
         if self.decision_unit == "cluster" and self.decisions.cut == "threshold":
             raise ValueError(
                 "decisions.cut = 'threshold' compares the score of each user, and would tear clusters "

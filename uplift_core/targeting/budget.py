@@ -56,15 +56,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Quota:
-    """The numbers of ranked users and of explorers that a list treats."""
+    """The numbers of ranked users, of explorers and of users treated as usual that a list treats."""
 
     ranked: int
     explorers: int
+    usual: int = 0
 
     @property
     def size(self) -> int:
         """Number of all users whom the list treats."""
-        return self.ranked + self.explorers
+        return self.ranked + self.explorers + self.usual
 
 
 def quota(size: int, ranked: int, explorers: int) -> Quota:
@@ -78,6 +79,19 @@ def quota(size: int, ranked: int, explorers: int) -> Quota:
     size = min(size, total)
     treated = (2 * size * explorers + total) // (2 * total) if total else 0
     return Quota(ranked=size - treated, explorers=treated)
+
+
+def quota_with_usual(
+    size: int, ranked: int, explorers: int, usual: int, *, usual_first: bool = False
+) -> Quota:
+    """Divide a list of ``size`` between ranked users, explorers and users who are treated as usual.
+
+    Users treated as usual get their part as explorers do; or they are treated before all others, where
+    the old system's choices are given (``usual_first``).
+    """
+    first = min(usual, size) if usual_first else quota(size, ranked + explorers, usual).explorers
+    rest = quota(size - first, ranked, explorers)
+    return Quota(rest.ranked, rest.explorers, first)
 
 
 def rank_of(place: int, ranked: int, explorers: int) -> int:
@@ -105,6 +119,8 @@ class Explorers:
         n_users: number of all users of the list.
         n_ranked: number of users whom the score decides about.
         whole_clusters: whether users of equal draw, who are a cluster, are treated together.
+        usual: number of users whom the old rule can treat; see ``quota_with_usual``.
+        usual_first: whether these are treated before all others.
     """
 
     draw: npt.NDArray[np.float64]
@@ -112,6 +128,8 @@ class Explorers:
     n_users: int
     n_ranked: int
     whole_clusters: bool = False
+    usual: int = 0
+    usual_first: bool = False
 
     def treated(
         self, budget: float, draw: npt.NDArray[np.float64], user_id: npt.NDArray[np.int64]
@@ -121,7 +139,9 @@ class Explorers:
         An explorer who is not on the list is treated if the draw is before that of the last one treated.
         """
         size = list_size(budget, self.n_users)
-        treated = quota(size, self.n_ranked, len(self.draw)).explorers
+        treated = quota_with_usual(
+            size, self.n_ranked, len(self.draw), self.usual, usual_first=self.usual_first
+        ).explorers
         if self.whole_clusters and treated < len(self.draw):
             # The first draw that is not wholly within the places ends the list.
             treated = int(np.searchsorted(self.draw, self.draw[treated]))

@@ -21,7 +21,8 @@ from dagster_project.compute.cluster.lists import Ranging, roles_in_parts
 from dagster_project.compute.cluster.row_local_sql import refuse_across_users
 from dagster_project.compute.cluster.tasks import MERGED, CellRange, Limits, Query
 from dagster_project.compute.cluster.training import Job, train_on_one, train_together
-from dagster_project.decisions.roles import ListRequest, Roles, assign_roles, treats_whole_clusters
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import Roles, assign_roles, treats_whole_clusters
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.delivery.export_files import Sheet, write_whole
 from dagster_project.inputs.own_files import SourceFile, parts_of
@@ -272,10 +273,11 @@ class Cluster(Compute):
     def roles(self, db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Roles:
         """See ``Compute.roles``; users in tables, such as a population's, get their roles locally.
 
-        So do whole clusters, whose members may be in several parts.
+        So do whole clusters, whose members may be in several parts, and lists with users who are
+        treated as usual.
         """
         listed, rules = experiment.target_users, experiment.declaration.decisions
-        if db.kind(listed.scores) != VIEW or treats_whole_clusters(experiment):
+        if db.kind(listed.scores) != VIEW or rules.usual or treats_whole_clusters(experiment):
             return assign_roles(db, experiment, request)
         reads_raw = rules.cost_column or rules.value_column or experiment.declaration.cluster
         names = [listed.scores, *([listed.raw] if reads_raw else [])]

@@ -16,15 +16,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from dagster_project.compute.cluster.tasks import Limits, Reads, opened
+from dagster_project.decisions.role_counts import ROLES, Counts, ListRequest, count_roles, count_scores
 from dagster_project.decisions.roles import (
     EXCLUDED,
     PLACES,
-    ROLES,
     Binds,
-    Counts,
-    ListRequest,
-    count_roles,
-    count_scores,
     list_select,
     places_binds,
     places_select,

@@ -15,16 +15,9 @@ from dagster_project.compute.cluster.jobs import Tasks
 from dagster_project.compute.cluster.list_tasks import EXPLORE, RANKED, REST, Range, RoleFiles, Slice
 from dagster_project.compute.cluster.tasks import MERGED, Query, Reads
 from dagster_project.decisions.ledger import NightParts, write_parts
-from dagster_project.decisions.roles import (
-    EXCLUDED,
-    Binds,
-    Counts,
-    Fit,
-    ListRequest,
-    cut_binds,
-    refuse_faults,
-    write_excluded,
-)
+from dagster_project.decisions.role_counts import Counts, ListRequest, refuse_faults
+from dagster_project.decisions.roles import EXCLUDED, NO_RULES, Binds, Fit, cut_binds, write_excluded
+from dagster_project.decisions.usual import usual_binds
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
@@ -84,6 +77,10 @@ class RolesInParts:
         priority, tie = self.tasks.run("cut", ranges.find_place, [call])[0]
         above, tied = self._count_priority(priority)
         return cut_binds(priority, tie, (treated - above) / tied)
+
+    def usual_cut(self, treated: int) -> Binds:
+        """See ``Roles.usual_cut``: lists with users who are treated as usual are made on one machine."""
+        return usual_binds(NO_RULES, treated)
 
     def write_list(self, binds: Binds) -> None:
         """See ``Roles.write_list``: every slice is one part of the list."""

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.roles import ListRequest, assign_roles
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import assign_roles
 from dagster_project.decisions.treat_list import plan_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.assignment import assignment_query

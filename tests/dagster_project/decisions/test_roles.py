@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.registered import read_register
-from dagster_project.decisions.roles import AssignRoles, ListRequest, assign_roles
+from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.roles import AssignRoles, assign_roles
 from dagster_project.decisions.treat_list import plan_list, write_list
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
