@@ -191,6 +191,9 @@ bench-complier: $(READY) ## how often intervals of the complier average effect h
 bench-cluster-cost: $(READY) ## the evaluation of 5M look-alike users in clusters of about 2 beside independent ones
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.cluster_cost --folder $(BENCH_RESULTS) $(OPTIONS)
 
+bench-rules: $(READY) ## simulated experiments: intervals of rules and leaves, the known tree, false segments (OPTIONS="--runs 500")
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.rules $(OPTIONS)
+
 bench-carried-rules: $(READY) ## exported rules in DuckDB, PostgreSQL, JSON and Python for 1M users, beside the engine (needs make run)
 	$(BIN)/python -m bench.carried_rules --home $(UPLIFT_HOME) $(OPTIONS)
 

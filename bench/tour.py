@@ -28,6 +28,7 @@ from bench.servers import serving
 PAGES = {  # page -> its path, and the text that it shows last
     "score": ("", "snapshot 2"),
     "sweep": ("sweep", "Download as CSV"),
+    "who": ("who", "What the features are"),
     "evidence": ("evidence", "claims hold"),
     "lists": ("lists", "Nights"),
     "realised": ("realised", "No list has been measured"),
@@ -35,6 +36,7 @@ PAGES = {  # page -> its path, and the text that it shows last
 }
 TITLES = {
     "sweep": "Budget sweep",
+    "who": "Who",
     "evidence": "Evidence",
     "lists": "Tonight's list",
     "realised": "Realised",

@@ -27,6 +27,7 @@ st.navigation(
     [
         st.Page("app_pages/score.py", title="Score a user", icon=":material/person_search:"),
         st.Page("app_pages/sweep.py", title="Budget sweep", icon=":material/tune:"),
+        st.Page("app_pages/who.py", title="Who", icon=":material/groups:"),
         st.Page("app_pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
         st.Page("app_pages/lists.py", title="Tonight's list", icon=":material/checklist:"),
         st.Page("app_pages/realised.py", title="Realised", icon=":material/monitoring:"),

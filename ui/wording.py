@@ -265,3 +265,19 @@ def pinned(pin: Mapping[str, Any]) -> str:
     return (
         f"**Rolled back** by {pin['made_by']} on {when} UTC{why}: this stays until it is lifted.{waits}"
     )
+
+
+FLAG = "1:"  # what the description of a feature begins with that is 0 or 1
+
+
+def described(feature: str, features: Mapping[str, str]) -> str:
+    """Return what a feature is, by its description; its name, if it has none."""
+    return features.get(feature, "").removeprefix(FLAG).strip() or feature
+
+
+def segment_in_words(feature: str, segment: str, features: Mapping[str, str]) -> str:
+    """Say who is in a segment: what is true of them, or the values of the feature."""
+    is_flag = features.get(feature, "").startswith(FLAG) and segment in {"0", "1"}
+    if is_flag:
+        return f"{described(feature, features)}: {'yes' if segment == '1' else 'no'}"
+    return f"{described(feature, features)}: {segment}"

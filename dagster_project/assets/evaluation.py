@@ -12,7 +12,7 @@ from dagster_project.assets.layer import LayerWrite
 from dagster_project.assets.proof import EVALUATOR
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.crosscheck import MAX_USERS, NO_PEERS, comparable, read_sample
-from dagster_project.evaluation.figures import summary_markdown
+from dagster_project.evaluation.figures import headline, summary_markdown
 from dagster_project.evaluation.model_card import write_card
 from dagster_project.evaluation.multi_arm import multi_arm_rows, policies_markdown
 from dagster_project.evaluation.pictures import png_markdown, svg
@@ -21,7 +21,7 @@ from dagster_project.evaluation.stored_crosscheck import stored_or_new_crosschec
 from dagster_project.evaluation.stored_plots import plot_metadata, read_plots
 from dagster_project.reporting.metadata import describe_table
 from dagster_project.resources import Engine
-from dagster_project.training.registry import current_version
+from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.sql import Identifier
 from uplift_core.artifacts.files import replace_file
 
@@ -68,8 +68,13 @@ def evaluation_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             metrics = describe_table(
                 db, Identifier.of("evaluation", "metrics"), experiment=experiment.name
             )
-            summary = {"summary": dg.MetadataValue.md(summary_markdown(experiment, step.tables))}
-            metadata = summary | plot_metadata(step.plots) | metrics
+            deciding = {
+                arm: deciding_learner(db, experiment, arm) for arm in experiment.declaration.treatments
+            }
+            summary = dg.MetadataValue.md(summary_markdown(experiment, step.tables, deciding))
+            figures = headline(experiment, step.tables, deciding)
+            metadata = {"summary": summary} | plot_metadata(step.plots) | metrics
+            metadata |= {name: dg.MetadataValue.float(value) for name, value in figures.items()}
         yield from write.results(metadata)
 
     return evaluation

@@ -10,10 +10,13 @@ from dagster_project.evaluation.complier_effects import with_expected_costs
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
+from uplift_core.evaluation.audiences import audience_rows
 from uplift_core.evaluation.clusters import LEAST_CLUSTERS
 from uplift_core.evaluation.tables import TABLES, Row, Rows, evaluate_joint, summary_rows
+from uplift_core.learner_names import LEARNER_NAMES
 
 Report = Callable[[str], None]
+AUDIENCES = "audiences"
 
 
 def evaluate(
@@ -21,7 +24,8 @@ def evaluate(
 ) -> dict[str, Rows]:
     """Compute the rows of every evaluation table of one experiment: table name -> rows."""
     declaration = with_expected_costs(db, experiment).declaration
-    tables: dict[str, Rows] = {name: [] for name in TABLES}
+    tables: dict[str, Rows] = {name: [] for name in (*TABLES, AUDIENCES)}
+    budget = declaration.defaults.budget
     for arm, declared in product(declaration.treatments, declaration.outcomes):
         report(f"{arm}, {declared.name}")
         joint = read_holdout(db, experiment, arm, declared.name)
@@ -29,6 +33,9 @@ def evaluate(
         label = {"experiment": experiment.name, "arm": arm, "outcome": declared.name}
         for name, rows in by_table.items():
             tables[name] += [label | row for row in rows]
+        if declared.name == declaration.defaults.outcome:
+            rows = [row for name in LEARNER_NAMES for row in audience_rows(joint, name, budget)]
+            tables[AUDIENCES] += [label | row for row in rows]
     return tables if declaration.cluster else _without_clusters(tables)
 
 
@@ -41,13 +48,18 @@ def _without_clusters(tables: dict[str, Rows]) -> dict[str, Rows]:
     }
 
 
-def summary_markdown(experiment: BatchExperiment, tables: Mapping[str, Rows]) -> str:
-    """Format policy value, Qini and AUTOC by arm and learner, for the default budget and outcome."""
+def summary_markdown(
+    experiment: BatchExperiment, tables: Mapping[str, Rows], deciding: Mapping[str, str]
+) -> str:
+    """Format policy value, Qini and AUTOC by arm and learner, for the default budget and outcome.
+
+    ``deciding`` maps each arm to the learner that decides, which gets a star.
+    """
     defaults = experiment.declaration.defaults
     rows = [
         (
             row["arm"],
-            row["learner"],
+            row["learner"] + (" *" if row["learner"] == deciding[row["arm"]] else ""),
             with_error(row["value"], row["std_error"]),
             f"{row['random_value']:.5f}",
             with_error(row["gain_over_random"], row["gain_std_error"], sign=True),
@@ -61,8 +73,22 @@ def summary_markdown(experiment: BatchExperiment, tables: Mapping[str, Rows]) ->
     counts = sorted({m["clusters"] for m in tables["metrics"] if m["clusters"]})
     of = f", of users in {' or '.join(f'{count:,}' for count in counts)} clusters" if counts else ""
     few = f" With fewer than {LEAST_CLUSTERS} clusters it is too small." if _few(counts) else ""
-    note = f"Mean {defaults.outcome} per held-out user{of}; ± one standard error.{few}\n\n"
+    note = f"Mean {defaults.outcome} per held-out user{of}; ± one standard error; * decides.{few}\n\n"
     return note + markdown_table(head, rows)
+
+
+def headline(
+    experiment: BatchExperiment, tables: Mapping[str, Rows], deciding: Mapping[str, str]
+) -> dict[str, float]:
+    """Return the figures of the default arm's deciding learner by name; Dagster draws them over runs."""
+    defaults = experiment.declaration.defaults
+    (row,) = (
+        row
+        for row in summary_rows(tables, defaults)
+        if (row["arm"], row["learner"]) == (defaults.arm, deciding[defaults.arm])
+    )
+    names = ("value", "gain_over_random", "gain_std_error", "qini_auc", "autoc")
+    return {name: float(row[name]) for name in names if row[name] is not None}
 
 
 def few_clusters(experiment: BatchExperiment, tables: dict[str, Rows]) -> str:

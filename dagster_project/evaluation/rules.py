@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from dagster_project.scores.score_groups import (
 )
 from dagster_project.training.cells import features_of, read_feature_cells
 from dagster_project.training.registry import deciding_learner
-from dagster_project.training.rules import read_rules
+from dagster_project.training.rules import read_descriptions, read_rules
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.arrays import Floats
 from uplift_core.evaluation.estimate import Estimate, difference, ratio, spread
@@ -37,6 +38,7 @@ def rule_rows(db: Warehouse, experiment: BatchExperiment) -> dict[str, Rows]:
     """Compute the rows of ``evaluation.rules`` and ``evaluation.rule_leaves``."""
     rules: Rows = []
     leaves: Rows = []
+    described = read_descriptions(db, experiment)
     for arm in experiment.declaration.treatments:
         if not (of_arm := read_rules(db, experiment, arm)):
             continue
@@ -46,7 +48,7 @@ def rule_rows(db: Warehouse, experiment: BatchExperiment) -> dict[str, Rows]:
             groups = users.by_leaf(rule)
             gains = _gains(groups, users.learner, experiment.declaration.defaults.budget)
             rules.append(label | {"learner": users.learner} | gains)
-            leaves += [label | row for row in _leaves(groups, rule)]
+            leaves += [label | row for row in _leaves(groups, rule, described)]
     return {"rules": rules, "rule_leaves": leaves}
 
 
@@ -118,7 +120,7 @@ def _gains(groups: JointGroups, learner: str, budget: float) -> dict[str, Any]:
     }
 
 
-def _leaves(groups: JointGroups, rule: PolicyTree) -> Rows:
+def _leaves(groups: JointGroups, rule: PolicyTree, described: Mapping[str, str]) -> Rows:
     """Estimate the effect in each leaf, on held-out users."""
     rows, by_leaf = [], groups.by(LEAF)[0]
     n = dict(zip(by_leaf.score.tolist(), by_leaf.n.tolist(), strict=True))
@@ -128,7 +130,7 @@ def _leaves(groups: JointGroups, rule: PolicyTree) -> Rows:
         rows.append(
             {
                 "leaf": number + 1,
-                "segment": conditions_in_words(path),
+                "segment": conditions_in_words(path, described),
                 "treated": leaf.treated,
                 "n": round(n.get(number, 0)),
                 "effect": effect.value if effect else None,

@@ -57,6 +57,7 @@ def write_rules(
     db: Warehouse, experiment: BatchExperiment, version: str, rules: Mapping[str, Sequence[PolicyTree]]
 ) -> None:
     """Replace the experiment's rules by those of a model version: arm -> rules."""
+    described = read_descriptions(db, experiment)
     rows = [
         {
             "experiment": experiment.name,
@@ -64,7 +65,7 @@ def write_rules(
             "depth": rule.depth,
             "model_version": version,
             "budget": experiment.declaration.defaults.budget,
-            "words": in_words(rule),
+            "words": in_words(rule, described),
             "sql": sql_case(rule),
             "conditions": json.dumps(json_conditions(rule)),
             "tree": json.dumps(rule.to_dict()),
@@ -74,6 +75,15 @@ def write_rules(
         for rule in of_arm
     ]
     db.replace_rows(RULES, {"experiment": experiment.name}, pa.Table.from_pylist(rows))
+
+
+def read_descriptions(db: Warehouse, experiment: BatchExperiment) -> dict[str, str]:
+    """Read what each feature is, from the comments of its SQL."""
+    rows = db.rows(
+        "select name, description from features.registry where experiment = $experiment",
+        {"experiment": experiment.name},
+    )
+    return {name: description or "" for name, description in rows}
 
 
 def read_rules(db: Warehouse, experiment: BatchExperiment, arm: str) -> list[PolicyTree]:

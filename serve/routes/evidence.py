@@ -69,6 +69,11 @@ class Evidence(BaseModel):
     segments: list[Row] = Field(
         description="Effects by level or fifth of each feature, compared with all other held-out users."
     )
+    audiences: list[Row] = Field(
+        description="Held-out users by predicted outcome without treatment and by predicted effect, the "
+        "effect as measured, and how far lists by the learner and by the response model agree."
+    )
+    features: dict[str, str] = Field(description="What each feature is, from its SQL.")
     rules: list[Row] = Field(
         description="Rules that a person can read, in words, SQL and JSON, and their gain on held-out "
         "users beside that of the scores."
@@ -173,6 +178,20 @@ def _evidence(release: Release, target: Target, outcome: str | None) -> Evidence
             f"from evaluation.segments {where} order by q_value nulls last, p_value, feature, position",
             contrast,
         ),
+        audiences=release.snapshot.rows_if_published(
+            "evaluation.audiences",
+            f"from evaluation.audiences {where} and learner = $learner "
+            "order by baseline desc, predicted_effect desc",
+            binds,
+        ),
+        features={
+            row["name"]: row["description"]
+            for row in rows(
+                "select name, description from features.registry where experiment = $experiment "
+                "order by position",
+                {"experiment": name},
+            )
+        },
         rules=release.snapshot.rows_if_published("evaluation.rules", RULES, about),
         rule_leaves=release.snapshot.rows_if_published(
             "evaluation.rule_leaves",

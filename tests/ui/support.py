@@ -22,6 +22,7 @@ APP = Path(ui.__file__).parent / "app.py"
 PAGES = {
     "score": "Score a user",
     "sweep": "Budget sweep",
+    "who": "Who",
     "evidence": "Evidence",
     "lists": "Tonight's list",
     "realised": "Realised",

@@ -12,18 +12,15 @@ from ui.charts import calibration_chart, decile_chart, qini_chart
 from ui.charts import show as show_chart
 from ui.client import ApiClient
 from ui.state import Choice, choose_learner, page
-from ui.tables import HEADINGS, show_table
+from ui.tables import show_table
 from ui.wording import (
     LEARNERS,
-    ONE_ERROR,
     RANKINGS,
-    Z95,
     claim,
     gate_reason,
     interval,
     metric,
     percent,
-    with_error,
 )
 
 WORDS = {
@@ -38,7 +35,6 @@ CHECKS = {
 }
 
 
-Q_LEVEL = 0.05
 LEAST_CLUSTERS = 40  # with fewer, the API calls intervals unreliable
 
 
@@ -120,63 +116,6 @@ def unreliable_because(row: Mapping[str, Any]) -> str:
             "standard errors are too small"
         )
     return f"A single cluster makes up {share} of the effect's variance"
-
-
-def show_segments(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Show the effects by level or fifth of each feature."""
-    tested = [row for row in rows if row["q_value"] is not None]
-    st.subheader("Segments")
-    if not tested:
-        st.caption("No segment has enough outcomes to be compared with the rest.")
-        return
-    differing = sum(row["q_value"] < Q_LEVEL for row in tested)
-    st.markdown(f"**{differing} of {len(tested)} segments differ** from the rest of the held-out users.")
-    columns = ["feature", "segment", "n", "effect", "difference", "low", "high", "p_value", "q_value"]
-    named = [
-        {
-            **row,
-            "low": row["difference"] - Z95 * row["difference_std_error"],
-            "high": row["difference"] + Z95 * row["difference_std_error"],
-        }
-        for row in tested
-    ]
-    headings = {"n": "users", "low": HEADINGS["ci_low"], "high": HEADINGS["ci_high"]}
-    show_table(named, columns, headings=headings | {"difference": "less the rest"}, height=240)
-    st.caption(
-        "Many are compared, so p values are adjusted (Benjamini and Hochberg): of those with q below "
-        f"{Q_LEVEL:g}, about {Q_LEVEL:.0%} at most are expected to be false. Intervals are not adjusted."
-    )
-
-
-def show_rules(rules: Sequence[Mapping[str, Any]], leaves: Sequence[Mapping[str, Any]]) -> None:
-    """Show the rules that a person can read, and what they gain beside the scores."""
-    st.subheader("Rules to carry away")
-    if not rules:
-        st.caption("None were learned.")
-        return
-    for rule in rules:
-        questions = "one question" if rule["depth"] == 1 else f"{rule['depth']} questions"
-        st.markdown(f"**With {questions}:** {rule['words']}")
-        gain = with_error(rule["gain_over_random"], rule["gain_std_error"])
-        scores = with_error(rule["learner_gain"], rule["learner_gain_std_error"])
-        text = f"Gains {gain} per user over random targeting; the scores {scores}."
-        if rule["share"] is not None:
-            text += f" That is {rule['share']:.0%} ± {rule['share_std_error']:.0%} of the scores' gain."
-        st.markdown(f"{text} The difference is {rule['verdict']}.")
-        of_rule = [row for row in leaves if row["depth"] == rule["depth"]]
-        show_table(
-            of_rule,
-            ["segment", "treated", "n", "effect", "std_error"],
-            headings={"n": "users", "treated": "share treated"},
-            shares={"treated"},
-        )
-        with st.expander("As SQL: the chance of the treatment"):
-            st.code(rule["sql"], language="sql")
-    st.caption(
-        "A rule is learned from other users than those who judge it here. Of all rules with so many "
-        "questions it has the largest gain there; where the budget ends within a group, chance decides. "
-        f"{ONE_ERROR}"
-    )
 
 
 def show_crosscheck(checks: pd.DataFrame) -> None:
@@ -279,8 +218,7 @@ def show(client: ApiClient, choice: Choice) -> None:
     )
     show_average_effect(answer["average_effects"], binary=binary)
     show_complier_effect(answer["complier_effects"], binary=binary)
-    show_segments(answer["segments"])
-    show_rules(answer["rules"], answer["rule_leaves"])
+    st.page_link("app_pages/who.py", label="Who responds, and rules in words", icon=":material/groups:")
     show_crosscheck(pd.DataFrame(answer["crosscheck"]))
     show_proof(pd.DataFrame(answer["proof"]))
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from uplift_core.boosting.tree_texts import STANDARD, SqlDialect, limit, number
 from uplift_core.targeting.policy_tree import Condition, Leaf, Node, PolicyTree
 
+FLAG = "1:"  # what the description of a feature begins with that is 0 or 1
+NOT_DESCRIBED: Mapping[str, str] = MappingProxyType({})
 NEARLY_NOBODY, NEARLY_EVERYBODY = 0.01, 0.99  # beyond these, a share is told with a decimal
 
 
-def in_words(tree: PolicyTree) -> str:
-    """Say whom the rule treats: one sentence."""
+def in_words(tree: PolicyTree, descriptions: Mapping[str, str] = NOT_DESCRIBED) -> str:
+    """Say whom the rule treats: one sentence; ``descriptions`` as in ``conditions_in_words``."""
     treated = [(path, leaf) for path, leaf in tree.leaves() if leaf.treated > 0]
     if not treated:
         return "Treat nobody."
-    parts = [_some(leaf.treated) + conditions_in_words(path) for path, leaf in treated]
+    parts = [_some(leaf.treated) + conditions_in_words(path, descriptions) for path, leaf in treated]
     return f"Treat {'; and '.join(parts)}."
 
 
@@ -28,15 +31,37 @@ def _some(share: float) -> str:
     return f"{share:.{digits}%}, drawn by chance, of users with "
 
 
-def conditions_in_words(path: Sequence[Condition]) -> str:
-    """Say which users are in a leaf, feature by feature."""
+def conditions_in_words(
+    path: Sequence[Condition], descriptions: Mapping[str, str] = NOT_DESCRIBED
+) -> str:
+    """Say which users are in a leaf, feature by feature.
+
+    Args:
+        path: the leaf's conditions.
+        descriptions: feature -> what it is; ``1: <what is true>`` of one that is 0 or 1.
+    """
     by_feature: dict[str, list[Condition]] = {}
     for condition in path:
         by_feature.setdefault(condition.feature, []).append(condition)
-    return " and ".join(_of_feature(*each) for each in by_feature.items()) or "any features"
+    return (
+        " and ".join(
+            _of_feature(name, conditions, descriptions.get(name, ""))
+            for name, conditions in by_feature.items()
+        )
+        or "any features"
+    )
 
 
-def _of_feature(feature: str, conditions: Sequence[Condition]) -> str:
+def _of_feature(feature: str, conditions: Sequence[Condition], description: str) -> str:
+    if description.startswith(FLAG) and all(0 < c.value <= 1 for c in conditions):
+        answer = "no" if conditions[0].below else "yes"
+        missing = " or missing" if conditions[0].below and conditions[0].with_missing else ""
+        return f"{feature} = {answer}{missing} ({description.removeprefix(FLAG).strip()})"
+    told = f" ({description})" if description else ""
+    return _limits(feature, conditions) + told
+
+
+def _limits(feature: str, conditions: Sequence[Condition]) -> str:
     upper = min((c.value for c in conditions if c.below), default=math.inf)
     lower = max((c.value for c in conditions if not c.below), default=None)
     if lower is None:

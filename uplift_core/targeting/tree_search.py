@@ -169,6 +169,8 @@ class TreeSearch:
             value, feature, code = _best_split(rewards, self.sizes, depth)
             if value > alike + self.tolerance:
                 below = codes[:, feature] <= code
+                if below.all() or not below.any():  # a question less does as well
+                    return self._grow(rows, depth - 1, price, leaves)
                 return (
                     feature,
                     code,

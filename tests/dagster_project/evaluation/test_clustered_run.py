@@ -62,14 +62,16 @@ def test_figures_tell_how_many_clusters_stand_behind_them(
     ((card,),) = db.rows("select card from models.cards")
     assert f"{USERS:,} users in {HOUSEHOLDS} clusters" in card
     tables = evaluate(db, experiment)
-    assert f"of users in {held_out} clusters; ± one standard error.\n" in summary_markdown(
-        experiment, tables
-    )
+    deciding = dict.fromkeys(experiment.declaration.treatments, "stack")
+    said = summary_markdown(experiment, tables, deciding)
+    assert f"of users in {held_out} clusters; ± one standard error; * decides.\n" in said
     assert few_clusters(experiment, tables) == ""
     for row in tables["metrics"]:
         row["clusters"] = 39
     assert "in 39 clusters; with fewer than 40" in few_clusters(experiment, tables)
-    assert "With fewer than 40 clusters it is too small." in summary_markdown(experiment, tables)
+    assert "With fewer than 40 clusters it is too small." in summary_markdown(
+        experiment, tables, deciding
+    )
 
 
 def test_stored_errors_are_those_of_households(db: Warehouse) -> None:

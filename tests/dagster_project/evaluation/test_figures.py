@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import evaluate, summary_markdown
+from dagster_project.evaluation.figures import evaluate, headline, summary_markdown
 from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
@@ -201,10 +201,20 @@ def test_the_summary_holds_every_learner_at_the_default_budget(
 ) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
-    lines = summary_markdown(simulated, tables).splitlines()
+    lines = summary_markdown(simulated, tables, {"treated": "x"}).splitlines()
     rows = [line.split("|")[2].strip() for line in lines if line.startswith("| treated")]
-    assert rows == list(SCORES)
+    assert rows == [f"{name} *" if name == "x" else name for name in SCORES]
     assert any("value at 30%" in line for line in lines)
+    (row,) = (
+        row
+        for row in tables["policy_value"]
+        if (row["learner"], row["estimator"], row["budget"]) == ("x", "aipw", 0.3)
+        and row["outcome"] == simulated.declaration.defaults.outcome
+    )
+    figures = headline(simulated, tables, {"treated": "x"})
+    assert (figures["gain_over_random"], figures["gain_std_error"], figures["value"]) == (
+        *(row["gain_over_random"], row["gain_std_error"], row["value"]),
+    )
 
 
 def test_an_experiment_that_was_never_scored_is_no_empty_evaluation(simulated: BatchExperiment) -> None:

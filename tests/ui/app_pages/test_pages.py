@@ -580,3 +580,27 @@ def test_a_page_answers_within_a_second(client: ApiClient, name: str) -> None:
     started = time.monotonic()
     app.run()
     assert time.monotonic() - started < 1.0
+
+
+def test_who_names_the_groups_that_differ_and_shows_the_rules_of_the_api(client: ApiClient) -> None:
+    answer = client.get("/evidence", arm="womens")
+    said, app = texts(run_page("who")), run_page("who")
+    tested = [row for row in answer["segments"] if row["q_value"] is not None]
+    differing = [row for row in tested if row["q_value"] < 0.05]
+    flags = [row for row in differing if row["feature"] == "womens"]
+    assert flags, "this shows nothing"
+    assert "Bought women's goods in the past year: yes" in said
+    assert "womens: 1" not in said
+    for row in differing:
+        assert f"{row['n']:,} users; the rest" in said
+    audiences = answer["audiences"]
+    both, listed = (
+        sum(row["share"] * row[name] for row in audiences) for name in ("listed_by_both", "listed")
+    )
+    assert f"{both / listed:.0%} of the users whom" in said
+    assert all(name in said for name in ("Persuadables", "Sure things", "Lost causes"))
+    for form in ("duckdb", "python"):
+        app.segmented_control[0].set_value(form).run()
+        rules = client.get("/rules", arm="womens", form=form)["rules"]
+        assert [code.value for code in app.code] == [rule["text"].strip() for rule in rules]
+        assert all(rule["words"] in texts(app) for rule in rules)

@@ -12,7 +12,13 @@ import sqlglot
 from uplift_core.cells import BinEdges
 from uplift_core.errors import DataError
 from uplift_core.targeting.policy_tree import PolicyTree, policy_tree
-from uplift_core.targeting.rule_texts import decide, in_words, json_conditions, sql_case
+from uplift_core.targeting.rule_texts import (
+    conditions_in_words,
+    decide,
+    in_words,
+    json_conditions,
+    sql_case,
+)
 from uplift_core.targeting.tree_search import MOST_BINS, ScoredCells
 
 NAMES = ("recency", "spend", "web")
@@ -104,6 +110,11 @@ def test_the_words_say_who_is_treated() -> None:
     cells = ScoredCells(edges, x, np.full(len(x), 10.0), np.where(worth, 8.0, -1.0))
     tree = policy_tree(cells, 2, budget=0.25)
     assert in_words(tree) == "Treat users with recency below 5 and web from 1."
+    described = {"recency": "months since", "web": "1: bought on the web"}
+    words = "Treat users with recency below 5 (months since) and web = yes (bought on the web)."
+    assert in_words(tree, described) == words
+    off_web = next(path for path, _ in tree.leaves() if path[-1].feature == "web" and path[-1].below)
+    assert "web = no (bought on the web)" in conditions_in_words(off_web, described)
     some = policy_tree(cells, 2, budget=0.125)
     assert in_words(some).startswith("Treat 50%, drawn by chance, of users with recency below 5")
     assert in_words(policy_tree(cells, 1, price=100.0)) == "Treat nobody."
@@ -126,6 +137,15 @@ def test_a_known_tree_is_learned_from_an_experiment() -> None:
         best = max(tree.leaves(), key=lambda each: each[1].effect)[0]
         hits += {condition.feature for condition in best} == {"a", "d"}
     assert hits >= 19
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_no_leaf_is_empty_where_fewer_questions_do_as_well(depth: int) -> None:
+    x = np.repeat(np.array([[0.0, 1.0], [1.0, 1.0]], dtype=np.float32), 5, axis=0)
+    edges = BinEdges.of(("asked", "same"), x)
+    cells = ScoredCells(edges, x, np.ones(10), np.where(x[:, 0] == 1, 0.5, -0.5))
+    tree = policy_tree(cells, depth, budget=0.5)
+    assert [(leaf.share, leaf.treated) for _, leaf in tree.leaves()] == [(0.5, 0), (0.5, 1)]
 
 
 def test_of_many_features_those_that_tell_most_are_asked_about_and_of_many_values_a_few() -> None:
