@@ -158,7 +158,7 @@ def report(design: Design, given: argparse.Namespace) -> None:
     """Print the shares of one design."""
     counted: dict[str, list[float]] = defaultdict(list)
     for run in range(given.runs):
-        learns, judges = experiment(design, given.users, 10_000 + run)
+        learns, judges = experiment(design, given.users, given.first_seed + run)
         for depth in given.depths:
             rule = learn(learns, depth)
             gain, leaves = judge(rule, judges)
@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--users", type=int, default=40_000)
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--first-seed", type=int, default=10_000)
     parser.add_argument("--designs", type=int, nargs="+", default=[*range(len(DESIGNS))])
     given = parser.parse_args()
     for number in given.designs:
