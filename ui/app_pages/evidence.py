@@ -16,6 +16,7 @@ from ui.tables import show_table
 from ui.wording import (
     LEARNERS,
     RANKINGS,
+    Z95,
     claim,
     gate_reason,
     interval,
