@@ -269,6 +269,9 @@ tour: $(READY) ## the app in headless Chromium, checked, timed, pictured (needs 
 pictures: $(READY) ## take the README's pictures (needs chromium, and make run)
 	$(BIN)/python -m bench.tour --folder $(UPLIFT_HOME) --readme docs/pictures
 
+bench-axe: $(READY) ## axe-core on every page of the app in Chromium (AXE=axe.min.js, of the npm package axe-core; needs make run)
+	$(BIN)/python -m bench.axe --folder $(UPLIFT_HOME) --script "$(AXE)"
+
 bench-scores: $(BENCH_READY) ## causalml's and econml's scores of Hillstrom judged by uplift.evaluate, beside scikit-uplift's figures
 	$(BENCH).scores --data "$(UPLIFT_DATA_DIR)" $(OPTIONS)
 

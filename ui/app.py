@@ -12,7 +12,9 @@ CSS = """<style>
   [data-testid="stMainBlockContainer"] { padding-left: 1.5rem; padding-right: 1.5rem; }
 }
 [data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
-[data-testid="stCaptionContainer"] code { color: inherit; } /* the default green is too pale there */
+[data-testid="stCaptionContainer"] code, [data-testid="stMarkdownContainer"] :not(pre) > code {
+  color: inherit; /* the default green is too pale */
+}
 /* Tables of the model card: figures stay in one line; hashes and JSON (in two-column tables) wrap. */
 [data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; }
 [data-testid="stMarkdownContainer"] td { white-space: nowrap; }
