@@ -9,7 +9,7 @@ import pytest
 
 from dagster_project.decisions.thresholds import threshold_rows
 from dagster_project.declared.experiment import BatchExperiment
-from dagster_project.evaluation.figures import evaluate, headline, summary_markdown
+from dagster_project.evaluation.figures import AUDIENCES, evaluate, headline, summary_markdown
 from dagster_project.scores.predictions import SCORES
 from dagster_project.scores.score_groups import read_holdout
 from dagster_project.warehouse.connection import Warehouse
@@ -17,6 +17,7 @@ from tests.support import Users, memory_warehouse, opened, random_users, with_ex
 from uplift_core.artifacts.home import Home
 from uplift_core.evaluation.curves import qini_auc
 from uplift_core.evaluation.estimate import SUMS
+from uplift_core.evaluation.gate import RESPONSE
 from uplift_core.evaluation.groups import JointGroups, ScoreGroups, joint_groups
 from uplift_core.evaluation.policy import gain_over_random, policy_value
 from uplift_core.evaluation.rate import autoc
@@ -164,6 +165,10 @@ def test_one_score_for_all_gains_exactly_nothing(simulated: BatchExperiment) -> 
 def test_every_table_is_filled_for_every_learner_and_arm(home: Home, simulated: BatchExperiment) -> None:
     with opened(home) as db:
         tables = evaluate(db, simulated)
+    audiences = tables.pop(AUDIENCES)
+    assert {(row["arm"], row["learner"]) for row in audiences} == {
+        ("treated", name) for name in SCORES if name != RESPONSE
+    }
     assert tables.keys() == set(TABLES)
     for rows in tables.values():
         assert {(row["arm"], row["learner"]) for row in rows} == {("treated", name) for name in SCORES}
