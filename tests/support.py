@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -307,18 +308,19 @@ class Users:
 
     def groups(self) -> ScoreGroups:
         """Their score groups, by plain numpy; sums are exact (math.fsum)."""
-        scores = -np.unique(-self.score)
-        place = {float(score): i for i, score in enumerate(scores)}
-        inside: list[list[int]] = [[] for _ in scores]
-        for user, score in enumerate(self.score):
-            inside[place[float(score)]].append(user)
+        order = np.argsort(-self.score, kind="stable")
+        scores, starts = np.unique(-self.score[order], return_index=True)
+        places = [*pairwise([*starts.tolist(), len(order)])]
 
         def sums(values: np.ndarray) -> np.ndarray:
-            return np.asarray([math.fsum(values[users]) for users in inside])
+            if len(places) == len(order):
+                return values[order]
+            listed = values[order].tolist()
+            return np.asarray([math.fsum(listed[first:end]) for first, end in places])
 
         w, y = self.w, self.y
         return ScoreGroups(
-            score=scores,
+            score=-scores,
             n=sums(np.ones(len(w))),
             n_treated=sums(w),
             y_treated=sums(w * y),
