@@ -11,10 +11,13 @@ from dagster_project.assets.proof import EVALUATOR, evaluator
 from dagster_project.automation import nightly_job, nightly_schedule, outcomes_sensor, source_sensor
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.inputs.experiments import experiment_folders
+from dagster_project.learning_due import learning_sensor
 from dagster_project.notices import RunNotices, run_sensors
 from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from dagster_project.turns.executor import executor_in
+
+LEARNING = ("learned", "scores", "evaluation", "model_card", "thresholds", "published")
 
 
 def build_definitions(
@@ -28,6 +31,7 @@ def build_definitions(
         jobs=[
             *uplift_jobs,
             *(job(folder) for folder in folders for job in (_tuning_job, _measuring_job)),
+            *(learning_jobs := [_learning_job(f) for f in folders if f.declaration.learning]),
             *(outcomes_jobs := [_outcomes_job(f) for f in folders if f.declaration.arrivals]),
             (nightly := nightly_job(folders)),
         ],
@@ -35,6 +39,7 @@ def build_definitions(
         sensors=[
             source_sensor(folders, uplift_jobs, engine),
             *([outcomes_sensor(folders, outcomes_jobs)] if outcomes_jobs else []),
+            *([learning_sensor(folders, learning_jobs, engine)] if learning_jobs else []),
             *(run_sensors(notices) if notices else ()),
         ],
         resources={"engine": engine},
@@ -43,11 +48,12 @@ def build_definitions(
 
 
 def _uplift_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
+    left = ("tuning", "realised", *(["learned"] if experiment.declaration.learning else []))
     return dg.define_asset_job(
         name=f"uplift_{experiment.name}",
         selection=dg.AssetSelection.assets(EVALUATOR)
         | dg.AssetSelection.key_prefixes([experiment.name])
-        - dg.AssetSelection.assets([experiment.name, "tuning"], [experiment.name, "realised"]),
+        - dg.AssetSelection.assets(*([experiment.name, layer] for layer in left)),
         description=f"{experiment.declaration.title}: from the file to the published treat list.",
         tags={"experiment": experiment.name},
     )
@@ -56,6 +62,12 @@ def _uplift_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
 def _tuning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
     description = "Searches a grid of parameters by cross-validated loss; needs the cells."
     return _job_of(experiment, "tune", ["tuning"], description)
+
+
+def _learning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
+    description = "Learns from lists with closed windows; better models score, are judged and published."
+    scored = ("population_scores",) if experiment.declaration.population else ()
+    return _job_of(experiment, "learn", (*LEARNING, *scored), description)
 
 
 def _outcomes_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:

@@ -24,7 +24,7 @@ from uplift_core.experiment.decision_rules import RANDOM, RESPONSE, cap_binds
 from uplift_core.experiment.declaration import Experiment
 from uplift_core.targeting.budget import Explorers
 
-Role = Literal["ranked", "explore", "holdout", "suppressed", "usual"]
+Role = Literal["ranked", "explore", "holdout", "suppressed", "usual", "explore_near"]
 CONTACT_CAP = "contact_cap"  # the reason of the batch's rule
 BY_SCORE = ("above_threshold", "below_threshold")  # reasons if the score decides
 NOBODY = np.iinfo(np.int64).max  # the number of a user who is not in the snapshot: after all others
@@ -68,11 +68,15 @@ from (
 ) as hashed
 """
 USUAL = ", usual_share := getvariable('usual')"  # rules of earlier versions do not know it
-USUAL_USERS = """
-select count(*) as users, count(rank) as able
+OTHER_LANES = """
+select
+    count(*) filter (decision = 'usual') as usual,
+    count(rank) filter (decision = 'usual') as able,
+    count(*) filter (decision = 'explore_near') as near
 from decisions.listed
-where experiment = $experiment and campaign = $campaign and decision = 'usual'
+where experiment = $experiment and campaign = $campaign
 """
+BY_LIST = ("usual", "explore_near")  # roles about which the newest list decides
 LISTED = (
     "select user_id, decision, treated, rank, reason from decisions.listed "
     "where experiment = $experiment and campaign = $campaign"
@@ -159,16 +163,16 @@ class Known:
     def decide(self, score_treats: npt.NDArray[np.bool_], budget: float) -> npt.NDArray[np.bool_]:
         """Decide whom to treat, (n,): ranked users by score, explorers by chance, nobody else.
 
-        Where the old rule decides, the newest list says what it decided.
+        The newest list says what the old rule, and chance near its cut, decided.
         """
         treat: npt.NDArray[np.bool_] = score_treats & self.by_score
         treat[self.followed] = self.listed["treated"][self.followed].astype(np.bool_)
         explores = self.role == "explore"
         if explores.any():
             treat[explores] = self._drawn(budget)[explores]
-        as_usual = self.role == "usual"
-        if as_usual.any():
-            treat[as_usual] = [bool(treated) for treated in self.listed["treated"][as_usual]]
+        by_list = np.isin(self.role.astype(str), BY_LIST)
+        if by_list.any():
+            treat[by_list] = [bool(treated) for treated in self.listed["treated"][by_list]]
         return treat
 
     def reasons(self, score_treats: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
@@ -259,13 +263,16 @@ class KnownUsers:
     ) -> Known:
         is_excluded = np.asarray([reason is not None for reason in excluded_for])
         rows = {"drawn": pa.array(drawn, self._drawn_type), "is_excluded": is_excluded}
-        roles = self._roles.run(pa.table(rows))
+        roles, listed = self._roles.run(pa.table(rows)), self._on_list(users)
+        role = np.asarray(roles["role"], object)
+        # Whether a user is near the cut is known of the newest list alone.
+        role[(role == "ranked") & (listed["decision"] == "explore_near")] = "explore_near"
         return Known(
             users,
             roles["draw"],
-            np.asarray(roles["role"], object),
+            role,
             excluded_for,
-            self._on_list(users),
+            listed,
             self.newest,
             self._explorers,
             self._shares,
@@ -386,18 +393,17 @@ def _explorers(
         drawn_by = snapshot.as_text(rules["cluster"])
         users += f" join {snapshot.listed_users(experiment.name)} using (user_id)"
     drawn = snapshot.columns(EXPLORERS.format(drawn=drawn_by, users=users), binds)
-    usual = {"users": 0, "able": 0}
-    if rules["usual"]:
-        usual = snapshot.rows(USUAL_USERS, {name: binds[name] for name in ("experiment", "campaign")})[0]
-    filled = row["users"] - row["holdout"] - row["suppressed"] - usual["users"]
-    able = filled if experiment.decisions.fill else row["eligible"] - usual["able"]
-    ranked = able - len(drawn["draw"])
+    (others,) = snapshot.rows(OTHER_LANES, {name: row[name] for name in ("experiment", "campaign")})
+    filled = row["users"] - row["holdout"] - row["suppressed"] - others["usual"] - others["near"]
+    eligible = row["eligible"] - others["able"] - others["near"]
+    ranked = (filled if experiment.decisions.fill else eligible) - len(drawn["draw"])
     return Explorers(
         drawn["draw"],
         drawn["user_id"],
         row["users"],
         ranked,
         whole_clusters=rules["unit"] == "cluster",
-        usual=usual["able"],
+        usual=others["able"],
+        near=others["near"],
         usual_first=rules.get("usual_rule") not in {None, "", RANDOM, RESPONSE},
     )

@@ -14,7 +14,12 @@ from ui.wording import Z95, interval, points
 
 HEIGHT = 360  # pixels
 TEXT_SPACE = 0.2  # share of the width for figures beside bars
-DECISIONS = {"no_treat": "don't treat", "holdout": "held out", "usual": "as usual"}
+DECISIONS = {
+    "no_treat": "don't treat",
+    "holdout": "held out",
+    "usual": "as usual",
+    "explore_near": "near the cut",
+}
 MAX_BARS = 8  # parts of an effect with separate bars
 POINTS = "format(100 * datum.value, '.3~g') + ' pp'"  # Vega's expression for percentage points
 Y = Callable[[str], alt.Y]  # makes the axis for a column; all marks share title, scale and axis

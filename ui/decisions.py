@@ -48,6 +48,7 @@ def why(decision: Decision) -> str | None:
     explanation = {
         "holdout": HELD_OUT,
         "explore": EXPLORES,
+        "explore_near": EXPLORES,
         "usual": USUAL,
         "suppressed": CONTACT_CAP if decision.reason == "contact_cap" else _suppressed(decision),
     }.get(decision.role or "")

@@ -165,7 +165,7 @@ def best_arm(answer: Mapping[str, Any]) -> str:
     policy, at = answer["best_arm"], percent(answer["budget"])
     arm = f"'{answer['arm']}'"
     gives = f"**Give {arm}**" if answer["decision"] == "treat" else "**Give none of them**"
-    if answer["role"] in {"holdout", "suppressed", "explore", "usual"}:
+    if answer["role"] in {"holdout", "suppressed", "explore", "explore_near", "usual"}:
         rule = f"the user's role, '{answer['role']}', decides before any score does"
     elif policy["decider"] == "nobody":
         rule = "treating nobody is best on the users who judged"

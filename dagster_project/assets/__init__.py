@@ -31,6 +31,7 @@ from dagster_project.assets.inputs import (
     population_scores_asset,
     raw_asset,
 )
+from dagster_project.assets.learning import learned_asset
 from dagster_project.assets.training import cells_asset, models_asset, scores_asset, tuning_asset
 from dagster_project.declared.experiment import BatchExperiment
 
@@ -66,6 +67,8 @@ def experiment_assets(experiment: BatchExperiment, first_night: str) -> list[dg.
         assets += [multi_arm_asset(experiment), multi_arm_list_asset(experiment, nights)]
     if arrivals := experiment.declaration.arrivals:
         assets.append(outcomes_asset(experiment, arrivals))
+    if learning := experiment.declaration.learning:
+        assets.append(learned_asset(experiment, learning))
     if experiment.declaration.delivery:
         assets.append(delivered_asset(experiment, nights))
     if experiment.declaration.retention.prunes:

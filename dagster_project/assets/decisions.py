@@ -18,6 +18,7 @@ from dagster_project.checks.findings import Finding
 from dagster_project.decisions.arrivals import measure_arrived, read_arrivals
 from dagster_project.decisions.facts import ListOrder
 from dagster_project.decisions.gates import GateError, record_refusal
+from dagster_project.decisions.listed_rows import keep_features
 from dagster_project.decisions.multi_arm_list import MULTI_ARM_LIST, Proposal, write_multi_arm_list
 from dagster_project.decisions.realised import measure
 from dagster_project.decisions.records import OUTCOMES, REALISED, TREAT_LIST, Night
@@ -118,6 +119,8 @@ def treat_list_asset(
                 order = config.order(date, defaults)
                 read_register(db, engine.paths, experiment, date)
                 night = write_treat_list(db, experiment, order, engine.compute.roles)
+                if experiment.declaration.learning:
+                    keep_features(db, experiment)
                 metadata = describe_table(db, TREAT_LIST, experiment=experiment.name, decision_date=date)
             if write.refused:
                 break

@@ -21,6 +21,7 @@ from dagster_project.warehouse.provenance import record_layer, refuse_mixed_laye
 # Layers that leave the warehouse must be made of layers that belong together.
 CLOSED = frozenset({"treat_list", "multi_arm_list", "export", "published"})
 LEDGER = frozenset({"realised", "outcomes"})  # not compared: they measure lists of any night
+NO_SOURCES = frozenset({"learned"})  # models that it makes are recorded as the layer `models`
 # The steps of these layers refuse a warehouse whose ledger was lost.
 NEED_LEDGER = frozenset({"raw", "treat_list", "published"})
 
@@ -100,7 +101,8 @@ class LayerWrite:
     def _sources(self) -> list[str]:
         """Layers of the same experiment that the asset depends on."""
         keys = self._context.assets_def.asset_deps[self._context.asset_key]
-        return sorted(key.path[-1] for key in keys if key.path[0] == self._experiment.name)
+        layers = {key.path[-1] for key in keys if key.path[0] == self._experiment.name}
+        return sorted(layers - NO_SOURCES)
 
 
 def _stop_if_refused(findings: Sequence[Finding]) -> None:

@@ -133,9 +133,10 @@ def _log(context: dg.AssetExecutionContext, what: str, text: str) -> None:
 def scores_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
     """Define the asset of the scores: predict each distinct cell once for all its users."""
     declaration, tables = experiment.declaration, experiment.tables
+    deps = ["models", "cells", *(["learned"] if declaration.learning else [])]
 
     @dg.asset(
-        **asset_options(experiment, "scores", ["models", "cells"], kinds=("duckdb", "xgboost")),
+        **asset_options(experiment, "scores", deps, kinds=("duckdb", "xgboost")),
         description="Each user's effect (CATE) under each learner, and the response model's "
         "prediction. One row per user and treatment arm.",
     )

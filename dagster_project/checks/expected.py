@@ -21,7 +21,7 @@ from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier
 from dagster_project.warehouse.table_names import UserTables
 
-DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed", "usual"]
+DECISIONS = ["treat", "no_treat", "holdout", "explore", "suppressed", "usual", "explore_near"]
 
 
 def features_suite(

@@ -153,6 +153,7 @@ def _refuse_what_is_not_carried(db: Warehouse, experiment: BatchExperiment) -> N
             rules.cut == "threshold"
         ),
         "[decisions] usual, as an old rule says of one arm alone whom it treats": rules.usual > 0,
+        "[decisions] explore_near, as no threshold of one score is the cut": rules.explore_near > 0,
         "a ledger on Dask's workers": db.kind(TREAT_LIST) == VIEW,
     }
     refused = [what for what, declared in faults.items() if declared]

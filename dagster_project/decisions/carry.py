@@ -39,6 +39,7 @@ KEYS = {
     ("models", "registry"): ("model_version", "arm", "learner"),
     ("models", "cards"): ("model_version",),
     ("models", "tuning"): ("experiment",),
+    ("models", "learned"): ("experiment", "learned_at"),
 }
 
 

@@ -64,3 +64,6 @@ class Night:
     reach_std_error: float | None = None
     changed_arm: int | None = None
     usual: int | None = None
+    explored_near: int | None = None
+    exploration_loss: float | None = None
+    exploration_loss_std_error: float | None = None

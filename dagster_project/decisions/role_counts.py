@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dagster_project.decisions.records import ListKey
@@ -23,6 +24,7 @@ class ListRequest:
         arm: the arm to treat with.
         learner: the learner that scores and so ranks the users.
         money: true if the budget is an amount of money.
+        band: the scores between which users are near the cut; the lower one belongs to them.
         scores: a table of scores instead of the experiment's, for a list over several arms: its ``arm``
             is no declared one, and users are worth treating whose score is above 0.
     """
@@ -32,6 +34,7 @@ class ListRequest:
     learner: str
     money: bool
     scores: Identifier | None = None
+    band: tuple[float, float] = (math.inf, math.inf)
 
     @property
     def column(self) -> Identifier:
@@ -60,6 +63,7 @@ class Counts:
     ranked: int = 0
     explorers: int = 0
     usual: int = 0
+    near: int = 0
     score: Fault = Fault()
     cost: Fault = Fault()
     value: Fault = Fault()
@@ -87,9 +91,10 @@ def count_roles(db: Warehouse, request: ListRequest, *, usual_given: bool = Fals
 
     ``usual_given`` is true if a column holds the old system's choices.
     """
-    ranked, explorers, usual = db.one(
+    ranked, explorers, usual, near = db.one(
         "select count(*) filter (role = 'ranked'), count(*) filter (role = 'explore'), "
-        f"count(*) filter (role = 'usual' and (usual_choice = 1 or not $given)) from {ROLES}",
+        f"count(*) filter (role = 'usual' and (usual_choice = 1 or not $given)), "
+        f"count(*) filter (role = 'explore_near') from {ROLES}",
         {"given": usual_given},
     )
     wrong = {}
@@ -103,7 +108,7 @@ def count_roles(db: Warehouse, request: ListRequest, *, usual_given: bool = Fals
         if request.money:
             where += f" or {name} = 0"
         wrong[name] = Fault(*db.one(f"select count(*), min(user_id) from {ROLES} where {where}"))
-    return Counts(0, ranked, explorers, usual, **wrong)
+    return Counts(0, ranked, explorers, usual, near, **wrong)
 
 
 def refuse_faults(experiment: BatchExperiment, request: ListRequest, counts: Counts) -> None:

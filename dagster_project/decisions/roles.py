@@ -36,7 +36,7 @@ from dagster_project.inputs.clusters import cluster_column
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from uplift_core.experiment.decision_rules import RESPONSE, Decisions, cap_binds
-from uplift_core.targeting.budget import Quota
+from uplift_core.targeting.budget import Lanes, Quota
 
 EXCLUDED = Identifier.of("excluded")
 PLACES = Identifier.of("places")
@@ -88,6 +88,11 @@ class Roles(Protocol):
 
     def usual_cut(self, treated: int) -> Binds:
         """Return whom the old rule treats if that are ``treated`` users, see ``usual_binds``."""
+        ...
+
+    @property
+    def lanes(self) -> Lanes:
+        """The users who can be treated, by what decides about them."""
         ...
 
     def write_list(self, binds: Binds) -> None:
@@ -143,6 +148,11 @@ class LocalRoles:
         """See ``Roles.cut``."""
         return cut_binds(*self._last("ranked", "priority", treated))
 
+    @property
+    def lanes(self) -> Lanes:
+        """See ``Roles.lanes``."""
+        return lanes_of(self.counts, self.rules)
+
     def usual_cut(self, treated: int) -> Binds:
         """See ``Roles.usual_cut``."""
         if self.rules.usual_column:
@@ -174,7 +184,8 @@ class LocalRoles:
     @property
     def _places(self) -> Binds:
         usual = {"usual_users": self.counts.usual} if self.rules.usual else {}
-        return {**places_binds(self.counts), **usual}
+        near = {"near_treated": self.lanes.near_half, "before_near": self.lanes.before_other_half}
+        return {**places_binds(self.counts), **usual, **(near if self.rules.explore_near else {})}
 
 
 def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> LocalRoles:
@@ -191,6 +202,12 @@ def assign_roles(db: Warehouse, experiment: BatchExperiment, request: ListReques
     counts = score + count_roles(db, request, usual_given=bool(rules.usual_column))
     refuse_faults(experiment, request, counts)
     return LocalRoles(db, request.key, counts, treats_whole_clusters(experiment), rules)
+
+
+def lanes_of(counts: Counts, rules: Decisions) -> Lanes:
+    """Return the users who can be treated, by what decides about them."""
+    given = bool(rules.usual_column)
+    return Lanes(counts.ranked, counts.explorers, counts.usual, counts.near, given)
 
 
 def treats_whole_clusters(experiment: BatchExperiment) -> bool:
@@ -233,8 +250,10 @@ def write_roles(db: Warehouse, experiment: BatchExperiment, request: ListRequest
         "holdout": rules.holdout,
         "explore": rules.explore,
     }
-    if rules.usual:
+    if rules.usual or rules.explore_near:
         binds["usual"] = rules.usual
+    if rules.explore_near:
+        binds |= {"near": rules.explore_near, "band_low": request.band[0], "band_high": request.band[1]}
     if request.scores:
         binds |= {"cost": 0.0, "value": None}
     elif not rules.cost_column:

@@ -14,6 +14,7 @@ from dagster_project.decisions.best_arm import (
     promises_of_arms,
     read_best_facts,
 )
+from dagster_project.decisions.exploration import exploration_loss, near_band, near_binds
 from dagster_project.decisions.facts import ListFacts, ListOrder, feature_snapshot, read_facts
 from dagster_project.decisions.gates import Gate, judge_night, refuse_failures
 from dagster_project.decisions.guardrails import judge_guardrails
@@ -26,7 +27,7 @@ from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from uplift_core.errors import DataError
 from uplift_core.targeting.arm_choice import BEST
-from uplift_core.targeting.budget import Budget, Quota, quota_with_usual
+from uplift_core.targeting.budget import Budget, Quota
 
 
 def write_treat_list(
@@ -61,7 +62,10 @@ def write_treat_list(
             f"this one gives '{order.arm}' alone: ask for a number of users or for money instead"
         )
     facts = read_facts(db, experiment, order)
-    request = ListRequest(facts.key, order.arm, facts.learner, money=order.budget.kind == "money")
+    rules, users = facts.experiment.declaration.decisions, count_users(db, facts.experiment)
+    band = near_band(facts.held_out_scores, rules, order.budget, users)
+    money = order.budget.kind == "money"
+    request = ListRequest(facts.key, order.arm, facts.learner, money=money, band=band)
     plan = plan_list(db, facts.experiment, request, order.budget, assign_roles)
     threshold = facts.held_out_scores.threshold(plan.share)
     if facts.experiment.declaration.decisions.cut == "threshold":
@@ -75,7 +79,15 @@ def write_treat_list(
     }
     write_list(db, facts.experiment, facts.key, plan, labels)
     night = describe_night(db, facts, expected_rate=facts.held_out_scores.share_from(threshold))
+    loss = exploration_loss(db, facts, band, plan.roles.lanes, plan.treated)
+    if loss:
+        night = replace(night, exploration_loss=loss.value, exploration_loss_std_error=loss.std_error)
     return _finish(db, facts, plan, night)
+
+
+def count_users(db: Warehouse, experiment: BatchExperiment) -> int:
+    """Count the users to decide about."""
+    return int(db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")[0])
 
 
 def _write_best_list(
@@ -179,7 +191,7 @@ class ListPlan:
         share = self.share
         if self.threshold is not None:
             # Apply the held-out share to the ranked users only: the score decides about no others.
-            by_others = night.explored + (night.usual or 0)
+            by_others = night.explored + (night.usual or 0) + (night.explored_near or 0)
             share = (self.roles.counts.ranked * night.expected_rate + by_others) / night.users
         if not experiment.declaration.decisions.fill:
             # The list holds no more users than are worth treating.
@@ -218,19 +230,14 @@ def plan_list(
     size = budget.size(counts.users)
     if size is None:
         size = roles.affordable(budget.amount)
-    usual_first = bool(experiment.declaration.decisions.usual_column)
-    return plan_roles(roles, size, budget.share, usual_first=usual_first)
+    return plan_roles(roles, size, budget.share)
 
 
-def plan_roles(
-    roles: Roles, size: int, share: float | None = None, *, usual_first: bool = False
-) -> ListPlan:
+def plan_roles(roles: Roles, size: int, share: float | None = None) -> ListPlan:
     """Divide a list's places; ``share`` is its share of all users, if the budget gives it."""
     counts = roles.counts
     share = size / counts.users if share is None else share
-    places = quota_with_usual(
-        size, counts.ranked, counts.explorers, counts.usual, usual_first=usual_first
-    )
+    places = roles.lanes.quota(size)
     fit = roles.fit(places)
     return ListPlan(roles, size, share, fit.treated, places, fit.next_users)
 
@@ -257,6 +264,7 @@ def write_list(
         **labels,
         **plan.cut(),
         **plan.roles.usual_cut(treated.usual),
+        **near_binds(rules, plan.roles.lanes, treated),
         "budget": plan.share,
         "ranked_places": treated.ranked,
         "explorer_places": treated.explorers,
@@ -293,6 +301,8 @@ def write_rules(db: Warehouse, experiment: BatchExperiment, key: ListKey, share:
         "cap_days": cap.days if cap else None,
         "usual_share": rules.usual,
         "usual_rule": rules.usual_rule or None,
+        "explore_near": rules.explore_near,
+        "explore_band": rules.explore_band if rules.explore_near else None,
     }
     db.replace_rows(LIST_RULES, asdict(key), pa.Table.from_pylist([row]))
 

@@ -15,12 +15,13 @@ LAST_TIE = 2**32 - 1  # the largest value of a tie
 
 
 def usual_names(rules: Decisions | None) -> dict[str, Identifier | bool | None]:
-    """Return what SQL files know of the old rule: whether there is one, and where its choice is."""
+    """Return what SQL files know of the old rule, and whether users near the cut explore."""
     usual = rules if rules and rules.usual else Decisions()
     column = Identifier.of(usual.usual_column) if usual.usual_column else None
     by_response = usual.usual_rule == RESPONSE
     choice = f"raw.{column}" if column else "scores.response" if by_response else "null"
     return {
+        "near": bool(rules and rules.explore_near),
         "usual": bool(usual.usual),
         "usual_column": column,
         "usual_response": by_response,

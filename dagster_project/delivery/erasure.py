@@ -78,7 +78,7 @@ class Person:
     def tables(self) -> frozenset[str]:
         """Names of tables that belong to the experiment alone."""
         name = self.experiment.name
-        made = ("population", "binned", "feature_cells", "user_cells", "cells", "predictions")
+        made = ("population", "binned", "feature_cells", "user_cells", "cells", "predictions", "kept")
         others = (*made, *self.experiment.declaration.tables)
         return frozenset({name, *(f"{name}_{other}" for other in others)})
 

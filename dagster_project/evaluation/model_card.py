@@ -5,6 +5,7 @@ from __future__ import annotations
 from dagster_project.declared.experiment import COUNTED, ESTIMATED, BatchExperiment
 from dagster_project.evaluation.arms_section import arms_section
 from dagster_project.evaluation.complier_effects import MEANS, SCORES, WEAK
+from dagster_project.evaluation.lists_section import lists_section
 from dagster_project.evaluation.stored_plots import records, rows_of_arm
 from dagster_project.reporting.markdown import markdown_table, with_error
 from dagster_project.training.cells import features_of
@@ -51,6 +52,7 @@ def write_card(db: Warehouse, experiment: BatchExperiment, images: dict[tuple[st
         parts += [f"## {arm}", *_arm(db, experiment, arm, arm_rows)]
         parts += [images[key] for key in images if key[0] == arm]
     parts += arms_section(db, experiment, version)
+    parts += lists_section(db, experiment)
     parts += [
         "## What it is made of",
         markdown_table(

@@ -64,9 +64,26 @@ def read_holdout(
     Clusters are read if the experiment declares them; ``with_clusters`` false leaves them out where no
     standard error is computed.
     """
+    scores = _scores_in(db, experiment.tables.predictions)
+    return read_joint(db, experiment, arm, scores, outcome=outcome, with_clusters=with_clusters)
+
+
+def read_joint(  # noqa: PLR0913 - which users, and by what
+    db: Warehouse,
+    experiment: BatchExperiment,
+    arm: str,
+    scores: Mapping[str, str],
+    *,
+    outcome: str = "",
+    with_clusters: bool = True,
+) -> JointGroups:
+    """Read the held-out users of one contrast in groups by some rankings: name -> column of predictions.
+
+    The outcome is the default one if none is named.
+    """
+    outcome = outcome or experiment.declaration.defaults.outcome
     clustered = with_clusters and experiment.declaration.errors_by_unit
     predictions = experiment.tables.predictions
-    scores = _scores_in(db, predictions)
     grouping = Grouping.by_scores(scores, clustered=clustered, by_fold=False)
     sql = sums_select(experiment, predictions, outcome, grouping)
     rows = db.arrow(sql, sums_binds(experiment, arm, by_fold=False))

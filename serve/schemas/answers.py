@@ -129,7 +129,9 @@ class PublishedList(BaseModel):
 class Listed(PublishedList):
     """What the newest list says about a user."""
 
-    decision: str = Field(description="treat, no_treat, holdout, explore, suppressed or usual.")
+    decision: str = Field(
+        description="treat, no_treat, holdout, explore, suppressed, usual or explore_near."
+    )
     treated: bool = Field(description="Whether the list treats the user.")
     rank: int | None = Field(
         description="Place in the list's order; null for users who cannot be treated."
@@ -147,14 +149,14 @@ class Decision(Answer):
     decision: Verdict = Field(
         description="What to do. Users who are held out or suppressed are never treated. Chance decides "
         "about explorers, at the budget's rate, and the newest list about users who are treated as "
-        "usual. The score decides about all others, and by attributes; "
+        "usual or explore near its cut. The score decides about all others, and by attributes; "
         "where lists treat whole clusters, the newest list of this budget and learner decides about its "
         "users."
     )
     reason: str = Field(
         description="Where the score decides: above_threshold (or at it) or below_threshold. Else "
-        "holdout, explore, usual, or why the user is suppressed, such as unsubscribed or contact_cap; "
-        "where the list decides about a whole cluster, its reason, such as within_budget."
+        "holdout, explore, explore_near, usual, or why the user is suppressed, such as unsubscribed or "
+        "contact_cap; where the list decides about a whole cluster, its reason, such as within_budget."
     )
     score_decision: Verdict = Field(description="What the score alone would decide.")
     score: float = Field(description="Predicted effect on the outcome (CATE), a float32.")

@@ -17,6 +17,7 @@ select
     count(rank) as eligible,
     count(*) filter (treated) as treated,
     count(*) filter (treated and decision = 'explore') as explored,
+    count(*) filter (treated and decision = 'explore_near') as explored_near,
     count(*) filter (treated and decision = 'usual') as usual,
     count(*) filter (decision = 'holdout') as holdout,
     count(*) filter (decision = 'suppressed') as suppressed,

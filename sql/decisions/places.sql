@@ -3,10 +3,12 @@
    users and 1 explorer, the explorer gets rank 3 of 5.
    Users who are treated as usual are spread among all of these in the same way, by draw or by the response model; if a
    column holds the old system's choices, the users whom it chooses come before all others.
+   Of users near the cut about whom chance decides, one half comes before all these, and the other half after them.
    Where whole clusters are treated, the members of each have neighbouring places.
    Grain: user_id of users who can be treated.  Inputs: the night's roles, or a range of them.
    Bound: $ranked and $explorers, the numbers of these users; $ranked_before and $explorers_before, their numbers
-   before the range; $usual_users, the number of users who are treated as usual. */
+   before the range; $usual_users, the number of users who are treated as usual; $near_treated, half of the users near
+   the cut; $before_near, the number of users before the other half. */
 with ordered as (
     select
         *,
@@ -37,36 +39,52 @@ among_both as (
                 // (2 * {{ bind.explorers }})
         end as rank
     from ordered
+),
+
+with_usual as (
+    {% if not usual %}
+        from among_both
+    {% else %}
+        select * replace (
+            {% if usual_column %}
+                rank + {{ bind.usual_users }}
+            {% else %}
+                rank
+                + (
+                    2 * (rank - 1) * {{ bind.usual_users }}
+                    + {{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }}
+                )
+                // (2 * ({{ bind.ranked }} + {{ bind.explorers }}))
+            {% endif %} as rank
+        )
+        from among_both
+        union all by name
+        select
+            *,
+            row_number() over (order by {% if usual_response %}usual_choice desc, tie{% else %}draw{% endif %}, user_id)
+                as place,
+            {% if usual_column %}
+                place
+            {% else %}
+                ((2 * place - 1) * ({{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }})
+                + 2 * {{ bind.usual_users }} - 1)
+                // (2 * {{ bind.usual_users }})
+            {% endif %} as rank
+        from {{ roles }}
+        where role = 'usual'{% if usual_column %} and usual_choice = 1{% endif %}
+    {% endif %}
 )
 
-{% if not usual %}
-    from among_both
+{% if not near %}
+    from with_usual
 {% else %}
-    select * replace (
-        {% if usual_column %}
-            rank + {{ bind.usual_users }}
-        {% else %}
-            rank
-            + (
-                2 * (rank - 1) * {{ bind.usual_users }}
-                + {{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }}
-            )
-            // (2 * ({{ bind.ranked }} + {{ bind.explorers }}))
-        {% endif %} as rank
-    )
-    from among_both
+    select * replace (rank + {{ bind.near_treated }} as rank)
+    from with_usual
     union all by name
     select
         *,
-        row_number() over (order by {% if usual_response %}usual_choice desc, tie{% else %}draw{% endif %}, user_id)
-            as place,
-        {% if usual_column %}
-            place
-        {% else %}
-            ((2 * place - 1) * ({{ bind.ranked }} + {{ bind.explorers }} + {{ bind.usual_users }})
-            + 2 * {{ bind.usual_users }} - 1)
-            // (2 * {{ bind.usual_users }})
-        {% endif %} as rank
+        row_number() over (order by draw, user_id) as place,
+        if(place <= {{ bind.near_treated }}, place, place - {{ bind.near_treated }} + {{ bind.before_near }}) as rank
     from {{ roles }}
-    where role = 'usual'{% if usual_column %} and usual_choice = 1{% endif %}
+    where role = 'explore_near'
 {% endif %}

@@ -2,7 +2,9 @@
    Grain: user_id.  Inputs: scores.<experiment>; raw.<experiment> if a column holds the users' costs or values;
    the night's excluded users with the reason.
    Bound: $arm, $salt; $cost and $value of every user; $money, true if the budget is money; $fill, true if other
-   budgets are filled with users who are not worth treating; $holdout, $explore and $usual, shares of users.
+   budgets are filled with users who are not worth treating; $holdout, $explore and $usual, shares of users;
+   $near, the share of users near the cut about whom chance decides; $band_low and $band_high, the scores between which
+   users are near the cut.
 
    One salted md5 of the user id permanently draws the holdout group, which is never treated, the explorers, about
    whom chance decides, and the users about whom the old rule decides: by usual_choice, where it is not chance.
@@ -107,8 +109,21 @@ select
         (hash % 4294967296)::uinteger as tie,
     {% endif %}
     decisions.draw_of(hash) as draw,
+    {% if near %}
+        coalesce(score >= {{ bind.band_low }}::float and score < {{ bind.band_high }}::float, false) as near_cut,
+        -- Users who are held out or treated as usual are compared with ranked ones, of whom this part explores.
+        near_cut and {{ bind.near }} / (1 - {{ bind.holdout }} - {{ bind.explore }} - {{ bind.usual }}) > case
+            when draw < {{ bind.holdout }} then draw / {{ bind.holdout }}
+            when draw >= 1 - {{ bind.usual }} then (1 - draw) / {{ bind.usual }}
+            else 1
+        end
+    {% else %}
+        false as near_cut,
+        false
+    {% endif %} as sets_aside,
     decisions.role_of(
         draw, is_excluded, worth, {{ bind.holdout }}, {{ bind.explore }}
-        {%- if usual %}, usual_share := {{ bind.usual }}{% endif %}
-    )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value', 'usual') as role
+        {%- if usual or near %}, usual_share := {{ bind.usual }}{% endif %}
+        {%- if near %}, near_share := if(near_cut, {{ bind.near }}, 0){% endif %}
+    )::enum('ranked', 'explore', 'holdout', 'suppressed', 'no_value', 'usual', 'explore_near') as role
 from valued

@@ -6,7 +6,9 @@
    last treated ranked user; $cut_share, treated share of the users with that priority; $explore_share, treated share
    of the explorers; $holdout, $explore and $usual, shares of users; $usual_places, how many users are treated as usual;
    $usual_share, their treated share where chance decides; $usual_cut and $usual_cut_tie, the last user whom the old
-   rule treats, and $usual_cut_share, the treated share of users with that choice. */
+   rule treats, and $usual_cut_share, the treated share of users with that choice; $near, the
+   share of users near the cut about whom chance decides; $near_places, how many of them are treated; $near_share, their
+   treated share. */
 with placed as (
     select *
     from ({{ ordered_users }})
@@ -16,19 +18,19 @@ with placed as (
         null::bigint as place,
         null::bigint as rank
     from {{ roles }}
-    where role not in ('ranked', 'explore'{% if usual %}, 'usual'{% endif %})
+    where role not in ('ranked', 'explore', 'explore_near'{% if usual %}, 'usual'{% endif %})
         {%- if usual_column %} or (role = 'usual' and usual_choice = 0){% endif %}
 ),
 
 decided as (
     select
         *,
-        excluded_for is null and worth and (
+        excluded_for is null and worth and not sets_aside and (
             priority > {{ bind.cut_priority }}::double
             or (priority = {{ bind.cut_priority }}::double and tie <= {{ bind.cut_tie }}::uinteger)
         ) as selected,
         {% if usual_column or usual_response %}
-            excluded_for is null and (
+            excluded_for is null and not sets_aside and (
                 usual_choice > {{ bind.usual_cut }}::double
                 or (usual_choice = {{ bind.usual_cut }}::double and tie <= {{ bind.usual_cut_tie }}::uinteger)
             )
@@ -39,6 +41,7 @@ decided as (
             when 'ranked' then {{ bind.ranked_places }}
             when 'explore' then {{ bind.explorer_places }}
             {% if usual %}when 'usual' then {{ bind.usual_places }}{% endif %}
+            {% if near %}when 'explore_near' then {{ bind.near_places }}{% endif %}
         end as places,
         role = 'ranked' and {{ bind.by_threshold }}::boolean as threshold_decides,
         if(threshold_decides, selected, coalesce(place <= places, false)) as treated
@@ -86,7 +89,12 @@ select
             {% elif usual %}
                 + {{ bind.usual }} * {{ bind.usual_share }}
             {% endif %}
-            + (1 - {{ bind.holdout }} - {{ bind.explore }}{% if usual %} - {{ bind.usual }}{% endif %}) * case
+            {% if near %}+ if(near_cut, {{ bind.near }} * {{ bind.near_share }}, 0){% endif %}
+            + (
+                1 - {{ bind.holdout }} - {{ bind.explore }}
+                {%- if usual %} - {{ bind.usual }}{% endif %}
+                {%- if near %} - if(near_cut, {{ bind.near }}, 0){% endif %}
+            ) * case
             when not worth then 0
             when priority > {{ bind.cut_priority }}::double then 1
             when priority = {{ bind.cut_priority }}::double then {{ bind.cut_share }}

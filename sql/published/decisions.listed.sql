@@ -6,7 +6,7 @@ create table if not exists decisions.listed (
     user_id bigint not null,
     decision_date date not null,
     arm varchar not null, -- arm to treat with
-    decision varchar not null, -- treat, no_treat, holdout, explore, suppressed or usual
+    decision varchar not null, -- treat, no_treat, holdout, explore, suppressed, usual or explore_near
     treated boolean not null, -- true if the user is to be treated
     rank bigint, -- position in the order of treatment; null for users who cannot be treated
     reason varchar not null -- as in decisions.treat_list

@@ -15,5 +15,7 @@ create table if not exists decisions.list_rules (
     cap_days integer, -- days that the contact cap looks back, including the list's date
     usual_share double, -- share of users about whom the old rule decides; null in lists of earlier versions
     usual_rule varchar, -- the old rule: random, response or a raw column; null: none
+    explore_near double, -- share of users near the cut about whom chance decides; null in earlier lists
+    explore_band double, -- how near, as a share of held-out users; null if chance decides about none
     primary key (decision_date, experiment, campaign)
 )

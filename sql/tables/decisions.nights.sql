@@ -32,5 +32,8 @@ create table if not exists decisions.nights (
     reach_std_error double,
     changed_arm bigint, -- users treated now and in the previous list, with another arm; null if arms are not chosen
     usual bigint, -- treated users about whom the old rule decides; null in lists of earlier versions
+    explored_near bigint, -- treated users near the cut about whom chance decides; null in earlier lists
+    exploration_loss double, -- expected loss of the default outcome by exploration; null if not evaluated
+    exploration_loss_std_error double,
     primary key (decision_date, experiment, campaign)
 )

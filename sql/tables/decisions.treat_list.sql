@@ -5,7 +5,7 @@ create table if not exists decisions.treat_list (
     campaign varchar not null, -- purpose of the list; each campaign has one arm
     user_id bigint not null,
     arm varchar not null, -- the list's arm, or the user's if arms are chosen; the column treated says who gets it
-    decision varchar not null, -- treat, no_treat, holdout, explore, suppressed or usual: the old rule decides
+    decision varchar not null, -- treat, no_treat, holdout, explore, suppressed, usual or explore_near
     reason varchar not null, -- within_budget, above_threshold, holdout, contact_cap and others
     treated boolean not null, -- true if the user is to be treated
     selected boolean not null, -- true if the score chooses the user; selected holdout users measure the list

@@ -96,6 +96,14 @@ class GateLimits(Declared):
 
 
 RANDOM, RESPONSE = "random", "response"  # old rules that need no column
+
+
+def is_default_band(band: float) -> bool:
+    """Return whether a band is the default one."""
+    return band == DEFAULT_BAND
+
+
+DEFAULT_BAND = 0.05
 WhenNotProven = Literal["list", "explore", "stop"]
 Unit = Literal["user", "cluster"]
 Draws = Literal["experiment", "campaign"]
@@ -132,6 +140,10 @@ class Decisions(Declared):
     in money after cost where cost and value are declared, is 0 or less. If it is false, they are left
     out, and the list may be smaller. A budget in money always leaves them out.
 
+    ``explore_near`` is a larger share of the users near the cut about whom chance decides, too, one half
+    of them treated: those whose score is within ``explore_band``, a share of held-out users, above or
+    below the threshold. There a wrong decision costs least, and more data changes most.
+
     ``usual`` is the share of users about whom the old rule decides, drawn once for good as well, so that
     the gain over business as usual can be measured. ``usual_rule`` names the old rule: ``random``,
     ``response`` (the largest predicted outcome without treatment), or the raw column that says, by 1 or
@@ -146,6 +158,8 @@ class Decisions(Declared):
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     explore: Annotated[float, Field(ge=0, lt=1)] = 0.01
     # The defaults are not written to manifests, so that models keep their version.
+    explore_near: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, exclude_if=lambda share: not share)
+    explore_band: Annotated[float, Field(gt=0, lt=0.5)] = Field(DEFAULT_BAND, exclude_if=is_default_band)
     usual: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, exclude_if=lambda share: not share)
     usual_rule: str = Field("", exclude_if=lambda rule: not rule)
     contact_cap: ContactCap | None = None
@@ -165,7 +179,7 @@ class Decisions(Declared):
 
     def drawn_by_chance(self) -> Decisions:
         """Return these rules with chance instead of the score: all but the holdout group explore."""
-        return self.model_copy(update={"explore": 1 - self.holdout, "usual": 0.0})
+        return self.model_copy(update={"explore": 1 - self.holdout, "usual": 0.0, "explore_near": 0.0})
 
     @property
     def usual_column(self) -> str:
@@ -174,10 +188,24 @@ class Decisions(Declared):
 
     @model_validator(mode="after")
     def _leaves_users_to_rank(self) -> Self:
-        if self.holdout + self.explore + self.usual >= 1:
+        if self.holdout + self.explore + self.explore_near + self.usual >= 1:
             raise ValueError(
-                "holdout, explore and usual must leave users to rank: their sum is 1 or more; make one "
-                "smaller"
+                "holdout, explore, explore_near and usual must leave users to rank: their sum is 1 or "
+                "more; make one smaller"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_have_a_band(self) -> Self:
+        if self.explore_near and (self.cost_column or self.value_column):
+            raise ValueError(
+                "explore_near is about scores near the threshold, and cost_column or value_column rank "
+                "users by more than their score; remove one of them"
+            )
+        if self.explore_near and self.contact_cap:
+            raise ValueError(
+                "explore_near beside contact_cap: users near the cut reach their cap by chance, others "
+                "by their score, which would be no fair comparison; remove one of them"
             )
         return self
 

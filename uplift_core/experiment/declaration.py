@@ -26,6 +26,7 @@ from uplift_core.experiment.decision_rules import Decisions, Unit, guardrail_fau
 from uplift_core.experiment.deliveries import Delivery, check_deliveries
 from uplift_core.experiment.design import Arm, Contrast, Defaults, Outcome, Split
 from uplift_core.experiment.exposure import exposure_faults
+from uplift_core.experiment.learning import Learning
 from uplift_core.experiment.messages import readable
 from uplift_core.experiment.quality_limits import ColumnRule, FeatureRule, QualityLimits
 from uplift_core.experiment.retention import Retention
@@ -100,6 +101,8 @@ class Experiment(Declared):
     retention: Retention = Field(Retention(), exclude=True)
     # Outcomes that arrive after lists were made. Not written to manifests.
     arrivals: Arrivals | None = Field(None, exclude=True)
+    # When models learn from lists, and from which. Not written to manifests.
+    learning: Learning | None = Field(None, exclude=True)
     assigned_at: str = ""  # column of the raw file: when the user was assigned to an arm
     # Whether the arms' shares come from the design, or were counted: counted shares have no guarantee.
     propensities: Literal["design", "estimate"] = "design"
@@ -187,10 +190,10 @@ class Experiment(Declared):
             raise ValueError(
                 "decisions.unit = 'cluster' needs clusters: declare cluster = '<column>', or remove it"
             )
-        if self.decision_unit == "cluster" and self.decisions.usual:
+        if self.decision_unit == "cluster" and (self.decisions.usual or self.decisions.explore_near):
             raise ValueError(
-                "decisions.usual: an old rule chooses single users, and would tear clusters apart; set "
-                "unit = 'user', or remove usual"
+                "decisions.usual and explore_near are about single users, and would tear clusters "
+                "apart; set unit = 'user', or remove them"
             )
         if self.decision_unit == "cluster" and self.decisions.cut == "threshold":
             raise ValueError(
@@ -211,6 +214,27 @@ class Experiment(Declared):
             faults += [f"arrivals: {f}" for f in self.arrivals.faults({*kinds, *guardrails})]
         if faults:
             raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _lists_can_be_learned_from(self) -> Self:
+        if self.learning is None:
+            return self
+        arriving = self.arrivals.within_days if self.arrivals else {}
+        missing = [outcome.name for outcome in self.outcomes if outcome.name not in arriving]
+        faults = [
+            (bool(missing), f"every outcome must arrive, but {missing} are not in arrivals.within_days"),
+            (len(self.treatments) > 1, f"it works for one treatment, and there are {self.treatments}"),
+            (bool(self.cluster or self.weight), "it takes no clusters and no sampling weights"),
+            (bool(self.tables), "features of histories are not kept as they were"),
+            (
+                self.decisions.explore <= 0,
+                "decisions.explore must be above 0, else users have no contrast",
+            ),
+        ]
+        told = [message for wrong, message in faults if wrong]
+        if told:
+            raise ValueError(f"learning: {'; '.join(told)}; correct this, or remove [learning]")
         return self
 
     @property
@@ -312,6 +336,7 @@ class Experiment(Declared):
             "source": source.model_dump(),
             "retention": self.retention,  # which a dump leaves out
             "arrivals": self.arrivals,  # likewise
+            "learning": self.learning,
             "published": published.model_dump() if published else None,
             "arms": [arm.model_dump() | {"share": shares[arm.name]} for arm in self.arms],
         }

@@ -56,16 +56,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class Quota:
-    """The numbers of ranked users, of explorers and of users treated as usual that a list treats."""
+    """The numbers of users that a list treats: ranked ones, explorers, as usual, and near the cut."""
 
     ranked: int
     explorers: int
     usual: int = 0
+    near: int = 0
 
     @property
     def size(self) -> int:
         """Number of all users whom the list treats."""
-        return self.ranked + self.explorers + self.usual
+        return self.ranked + self.explorers + self.usual + self.near
 
 
 def quota(size: int, ranked: int, explorers: int) -> Quota:
@@ -81,17 +82,49 @@ def quota(size: int, ranked: int, explorers: int) -> Quota:
     return Quota(ranked=size - treated, explorers=treated)
 
 
-def quota_with_usual(
-    size: int, ranked: int, explorers: int, usual: int, *, usual_first: bool = False
-) -> Quota:
-    """Divide a list of ``size`` between ranked users, explorers and users who are treated as usual.
+@dataclass(frozen=True)
+class Lanes:
+    """The users whom a list can treat, by what decides about them.
 
-    Users treated as usual get their part as explorers do; or they are treated before all others, where
-    the old system's choices are given (``usual_first``).
+    Attributes:
+        ranked: users whom the score decides about.
+        explorers: users whom chance decides about, whatever their score.
+        usual: users whom the old rule can treat.
+        near: users near the cut whom chance decides about.
+        usual_first: whether the old system's choices are given: then these are treated before others.
     """
-    first = min(usual, size) if usual_first else quota(size, ranked + explorers, usual).explorers
-    rest = quota(size - first, ranked, explorers)
-    return Quota(rest.ranked, rest.explorers, first)
+
+    ranked: int
+    explorers: int
+    usual: int = 0
+    near: int = 0
+    usual_first: bool = False
+
+    @property
+    def near_half(self) -> int:
+        """Half of the users near the cut: they are treated before all others."""
+        return self.near // 2
+
+    @property
+    def before_other_half(self) -> int:
+        """Number of users who come before the other half of the users near the cut."""
+        return self.near_half + self.ranked + self.explorers + self.usual
+
+    def quota(self, size: int) -> Quota:
+        """Divide a list of ``size``; a larger list contains every smaller one.
+
+        One half of the users near the cut comes first, and the other half after everybody else. Users
+        who are treated as usual get their part as explorers do, unless they are given.
+        """
+        near = min(self.near_half, size)
+        rest = size - near
+        if self.usual_first:
+            usual = min(self.usual, rest)
+        else:
+            usual = quota(rest, self.ranked + self.explorers, self.usual).explorers
+        both = quota(rest - usual, self.ranked, self.explorers)
+        left = size - near - usual - both.size
+        return Quota(both.ranked, both.explorers, usual, near + min(left, self.near - self.near_half))
 
 
 def rank_of(place: int, ranked: int, explorers: int) -> int:
@@ -119,8 +152,7 @@ class Explorers:
         n_users: number of all users of the list.
         n_ranked: number of users whom the score decides about.
         whole_clusters: whether users of equal draw, who are a cluster, are treated together.
-        usual: number of users whom the old rule can treat; see ``quota_with_usual``.
-        usual_first: whether these are treated before all others.
+        usual, near, usual_first: see ``Lanes``.
     """
 
     draw: npt.NDArray[np.float64]
@@ -129,6 +161,7 @@ class Explorers:
     n_ranked: int
     whole_clusters: bool = False
     usual: int = 0
+    near: int = 0
     usual_first: bool = False
 
     def treated(
@@ -139,9 +172,8 @@ class Explorers:
         An explorer who is not on the list is treated if the draw is before that of the last one treated.
         """
         size = list_size(budget, self.n_users)
-        treated = quota_with_usual(
-            size, self.n_ranked, len(self.draw), self.usual, usual_first=self.usual_first
-        ).explorers
+        lanes = Lanes(self.n_ranked, len(self.draw), self.usual, self.near, self.usual_first)
+        treated = lanes.quota(size).explorers
         if self.whole_clusters and treated < len(self.draw):
             # The first draw that is not wholly within the places ends the list.
             treated = int(np.searchsorted(self.draw, self.draw[treated]))

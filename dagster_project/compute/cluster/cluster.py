@@ -274,10 +274,11 @@ class Cluster(Compute):
         """See ``Compute.roles``; users in tables, such as a population's, get their roles locally.
 
         So do whole clusters, whose members may be in several parts, and lists with users who are
-        treated as usual.
+        treated as usual, or who explore near the cut.
         """
         listed, rules = experiment.target_users, experiment.declaration.decisions
-        if db.kind(listed.scores) != VIEW or rules.usual or treats_whole_clusters(experiment):
+        alone = rules.usual or rules.explore_near or treats_whole_clusters(experiment)
+        if alone or db.kind(listed.scores) != VIEW:
             return assign_roles(db, experiment, request)
         reads_raw = rules.cost_column or rules.value_column or experiment.declaration.cluster
         names = [listed.scores, *([listed.raw] if reads_raw else [])]

@@ -16,13 +16,21 @@ from dagster_project.compute.cluster.list_tasks import EXPLORE, RANKED, REST, Ra
 from dagster_project.compute.cluster.tasks import MERGED, Query, Reads
 from dagster_project.decisions.ledger import NightParts, write_parts
 from dagster_project.decisions.role_counts import Counts, ListRequest, refuse_faults
-from dagster_project.decisions.roles import EXCLUDED, NO_RULES, Binds, Fit, cut_binds, write_excluded
+from dagster_project.decisions.roles import (
+    EXCLUDED,
+    NO_RULES,
+    Binds,
+    Fit,
+    cut_binds,
+    lanes_of,
+    write_excluded,
+)
 from dagster_project.decisions.usual import usual_binds
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.partitions import Generation, write_part
 from dagster_project.warehouse.sql import Identifier, render
-from uplift_core.targeting.budget import Quota, rank_of
+from uplift_core.targeting.budget import Lanes, Quota, rank_of
 
 MARKS = 4  # smallest number of marks of each part in a range: a range's size varies less with more
 INTERVALS = Identifier.of("intervals")
@@ -77,6 +85,11 @@ class RolesInParts:
         priority, tie = self.tasks.run("cut", ranges.find_place, [call])[0]
         above, tied = self._count_priority(priority)
         return cut_binds(priority, tie, (treated - above) / tied)
+
+    @property
+    def lanes(self) -> Lanes:
+        """See ``Roles.lanes``."""
+        return lanes_of(self.counts, NO_RULES)
 
     def usual_cut(self, treated: int) -> Binds:
         """See ``Roles.usual_cut``: lists with users who are treated as usual are made on one machine."""

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.decisions.exploration import NOWHERE, near_band
 from dagster_project.decisions.records import ListKey
 from dagster_project.decisions.registered import read_register
 from dagster_project.decisions.role_counts import ListRequest
@@ -65,15 +66,19 @@ def make(  # noqa: PLR0913 - the inputs of one list
     roles: AssignRoles = assign_roles,
 ) -> Rows:
     key = ListKey(night, experiment.name, campaign)
-    request = ListRequest(key, "mens", "r", money=budget.kind == "money")
-    plan = plan_list(db, experiment, request, budget, roles)
-    threshold = 0.0
+    rules, band = experiment.declaration.decisions, NOWHERE
     # Here the threshold comes from all users; a run takes it from the held-out users.
-    if experiment.declaration.decisions.cut == "threshold":
+    if rules.cut == "threshold" or rules.explore_near:
         scores, n = np.unique(
             db.arrow("select cate_r from scores.hillstrom").column(0).to_numpy(), return_counts=True
         )
-        threshold = Distribution(scores[::-1], n[::-1]).threshold(plan.share)
+        distribution = Distribution(scores[::-1], n[::-1])
+        band = near_band(distribution, rules, budget, distribution.n_users)
+    request = ListRequest(key, "mens", "r", money=budget.kind == "money", band=band)
+    plan = plan_list(db, experiment, request, budget, roles)
+    threshold = 0.0
+    if rules.cut == "threshold":
+        threshold = distribution.threshold(plan.share)
         plan = plan.cut_at(threshold)
     labels = {
         "arm": "mens",

@@ -15,7 +15,7 @@ from tests.dagster_project.decisions.test_roles import BASE, SHARED, Rows, exper
 from tests.support import dicts
 from uplift_core.errors import DataError
 from uplift_core.experiment.decision_rules import ContactCap, Decisions
-from uplift_core.targeting.budget import Budget, list_size, quota_with_usual
+from uplift_core.targeting.budget import Budget, Lanes, list_size
 
 RULES = ("random", "response", "old_choice")
 USERS = 300
@@ -79,7 +79,7 @@ def test_the_old_rule_decides_about_its_users_and_moves_nobody_else(db: Warehous
     else:
         ranked = sum(r["decision"] in {"treat", "no_treat"} for r in rows)
         explorers = sum(r["decision"] == "explore" for r in rows)
-        places = quota_with_usual(list_size(0.3, len(rows)), ranked, explorers, len(group))
+        places = Lanes(ranked, explorers, len(group)).quota(list_size(0.3, len(rows)))
         assert len(chosen) == places.usual
     if rule == "response":
         lowest = min(facts[user]["response"] for user in chosen)
