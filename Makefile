@@ -239,6 +239,12 @@ bench-campaign: $(READY) ## thirty simulated nights: promise, measurement and kn
 bench-realised: $(READY) ## how often intervals and confidence sequences over nights hold a known truth
 	$(BIN)/python -m bench.realised $(OPTIONS)
 
+bench-loop: $(READY) ## ninety nights of drifting effects: a frozen model, learning from lists, a new experiment
+	$(BIN)/python -m bench.loop $(OPTIONS)
+
+bench-adjustment: $(READY) ## how much narrower models make intervals of realised effects, on Hillstrom
+	$(BIN)/python -m bench.adjustment $(OPTIONS)
+
 bench-serve: $(READY) ## the API under load against an empty endpoint (needs wrk, and make run)
 	$(BIN)/python -m bench.serve --folder $(UPLIFT_HOME)
 
