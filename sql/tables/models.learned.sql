@@ -15,7 +15,7 @@ create table if not exists models.learned (
     lost_features bigint not null, -- left out: rows the features of which were not kept as they were that night
     from_experiment bigint not null, -- rows of the original experiment beside them
     old_version varchar not null, -- models until then
-    old_learner varchar not null,
+    old_learner varchar not null, -- the learner that decided until then
     slope double, -- calibration slope of the old models on these lists: 1 if effects are as predicted
     slope_std_error double,
     new_version varchar, -- models that took their place; null if the old ones stay
