@@ -17,7 +17,8 @@ from dagster_project.resources import Engine
 from dagster_project.settings import Settings
 from dagster_project.turns.executor import executor_in
 
-LEARNING = ("learned", "scores", "evaluation", "model_card", "thresholds", "published")
+# Not published: lists of earlier scores do not fit the new ones; the next night publishes its own.
+LEARNING = ("learned", "scores", "evaluation", "model_card", "thresholds")
 
 
 def build_definitions(
@@ -65,7 +66,7 @@ def _tuning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
 
 
 def _learning_job(experiment: BatchExperiment) -> dg.UnresolvedAssetJobDefinition:
-    description = "Learns from lists with closed windows; better models score, are judged and published."
+    description = "Learns from lists with closed windows; better models rank the next night's list."
     scored = ("population_scores",) if experiment.declaration.population else ()
     return _job_of(experiment, "learn", (*LEARNING, *scored), description)
 
