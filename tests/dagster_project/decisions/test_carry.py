@@ -62,6 +62,11 @@ REQUIRED_AT_FIRST = {
     ),
     "models.cards": "model_version experiment card written_at",
     "models.tuning": "experiment arm outcome kind parameters loss std_error chosen",
+    "models.learned": (
+        "experiment learned_at campaign arm nights listed learned never always little_overlap "
+        "lost_features from_experiment old_version old_learner new_learner gate gain gain_std_error "
+        "old_gain old_gain_std_error difference difference_std_error replaced reason"
+    ),
     "decisions.measured": "decision_date experiment campaign outcome user_id part selected y",
     "decisions.realised_over_time": (
         "decision_date experiment campaign outcome comparison first_date nights treatments n_treated "
