@@ -74,7 +74,7 @@ class ScoreRule(BaseModel):
     text: str = Field(description="The file: its results are `score` and `treat`.")
 
 
-class Rules(BaseModel):
+class CarriedRules(BaseModel):
     """The rules of one arm in one form. They read the features that /features describes."""
 
     model_config = ConfigDict(frozen=True)
@@ -95,18 +95,18 @@ async def rules(
     arm: Annotated[Label | None, Query()] = None,
     form: Annotated[Form, Query()] = Form.DUCKDB,
     score: Annotated[bool, Query(description="Also the score's rule: 200 to 600 kB.")] = False,  # noqa: FBT002
-) -> Rules:
+) -> CarriedRules:
     """Return the readable rules, and the score's, as SQL, as JSON or as Python."""
     return await run_in_threadpool(_rules, release, release.model(experiment), arm, form, score=score)
 
 
 def _rules(
     release: Release, model: PublishedModel, arm: str | None, form: Form, *, score: bool
-) -> Rules:
+) -> CarriedRules:
     name, arm = model.experiment.name, model.arm(arm)
     binds = {"experiment": name, "arm": arm, "form": str(form)}
     rows = release.snapshot.rows_if_published(TEXTS, READ, binds)
-    return Rules(
+    return CarriedRules(
         experiment=name,
         arm=arm,
         form=form,

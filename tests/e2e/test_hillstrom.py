@@ -1,13 +1,9 @@
 """The whole graph on the real Hillstrom file."""
 
 import hashlib
-import json
 import shutil
-from datetime import date, timedelta
 from pathlib import Path
 
-import dagster as dg
-import duckdb
 import pytest
 
 from tests.support import failure_text, folder_of, run_job
@@ -106,42 +102,3 @@ def test_econml_agrees(rows):
         assert values[learner, 2, "spearman"] >= 0.97, learner
         floor = values[learner, 2, "spearman_own_folds"]
         assert values[learner, 2, "spearman"] >= floor - 0.02, learner
-
-
-def test_thirty_dates_in_one_run_chain(hillstrom_home, tmp_path):
-    """Backfill: one run, thirty partitions; previous + enter - exit = next; parents are named."""
-    home = tmp_path / "home"
-    shutil.copytree(hillstrom_home, home)
-    days = [(date(2025, 6, 1) + timedelta(days=k)).isoformat() for k in range(30)]
-    manifests = [home / f"exports/hillstrom/{day}/womens/manifest.json" for day in days]
-    content: list[bytes] = []
-    for first in (0, 25):  # a second time, the last five change nothing
-        result = run_job(
-            folder_of("hillstrom"),
-            home,
-            only=["treat_list", "export"],
-            decision_date=days[first],
-            until=days[-1],
-        )
-        partitions = [
-            e.partition or e.materialization.tags
-            for e in result.all_events
-            if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
-        ]
-        assert len(partitions) == 2 * (30 - first)
-        content = content or [path.read_bytes() for path in manifests]
-    assert content == [path.read_bytes() for path in manifests]
-    before: set[int] = set()
-    for k, path in enumerate(manifests):
-        manifest = json.loads(content[k])
-        files = {Path(f["path"]).name: path.parent / f["path"] for f in manifest["files"]}
-        changes = duckdb.sql(f"from '{files['changes.parquet']}'").fetchall()
-        treated = duckdb.sql(f"select user_id from '{files['treat.parquet']}'").fetchall()
-        enter, exit_ = ({user for user, what in changes if what == way} for way in ("enter", "exit"))
-        now = {user for (user,) in treated}
-        assert len(now) == 19_200
-        assert (before | enter) - exit_ == now
-        if k:
-            digest = hashlib.sha256(content[k - 1]).hexdigest()
-            assert manifest["parent"] == {"decision_date": days[k - 1], "sha256": digest}
-        before = now

@@ -93,5 +93,4 @@ def test_an_id_is_taken_as_the_file_writes_it(client: ApiClient) -> None:
 
 def test_an_id_that_no_file_has_is_an_answer_in_words(client: ApiClient) -> None:
     app = run_page("score", experiment="offers", user="nobody")
-    assert "nobody" in app.warning[0].value
-    assert not app.error
+    assert "nobody" in app.error[0].value

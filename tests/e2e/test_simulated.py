@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
+import duckdb
 import pytest
 
 from tests.support import SMALL, Open, is_timestamp, run_job, small_simulation
@@ -57,6 +62,7 @@ def test_every_layer_is_there(simulated_home: Path, snapshot: Open) -> None:
     # These are filled on demand.
     may_be_empty = {
         "models.tuning",
+        "models.learned",
         "evaluation.placebo",
         "decisions.suppressions",
         "decisions.registered",
@@ -145,3 +151,42 @@ def test_a_rerun_leaves_nothing_half_done(again: Path) -> None:
     hidden = [p for p in again.rglob(".*") if "dagster" not in p.parts]
     assert hidden == []
     assert not (again / "warehouse.duckdb.wal").exists()
+
+
+def test_thirty_dates_in_one_run_chain(simulated_home: Path, tmp_path: Path) -> None:
+    """Backfill: one run, thirty partitions; previous + enter - exit = next; parents are named."""
+    home = tmp_path / "home"
+    shutil.copytree(simulated_home, home)
+    days = [(date(2025, 6, 1) + timedelta(days=k)).isoformat() for k in range(30)]
+    manifests = [home / f"exports/simulated/{day}/treated/manifest.json" for day in days]
+    content: list[bytes] = []
+    for first in (0, 25):  # a second time, the last five change nothing
+        result = run_job(
+            small_simulation(),
+            home,
+            only=["treat_list", "export"],
+            decision_date=days[first],
+            until=days[-1],
+        )
+        partitions = [
+            e.partition or e.materialization.tags
+            for e in result.all_events
+            if e.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+        ]
+        assert len(partitions) == 2 * (30 - first)
+        content = content or [path.read_bytes() for path in manifests]
+    assert content == [path.read_bytes() for path in manifests]
+    before: set[int] = set()
+    for k, path in enumerate(manifests):
+        manifest = json.loads(content[k])
+        files = {Path(f["path"]).name: path.parent / f["path"] for f in manifest["files"]}
+        changes = duckdb.sql(f"from '{files['changes.parquet']}'").fetchall()
+        treated = duckdb.sql(f"select user_id from '{files['treat.parquet']}'").fetchall()
+        enter, exit_ = ({user for user, what in changes if what == way} for way in ("enter", "exit"))
+        now = {user for (user,) in treated}
+        assert len(now) == 0.3 * SMALL
+        assert (before | enter) - exit_ == now
+        if k:
+            digest = hashlib.sha256(content[k - 1]).hexdigest()
+            assert manifest["parent"] == {"decision_date": days[k - 1], "sha256": digest}
+        before = now

@@ -5,8 +5,11 @@ XGBoost imports scikit-learn, if it is installed, for estimators of its own, and
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 
 
 def import_xgboost() -> None:
@@ -25,6 +28,18 @@ def import_xgboost() -> None:
 
 
 def begin_worker() -> None:
-    """Prepare a process of a pool: it leaves an interrupt to the process that started it."""
+    """Prepare a process of a pool: it leaves an interrupt to the process that started it.
+
+    It ends with that process, however that one ends.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import_xgboost()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, then end this one at once."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -27,7 +27,7 @@ from dagster_project.commands.project_folder import FILES, create_project
 from dagster_project.settings import REPOSITORY, SQL_FOLDER
 from dagster_project.turns.home_turn import Worker, home_turn
 from tests.e2e.own_experiments import offers
-from tests.support import share_proof
+from tests.support import ID_KEY, share_proof
 from uplift_core.errors import UpliftError
 
 PACKAGES = ("dagster_project", "serve", "ui", "uplift_core")
@@ -71,7 +71,9 @@ def environment_of(installed: Path) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("UPLIFT", "DAGSTER"))
     }
-    return kept | {"PYTHONPATH": str(installed), "UPLIFT_THREADS": "1", "COLUMNS": "200"}
+    # The key of text ids decides who is held out; with one made anew, a list is refused now and then.
+    known = {"UPLIFT_ID_KEY_FILE": str(ID_KEY), "UPLIFT_THREADS": "1", "COLUMNS": "200"}
+    return kept | known | {"PYTHONPATH": str(installed)}
 
 
 def command_of(*arguments: str) -> list[str]:

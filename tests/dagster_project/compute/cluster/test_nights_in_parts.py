@@ -197,7 +197,13 @@ def test_a_night_in_parts_is_exported_without_a_cluster_too(here: Place, there: 
 
 def test_a_folder_that_workers_do_not_see_is_told(there: Place, tmp_path: Path, monkeypatch) -> None:
     there.decide(FIRST, 0.3)
-    monkeypatch.setattr(LocalStore, "workspace", lambda _: tmp_path / "not there")
+    # Rules are written here first, and then sheets by workers, whose folder is missing.
+    places = iter([LocalStore.workspace])
+
+    def workspace(store: LocalStore) -> Path:
+        return next(places, lambda _: tmp_path / "not there")(store)
+
+    monkeypatch.setattr(LocalStore, "workspace", workspace)
     with pytest.raises(DataError, match="a worker does not see this folder"):
         there.export(FIRST)
 
