@@ -34,6 +34,7 @@ from tests.support import run_job, small_simulation
 
 CANARY = 1.2345678987
 CLIENTS = 4
+PATIENCE = 30.0  # seconds until a busy machine answers from a new snapshot
 
 
 class Load:
@@ -57,6 +58,12 @@ class Load:
         self.stopping.set()
         for thread in self._threads:
             thread.join()
+
+    def wait_for(self, snapshot_id: str) -> None:
+        """Wait for an answer from a snapshot; after a while it counts as not seen."""
+        end = time.monotonic() + PATIENCE
+        while snapshot_id not in self.thresholds and time.monotonic() < end:
+            time.sleep(0.01)
 
     def _ask(self) -> None:
         with httpx.Client(trust_env=False, timeout=30) as client:
@@ -106,7 +113,9 @@ def main() -> int:
         _wait(url)
         with Load(url, body) as load:
             started = time.monotonic()
-            _swap(home, chosen.swaps, chosen.corrupt, expected)
+            for first in expected:
+                load.wait_for(first)
+            _swap(home, chosen.swaps, chosen.corrupt, expected, load)
             seconds = time.monotonic() - started
         mixed = {
             key: values
@@ -153,7 +162,7 @@ def _wait(url: str) -> None:
     raise SystemExit("the server does not get ready")
 
 
-def _swap(home: Path, swaps: int, corrupt: int, expected: dict[str, float]) -> None:
+def _swap(home: Path, swaps: int, corrupt: int, expected: dict[str, float], load: Load) -> None:
     """Publish snapshots with different thresholds; now and then one that is truncated."""
     every = max(swaps // corrupt, 1) if corrupt else swaps + 1
     for k in range(1, swaps + 1):
@@ -163,13 +172,13 @@ def _swap(home: Path, swaps: int, corrupt: int, expected: dict[str, float]) -> N
         )
         pointer = publish_again(home, f"swap-{k:04d}", raised)
         expected[pointer.snapshot_id] = _threshold(home)
+        load.wait_for(pointer.snapshot_id)
         if k % every == 0:
             good = (home / "published" / "CURRENT.json").read_bytes()
             bad = publish_again(home, f"corrupt-{k:04d}")
             os.truncate(home / "published" / bad.file, 4096)
             time.sleep(0.2)
             (home / "published" / "CURRENT.json").write_bytes(good)
-        time.sleep(0.1)
         old = json.loads(before)["file"]
         if k > 5:  # noqa: PLR2004 - as many as the batch keeps
             (home / "published" / old).unlink(missing_ok=True)

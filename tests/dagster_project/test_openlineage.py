@@ -67,7 +67,7 @@ def test_a_receiver_that_hangs_or_is_gone_fails_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dagster_project.instance.LINEAGE_SECONDS", 0.05)
-    with receiver(delay=0.5) as (url, events):
+    with receiver(delay=0.15) as (url, events):
         monkeypatch.setenv("OPENLINEAGE_URL", url)
         assert materialize(tmp_path / "home", "raw").success
         assert events
