@@ -16,6 +16,7 @@ from uplift_core.errors import UpliftError
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 LINEAGE = "OPENLINEAGE_URL"  # the receiver of OpenLineage events; the client reads it, too
 LINEAGE_PACKAGE = "dagster_openlineage"
+LINEAGE_EVENTS = "dagster_project.reporting.lineage_events"
 LINEAGE_SECONDS = 0.5  # that a run waits for the receiver of one event
 
 
@@ -52,7 +53,7 @@ def _told_of_lineage(folder: Path) -> str:
         "config": {"base_dir": str(folder / "history" / "runs")},
     }
     sent = {"wrapped": stored, "namespace": "uplift", "timeout": LINEAGE_SECONDS}
-    storage = {"module": LINEAGE_PACKAGE, "class": "OpenLineageEventLogStorage", "config": sent}
+    storage = {"module": LINEAGE_EVENTS, "class": "LineageEvents", "config": sent}
     return f"event_log_storage: {json.dumps(storage)}\n"  # YAML holds JSON
 
 
