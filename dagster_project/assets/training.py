@@ -20,11 +20,9 @@ from dagster_project.resources import Engine
 from dagster_project.scores.predictions import scores_select
 from dagster_project.training.arm_policies import effect_maps, judge_policies, write_arm_verdict
 from dagster_project.training.binning import binned_select
-from dagster_project.training.bundle import Learned, write_bundle
 from dagster_project.training.cells import cells_select, read_cells, read_edges
-from dagster_project.training.registry import REGISTRY, current_version, registry_rows, write_registry
-from dagster_project.training.rule_texts import ArmRules, write_rule_texts
-from dagster_project.training.rules import write_rules
+from dagster_project.training.model_version import write_models
+from dagster_project.training.registry import REGISTRY, current_version
 from dagster_project.training.tuning import TUNING, tuned_parameters, tuning_rows
 from dagster_project.warehouse.sql import sql_sha256
 from uplift_core.artifacts.files import replace_file
@@ -97,19 +95,14 @@ def models_asset(experiment: BatchExperiment) -> dg.AssetsDefinition:
             }
             log = partial(_log, context, f"{declaration.name}/models")
             trained = engine.compute.train(db, experiment, edges, used, log)
-            fitted = {arm: each.model for arm, each in trained.items()}
             verdicts = {arm: each.verdict for arm, each in trained.items()}
             for arm, verdict in verdicts.items():
                 log(f"{arm}: {verdict.text}")
             of_arms = judge_policies(db, experiment, trained)
-            learned = Learned(edges, fitted, effect_maps(of_arms))
-            version, path = write_bundle(db, engine.paths.bundles, experiment, learned)
-            write_registry(
-                db, experiment, version, registry_rows(experiment, version, path, used, verdicts)
+            bundles, maps = engine.paths.bundles, effect_maps(of_arms)
+            version, path = write_models(
+                db, bundles, experiment, edges, trained, used=used, effect_maps=maps
             )
-            write_rules(db, experiment, version, {arm: each.rules for arm, each in trained.items()})
-            texts = {arm: ArmRules(each.model, each.rules) for arm, each in trained.items()}
-            write_rule_texts(db, experiment, version, edges, texts)
             for at in write_arm_verdict(db, experiment, version, of_arms):
                 log(at.reason)
             write_profile(db, experiment, edges)

@@ -18,7 +18,7 @@ from dagster_project.decisions.arm_offers import ArmCut, ArmOffers, explorers_pl
 from dagster_project.decisions.evidence import GainsOverNobody, ListEvidence
 from dagster_project.decisions.facts import ListFacts, ListOrder, read_facts
 from dagster_project.decisions.records import TREAT_LIST
-from dagster_project.decisions.role_counts import ROLES
+from dagster_project.decisions.role_counts import ROLES, count_users
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.evaluation.multi_arm import DECIDING, read_held_out
 from dagster_project.training.arm_policies import ARM_POLICIES
@@ -116,20 +116,15 @@ def _within_quota(
     places = order.quotas.get(arm, ArmQuota()).places(cost)
     if math.isinf(places):
         return budget
-    size = budget.size(_users(db, experiment))
+    size = budget.size(count_users(db, experiment))
     if size is None:
         size = math.floor(budget.amount / cost)
     return Budget(users=int(places)) if places < size else budget
 
 
-def _users(db: Warehouse, experiment: BatchExperiment) -> int:
-    """Count the users to decide about."""
-    return int(db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")[0])
-
-
 def _share(db: Warehouse, experiment: BatchExperiment, budget: Budget) -> float:
     """Return a budget as cost per user of all users over the cost of the dearest arm."""
-    users, costs = _users(db, experiment), arm_costs(experiment.declaration)
+    users, costs = count_users(db, experiment), arm_costs(experiment.declaration)
     if budget.kind == "users" and np.ptp(costs) > 0:
         raise DataError(
             f"{experiment.name}: a budget of {budget.amount:g} users: with arm = '{BEST}' and arms of "

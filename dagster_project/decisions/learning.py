@@ -14,16 +14,10 @@ from dagster_project.decisions.listed_rows import Counts, kept_table, list_rows
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.scores.predictions import SCORES, predictions_of_arms, write_predictions
 from dagster_project.scores.score_groups import read_joint
-from dagster_project.training.bundle import Learned, write_bundle
 from dagster_project.training.cells import make_cells, read_edges, read_feature_cells
 from dagster_project.training.fitting import Recipe, Trained, train_arm
-from dagster_project.training.registry import (
-    current_version,
-    deciding_learner,
-    registry_rows,
-    write_registry,
-)
-from dagster_project.training.rules import write_rules
+from dagster_project.training.model_version import write_models
+from dagster_project.training.registry import current_version, deciding_learner
 from dagster_project.warehouse.connection import Warehouse
 from dagster_project.warehouse.sql import Identifier, render
 from dagster_project.warehouse.table_names import Tables
@@ -91,8 +85,8 @@ class Lesson:
     @property
     def reason(self) -> str:
         """Why they do, or why the old ones stay."""
-        found = self.comparison.difference
-        told = f"{found.value:+.5f} ± {found.std_error:.5f} per user"
+        gain = self.comparison.difference
+        told = f"{gain.value:+.5f} ± {gain.std_error:.5f} per user"
         if self.gate != "passed":
             return f"the old models stay: the gate of the new champion is {self.gate}"
         if not self.replaces:
@@ -144,12 +138,8 @@ def learn(
 def take_over(db: Warehouse, root: Path, experiment: BatchExperiment, lesson: Lesson) -> str:
     """Make the new models the current ones of the experiment; return their version."""
     (arm,) = experiment.declaration.treatments
-    version, path = write_bundle(
-        db, root, experiment, Learned(lesson.edges, {arm: lesson.trained.model})
-    )
-    used, verdicts = {arm: experiment.declaration.learners}, {arm: lesson.trained.verdict}
-    write_registry(db, experiment, version, registry_rows(experiment, version, path, used, verdicts))
-    write_rules(db, experiment, version, {arm: lesson.trained.rules})
+    used = {arm: experiment.declaration.learners}
+    version, _ = write_models(db, root, experiment, lesson.edges, {arm: lesson.trained}, used=used)
     return version
 
 

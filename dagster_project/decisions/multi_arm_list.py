@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from dagster_project.decisions.records import ListKey
-from dagster_project.decisions.role_counts import ROLES, ListRequest
+from dagster_project.decisions.role_counts import ROLES, ListRequest, count_users
 from dagster_project.decisions.roles import treats_whole_clusters, write_excluded, write_roles
 from dagster_project.decisions.user_effects import USER_EFFECTS, read_offers
 from dagster_project.declared.experiment import BatchExperiment
@@ -135,7 +135,7 @@ def _limit(
 
 def _largest_cost(db: Warehouse, experiment: BatchExperiment) -> float:
     """Return the cost of giving all users the dearest arm."""
-    (users,) = db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")
+    users = count_users(db, experiment)
     return float(users * arm_costs(experiment.declaration).max())
 
 

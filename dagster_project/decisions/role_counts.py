@@ -74,6 +74,11 @@ class Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__annotations__))
 
 
+def count_users(db: Warehouse, experiment: BatchExperiment) -> int:
+    """Count the users to decide about."""
+    return int(db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")[0])
+
+
 def count_scores(db: Warehouse, experiment: BatchExperiment, request: ListRequest) -> Counts:
     """Count the scored users, and the users whose score is not finite."""
     column, scores = request.column, request.scores or experiment.target_users.scores

@@ -21,7 +21,7 @@ from dagster_project.decisions.guardrails import judge_guardrails
 from dagster_project.decisions.night_arms import ArmRows, describe_arms, quota_gate, write_arms
 from dagster_project.decisions.nights import describe_night, write_night
 from dagster_project.decisions.records import LIST_RULES, NIGHTS, THIS_LIST, TREAT_LIST, ListKey, Night
-from dagster_project.decisions.role_counts import ListRequest
+from dagster_project.decisions.role_counts import ListRequest, count_users
 from dagster_project.decisions.roles import NOBODY, AssignRoles, Binds, Roles, threshold_binds
 from dagster_project.declared.experiment import BatchExperiment
 from dagster_project.warehouse.connection import Warehouse
@@ -62,7 +62,8 @@ def write_treat_list(
             f"this one gives '{order.arm}' alone: ask for a number of users or for money instead"
         )
     facts = read_facts(db, experiment, order)
-    rules, users = facts.experiment.declaration.decisions, count_users(db, facts.experiment)
+    rules = facts.experiment.declaration.decisions
+    users = count_users(db, facts.experiment) if rules.explore_near else 0
     band = near_band(facts.held_out_scores, rules, order.budget, users)
     money = order.budget.kind == "money"
     request = ListRequest(facts.key, order.arm, facts.learner, money=money, band=band)
@@ -83,11 +84,6 @@ def write_treat_list(
     if loss:
         night = replace(night, exploration_loss=loss.value, exploration_loss_std_error=loss.std_error)
     return _finish(db, facts, plan, night)
-
-
-def count_users(db: Warehouse, experiment: BatchExperiment) -> int:
-    """Count the users to decide about."""
-    return int(db.one(f"select count(distinct user_id) from {experiment.target_users.scores}")[0])
 
 
 def _write_best_list(

@@ -28,5 +28,4 @@ class LineageEvents(OpenLineageEventLogStorage):
         client = OpenLineageClient(transport=HttpTransport(config)) if url else None
         emitter = OpenLineageEmitter(timeout=timeout, client=client)
         adapter = OpenLineageAdapter(namespace=namespace, timeout=timeout, emitter=emitter)
-        settings["adapter"] = adapter
-        super().__init__(wrapped, timeout=timeout, namespace=namespace, **settings)
+        super().__init__(wrapped, timeout=timeout, namespace=namespace, adapter=adapter, **settings)

@@ -94,6 +94,8 @@ def test_effects_that_have_turned_are_seen_and_learned(lived: tuple[Home, BatchE
         version = take_over(db, home.bundles, folder, lesson)
         row = write_lesson(db, folder, lesson, version)
         assert current_version(db, "simulated") == version != before
+        of_texts = "select distinct model_version from models.rule_texts where experiment = 'simulated'"
+        assert db.rows(of_texts) == [(version,)], "exports write the rules of the models that decide"
         assert row["reason"].startswith("the new models take the place of the old ones")
         tables = [name for (name,) in db.rows("select table_name from duckdb_tables()")]
         assert not [name for name in tables if "pooled" in name], "nothing is left"
